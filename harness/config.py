@@ -1,0 +1,156 @@
+"""The resolved configuration as frozen models, validated once, before anything starts."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from harness.records.schema import Name
+
+Scalar = bool | int | FiniteFloat | str
+
+
+class Section(BaseModel):
+    """One group of the configuration; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
+
+
+class WorkloadConfig(Section):
+    """What is run. Null means the value that the workload's size gives."""
+
+    name: str
+    mode: str = "train"
+    size: str = "tiny"
+    batch: PositiveInt | None = None
+    seq: PositiveInt | None = None
+    new_tokens: PositiveInt | None = None
+    accumulate: PositiveInt = 1
+    optimizer: Literal["sgd", "adamw"] | None = None
+    lr: PositiveFloat | None = None
+    temperature: PositiveFloat = 1.0
+    top_k: PositiveInt | None = None
+    data: str | None = None
+    """A text file or a folder of images; null is synthetic data."""
+    shape: dict[str, Scalar] = Field(default_factory=dict)
+    """Any other key of the workload's size, e.g. `{layers: 4}`."""
+
+
+class CompressConfig(Section):
+    """How the model is made smaller."""
+
+    name: str = "none"
+
+
+class ParallelConfig(Section):
+    """How the work is spread."""
+
+    name: str = "none"
+    ranks: PositiveInt = 1
+
+
+class PrecisionConfig(Section):
+    """Number format: training keeps fp32 weights under autocast; inference casts the weights."""
+
+    name: Literal["fp32", "tf32", "bf16"] = "fp32"
+
+
+class OptimizeConfig(Section):
+    """What speeds the same model up."""
+
+    name: str = "eager"
+    compile: bool = False
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+
+
+class DeviceConfig(Section):
+    """Where it runs. `auto` is CUDA where there is a working one, else the CPU."""
+
+    kind: str = "auto"
+    index: int = Field(default=0, ge=0)
+    threads: PositiveInt | None = None
+    """CPU threads of torch; null is the number of physical cores that this process may use."""
+
+
+class MeasureConfig(Section):
+    """How long, how often and how surely (`shared` method, sections 2 and 3)."""
+
+    preset: str = "default"
+    replicas: PositiveInt = 6
+    """Processes of each configuration before the plan for more is made."""
+    max_replicas: PositiveInt = 30
+    seconds: PositiveFloat = 5.0
+    """Measured time of one replica."""
+    min_iterations: PositiveInt = 3
+    warmup_s: NonNegativeFloat = 2.0
+    warmup_iterations: PositiveInt = 3
+    warmup_cap_s: PositiveFloat = 60.0
+    steady_window_s: PositiveFloat = 1.0
+    steady_tolerance: PositiveFloat = 0.0025
+    target_accelerator: PositiveFloat = 0.01
+    """Relative half-width of the 95 % interval to plan for on accelerators."""
+    target_cpu: PositiveFloat = 0.05
+    within_run_only: bool = False
+    """True when one process stands for the configuration; the result is labelled so."""
+    soak: bool = True
+    """Warm an accelerator before the sweep until its speed is steady; never on the CPU."""
+    soak_window_s: PositiveFloat = 15.0
+    soak_cap_s: PositiveFloat = 240.0
+    soak_tolerance: PositiveFloat = 0.001
+
+
+class PowerConfig(Section):
+    """Which sensor gives power and energy."""
+
+    sensor: str = "auto"
+    """`auto` is the device's own sensor; `none` measures no energy."""
+    devices: tuple[str, ...] = ()
+    """Sensor devices by index or UUID; none named is the trial's own device."""
+    sample_hz: PositiveFloat = Field(default=100.0, le=2000.0)
+
+
+class RunConfig(Section):
+    """Run control. None of it is part of a trial's identity."""
+
+    name: Name | None = None
+    """The sweep's name and folder; null takes the experiment's name, else the workloads'."""
+    results: str = "results"
+    worker: Literal["warm", "exec"] = "warm"
+    timeout_s: PositiveFloat = 600.0
+    """Hard limit of one replica, from start to end."""
+    memory_limit_gib: PositiveFloat | None = None
+    """Limit of a worker's own memory; null is nine tenths of what is available when it starts."""
+    attempts: PositiveInt = 1
+    """Tries at a replica within one run; a failed replica is not tried again unless `retry_failed`."""
+    retry_failed: bool = False
+    order_seed: int = Field(default=0, ge=0)
+
+
+class PriceConfig(Section):
+    """What the machine and its power cost; null leaves money out of the report."""
+
+    name: str = "none"
+
+
+class ReportConfig(Section):
+    """What the report says about itself."""
+
+    title: str | None = None
+
+
+class Config(Section):
+    """One trial's whole configuration."""
+
+    seed: int = Field(default=0, ge=0)
+    workload: WorkloadConfig
+    compress: CompressConfig = CompressConfig()
+    parallel: ParallelConfig = ParallelConfig()
+    precision: PrecisionConfig = PrecisionConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
+    device: DeviceConfig = DeviceConfig()
+    measure: MeasureConfig = MeasureConfig()
+    power: PowerConfig = PowerConfig()
+    run: RunConfig = RunConfig()
+    price: PriceConfig = PriceConfig()
+    report: ReportConfig = ReportConfig()

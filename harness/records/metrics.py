@@ -1,0 +1,74 @@
+"""Every metric that Joulemark publishes: its id, unit, direction and meaning, in one table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harness.records.schema import Direction, Metric, Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDef:
+    """The meaning of one metric id. A change of meaning raises `version`; old values are not compared with new."""
+
+    id: str
+    title: str
+    unit: str
+    direction: Direction
+    estimator: str
+    provenance: Provenance = "measured"
+    scale: str = "log"
+    """How replicas are combined: `log` (mean of logs), `linear` (mean), `max`, `same` (must agree)."""
+    version: int = 1
+
+
+_DEFS = (
+    MetricDef("throughput.samples", "Throughput", "samples/s", "higher", "total samples / span"),
+    MetricDef("throughput.tokens", "Throughput", "tokens/s", "higher", "total non-padding tokens / span"),
+    MetricDef("iteration.mean", "Iteration time", "s", "lower", "span / iterations"),
+    MetricDef("iteration.mean.clean", "Iteration time, undisturbed", "s", "lower", "mean of clean iterations"),
+    MetricDef("latency.p50", "Latency p50", "s", "lower", "process quantile"),
+    MetricDef("latency.p90", "Latency p90", "s", "lower", "process quantile"),
+    MetricDef("latency.p99", "Latency p99", "s", "lower", "process quantile"),
+    MetricDef("latency.ttft", "Time to first token", "s", "lower", "mean over requests"),
+    MetricDef("latency.tpot", "Time per output token", "s", "lower", "mean over output tokens after the first"),
+    MetricDef("time.first_iteration", "First iteration", "s", "lower", "host time of the first step"),
+    MetricDef("time.build", "Build", "s", "lower", "host time to build the workload"),
+    MetricDef("time.warmup", "Warm-up", "s", "none", "host time until steady"),
+    MetricDef("cpu.time", "CPU time an iteration", "s", "lower", "process CPU time / iterations"),
+    MetricDef("flops.rate", "Model FLOP/s", "FLOP/s", "higher", "model FLOPs / span", "derived"),
+    MetricDef("flops.step", "Model FLOPs a step", "FLOP", "none", "closed form", "counted", "same"),
+    MetricDef("mfu", "MFU", "1", "higher", "model FLOP/s / vendor dense peak", "derived"),
+    MetricDef("memory.peak_allocated", "Peak memory allocated", "B", "lower", "allocator peak", scale="max"),
+    MetricDef("memory.peak_reserved", "Peak memory reserved", "B", "lower", "allocator peak", scale="max"),
+    MetricDef("memory.peak_rss", "Peak resident memory", "B", "lower", "operating system peak", scale="max"),
+    MetricDef("memory.weights", "Weights", "B", "lower", "parameters and buffers", "counted", "same"),
+    MetricDef("memory.optimizer", "Optimizer state", "B", "lower", "state tensors", "counted", "same"),
+    MetricDef("memory.kv_cache", "KV cache", "B", "lower", "cache tensors", "counted", "same"),
+    MetricDef("model.parameters", "Parameters", "1", "none", "count", "counted", "same"),
+    MetricDef("energy.iteration", "Energy an iteration", "J", "lower", "window energy / iterations"),
+    MetricDef("energy.sample", "Energy a sample", "J", "lower", "window energy / samples", "derived"),
+    MetricDef("energy.token", "Energy a token", "J", "lower", "window energy / tokens", "derived"),
+    MetricDef("power.mean", "Mean power", "W", "lower", "window energy / span"),
+    MetricDef("power.peak", "Peak power", "W", "lower", "largest sample", scale="max"),
+    MetricDef("power.idle", "Idle power", "W", "lower", "guard windows", scale="linear"),
+    MetricDef("loss.first", "Loss at the first step", "1", "none", "training loss", scale="linear"),
+    MetricDef("loss.last", "Loss at the last step", "1", "lower", "mean of the last tenth", scale="linear"),
+)
+METRICS: dict[str, MetricDef] = {d.id: d for d in _DEFS}
+
+
+def make(metric_id: str, value: float | None, *, n: int = 1, reason: str | None = None) -> Metric:
+    """Make a replica's metric from its definition; without a value it needs a reason.
+
+    Raises:
+        KeyError: the id is not in the table.
+        ValueError: neither value nor reason, or both.
+    """
+    d = METRICS[metric_id]
+    if (value is None) == (reason is None):
+        raise ValueError(f"{metric_id}: give either a value or the reason why there is none")
+    return Metric(
+        id=d.id, value=value, unit=d.unit, direction=d.direction, estimator=d.estimator, n=n,
+        semantics_version=d.version, provenance=d.provenance, reason=reason,
+    )

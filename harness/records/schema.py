@@ -1,0 +1,100 @@
+"""The record of one replica: frozen, versioned, and strict about what it does not know.
+
+Schema history: 1 — the first.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+
+SCHEMA_VERSION = 1
+Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted"]
+Direction = Literal["higher", "lower", "none"]
+Provenance = Literal["measured", "counted", "derived", "estimated", "declared"]
+Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")]
+"""A folder's name: no separator, no leading dot."""
+Facts = dict[str, Any]
+
+
+class Frozen(BaseModel):
+    """Immutable, and closed: an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Metric(Frozen):
+    """One number with its unit and what is known of its uncertainty. A missing number is None with a reason."""
+
+    id: str
+    value: FiniteFloat | None
+    unit: str
+    direction: Direction
+    estimator: str
+    """How the value was made, e.g. `total items / span`, `process quantile`."""
+    ci_low: FiniteFloat | None = None
+    ci_high: FiniteFloat | None = None
+    ci_level: FiniteFloat | None = None
+    n: int = 0
+    """Samples behind the value (iterations in a replica, replicas in a trial)."""
+    semantics_version: int = 1
+    provenance: Provenance = "measured"
+    reason: str | None = None
+    """Why there is no value."""
+
+
+class WorkerFacts(Frozen):
+    """What the operating system told of the worker process when it was reaped."""
+
+    kind: Literal["warm", "exec", "none"]
+    pid: int | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    """Name of the signal that ended it, e.g. `SIGSEGV`."""
+    wall_s: FiniteFloat = 0.0
+    user_s: FiniteFloat = 0.0
+    system_s: FiniteFloat = 0.0
+    max_rss_bytes: int = 0
+    involuntary_switches: int = 0
+    killed: int = 0
+    """Processes that had to be killed: the worker itself and what it left behind."""
+
+
+class Record(Frozen):
+    """One attempt at one replica of one trial."""
+
+    schema_version: int = SCHEMA_VERSION
+    sweep: Name
+    label: str
+    """The configuration in a few words, e.g. `gpt tiny train bf16`."""
+    work_id: Digest
+    trial_id: Digest
+    machine_id: Digest
+    code_id: Digest
+    replica: int = Field(ge=0, le=9999)
+    attempt: int = Field(ge=0, le=9999)
+    round_order: int = 0
+    """Place of this replica in its round's recorded random order."""
+    status: Status
+    phase: str
+    """Where it ended: plan, start, build, check, warmup, measure, profile, finish or done."""
+    reason: str | None = None
+    started_at: str
+    """UTC, ISO 8601."""
+    wall_s: FiniteFloat = 0.0
+    config: Facts
+    machine: Facts
+    code: Facts
+    metrics: tuple[Metric, ...] = ()
+    evidence: Facts = Field(default_factory=dict)
+    """Facts that the validity rules judge: tick_ns, drift, steady, sensor flags, output checks, …"""
+    series: dict[str, tuple[FiniteFloat, ...]] = Field(default_factory=dict)
+    """Short series for figures (batch means, losses); long ones go to trace.parquet."""
+    worker: WorkerFacts
+    log_tail: str = ""
+
+    def metric(self, metric_id: str) -> Metric | None:
+        """Return the metric with this id, or None."""
+        return next((m for m in self.metrics if m.id == metric_id), None)

@@ -1,0 +1,140 @@
+"""The protocol between a workload and the harness: plain data that loads without torch, and a class that builds."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Scalar = int | float | str | bool
+Size = Mapping[str, Scalar]
+"""Sizes of one model and its batch, by name: `layers`, `hidden`, `batch`, `seq`, …"""
+Batch = dict[str, "torch.Tensor"]
+
+MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
+
+
+class UnsupportedError(Exception):
+    """A combination that cannot work. The message is the reason that the plan and the report show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What one step processes. FLOPs are those of the uncompressed eager model, two per multiply-add."""
+
+    samples: int
+    tokens: int = 0
+    """Tokens that are not padding; 0 where the work has none."""
+    requests: int = 0
+    flops: float = 0.0
+    """Model FLOPs of the step in its mode (training: three times the forward pass)."""
+    least_bytes: float = 0.0
+    """The least memory traffic: every weight and input read once, every output written once."""
+
+    def __add__(self, other: Units) -> Units:
+        return Units(
+            self.samples + other.samples,
+            self.tokens + other.tokens,
+            self.requests + other.requests,
+            self.flops + other.flops,
+            self.least_bytes + other.least_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadSpec:
+    """A workload as plain data, for `list` and `plan`; loading it never imports torch."""
+
+    name: str
+    title: str
+    family: str
+    """`vision`, `text`, `micro` or `selftest`."""
+    summary: str
+    unit: str
+    """The headline item of throughput: `samples` or `tokens`."""
+    modes: tuple[str, ...]
+    sizes: Mapping[str, Size]
+    """`tiny` (seconds on two CPU cores), `base` (one accelerator), `large` (several). Every size of a
+    workload has the same keys; `batch` is always one of them."""
+    train: Mapping[str, Scalar] = field(default_factory=dict)
+    """Training defaults: `optimizer` (`sgd`, `adamw`) and `lr`."""
+    data: tuple[str, ...] = ()
+    """Kinds of real data it reads: `text` (a file, bytes as tokens), `images` (a folder)."""
+    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
+    parallel: tuple[str, ...] = ("none",)
+    compress: tuple[str, ...] = ("none",)
+    optimize: tuple[str, ...] = ("eager", "compile")
+    single_threaded: bool = False
+    """True when one step never uses more than one CPU thread, whatever the settings."""
+
+
+class Workload(abc.ABC):
+    """One workload in one mode and size. Constructing it touches no device and builds nothing."""
+
+    spec: ClassVar[WorkloadSpec]
+
+    def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:
+        self.mode = mode
+        self.size = size
+        self.seed = seed
+        self.data = data
+
+    def n(self, key: str) -> int:
+        """The size `key` as a whole number."""
+        return int(self.size[key])
+
+    @abc.abstractmethod
+    def build_model(self) -> nn.Module:
+        """Build the model with torch's current default device (`meta` included) and random state."""
+
+    @abc.abstractmethod
+    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """Return batch `index` on the CPU: random, the same for equal (seed, index, rank, world).
+
+        `size["batch"]` samples belong to the world; a rank gets its share.
+        """
+
+    @abc.abstractmethod
+    def units(self, batch: Batch) -> Units:
+        """Count what one step on `batch` processes, from its shapes and padding mask."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the scalar training loss; no `.item()`, no device call."""
+        raise UnsupportedError(f"{self.spec.name} has no training loss")
+
+    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the outputs of one forward pass without gradients."""
+        raise UnsupportedError(f"{self.spec.name} has no inference mode")
+
+    def blocks(self, model: nn.Module) -> list[nn.Module]:
+        """Return the repeated blocks, the units to shard or to checkpoint; none by default."""
+        return []
+
+
+class GenerativeWorkload(Workload):
+    """A workload that also continues sequences: prefill, then one token a step from a cache."""
+
+    @abc.abstractmethod
+    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
+        """Read the prompts `batch["tokens"]`; return the logits (B, V) of the last position and a new cache.
+
+        The cache holds up to `capacity` positions. A recurrent model returns its state.
+        """
+
+    @abc.abstractmethod
+    def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        """Feed one token for each sequence, shape (B,); return logits (B, V) and the advanced cache."""
+
+    @abc.abstractmethod
+    def rewind(self, cache: Any, length: int) -> Any:
+        """Return the cache as it was after `length` positions, so that decode steps repeat the same work."""
+
+    @abc.abstractmethod
+    def step_units(self, batch_size: int, context: int) -> Units:
+        """Count one decode step over `batch_size` sequences with `context` positions behind them."""
