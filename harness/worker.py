@@ -1,0 +1,141 @@
+"""The worker's side: a server that forks one worker per replica, and what a worker does first and last.
+
+`python -m harness.worker serve FD` reads requests, one line of JSON each, from socket FD and answers each with
+the worker's outcome. Warm workers are forked from the server, which has imported torch but opened no device and
+started no thread; `exec` workers start a new interpreter. When the socket closes, everything dies with it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from harness import oslevel, supervise
+
+_MESSAGES_FD = 3
+"""Where a worker finds the pipe for its phases and its result."""
+
+
+def _send(message: dict[str, Any]) -> None:
+    data = json.dumps(message, allow_nan=False).encode() + b"\n"
+    while data:
+        data = data[os.write(_MESSAGES_FD, data) :]
+
+
+def _work(request: dict[str, Any]) -> None:
+    """Run the replica in this process, and leave without any clean-up that could hang."""
+    code = 1
+    try:
+        faulthandler.enable()
+        oslevel.limit_memory(int(request["memory_limit_bytes"]))
+        from harness.trial import run_replica
+
+        _send({"result": run_replica(request["spec"], on_phase=lambda phase: _send({"phase": phase}))})
+        code = 0
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _become_worker(log_fd: int, messages_fd: int) -> None:
+    """Leave the server's session, signals and files behind."""
+    os.setsid()
+    oslevel.die_with_parent()
+    oslevel.volunteer_for_oom_kill()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null, 0), (log_fd, 1), (log_fd, 2), (messages_fd, _MESSAGES_FD)):
+        os.dup2(source, target, inheritable=True)
+    os.closerange(_MESSAGES_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _start(request: dict[str, Any], log_fd: int, messages_fd: int) -> int:
+    """Fork a worker; return its process id."""
+    # Above every target of dup2, so that none is overwritten before it is used.
+    log_fd, messages_fd = (_above(fd) for fd in (log_fd, messages_fd))
+    pid = os.fork()
+    if pid:
+        os.close(log_fd)
+        os.close(messages_fd)
+        return pid
+    try:
+        _become_worker(log_fd, messages_fd)
+        if request["worker"] == "exec":
+            environment = {**os.environ, "JOULEMARK_REQUEST": json.dumps(request)}
+            os.execve(sys.executable, [sys.executable, "-m", "harness.worker", "work"], environment)
+        _work(request)
+    finally:
+        os._exit(1)
+
+
+def _above(fd: int) -> int:
+    import fcntl
+
+    copy = fcntl.fcntl(fd, fcntl.F_DUPFD, 32)
+    os.close(fd)
+    return copy
+
+
+def _handle(request: dict[str, Any], control: socket.socket) -> supervise.Outcome:
+    folder = Path(request["folder"])
+    log_read, log_write = os.pipe()
+    messages_read, messages_write = os.pipe()
+    pid = _start(request, log_write, messages_write)
+    try:
+        return supervise.watch(
+            pid,
+            log_read,
+            messages_read,
+            log_path=folder / "log.txt",
+            timeout_s=float(request["timeout_s"]),
+            abort_fd=control.fileno(),
+        )
+    finally:
+        os.close(log_read)
+        os.close(messages_read)
+
+
+def _serve(fd: int) -> None:
+    """Answer requests until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    oslevel.adopt_orphans()
+    control = socket.socket(fileno=fd)
+    reader = control.makefile("rb")
+    for line in reader:
+        request = json.loads(line)
+        if request["worker"] == "warm":
+            _preload()
+        outcome = _handle(request, control)
+        if outcome.aborted:
+            break
+        control.sendall(json.dumps(outcome.as_dict()).encode() + b"\n")
+    os._exit(0)
+
+
+def _preload() -> None:
+    """Import what every trial needs, so that its fork has it; open no device and start no thread."""
+    import harness.trial
+
+    harness.trial.preload()
+
+
+def _main(arguments: list[str]) -> None:
+    commands: dict[str, Callable[[], None]] = {
+        "serve": lambda: _serve(int(arguments[1])),
+        "work": lambda: _work(json.loads(os.environ.pop("JOULEMARK_REQUEST"))),
+    }
+    commands[arguments[0]]()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

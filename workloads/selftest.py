@@ -1,0 +1,142 @@
+"""Two workloads that test the harness itself: one does nothing, the other fails in the way it is told to."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, ClassVar
+
+from workloads.base import Batch, Units, Workload, WorkloadSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Noop(Workload):
+    """An inference step that does nothing: what is left is the harness's own cost."""
+
+    spec: ClassVar[WorkloadSpec] = WorkloadSpec(
+        name="noop",
+        title="No operation",
+        family="selftest",
+        summary="does nothing; shows what the harness itself costs",
+        unit="samples",
+        modes=("infer",),
+        sizes={"tiny": {"batch": 1}},
+        precisions=("fp32",),
+        optimize=("eager",),
+        single_threaded=True,
+    )
+
+    def build_model(self) -> nn.Module:
+        """Build a module without parameters."""
+        from torch import nn
+
+        return nn.Identity()
+
+    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """Return one number, the index."""
+        import torch
+
+        return {"x": torch.full((self.n("batch"),), float(index + rank * world + 1))}
+
+    def units(self, batch: Batch) -> Units:
+        """Count samples; there are no FLOPs."""
+        return Units(samples=len(batch["x"]))
+
+    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the input."""
+        return batch["x"]
+
+
+def _raise() -> None:
+    raise RuntimeError("the fault that was asked for")
+
+
+def _exit() -> None:
+    os._exit(7)
+
+
+def _kill() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _segfault() -> None:
+    ctypes.string_at(0)
+
+
+def _allocate() -> None:
+    import torch
+
+    held = []
+    while True:
+        held.append(torch.ones(1 << 24))
+
+
+def _hang() -> None:
+    while True:
+        time.sleep(3600)
+
+
+def _orphan() -> None:
+    """Leave a grandchild behind that holds every pipe open, then die."""
+    if os.fork() == 0:
+        os.setsid()
+        _hang()
+    os._exit(9)
+
+
+def _flood() -> None:
+    line = "x" * 1023 + "\n"
+    for _ in range(1 << 20):
+        sys.stdout.write(line)
+
+
+FAULTS = {
+    "none": lambda: None,
+    "raise": _raise,
+    "exit": _exit,
+    "kill": _kill,
+    "segfault": _segfault,
+    "allocate": _allocate,
+    "hang": _hang,
+    "orphan": _orphan,
+    "flood": _flood,
+}
+
+
+class Faults(Noop):
+    """A no-op that fails once, at its first step or while it is built."""
+
+    spec: ClassVar[WorkloadSpec] = WorkloadSpec(
+        name="faults",
+        title="Planted fault",
+        family="selftest",
+        summary=f"fails as told by shape.fault ({', '.join(FAULTS)}) at shape.at (build, step)",
+        unit="samples",
+        modes=("infer",),
+        sizes={"tiny": {"batch": 1, "fault": "none", "at": "step"}},
+        precisions=("fp32",),
+        optimize=("eager",),
+        single_threaded=True,
+    )
+    _done = False
+
+    def _strike(self, at: str) -> None:
+        if self.size["at"] == at and not self._done:
+            self._done = True
+            FAULTS[str(self.size["fault"])]()
+
+    def build_model(self) -> nn.Module:
+        """Build nothing, or fail."""
+        self._strike("build")
+        return super().build_model()
+
+    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the input, or fail."""
+        self._strike("step")
+        return super().infer(model, batch)
