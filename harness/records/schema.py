@@ -17,6 +17,10 @@ Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")]
 """A folder's name: no separator, no leading dot."""
 Facts = dict[str, Any]
+Quantity = Annotated[FiniteFloat, Field(ge=-1e100, le=1e100)]
+"""A measured number: so bounded that no sum or interval over records overflows."""
+Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""A whole number that fits a database's column."""
 
 
 class Frozen(BaseModel):
@@ -29,17 +33,17 @@ class Metric(Frozen):
     """One number with its unit and what is known of its uncertainty. A missing number is None with a reason."""
 
     id: str
-    value: FiniteFloat | None
+    value: Quantity | None
     unit: str
     direction: Direction
     estimator: str
     """How the value was made, e.g. `total items / span`, `process quantile`."""
-    ci_low: FiniteFloat | None = None
-    ci_high: FiniteFloat | None = None
-    ci_level: FiniteFloat | None = None
-    n: int = 0
+    ci_low: Quantity | None = None
+    ci_high: Quantity | None = None
+    ci_level: Quantity | None = None
+    n: Count = 0
     """Samples behind the value (iterations in a replica, replicas in a trial)."""
-    semantics_version: int = 1
+    semantics_version: Count = 1
     provenance: Provenance = "measured"
     reason: str | None = None
     """Why there is no value."""
@@ -49,23 +53,23 @@ class WorkerFacts(Frozen):
     """What the operating system told of the worker process when it was reaped."""
 
     kind: Literal["warm", "exec", "none"]
-    pid: int | None = None
-    exit_code: int | None = None
+    pid: Count | None = None
+    exit_code: Count | None = None
     signal: str | None = None
     """Name of the signal that ended it, e.g. `SIGSEGV`."""
     wall_s: FiniteFloat = 0.0
     user_s: FiniteFloat = 0.0
     system_s: FiniteFloat = 0.0
-    max_rss_bytes: int = 0
-    involuntary_switches: int = 0
-    killed: int = 0
+    max_rss_bytes: Count = 0
+    involuntary_switches: Count = 0
+    killed: Count = 0
     """Processes that had to be killed: the worker itself and what it left behind."""
 
 
 class Record(Frozen):
     """One attempt at one replica of one trial."""
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Count = SCHEMA_VERSION
     sweep: Name
     label: str
     """The configuration in a few words, e.g. `gpt tiny train bf16`."""
@@ -75,7 +79,7 @@ class Record(Frozen):
     code_id: Digest
     replica: int = Field(ge=0, le=9999)
     attempt: int = Field(ge=0, le=9999)
-    round_order: int = 0
+    round_order: Count = 0
     """Place of this replica in its round's recorded random order."""
     status: Status
     phase: str

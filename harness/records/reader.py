@@ -1,0 +1,85 @@
+"""Between a record and its bytes: strict both ways, and the one place that knows of schema versions."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.records.schema import SCHEMA_VERSION, Record
+
+MAX_RECORD_BYTES = 16 * 2**20
+"""A record is tens of kilobytes; long series belong in `trace.parquet`."""
+
+
+class _Versioned(BaseModel):
+    """The one field that every version has."""
+
+    schema_version: int
+
+
+def serialise(record: Record) -> bytes:
+    """Return a record as one line of JSON.
+
+    Raises:
+        ValueError: it holds NaN, an infinity or an object that JSON has no word for, or it is too large.
+    """
+    _require_finite(record)
+    data = json.dumps(record.model_dump(mode="json"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    if len(data) > MAX_RECORD_BYTES:
+        raise ValueError(f"a record holds at most {MAX_RECORD_BYTES} bytes, not {len(data)}")
+    return data
+
+
+def parse(data: bytes) -> Record:
+    """Return the record that the bytes hold. A record of an older schema is brought to the present one here.
+
+    Raises:
+        ValueError: not a record, or one of a newer schema; one line says which.
+    """
+    try:
+        record = Record.model_validate_json(data)
+    except ValidationError as error:
+        _require_known_version(data)
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
+    _require_known_version(data, record.schema_version)
+    _require_finite(record)
+    return record
+
+
+def _require_known_version(data: bytes, version: int | None = None) -> None:
+    if version is None:
+        try:
+            version = _Versioned.model_validate_json(data).schema_version
+        except ValidationError:
+            return  # not even a version: the caller's own error says more
+    if version > SCHEMA_VERSION:
+        raise ValueError(
+            f"written by a newer Joulemark (schema {version}; this one reads up to {SCHEMA_VERSION}): upgrade"
+        )
+    if version < 1:
+        raise ValueError(f"no schema has the version {version}")
+
+
+def _require_finite(record: Record) -> None:
+    # Free-form facts are outside the model's own check, and JSON would turn their NaN into null in silence.
+    for name in ("config", "machine", "code", "evidence"):
+        where = _non_finite(getattr(record, name), name)
+        if where:
+            raise ValueError(f"{where} is not a finite number")
+
+
+def _non_finite(value: Any, where: str) -> str | None:
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    if isinstance(value, dict):
+        pairs = ((_non_finite(v, f"{where}.{k}")) for k, v in value.items())
+    elif isinstance(value, list | tuple):
+        pairs = (_non_finite(v, f"{where}[{i}]") for i, v in enumerate(value))
+    else:
+        return None
+    return next(filter(None, pairs), None)
