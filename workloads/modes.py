@@ -1,0 +1,330 @@
+"""Make a workload runnable: one `step` for its mode and precision, and what is known of that step.
+
+Training keeps fp32 weights and runs under autocast for bf16; every other mode casts the weights. A step
+launches work and returns: it reads nothing back from the device.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from workloads.base import Batch, GenerativeWorkload, Units, UnsupportedError, Workload
+from workloads.sampling import generate, sample
+
+Mark = Callable[[str], None]
+RING = 4
+"""Batches kept on the device; steps take them in turn, so that no step waits for data."""
+LOSSES_KEPT = 4096
+TRAINING = ("train", "finetune")
+
+
+@dataclass
+class Job:
+    """A workload ready to run on one device."""
+
+    step: Callable[[int, Mark], None]
+    """Run iteration `index`; marks name moments inside it (`first_token`)."""
+    units: Callable[[int], Units]
+    """What iteration `index` processes."""
+    model: nn.Module
+    output: Callable[[], torch.Tensor]
+    """The last step's result: the loss, the logits, or the tokens that were generated."""
+    check: Callable[[], dict[str, Any]]
+    """Evidence, after at least one step: `output_ok`, and `output_reason` (None when it is)."""
+    losses: Callable[[], list[float]]
+    """Training losses of the last steps, oldest first; reads them back from the device."""
+    weights_bytes: int
+    parameters: int
+    optimizer_bytes: Callable[[], int]
+    kv_cache_bytes: int
+    _graphs: Callable[[], str | None] = field(repr=False)
+
+    @property
+    def compiled(self) -> str | None:
+        """What the compiler made of the model so far; None when it was not asked."""
+        return self._graphs()
+
+
+def prepare(
+    workload: Workload,
+    *,
+    device: torch.device,
+    precision: str,
+    optimizer: str | None,
+    lr: float | None,
+    accumulate: int = 1,
+    compile_mode: str | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+) -> Job:
+    """Build the model and its batches on `device`, and return the job that runs them.
+
+    `optimizer` and `lr` default to the workload's own. `accumulate` splits a batch into micro-batches, whose
+    gradients add up before one optimizer step. `compile_mode` is a mode of `torch.compile`, None for eager.
+
+    Raises:
+        UnsupportedError: the precision or mode cannot work here.
+        ValueError: a setting is out of range, or the data cannot be used.
+        OSError: the data cannot be read.
+    """
+    training = workload.mode in TRAINING
+    if accumulate > 1 and not training:
+        raise ValueError(f"accumulate {accumulate} has no meaning in mode {workload.mode}")
+    _set_precision(device, precision)
+    torch.manual_seed(workload.seed)
+    with torch.device(device):
+        model = workload.build_model()
+    if training:
+        model.train()
+    else:
+        model.eval().requires_grad_(requires_grad=False)
+        if precision == "bf16":
+            model.to(torch.bfloat16)
+    cast_to = torch.bfloat16 if precision == "bf16" and not training else None
+    batches = [workload.make_batch(index) for index in range(RING)]
+    micro = [_split(batch, accumulate) for batch in batches]
+    ring = [[_to_device(part, device, cast_to) for part in parts] for parts in micro]
+
+    last: list[torch.Tensor] = []
+    losses: deque[torch.Tensor] = deque(maxlen=LOSSES_KEPT)
+    optimize: torch.optim.Optimizer | None = None
+    cache_bytes = 0
+    if training:
+        optimize = _optimizer(workload, model, optimizer, lr, fused=device.type == "cuda")
+        cast_context = _autocast(device, precision)
+        step = _train_step(workload, model, ring, optimize, cast_context, losses, last)
+    else:
+        single = [parts[0] for parts in ring]
+        step, cache_bytes = _inference_step(workload, model, single, last, temperature, top_k)
+    graphs = _compile(model, compile_mode)
+
+    weights = sum(_nbytes(t) for t in (*model.parameters(), *model.buffers()))
+    # The workload counts inputs and outputs; how wide a weight or a cached value is stored is known here.
+    passes = workload.n("new_tokens") if workload.mode == "generate" else 1
+    stored = float(weights * passes + cache_bytes)
+    counted = [sum((workload.units(part) for part in parts[1:]), workload.units(parts[0])) for parts in micro]
+    counted = [replace(units, least_bytes=units.least_bytes + stored) for units in counted]
+    return Job(
+        step=step,
+        units=lambda index: counted[index % RING],
+        model=model,
+        output=lambda: last[0],
+        check=lambda: _check(last, counted[0].samples, training=training),
+        losses=lambda: torch.stack(list(losses)).tolist() if losses else [],
+        weights_bytes=weights,
+        parameters=sum(p.numel() for p in model.parameters()),
+        optimizer_bytes=lambda: _state_bytes(optimize),
+        kv_cache_bytes=cache_bytes,
+        _graphs=graphs,
+    )
+
+
+def _set_precision(device: torch.device, precision: str) -> None:
+    if precision not in {"fp32", "tf32", "bf16"}:
+        raise ValueError(f"precision {precision!r} is not one of fp32, tf32, bf16")
+    if precision == "tf32" and device.type != "cuda":
+        raise UnsupportedError(f"tf32 is a format of CUDA tensor cores; {device.type} has none")
+    # cuDNN uses TF32 for fp32 convolutions unless told otherwise: fp32 must mean fp32.
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+
+
+def _split(batch: Batch, parts: int) -> list[Batch]:
+    rows = len(next(iter(batch.values()))) if batch else 0
+    if parts == 1:
+        return [batch]
+    if parts < 1 or rows % parts:
+        raise ValueError(f"batch {rows} does not split into {parts} equal micro-batches")
+    size = rows // parts
+    return [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(parts)]
+
+
+def _to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None) -> Batch:
+    return {k: v.to(device, cast_to if v.is_floating_point() else None) for k, v in batch.items()}
+
+
+def _autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext
+
+
+def _optimizer(
+    workload: Workload, model: nn.Module, name: str | None, lr: float | None, *, fused: bool
+) -> torch.optim.Optimizer:
+    name = str(workload.spec.train["optimizer"]) if name is None else name
+    rate = float(workload.spec.train["lr"]) if lr is None else lr
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, fused=fused)
+    if name == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=rate, fused=fused)
+    raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
+
+
+def _train_step(
+    workload: Workload,
+    model: nn.Module,
+    ring: Sequence[Sequence[Batch]],
+    optimizer: torch.optim.Optimizer,
+    cast_context: Callable[[], AbstractContextManager[Any]],
+    losses: deque[torch.Tensor],
+    last: list[torch.Tensor],
+) -> Callable[[int, Mark], None]:
+    share = 1.0 / len(ring[0])
+
+    def step(index: int, _mark: Mark) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        parts = []
+        for batch in ring[index % RING]:
+            with cast_context():
+                loss = workload.loss(model, batch)
+            if share != 1.0:
+                loss = loss * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            parts.append(loss.detach())
+        optimizer.step()
+        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+        losses.append(total)
+        last[:] = [total]
+
+    return step
+
+
+def _inference_step(
+    workload: Workload,
+    model: nn.Module,
+    ring: Sequence[Batch],
+    last: list[torch.Tensor],
+    temperature: float,
+    top_k: int | None,
+) -> tuple[Callable[[int, Mark], None], int]:
+    """Return the step of a mode without gradients, and the bytes of its cache."""
+    if workload.mode == "infer":
+
+        def run(index: int, _mark: Mark) -> torch.Tensor:
+            return workload.infer(model, ring[index % RING])
+
+        cache_bytes = 0
+    elif not isinstance(workload, GenerativeWorkload):
+        raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode}")
+    elif workload.mode == "decode":
+        run, cache_bytes = _decode(workload, model, ring[0])
+    elif workload.mode == "prefill":
+        prompt = ring[0]["tokens"].shape[1]
+        cache_bytes = _rehearsed_cache_bytes(workload, model, ring[0], prompt)
+
+        def run(index: int, _mark: Mark) -> torch.Tensor:
+            return workload.prefill(model, ring[index % RING], prompt)[0]
+    else:
+        run, cache_bytes = _generate(workload, model, ring, temperature, top_k)
+
+    def step(index: int, mark: Mark) -> None:
+        with torch.inference_mode():
+            last[:] = [run(index, mark)]
+
+    return step, cache_bytes
+
+
+Run = Callable[[int, Mark], torch.Tensor]
+
+
+def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
+    """One token a step behind the same context: the cache is rewound, so every step is the same work."""
+    context = batch["tokens"].shape[1]
+    tokens = batch["tokens"][:, -1].contiguous()
+    with torch.inference_mode():
+        _, cache = workload.prefill(model, batch, context + 1)
+
+    def run(_index: int, _mark: Mark) -> torch.Tensor:
+        return workload.decode(model, tokens, workload.rewind(cache, context))[0]
+
+    return run, _tree_bytes(cache)
+
+
+def _generate(
+    workload: GenerativeWorkload,
+    model: nn.Module,
+    ring: Sequence[Batch],
+    temperature: float,
+    top_k: int | None,
+) -> tuple[Run, int]:
+    new_tokens = workload.n("new_tokens")
+    generator = torch.Generator(ring[0]["tokens"].device)
+
+    def choose(logits: torch.Tensor) -> torch.Tensor:
+        return sample(logits, temperature=temperature, top_k=top_k, generator=generator)
+
+    def run(index: int, mark: Mark) -> torch.Tensor:
+        generator.manual_seed(workload.seed + index)  # a request's tokens depend on its index alone
+        return generate(workload, model, ring[index % RING], new_tokens, choose, mark)
+
+    capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
+    return run, _rehearsed_cache_bytes(workload, model, ring[0], capacity)
+
+
+def _rehearsed_cache_bytes(
+    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int
+) -> int:
+    """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
+    with torch.device("meta"):
+        shadow = workload.build_model().to(next(model.parameters()).dtype).eval()
+    with torch.inference_mode():
+        _, cache = workload.prefill(shadow, {k: v.to("meta") for k, v in batch.items()}, capacity)
+    return _tree_bytes(cache)
+
+
+def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:
+    """Compile the model's forward in place; return what counts the graphs that came of it."""
+    if mode is None:
+        return lambda: None
+    from torch._dynamo import reset
+    from torch._dynamo.utils import counters
+
+    reset()
+    counters.clear()
+    model.compile(mode=mode)
+
+    def graphs() -> str:
+        made = int(counters["stats"]["unique_graphs"])
+        breaks = sum(counters["graph_break"].values())
+        if made == 0:
+            return "not compiled"
+        return f"compiled, {made} graph{'s' * (made != 1)}" + (f", {breaks} breaks" if breaks else "")
+
+    return graphs
+
+
+def _nbytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _tree_bytes(tree: Any) -> int:
+    return sum(_nbytes(leaf) for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor))
+
+
+def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:
+    if optimizer is None:
+        return 0
+    return sum(_tree_bytes(state) for state in cast("dict[Any, Any]", optimizer.state).values())
+
+
+def _check(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:
+    """Judge the last step's result: one finite loss, or a finite row for each sample."""
+    if not last:
+        reason: str | None = "no step has run"
+    elif training and last[0].numel() != 1:
+        reason = f"the loss has shape {tuple(last[0].shape)}, not one value"
+    elif not training and (last[0].dim() == 0 or len(last[0]) != samples):
+        reason = f"the output has shape {tuple(last[0].shape)} for {samples} samples"
+    elif not bool(torch.isfinite(last[0]).all()):
+        reason = "the loss is not finite" if training else "the output is not finite"
+    else:
+        reason = None
+    return {"output_ok": reason is None, "output_reason": reason}

@@ -1,0 +1,108 @@
+"""A decoder-only transformer after GPT-2: pre-norm blocks, learned positions, tied embeddings.
+
+No dropout: a benchmark step is the same work every time.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Cache(NamedTuple):
+    """Keys and values of all layers, each (layers, batch, heads, capacity, head size), filled up to `length`."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    length: int
+
+
+class Attention(nn.Module):
+    """Causal self-attention."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+
+    def forward(self, x: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
+        """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
+        batch, seq, hidden = x.shape
+        # (3, B, heads, S, head size)
+        q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        start = 0
+        if cache is not None:
+            start = cache.length
+            keys, values = cache.keys[layer], cache.values[layer]
+            keys[:, :, start : start + seq] = k
+            values[:, :, start : start + seq] = v
+            if start:
+                k, v = keys[:, :, : start + seq], values[:, :, : start + seq]
+        # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=start == 0 and seq > 1)
+        attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
+        return attended
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward network, each after its norm and beside its residual."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden)
+        self.attention = Attention(hidden, heads)
+        self.norm2 = nn.LayerNorm(hidden)
+        self.up = nn.Linear(hidden, 4 * hidden)
+        self.down = nn.Linear(4 * hidden, hidden)
+
+    def forward(self, x: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d)."""
+        x = x + self.attention(self.norm1(x), cache, layer)
+        inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
+        return x + self.down(inner)
+
+
+class GPT(nn.Module):
+    """Token and position embeddings, blocks, a final norm, and the token embedding again as the output layer."""
+
+    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.token = nn.Embedding(vocab, hidden)
+        self.position = nn.Embedding(positions, hidden)
+        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(hidden)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                # The residual stream adds 2·layers terms; this keeps its variance that of one.
+                nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5)
+            elif parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def empty_cache(self, batch: int, capacity: int) -> Cache:
+        """Allocate a cache for `batch` sequences of up to `capacity` positions, in the weights' own type."""
+        weight = self.token.weight
+        shape = (len(self.blocks), batch, self.heads, capacity, weight.shape[1] // self.heads)
+        return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
+
+    def forward(
+        self, tokens: torch.Tensor, cache: Cache | None = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
+
+        A cache is written in place from its `length` on. A filled cache takes one token a sequence.
+        """
+        start = 0 if cache is None else cache.length
+        at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        x = self.token(tokens) + self.position(at)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, cache, layer)
+        if last_only:
+            x = x[:, -1]
+        return F.linear(self.norm(x), self.token.weight)

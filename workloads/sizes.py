@@ -1,0 +1,42 @@
+"""Resolve a workload's size by name, with single values overridden. Loads without torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+from workloads.base import Scalar, Size, WorkloadSpec
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the closest known word, else the list of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
+
+
+def resolve_size(spec: WorkloadSpec, size_name: str, overrides: Mapping[str, Scalar | None]) -> Size:
+    """Return the named size with `overrides` applied; an override of None keeps the size's own value.
+
+    Raises:
+        ValueError: no such size or key (the nearest is named), or a value that is no positive whole number.
+    """
+    if size_name not in spec.sizes:
+        raise ValueError(f"{spec.name} has no size {size_name!r}{nearest(size_name, spec.sizes)}")
+    size = dict(spec.sizes[size_name])
+    for key, value in overrides.items():
+        if value is None:
+            continue
+        if key not in size:
+            raise ValueError(f"{spec.name} has no size key {key!r}{nearest(key, size)}")
+        size[key] = _checked(spec.name, key, size[key], value)
+    return size
+
+
+def _checked(name: str, key: str, own: Scalar, value: Scalar) -> Scalar:
+    if isinstance(own, int) and not isinstance(own, bool):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}: {key} must be a whole number of at least 1, not {value!r}")
+    elif type(value) is not type(own):
+        raise ValueError(f"{name}: {key} must be of type {type(own).__name__}, not {value!r}")
+    return value
