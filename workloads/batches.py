@@ -49,3 +49,25 @@ def part_of_text(starts: Ints, text: Bytes, classes: int) -> Ints:
 def lengths(random: np.random.Generator, rows: int, longest: int) -> Ints:
     """Return uneven lengths between half of `longest` and `longest`, as real batches have."""
     return random.integers((longest + 1) // 2, longest + 1, rows)
+
+
+def language(
+    random: np.random.Generator,
+    text: Bytes | None,
+    rows: int,
+    length: int,
+    vocab: int,
+    *,
+    targets: bool,
+    rank: int,
+    world: int,
+) -> Batch:
+    """Return a language model's batch: `tokens`, and with `targets` the tokens one place later.
+
+    The rows are windows of `text`, bytes as tokens, or uniform over the vocabulary without one.
+    """
+    drawn = (
+        random.integers(0, vocab, (rows, length)) if text is None else windows(random, text, rows, length)[0]
+    )
+    arrays = {"tokens": drawn[:, :-1], "targets": drawn[:, 1:]} if targets else {"tokens": drawn}
+    return shard(arrays, rank, world)

@@ -22,14 +22,16 @@ def conv2d(out_pixels: int, channels_in: int, channels_out: int, kernel: int) ->
     return 2.0 * out_pixels * channels_in * channels_out * kernel * kernel
 
 
-def attention(batch: int, queries: int, keys: int, hidden: int, layers: int, *, causal: bool = False) -> float:
-    """Return the FLOPs of q·kᵀ and p·v: 4·B·S²·d·L; half of it when causal, the upper triangle being no work."""
+def attention(
+    batch: int, queries: int, keys: int, hidden: int, layers: int, *, causal: bool = False
+) -> float:
+    """Return the FLOPs of q·kᵀ and p·v: 4·B·S²·d·L; causal work is half of it, the lower triangle."""
     full = 4.0 * batch * queries * keys * hidden * layers
     return full / 2.0 if causal else full
 
 
 def encoder_layers(tokens: int, hidden: int, inner: int, layers: int) -> float:
-    """Return 2·N_mm·T of the blocks alone: query, key, value and output (4·d²), and two feed-forward products."""
+    """Return 2·N_mm·T of the blocks: query, key, value and output (4·d²), two feed-forward products."""
     return 2.0 * tokens * layers * (4 * hidden * hidden + 2 * hidden * inner)
 
 

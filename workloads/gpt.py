@@ -34,16 +34,37 @@ class GPT(GenerativeWorkload):
         modes=("train", "prefill", "decode", "generate"),
         sizes={
             "tiny": {
-                "batch": 4, "seq": 64, "prompt": 64, "new_tokens": 16,
-                "vocab": 256, "positions": 256, "hidden": 128, "layers": 4, "heads": 4,
+                "batch": 4,
+                "seq": 64,
+                "prompt": 64,
+                "new_tokens": 16,
+                "vocab": 256,
+                "positions": 256,
+                "hidden": 128,
+                "layers": 4,
+                "heads": 4,
             },
             "base": {
-                "batch": 8, "seq": 1024, "prompt": 512, "new_tokens": 128,
-                "vocab": 50257, "positions": 1024, "hidden": 768, "layers": 12, "heads": 12,
+                "batch": 8,
+                "seq": 1024,
+                "prompt": 512,
+                "new_tokens": 128,
+                "vocab": 50257,
+                "positions": 1024,
+                "hidden": 768,
+                "layers": 12,
+                "heads": 12,
             },
             "large": {
-                "batch": 8, "seq": 1024, "prompt": 512, "new_tokens": 128,
-                "vocab": 50257, "positions": 1024, "hidden": 1600, "layers": 48, "heads": 25,
+                "batch": 8,
+                "seq": 1024,
+                "prompt": 512,
+                "new_tokens": 128,
+                "vocab": 50257,
+                "positions": 1024,
+                "hidden": 1600,
+                "layers": 48,
+                "heads": 25,
             },
         },
         train={"optimizer": "adamw", "lr": 1e-3},
@@ -56,7 +77,7 @@ class GPT(GenerativeWorkload):
             mode, self.n("prompt") + self.n("new_tokens") - 1
         )
         if longest > self.n("positions"):
-            raise ValueError(f"gpt {mode}: {longest} positions asked for, the model has {self.n('positions')}")
+            raise ValueError(f"gpt {mode}: {longest} positions wanted, the model has {self.n('positions')}")
         if self.n("hidden") % self.n("heads"):
             raise ValueError(f"gpt: hidden {self.n('hidden')} does not divide into {self.n('heads')} heads")
         if data is not None and self.n("vocab") < 256:
@@ -82,14 +103,10 @@ class GPT(GenerativeWorkload):
         """Return `tokens` (B, S), and in training the `targets` that follow them."""
         from workloads import batches
 
-        random = batches.rng(self.seed, index)
-        if self._text is None:
-            rows = random.integers(0, self.n("vocab"), (self.n("batch"), self._length))
-        else:
-            rows, _ = batches.windows(random, self._text, self.n("batch"), self._length)
-        if self.mode == "train":
-            return batches.shard({"tokens": rows[:, :-1], "targets": rows[:, 1:]}, rank, world)
-        return batches.shard({"tokens": rows}, rank, world)
+        return batches.language(
+            batches.rng(self.seed, index), self._text, self.n("batch"), self._length, self.n("vocab"),
+            targets=self.mode == "train", rank=rank, world=world,
+        )  # fmt: skip
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of the next token."""
@@ -136,7 +153,8 @@ class GPT(GenerativeWorkload):
             return first
         made = self.n("new_tokens")
         steps = [self.step_units(rows, seq + done) for done in range(made - 1)]
-        return Units(rows, rows * made, rows, first.flops + sum(s.flops for s in steps), read + 8.0 * rows * made)
+        work = first.flops + sum(step.flops for step in steps)
+        return Units(rows, rows * made, rows, work, read + 8.0 * rows * made)
 
     def step_units(self, batch_size: int, context: int) -> Units:
         """Count one decode step: 2·N + 4·L·d·ctx a token, where ctx counts the token itself."""

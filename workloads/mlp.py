@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -20,7 +21,7 @@ FIRST_BYTE = 1
 
 
 class MLPClassifier(Workload):
-    """Classifies texts of uneven length; in a real text the class is the part of the file a window comes from."""
+    """Classifies texts of uneven length; a real text's class is the part of the file it comes from."""
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
         name="mlp",
@@ -31,14 +32,30 @@ class MLPClassifier(Workload):
         modes=("train", "infer"),
         sizes={
             "tiny": {
-                "batch": 64, "seq": 64, "vocab": 4096, "hidden": 256, "width": 512, "layers": 2, "classes": 4,
+                "batch": 64,
+                "seq": 64,
+                "vocab": 4096,
+                "hidden": 256,
+                "width": 512,
+                "layers": 2,
+                "classes": 4,
             },
             "base": {
-                "batch": 512, "seq": 256, "vocab": 32768, "hidden": 1024, "width": 4096, "layers": 4,
+                "batch": 512,
+                "seq": 256,
+                "vocab": 32768,
+                "hidden": 1024,
+                "width": 4096,
+                "layers": 4,
                 "classes": 20,
             },
             "large": {
-                "batch": 1024, "seq": 512, "vocab": 131072, "hidden": 4096, "width": 16384, "layers": 8,
+                "batch": 1024,
+                "seq": 512,
+                "vocab": 131072,
+                "hidden": 4096,
+                "width": 16384,
+                "layers": 8,
                 "classes": 1000,
             },
         },
@@ -101,7 +118,7 @@ class MLPClassifier(Workload):
         tokens = batch["tokens"]
         rows = len(tokens)
         widths = [self.n("hidden"), *[self.n("width")] * self.n("layers"), self.n("classes")]
-        work = sum(flops.linear(rows, i, o) for i, o in zip(widths, widths[1:], strict=False))
+        work = sum(flops.linear(rows, i, o) for i, o in pairwise(widths))
         words = int((tokens != 0).sum())
         if self.mode == "train":
             return Units(rows, words, 0, flops.TRAIN_FACTOR * work, 8.0 * (tokens.numel() + rows))

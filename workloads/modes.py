@@ -14,11 +14,13 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from workloads.base import Batch, GenerativeWorkload, Units, UnsupportedError, Workload
 from workloads.sampling import generate, sample
 
 Mark = Callable[[str], None]
+Run = Callable[[int, Mark], torch.Tensor]
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
 LOSSES_KEPT = 4096
@@ -206,22 +208,16 @@ def _inference_step(
     top_k: int | None,
 ) -> tuple[Callable[[int, Mark], None], int]:
     """Return the step of a mode without gradients, and the bytes of its cache."""
+    run: Run
+    cache_bytes = 0
     if workload.mode == "infer":
-
-        def run(index: int, _mark: Mark) -> torch.Tensor:
-            return workload.infer(model, ring[index % RING])
-
-        cache_bytes = 0
+        run = lambda index, _mark: workload.infer(model, ring[index % RING])  # noqa: E731
     elif not isinstance(workload, GenerativeWorkload):
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode}")
+    elif workload.mode == "prefill":
+        run, cache_bytes = _prefill(workload, model, ring)
     elif workload.mode == "decode":
         run, cache_bytes = _decode(workload, model, ring[0])
-    elif workload.mode == "prefill":
-        prompt = ring[0]["tokens"].shape[1]
-        cache_bytes = _rehearsed_cache_bytes(workload, model, ring[0], prompt)
-
-        def run(index: int, _mark: Mark) -> torch.Tensor:
-            return workload.prefill(model, ring[index % RING], prompt)[0]
     else:
         run, cache_bytes = _generate(workload, model, ring, temperature, top_k)
 
@@ -232,7 +228,13 @@ def _inference_step(
     return step, cache_bytes
 
 
-Run = Callable[[int, Mark], torch.Tensor]
+def _prefill(workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch]) -> tuple[Run, int]:
+    prompt = ring[0]["tokens"].shape[1]
+
+    def run(index: int, _mark: Mark) -> torch.Tensor:
+        return workload.prefill(model, ring[index % RING], prompt)[0]
+
+    return run, _rehearsed_cache_bytes(workload, model, ring[0], prompt)
 
 
 def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
@@ -306,7 +308,7 @@ def _nbytes(tensor: torch.Tensor) -> int:
 
 
 def _tree_bytes(tree: Any) -> int:
-    return sum(_nbytes(leaf) for leaf in torch.utils._pytree.tree_leaves(tree) if isinstance(leaf, torch.Tensor))
+    return sum(_nbytes(leaf) for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor))
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def sample(
     logits: torch.Tensor, *, temperature: float, top_k: int | None, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw one token for each row of logits (B, V) from softmax(logits / temperature) over the `top_k` largest.
+    """Draw one token for each row of logits (B, V), by softmax(logits / temperature) over the `top_k` largest.
 
     `top_k=1` is greedy. The draw is argmax(p / e) with e ~ Exponential(1), which has distribution p:
     `torch.multinomial` would wait for the device to check its input.
@@ -39,7 +39,7 @@ def generate(
     choose: Callable[[torch.Tensor], torch.Tensor],
     mark: Callable[[str], None],
 ) -> torch.Tensor:
-    """Continue the prompts by `new_tokens` tokens, shape (B, new_tokens); `mark("first_token")` after the first."""
+    """Continue the prompts; return (B, new_tokens) tokens. `mark("first_token")` comes after the first."""
     capacity = batch["tokens"].shape[1] + new_tokens - 1
     logits, cache = workload.prefill(model, batch, capacity)
     tokens = [choose(logits)]

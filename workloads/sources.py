@@ -90,13 +90,14 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_classes(folder: Path, files: list[Path], classes: int) -> list[int]:
-    """Return each image's class: its sub-folder's place in the alphabet, or a hash of its name in a flat folder."""
+    """Return each image's class: its sub-folder's place in the alphabet, or a hash of its name without one."""
     parents = sorted({f.parent for f in files if f.parent != folder})
     places = {parent: place for place, parent in enumerate(parents)}
-    return [
-        (places[f.parent] if f.parent in places else int(hashlib.sha256(f.name.encode()).hexdigest(), 16)) % classes
-        for f in files
-    ]
+    return [places.get(file.parent, _hash(file.name)) % classes for file in files]
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4])
 
 
 def read_image(path: Path, side: int) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -111,7 +112,7 @@ def read_image(path: Path, side: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     try:
         from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as error:
-        raise ValueError(f"data {path}: reading images needs Pillow (pip install 'joulemark[images]')") from error
+        raise ValueError(f"data {path}: images need Pillow (pip install 'joulemark[images]')") from error
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (side, side), Image.Resampling.BILINEAR)

@@ -1,1 +1,1 @@
-"""Our own compact models, each readable in one sitting. They import torch; the workloads import them lazily."""
+"""Our own compact models, each readable in one sitting. They import torch; workloads import them lazily."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 
 class Cache(NamedTuple):
-    """Keys and values of all layers, each (layers, batch, heads, capacity, head size), filled up to `length`."""
+    """Keys and values, each (layers, batch, heads, capacity, head size), filled up to `length`."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -63,11 +63,12 @@ class Block(nn.Module):
         """Map (B, S, d) to (B, S, d)."""
         x = x + self.attention(self.norm1(x), cache, layer)
         inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
-        return x + self.down(inner)
+        grown: torch.Tensor = x + self.down(inner)
+        return grown
 
 
 class GPT(nn.Module):
-    """Token and position embeddings, blocks, a final norm, and the token embedding again as the output layer."""
+    """Token and position embeddings, blocks, a norm, and the token embedding again as the output layer."""
 
     def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__()

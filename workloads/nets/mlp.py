@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -13,7 +15,7 @@ class BagClassifier(nn.Module):
         super().__init__()
         self.bag = nn.EmbeddingBag(vocab, hidden, mode="mean", padding_idx=0)
         sizes = [hidden] + [width] * layers
-        self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], classes)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:

@@ -1,0 +1,107 @@
+"""BERT: an encoder with post-norm blocks, and its pre-training and classification heads.
+
+No dropout: a benchmark step is the same work every time.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+NORM_EPS = 1e-12
+
+
+class Block(nn.Module):
+    """Self-attention and a feed-forward network, each followed by residual and norm."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.norm1 = nn.LayerNorm(hidden, NORM_EPS)
+        self.up = nn.Linear(hidden, 4 * hidden)
+        self.down = nn.Linear(4 * hidden, hidden)
+        self.norm2 = nn.LayerNorm(hidden, NORM_EPS)
+
+    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d); mask (B, 1, 1, S) is true where there is a token to attend to."""
+        batch, seq, hidden = x.shape
+        q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = self.norm1(x + self.out(y.transpose(1, 2).reshape(batch, seq, hidden)))
+        normed: torch.Tensor = self.norm2(x + self.down(F.gelu(self.up(x))))
+        return normed
+
+
+class Encoder(nn.Module):
+    """Word, position and segment embeddings, blocks, and the pooler over the first position."""
+
+    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.word = nn.Embedding(vocab, hidden)
+        self.position = nn.Embedding(positions, hidden)
+        self.segment = nn.Embedding(2, hidden)
+        self.norm = nn.LayerNorm(hidden, NORM_EPS)
+        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        self.pooler = nn.Linear(hidden, hidden)
+
+    def forward(
+        self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return hidden states (B, S, d) and the pooled first position (B, d); inputs are (B, S)."""
+        at = torch.arange(tokens.shape[1], device=tokens.device)
+        x = self.norm(self.word(tokens) + self.position(at) + self.segment(segments))
+        attend = mask[:, None, None, :]
+        for block in self.blocks:
+            x = block(x, attend)
+        return x, torch.tanh(self.pooler(x[:, 0]))
+
+
+class BertForPreTraining(nn.Module):
+    """Masked language model, its output layer tied to the word embedding, and next-sentence prediction."""
+
+    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads)
+        self.transform = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, NORM_EPS)
+        self.bias = nn.Parameter(torch.zeros(vocab))
+        self.next_sentence = nn.Linear(hidden, 2)
+        self.apply(initialise)
+
+    def forward(
+        self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the words' logits (B, P, V) at `positions` (B, P), and next-sentence logits (B, 2)."""
+        x, pooled = self.encoder(tokens, segments, mask)
+        x = x.gather(1, positions[:, :, None].expand(-1, -1, x.shape[-1]))
+        x = self.norm(F.gelu(self.transform(x)))
+        return F.linear(x, self.encoder.word.weight, self.bias), self.next_sentence(pooled)
+
+
+class BertForClassification(nn.Module):
+    """The encoder and one linear layer over its pooled first position."""
+
+    def __init__(
+        self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, classes: int
+    ) -> None:
+        super().__init__()
+        self.encoder = Encoder(vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads)
+        self.head = nn.Linear(hidden, classes)
+        self.apply(initialise)
+
+    def forward(self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return class logits (B, classes); inputs are (B, S)."""
+        _, pooled = self.encoder(tokens, segments, mask)
+        logits: torch.Tensor = self.head(pooled)
+        return logits
+
+
+def initialise(module: nn.Module) -> None:
+    """Draw weights from N(0, 0.02²) and zero the biases, as BERT was."""
+    if isinstance(module, nn.Linear | nn.Embedding):
+        nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
+        nn.init.zeros_(module.bias)
