@@ -1,0 +1,141 @@
+"""What a sensor is: its facts, its readings, and the one class that every power source implements.
+
+`docs/method.md`, section 4. A fact that is not known is None, never 0.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Self
+
+Kind = Literal["counter", "instant", "average"]
+"""An energy counter, a power gauge without averaging, or one that averages over a window."""
+Scope = Literal["gpu", "module", "memory", "package", "node"]
+
+DEFAULT_GAIN_UNCERTAINTY = 0.05
+"""Relative standard uncertainty of an uncalibrated sensor's gain (docs/method.md, section 4)."""
+
+
+class SensorError(Exception):
+    """A sensor failed to answer: `reason` in one line, `mend` where the user can do something about it."""
+
+    def __init__(self, reason: str, mend: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.mend = mend
+
+
+class SensorUnavailable(SensorError):  # noqa: N818 - a state of the machine, not a fault
+    """There is no such sensor here, or this user may not read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SensorInfo:
+    """The facts of one sensor: one quantity of one device over one scope."""
+
+    source: str
+    """Name of the source that reads it, e.g. `nvml`."""
+    device: str
+    """What `PowerMeter.open` takes: a UUID, or a domain such as `intel-rapl:0`."""
+    label: str
+    """The device's name for people."""
+    kind: Kind
+    scope: Scope
+    quantum: float | None = None
+    """Smallest step: joules of a counter, watts of a gauge."""
+    wrap_j: float | None = None
+    """A counter's reading returns to 0 after this many joules; None is a counter that never wraps."""
+    update_period_s: float | None = None
+    averaging_window_s: float | None = None
+    lag_s: float | None = None
+    read_cost_s: float | None = None
+    gain_uncertainty: float | None = None
+    """Relative standard uncertainty of the gain, once calibrated."""
+    within: str | None = None
+    """Device of the same source whose reading contains this one; the two are never summed."""
+
+    @property
+    def id(self) -> str:
+        """Return a name that is unique on one machine, e.g. `rapl:intel-rapl:0:package:counter`."""
+        return f"{self.source}:{self.device}:{self.scope}:{self.kind}"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One read, with `time.perf_counter_ns` before and after it; a counter gives energy, a gauge power."""
+
+    t0_ns: int
+    t1_ns: int
+    energy_j: float | None = None
+    power_w: float | None = None
+
+    @property
+    def mid_ns(self) -> int:
+        """Return the best guess of the moment the value was taken."""
+        return (self.t0_ns + self.t1_ns) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRead:
+    """How the native sampler reads a sensor without Python; `sampler.c` says what each `op` does."""
+
+    op: Literal[1, 2, 3, 4]
+    scale: float
+    """Joules or watts of one unit of the raw value."""
+    function: int = 0
+    handle: int = 0
+    field: int = 0
+    field_scope: int = 0
+    path: str = ""
+
+
+class PowerMeter(ABC):
+    """One opened device of one power source, with one or more sensors (a counter, gauges)."""
+
+    source: ClassVar[str]
+    device: str
+    sensors: tuple[SensorInfo, ...]
+    """At least one; the first is the one that energy is taken from."""
+
+    @classmethod
+    @abstractmethod
+    def discover(cls) -> tuple[SensorInfo, ...]:
+        """Return every sensor of every device that this source can read here, at least one.
+
+        Raises:
+            SensorUnavailable: there is none, with the reason.
+        """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, device: str) -> Self:
+        """Open one device by the name or index that people use for it.
+
+        Raises:
+            SensorUnavailable: it is not there, or may not be read.
+        """
+
+    @classmethod
+    def default_devices(cls, infos: tuple[SensorInfo, ...]) -> tuple[str, ...]:
+        """Return the devices to meter when none is named: those that no other device contains."""
+        return tuple(dict.fromkeys(info.device for info in infos if info.within is None))
+
+    @abstractmethod
+    def read(self, sensor: SensorInfo) -> Reading:
+        """Read one of this meter's sensors now.
+
+        Raises:
+            SensorError: the sensor did not answer.
+        """
+
+    def native(self, sensor: SensorInfo) -> NativeRead | None:  # noqa: ARG002 - a hook with a default
+        """Return how to read the sensor from native code; None leaves it to a sampler in its own process."""
+        return None
+
+    def locate(self) -> str:
+        """Return the name by which a sampler in another process opens the same device."""
+        return self.device
+
+    def close(self) -> None:  # noqa: B027 - most meters hold nothing
+        """Let go of the device."""

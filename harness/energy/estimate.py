@@ -1,0 +1,242 @@
+"""Energy of one span from one sensor's readings: pure functions of readings, with their uncertainty.
+
+Equations: docs/method.md, section 4. Times are nanoseconds of one monotonic clock; a span is (start, end).
+What cannot be said is None with a reason; a failed, reset or stuck sensor gives no number.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import fmean, median, stdev
+
+from harness.energy.base import DEFAULT_GAIN_UNCERTAINTY, Reading, SensorInfo
+from harness.energy.trace import Samples
+
+Span = tuple[int, int]
+CEILING_W = 100e3
+"""No device draws more; a counter that says so was set back, it did not wrap."""
+STUCK_TICKS = 5
+"""A counter that stands still for so many of its update periods is stuck."""
+GAP_S = 0.25
+"""Samples further apart than this, and than ten sampling periods, are a gap."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Power outside the work, measured in the guards, and its standard uncertainty."""
+
+    watts: float
+    u_watts: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Energy of a span. `u_joules` is repeatability (standard); `u_absolute_joules` holds the gain too."""
+
+    method: str
+    joules: float | None = None
+    u_joules: float | None = None
+    u_absolute_joules: float | None = None
+    flags: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def update_period_s(samples: Samples) -> float | None:
+    """Return a counter's update period as its samples show it, or None with fewer than three ticks.
+
+    A counter faster than the sampler gives the sampling period, which bounds it from above.
+    """
+    gaps = [b.mid_ns - a.mid_ns for a, b in pairwise(_ticks(samples.readings()))]
+    return median(gaps) * 1e-9 if len(gaps) >= 2 else None
+
+
+def counter_energy(
+    info: SensorInfo, readings: Sequence[Reading], span: Span, idle: Idle | None = None
+) -> Estimate:
+    """Estimate by the difference of a counter between the first and last reading, which enclose the span.
+
+    With idle power on both sides known, the excess outside the span is taken off; without it the power at the
+    edges lies anywhere between 0 and the span's own, and the uncertainty says so.
+
+    Args:
+        info: the sensor; without its update period there is a number but no uncertainty.
+        readings: in order of time, the two edges and every sample between them.
+        span: of the work.
+        idle: idle power, when the readings at both edges were taken in idle guards.
+    """
+    method = "counter_guarded" if idle is not None else "counter_unaligned"
+    if idle is None:
+        readings = _enclosing(readings, span)
+    raw_j, problem = _counted(info, readings)
+    if raw_j is None:
+        return Estimate(method, flags=(problem,), reason=_REASONS[problem])
+    span_s = (span[1] - span[0]) * 1e-9
+    outer_s = (readings[-1].mid_ns - readings[0].mid_ns) * 1e-9
+    excess_s = max(0.0, outer_s - span_s)
+    period_s = info.update_period_s
+    flags: list[str] = []
+    if period_s is not None and _stuck_at_end(readings, period_s):
+        return Estimate(method, flags=("sensor_stuck",), reason=_REASONS["sensor_stuck"])
+    mean_w = raw_j / outer_s
+    quantum_var = (info.quantum or 0.0) ** 2 / 6
+    if idle is not None:
+        joules = raw_j - idle.watts * excess_s
+        edge_var = (period_s or 0.0) ** 2 * idle.watts**2 / 6
+        outside_var = (excess_s * idle.u_watts) ** 2
+    else:
+        flags.append("edges_unaligned")
+        joules = raw_j - mean_w * excess_s / 2
+        edge_var = (period_s or 0.0) ** 2 * mean_w**2 * (1 / 12 + 1 / 4)
+        outside_var = (mean_w * excess_s) ** 2 / 12
+    if period_s is None:
+        return Estimate(method, joules, flags=(*flags, "update_period_unknown"))
+    u_joules = math.sqrt(edge_var + outside_var + quantum_var)
+    if u_joules > abs(joules) / 2:
+        flags.append("below_resolution")
+    return _with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags)))
+
+
+def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
+    """Estimate by holding each power sample until the next one: `E = sum of P_i * (t_(i+1) - t_i)`.
+
+    A gap in the samples is not filled in. The edges are uncertain by the gauge's update period and averaging
+    window, like a counter's.
+    """
+    method = "gauge_hold"
+    if any(status != 0 for status in samples.between(*span).status):
+        return Estimate(method, flags=("sensor_error",), reason=_REASONS["sensor_error"])
+    held = _held(list(samples.readings()), span)
+    if not held:
+        return Estimate(method, flags=("sample_gap",), reason="no power sample covers the start of the span")
+    if max(seconds for _, seconds in held) > gap_limit_s(samples):
+        return Estimate(method, flags=("sample_gap",), reason=_REASONS["sample_gap"])
+    joules = sum(watts * seconds for watts, seconds in held)
+    span_s = (span[1] - span[0]) * 1e-9
+    mean_w = joules / span_s
+    smear_s = (info.update_period_s or median(s for _, s in held)) + (info.averaging_window_s or 0.0)
+    values = [watts for watts, _ in held]
+    changes = 1 + sum(a != b for a, b in pairwise(values))
+    spread_var = (stdev(values) ** 2 / changes) * span_s**2 if len(values) > 1 else 0.0
+    edge_var = smear_s**2 * mean_w**2 * (1 / 12 + 1 / 4)
+    flags = ["edges_unaligned"]
+    if info.kind == "average":
+        flags.append("averaged_gauge")
+    u_joules = math.sqrt(edge_var + spread_var)
+    if u_joules > abs(joules) / 2:
+        flags.append("below_resolution")
+    return _with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags)))
+
+
+def idle_power(samples: Samples, span: Span) -> Idle | None:
+    """Return the power in an idle span: between a counter's first and last tick in it, or a gauge's mean.
+
+    None when fewer than two ticks or three gauge samples fall into the span.
+    """
+    readings = list(samples.between(*span).readings())
+    if samples.sensor.kind != "counter":
+        watts = [r.power_w for r in readings if r.power_w is not None]
+        return Idle(fmean(watts), stdev(watts) / math.sqrt(len(watts))) if len(watts) > 2 else None
+    ticks = _ticks(readings)
+    if len(ticks) < 2:
+        return None
+    joules, _ = _counted(samples.sensor, [ticks[0], ticks[-1]])
+    if joules is None:
+        return None
+    seconds = (ticks[-1].mid_ns - ticks[0].mid_ns) * 1e-9
+    watts_mean = joules / seconds
+    poll_s = median(b.mid_ns - a.mid_ns for a, b in pairwise(readings)) * 1e-9
+    u_joules = math.sqrt((samples.sensor.quantum or 0.0) ** 2 / 6 + (watts_mean * poll_s) ** 2 / 6)
+    return Idle(watts_mean, u_joules / seconds)
+
+
+def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> float | None:
+    """Return the largest power in the span: a gauge's largest sample, a counter's steepest `resolution_s`."""
+    inside = samples.between(*span)
+    if any(status != 0 for status in inside.status):
+        return None
+    readings = list(inside.readings())
+    if samples.sensor.kind != "counter":
+        return max((r.power_w for r in readings if r.power_w is not None), default=None)
+    ticks = _ticks(readings)
+    peak: float | None = None
+    start = 0
+    for end, last in enumerate(ticks):
+        while start + 1 < end and (last.mid_ns - ticks[start + 1].mid_ns) * 1e-9 >= resolution_s:
+            start += 1
+        seconds = (last.mid_ns - ticks[start].mid_ns) * 1e-9
+        if seconds >= resolution_s:
+            joules, _ = _counted(samples.sensor, [ticks[start], last])
+            if joules is not None:
+                peak = max(peak or 0.0, joules / seconds)
+    return peak
+
+
+def gap_limit_s(samples: Samples) -> float:
+    """Return the longest time between two reads of this trace that is no gap."""
+    steps = [b - a for a, b in pairwise(samples.t0_ns)]
+    return max(GAP_S, 10 * median(steps) * 1e-9) if steps else GAP_S
+
+
+_REASONS = {
+    "sensor_error": "the sensor failed during the span",
+    "counter_reset": "the energy counter was set back during the span",
+    "sensor_stuck": "the energy counter stood still at the end of the span",
+    "counter_still": "the energy counter did not move during the span",
+    "sample_gap": "a gap in the power samples",
+}
+
+
+def _counted(info: SensorInfo, readings: Iterable[Reading]) -> tuple[float | None, str]:
+    """Return the joules counted from the first to the last reading, over wraps; or None and the flag why."""
+    total = 0.0
+    for a, b in pairwise(readings):
+        if a.energy_j is None or b.energy_j is None:
+            return None, "sensor_error"
+        step = b.energy_j - a.energy_j
+        if step < 0 and info.wrap_j is not None:
+            step += info.wrap_j
+            if step > CEILING_W * (b.t1_ns - a.t0_ns) * 1e-9:
+                return None, "counter_reset"
+        if step < 0:
+            return None, "counter_reset"
+        total += step
+    return (total, "") if total > 0 else (None, "counter_still")
+
+
+def _ticks(readings: Iterable[Reading]) -> list[Reading]:
+    """Return the readings at which a counter's value was new."""
+    return [b for a, b in pairwise(readings) if b.energy_j != a.energy_j]
+
+
+def _enclosing(readings: Sequence[Reading], span: Span) -> Sequence[Reading]:
+    """Return the readings from the last before the span to the first after it."""
+    before = [i for i, r in enumerate(readings) if r.t1_ns <= span[0]]
+    after = [i for i, r in enumerate(readings) if r.t0_ns >= span[1]]
+    return readings[before[-1] if before else 0 : after[0] + 1 if after else len(readings)]
+
+
+def _stuck_at_end(readings: Sequence[Reading], period_s: float) -> bool:
+    ticks = _ticks(readings)
+    return bool(ticks) and (readings[-1].mid_ns - ticks[-1].mid_ns) * 1e-9 > STUCK_TICKS * period_s
+
+
+def _held(readings: Sequence[Reading], span: Span) -> list[tuple[float, float]]:
+    """Return (watts, seconds held) over the span; empty when no sample precedes its start."""
+    before = [i for i, r in enumerate(readings) if r.mid_ns <= span[0]]
+    if not before:
+        return []
+    inside = [r for r in readings[before[-1] :] if r.mid_ns < span[1]]
+    edges = [span[0], *(r.mid_ns for r in inside[1:]), span[1]]
+    return [((r.power_w or 0.0), (b - a) * 1e-9) for r, (a, b) in zip(inside, pairwise(edges), strict=True)]
+
+
+def _with_gain(info: SensorInfo, e: Estimate) -> Estimate:
+    assert e.joules is not None
+    assert e.u_joules is not None
+    gain = info.gain_uncertainty
+    flags = e.flags if gain is not None else (*e.flags, "gain_uncalibrated")
+    gain = DEFAULT_GAIN_UNCERTAINTY if gain is None else gain
+    return Estimate(e.method, e.joules, e.u_joules, math.hypot(e.u_joules, gain * e.joules), flags)

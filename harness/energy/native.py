@@ -1,0 +1,136 @@
+"""The sampler as a native thread: `sampler.c`, compiled on first use and kept in the user's cache."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from harness.energy.base import NativeRead
+from harness.energy.trace import ROW
+
+_FLAGS = ("-O2", "-std=gnu11", "-shared", "-fPIC", "-pthread")
+_BUILD_LIMIT_S = 60.0
+
+
+class NoNativeSampler(Exception):  # noqa: N818 - a state of the machine: the other sampler is used
+    """The native sampler cannot be built or loaded here; the message says why."""
+
+
+class _Channel(ctypes.Structure):
+    _fields_ = [
+        ("op", ctypes.c_int32),
+        ("field", ctypes.c_uint32),
+        ("field_scope", ctypes.c_uint32),
+        ("reserved", ctypes.c_int32),
+        ("scale", ctypes.c_double),
+        ("function", ctypes.c_void_p),
+        ("handle", ctypes.c_void_p),
+        ("path", ctypes.c_char_p),
+    ]
+
+
+class NativeSampler:
+    """A running native thread that reads its channels in order, once a period, on absolute deadlines."""
+
+    def __init__(self, reads: Sequence[NativeRead], period_ns: int, capacity_rows: int) -> None:
+        """Start the thread.
+
+        Raises:
+            NoNativeSampler: no compiler, no memory, or no thread to be had.
+        """
+        self._lib = load()
+        channels = (_Channel * len(reads))(
+            *(
+                _Channel(r.op, r.field, r.field_scope, 0, r.scale, r.function, r.handle, os.fsencode(r.path))
+                for r in reads
+            )
+        )
+        self._capacity = capacity_rows
+        self._sampler: int | None = self._lib.sampler_start(channels, len(reads), period_ns, capacity_rows)
+        if not self._sampler:
+            raise NoNativeSampler("no memory or thread for the native sampler")
+        self._channels = len(reads)
+
+    def wait_first(self, timeout_s: float) -> bool:
+        """Wait until every channel was read once; False when that took too long."""
+        give_up = time.monotonic() + timeout_s
+        while self._lib.sampler_written(self._sampler) < self._channels:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(0.0005)
+        return True
+
+    def stop(self) -> tuple[bytes, int]:
+        """End the thread and return its rows, oldest first, and how many the ring had to drop."""
+        self._lib.sampler_stop(self._sampler)
+        written = int(self._lib.sampler_written(self._sampler))
+        rows = ctypes.create_string_buffer(min(written, self._capacity) * ROW.size)
+        kept = int(self._lib.sampler_copy(self._sampler, rows))
+        self._lib.sampler_free(self._sampler)
+        self._sampler = None
+        return rows.raw[: kept * ROW.size], written - kept
+
+
+@cache
+def load() -> ctypes.CDLL:
+    """Return the compiled sampler, building it if this source was never built here.
+
+    Raises:
+        NoNativeSampler: it cannot be built or loaded.
+    """
+    source = Path(__file__).with_name("sampler.c").read_bytes()
+    key = hashlib.sha256(
+        source + repr((_FLAGS, platform.machine(), platform.libc_ver())).encode()
+    ).hexdigest()[:16]
+    target = _cache_folder() / f"sampler-{key}.so"
+    if not target.exists():
+        _build(source, target)
+    try:
+        lib = ctypes.CDLL(str(target))
+    except OSError as error:
+        raise NoNativeSampler(f"cannot load {target}: {error}") from error
+    lib.sampler_start.restype = ctypes.c_void_p
+    lib.sampler_start.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_uint64]
+    lib.sampler_written.restype = lib.sampler_copy.restype = ctypes.c_uint64
+    lib.sampler_written.argtypes = lib.sampler_stop.argtypes = lib.sampler_free.argtypes = [ctypes.c_void_p]
+    lib.sampler_stop.restype = lib.sampler_free.restype = None
+    lib.sampler_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+    return lib
+
+
+def _build(source: bytes, target: Path) -> None:
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    if compiler is None or sys.platform != "linux":
+        raise NoNativeSampler("no C compiler for the native sampler")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            made = Path(folder) / target.name
+            subprocess.run(
+                [compiler, *_FLAGS, "-x", "c", "-", "-o", str(made)],
+                input=source,
+                capture_output=True,
+                check=True,
+                timeout=_BUILD_LIMIT_S,
+            )
+            made.replace(target)  # two builders at once end with the same file
+    except (OSError, subprocess.SubprocessError) as error:
+        output = getattr(error, "stderr", None) or b""
+        raise NoNativeSampler(
+            f"cannot build the native sampler: {error} {output[-200:].decode(errors='replace')}"
+        ) from error
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "joulemark"

@@ -1,0 +1,242 @@
+"""The energy of one window: each device's, and their total where it has a meaning."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+
+from harness.energy.base import PowerMeter, Reading, Scope, SensorInfo
+from harness.energy.estimate import (
+    Estimate,
+    Idle,
+    Span,
+    counter_energy,
+    gap_limit_s,
+    gauge_energy,
+    idle_power,
+    peak_power_w,
+    update_period_s,
+)
+from harness.energy.none import NullMeter
+from harness.energy.trace import Samples
+
+DISAGREE, CONFLICT = 0.02, 0.05
+"""Relative difference of counter and power integral that is flagged, and that voids (docs/method.md, 4)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEnergy:
+    """One device's energy over the window; None where it is not known, with the reason."""
+
+    source: str
+    device: str
+    label: str
+    scope: Scope | None
+    in_total: bool
+    """False for a device that is no part of the total, e.g. memory beside packages."""
+    method: str
+    joules: float | None = None
+    u_joules: float | None = None
+    """Standard uncertainty, repeatability."""
+    u_absolute_joules: float | None = None
+    """Standard uncertainty with the sensor's gain in it."""
+    mean_w: float | None = None
+    peak_w: float | None = None
+    idle_w: float | None = None
+    flags: tuple[str, ...] = ()
+    reason: str | None = None
+    sensors: tuple[SensorInfo, ...] = ()
+    """With the update periods that this window observed."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyResult:
+    """Energy over a window. The totals are None as soon as one device in them is."""
+
+    span_s: float
+    joules: float | None
+    u_joules: float | None
+    u_absolute_joules: float | None
+    method: str
+    mean_w: float | None
+    peak_w: float | None
+    idle_w: float | None
+    flags: tuple[str, ...]
+    reason: str | None
+    devices: tuple[DeviceEnergy, ...]
+    trace: tuple[Samples, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was read of one meter: once before and once after the span and its guards, and the samples."""
+
+    meter: PowerMeter
+    first: Reading | None
+    last: Reading | None
+    samples: tuple[Samples, ...] = ()
+    sampler_problem: str | None = None
+    """Why there are no samples although they were wanted."""
+    reason: str | None = None
+    """Why the edges could not be read."""
+
+
+def device_energy(evidence: Evidence, span: Span, guard: Span | None, *, in_total: bool) -> DeviceEnergy:
+    """Judge one device from what was read of it.
+
+    Args:
+        evidence: the readings.
+        span: start and end of the work in ns.
+        guard: the idle span before it, when the edges were read outside guards.
+        in_total: whether the device is part of the window's total.
+    """
+    meter = evidence.meter
+    if isinstance(meter, NullMeter):
+        return DeviceEnergy("none", meter.device, meter.device, None, in_total, "none", reason=meter.reason)
+    by_sensor = {s.sensor: s for s in evidence.samples}
+    sensors = tuple(_observed(sensor, by_sensor.get(sensor)) for sensor in meter.sensors)
+    main, trace = sensors[0], by_sensor.get(meter.sensors[0])
+    idle = idle_power(trace, guard) if trace is not None and guard is not None else None
+    flags = ["sampler_failed"] if evidence.sampler_problem else []
+    if evidence.reason is not None:
+        estimate = Estimate("none", flags=("sensor_error",), reason=evidence.reason)
+    elif main.kind == "counter":
+        estimate = _from_counter(main, evidence, trace, span, idle)
+    elif trace is None:
+        why = evidence.sampler_problem or "a power gauge needs samples"
+        estimate = Estimate("gauge_hold", flags=("sample_gap",), reason=why)
+    else:
+        estimate = gauge_energy(main, trace, span)
+    gauge = next(
+        (s for s in evidence.samples if s.sensor.kind == "instant" and s.sensor.scope == main.scope), None
+    )
+    if main.kind == "counter" and gauge is not None:
+        flags += _cross_check(estimate, gauge, span)
+    for samples in evidence.samples:
+        flags += _trace_flags(samples, span)
+    peak_from = gauge if gauge is not None else trace
+    span_s = (span[1] - span[0]) * 1e-9
+    return DeviceEnergy(
+        meter.source,
+        meter.device,
+        main.label,
+        main.scope,
+        in_total,
+        estimate.method,
+        estimate.joules,
+        estimate.u_joules,
+        estimate.u_absolute_joules,
+        mean_w=estimate.joules / span_s if estimate.joules is not None else None,
+        peak_w=peak_power_w(peak_from, span) if peak_from is not None else None,
+        idle_w=idle.watts if idle is not None else None,
+        flags=tuple(dict.fromkeys([*estimate.flags, *flags])),
+        reason=estimate.reason,
+        sensors=sensors,
+    )
+
+
+def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: Span) -> EnergyResult:
+    """Add up the devices that are part of the total.
+
+    Repeatability adds in squares; the gains of like sensors may err together, so their parts add plainly.
+    """
+    parts = [d for d in devices if d.in_total]
+    joules = _sum([d.joules for d in parts])
+    u_joules = absolute = None
+    if joules is not None and (us := _known([d.u_joules for d in parts])) is not None:
+        u_joules = math.hypot(*us)
+        gains = [
+            math.sqrt(max(0.0, (d.u_absolute_joules or 0.0) ** 2 - u * u))
+            for d, u in zip(parts, us, strict=True)
+        ]
+        absolute = math.hypot(u_joules, sum(gains))
+    span_s = (span[1] - span[0]) * 1e-9
+    return EnergyResult(
+        span_s,
+        joules,
+        u_joules,
+        absolute,
+        "+".join(dict.fromkeys(d.method for d in parts)),
+        mean_w=joules / span_s if joules is not None and span_s > 0 else None,
+        peak_w=_peak(parts, trace, span),
+        idle_w=_sum([d.idle_w for d in parts]),
+        flags=tuple(dict.fromkeys(chain.from_iterable(d.flags for d in parts))),
+        reason="; ".join(dict.fromkeys(d.reason for d in parts if d.reason)) or None,
+        devices=devices,
+        trace=trace,
+    )
+
+
+def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
+    if samples is None or sensor.kind != "counter" or sensor.update_period_s is not None:
+        return sensor
+    return replace(sensor, update_period_s=update_period_s(samples))
+
+
+def _from_counter(
+    info: SensorInfo, evidence: Evidence, trace: Samples | None, span: Span, idle: Idle | None
+) -> Estimate:
+    if evidence.first is None or evidence.last is None:
+        return Estimate(
+            "counter_unaligned", flags=("sensor_error",), reason="the counter was not read at both edges"
+        )
+    between: list[Reading] = []
+    if trace is not None:
+        inside = trace.between(evidence.first.t1_ns, evidence.last.t0_ns)
+        if any(status != 0 for status in inside.status):
+            return Estimate(
+                "counter_unaligned", flags=("sensor_error",), reason="the sensor failed during the span"
+            )
+        between = list(inside.readings())
+    return counter_energy(info, [evidence.first, *between, evidence.last], span, idle)
+
+
+def _cross_check(estimate: Estimate, gauge: Samples, span: Span) -> list[str]:
+    """Compare with the integral of instant power, where both have a number and an uncertainty."""
+    other = gauge_energy(gauge.sensor, gauge, span)
+    if estimate.joules is None or estimate.u_joules is None or other.joules is None or other.u_joules is None:
+        return []
+    apart = abs(estimate.joules - other.joules)
+    noise = 2 * math.hypot(estimate.u_joules, other.u_joules)
+    if apart <= max(DISAGREE * estimate.joules, noise):
+        return []
+    return ["sensors_conflict" if apart > max(CONFLICT * estimate.joules, noise) else "sensors_disagree"]
+
+
+def _trace_flags(samples: Samples, span: Span) -> list[str]:
+    flags = ["trace_truncated"] if samples.lost else []
+    inside = samples.between(*span)
+    if any(status != 0 for status in inside.status):
+        flags.append("sensor_error")
+    times = [span[0], *inside.t0_ns, span[1]]
+    if max(b - a for a, b in pairwise(times)) * 1e-9 > gap_limit_s(samples):
+        flags.append("sample_gap")
+    return flags
+
+
+def _peak(parts: Sequence[DeviceEnergy], trace: tuple[Samples, ...], span: Span) -> float | None:
+    """Return the peak of the summed power: one round of the sampler reads all devices at nearly one moment."""
+    if len(parts) == 1:
+        return parts[0].peak_w
+    wanted = {(d.source, d.device, d.scope) for d in parts}
+    gauges = [
+        s
+        for s in trace
+        if s.sensor.kind == "instant" and (s.sensor.source, s.sensor.device, s.sensor.scope) in wanted
+    ]
+    if len(gauges) != len(parts) or not parts:
+        return None
+    rounds = zip(*(g.between(*span).readings() for g in gauges), strict=False)
+    return max((sum(r.power_w or 0.0 for r in one) for one in rounds), default=None)
+
+
+def _known(values: Sequence[float | None]) -> list[float] | None:
+    known = [v for v in values if v is not None]
+    return known if known and len(known) == len(values) else None
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = _known(values)
+    return sum(known) if known is not None else None

@@ -1,0 +1,222 @@
+/* The native sampler: one thread that reads power sensors on absolute deadlines into a ring.
+ *
+ * It runs no Python and holds no lock of Python's. Every row has the monotonic clock before and after its read.
+ * A deadline that was missed is skipped, never made up for. Errors are rows too: a gap is seen, not filled in.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum op { READ_FILE = 1, NVML_ENERGY = 2, NVML_FIELD = 3, NVML_POWER = 4 };
+
+struct channel {
+    int32_t op;
+    uint32_t field, field_scope;
+    int32_t reserved;
+    double scale;
+    void *function;
+    void *handle;
+    const char *path;
+};
+
+struct row {
+    int64_t t0_ns, t1_ns;
+    double value;
+    int32_t channel, status;
+};
+
+/* Layout of nvmlFieldValue_t in NVIDIA's public header. */
+struct nvml_field {
+    uint32_t id, scope;
+    int64_t timestamp, latency_us;
+    int32_t type, status;
+    union { double d; uint32_t u32; unsigned long ul; uint64_t u64; int64_t s64; int32_t s32; uint16_t u16; } value;
+};
+
+struct sampler {
+    struct channel *channels;
+    int *files;
+    int n;
+    int64_t period_ns;
+    uint64_t capacity;
+    struct row *rows;
+    _Atomic uint64_t written;
+    int stop;
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t wake;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int read_field(const struct channel *c, double *value)
+{
+    struct nvml_field f = {.id = c->field, .scope = c->field_scope};
+    int status = ((int (*)(void *, int, struct nvml_field *))c->function)(c->handle, 1, &f);
+    if (status == 0)
+        status = f.status;
+    if (status != 0)
+        return status;
+    switch (f.type) {
+    case 0: *value = f.value.d; break;
+    case 1: *value = f.value.u32; break;
+    case 2: *value = (double)f.value.ul; break;
+    case 3: *value = (double)f.value.u64; break;
+    case 4: *value = (double)f.value.s64; break;
+    case 5: *value = f.value.s32; break;
+    case 6: *value = f.value.u16; break;
+    default: return -EPROTO;
+    }
+    return 0;
+}
+
+static int read_file(int file, double *value)
+{
+    char text[64], *end;
+    ssize_t n = pread(file, text, sizeof text - 1, 0);
+    if (n < 0)
+        return -errno;
+    text[n] = 0;
+    *value = (double)strtoull(text, &end, 10);
+    return end == text ? -EPROTO : 0;
+}
+
+static int read_channel(const struct sampler *s, int i, double *value)
+{
+    const struct channel *c = &s->channels[i];
+    int status;
+    if (c->op == READ_FILE)
+        return s->files[i] < 0 ? s->files[i] : read_file(s->files[i], value);
+    if (c->op == NVML_FIELD)
+        return read_field(c, value);
+    if (c->op == NVML_ENERGY) {
+        unsigned long long mj = 0;
+        status = ((int (*)(void *, unsigned long long *))c->function)(c->handle, &mj);
+        *value = (double)mj;
+        return status;
+    }
+    unsigned int mw = 0;
+    status = ((int (*)(void *, unsigned int *))c->function)(c->handle, &mw);
+    *value = mw;
+    return status;
+}
+
+static void *run(void *argument)
+{
+    struct sampler *s = argument;
+    int64_t due = now_ns();
+    pthread_mutex_lock(&s->mutex);
+    while (!s->stop) {
+        pthread_mutex_unlock(&s->mutex);
+        for (int i = 0; i < s->n; i++) {
+            struct row *r = &s->rows[s->written % s->capacity];
+            double value = 0;
+            r->channel = i;
+            r->t0_ns = now_ns();
+            r->status = read_channel(s, i, &value);
+            r->t1_ns = now_ns();
+            r->value = r->status ? 0 : value * s->channels[i].scale;
+            s->written++;
+        }
+        int64_t now = now_ns();
+        due += s->period_ns;
+        if (due < now)
+            due += (now - due + s->period_ns - 1) / s->period_ns * s->period_ns;
+        struct timespec until = {due / 1000000000, due % 1000000000};
+        pthread_mutex_lock(&s->mutex);
+        while (!s->stop && pthread_cond_timedwait(&s->wake, &s->mutex, &until) != ETIMEDOUT)
+            ;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return NULL;
+}
+
+static void release(struct sampler *s)
+{
+    for (int i = 0; s->files && i < s->n; i++)
+        if (s->files[i] >= 0)
+            close(s->files[i]);
+    free(s->files);
+    free(s->channels);
+    free(s->rows);
+    free(s);
+}
+
+/* Start sampling; NULL when memory or threads are short. Capacity is in rows. */
+void *sampler_start(const struct channel *channels, int n, int64_t period_ns, uint64_t capacity)
+{
+    struct sampler *s = calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->n = n;
+    s->period_ns = period_ns;
+    s->capacity = capacity;
+    s->channels = malloc((size_t)n * sizeof *channels);
+    s->files = malloc((size_t)n * sizeof *s->files);
+    s->rows = malloc(capacity * sizeof *s->rows);
+    if (!s->channels || !s->files || !s->rows) {
+        s->n = 0;
+        release(s);
+        return NULL;
+    }
+    memcpy(s->channels, channels, (size_t)n * sizeof *channels);
+    for (int i = 0; i < n; i++) {
+        s->files[i] = -1;
+        if (channels[i].op == READ_FILE && (s->files[i] = open(channels[i].path, O_RDONLY | O_CLOEXEC)) < 0)
+            s->files[i] = -errno;
+        s->channels[i].path = NULL; /* the caller's memory */
+    }
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_cond_init(&s->wake, &clock);
+    sigset_t all, before;
+    sigfillset(&all); /* signals belong to the program's own threads */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&s->thread, NULL, run, s);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failed) {
+        release(s);
+        return NULL;
+    }
+    return s;
+}
+
+uint64_t sampler_written(void *sampler) { return ((struct sampler *)sampler)->written; }
+
+/* Stop and wait for the read in flight; the rows stay readable until sampler_free. */
+void sampler_stop(void *sampler)
+{
+    struct sampler *s = sampler;
+    pthread_mutex_lock(&s->mutex);
+    s->stop = 1;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->mutex);
+    pthread_join(s->thread, NULL);
+}
+
+/* Copy the kept rows, oldest first; returns how many. `out` holds min(written, capacity) rows. */
+uint64_t sampler_copy(void *sampler, struct row *out)
+{
+    struct sampler *s = sampler;
+    uint64_t kept = s->written < s->capacity ? s->written : s->capacity;
+    uint64_t first = s->written - kept;
+    for (uint64_t i = 0; i < kept; i++)
+        out[i] = s->rows[(first + i) % s->capacity];
+    return kept;
+}
+
+void sampler_free(void *sampler) { release(sampler); }
