@@ -217,7 +217,7 @@ def _trace_flags(samples: Samples, span: Span) -> list[str]:
 
 
 def _peak(parts: Sequence[DeviceEnergy], trace: tuple[Samples, ...], span: Span) -> float | None:
-    """Return the peak of the summed power: one round of the sampler reads all devices at nearly one moment."""
+    """Return the peak of the summed power: a round of the sampler reads all at nearly one moment."""
     if len(parts) == 1:
         return parts[0].peak_w
     wanted = {(d.source, d.device, d.scope) for d in parts}

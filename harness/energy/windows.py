@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from harness.energy.base import PowerMeter, Reading, SensorError
 from harness.energy.estimate import Span
@@ -13,9 +13,6 @@ from harness.energy.none import NullMeter
 from harness.energy.registry import resolve
 from harness.energy.result import EnergyResult, Evidence, device_energy, total
 from harness.energy.trace import Samples
-
-if TYPE_CHECKING:  # started only where there is a sensor
-    from harness.energy.sampler import Sampler
 
 
 class Window:
@@ -26,7 +23,7 @@ class Window:
         self._sample_hz = sample_hz
         self._guard_s = guard_s
         self._result: EnergyResult | None = None
-        self._sampler: Sampler | None = None
+        self._stop_sampler: Callable[[], tuple[Samples, ...]] | None = None
         self._sampler_problem: str | None = None
         self._guard: Span | None = None
 
@@ -52,8 +49,10 @@ class Window:
 
     def _begin(self, real: list[PowerMeter]) -> None:
         if real and self._sample_hz is not None:
+            from harness.energy.sampler import Sampler  # needed only where there is a sensor
+
             try:
-                self._sampler = Sampler(real, self._sample_hz)
+                self._stop_sampler = Sampler(real, self._sample_hz).stop
             except SensorError as error:
                 self._sampler_problem = error.reason
         self._first = [_edge(meter) for meter in self._meters]
@@ -63,7 +62,7 @@ class Window:
             self._guard = (start_ns, time.perf_counter_ns())
 
     def _end(self) -> tuple[Samples, ...]:
-        trace = self._sampler.stop() if self._sampler is not None else ()
+        trace = self._stop_sampler() if self._stop_sampler is not None else ()
         for meter in self._meters:
             meter.close()
         return trace
@@ -111,8 +110,8 @@ def window(
             block's edges are then known better. 0 keeps none.
 
     Returns:
-        A context manager; after the block `result` is an `EnergyResult`. Without a sensor its `joules` is None
-        and its `reason` says why.
+        A context manager; after the block `result` is an `EnergyResult`. Without a sensor its `joules` is
+        None and its `reason` says why.
 
     Raises:
         UnknownSensor: no sensor has this name.
