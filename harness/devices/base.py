@@ -1,0 +1,127 @@
+"""What the harness needs of a device: open it, wait for it, read its memory, its facts and its peak."""
+
+from __future__ import annotations
+
+import abc
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from harness.devices.timeline import Now, Timeline
+
+PROC_STAT = Path("/proc/stat")
+
+
+class DeviceError(RuntimeError):
+    """A device that cannot be used. The message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What the operating system had counted at one moment; None is what it does not tell."""
+
+    cpu_ns: int
+    """CPU time of this process, all threads."""
+    involuntary_switches: int
+    """Involuntary context switches of this process, all threads."""
+    steal_jiffies: int | None
+    """Time that the hypervisor took from this machine, all CPUs."""
+    total_jiffies: int | None
+    """Time of any kind, all CPUs; the unit of `steal_jiffies`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """A vendor's dense peak, or the reason why none is known."""
+
+    flop_s: float | None
+    source: str | None = None
+    """The public document that states the figure."""
+    reason: str | None = None
+
+
+class Device(abc.ABC):
+    """One device of one kind. Constructing it touches nothing; `open` does.
+
+    Args:
+        index: Which device of this kind, from 0.
+        threads: CPU threads of torch; None is `host.usable_cores()`.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, index: int = 0, *, threads: int | None = None) -> None:
+        self.index = index
+        self.threads = threads
+
+    @property
+    @abc.abstractmethod
+    def torch_device(self) -> str:
+        """The name that torch knows it by, e.g. `cuda:0`."""
+
+    @classmethod
+    @abc.abstractmethod
+    def unavailable_reason(cls, index: int = 0) -> str | None:
+        """Return why device `index` cannot be used, or None. Cheap: imports no torch, opens no device."""
+
+    @abc.abstractmethod
+    def open(self) -> None:
+        """Make it ready for work in this process, and set torch's threads.
+
+        Raises:
+            DeviceError: it cannot be opened.
+        """
+
+    @abc.abstractmethod
+    def synchronize(self) -> None:
+        """Wait until all work queued so far is done."""
+
+    @abc.abstractmethod
+    def reset_peak_memory(self) -> None:
+        """Let the peaks of `memory` start from now, where the platform allows it."""
+
+    @abc.abstractmethod
+    def memory(self) -> dict[str, int | None]:
+        """Return `peak_allocated`, `peak_reserved` and `peak_rss` in bytes; None is what it does not have."""
+
+    @abc.abstractmethod
+    def facts(self) -> dict[str, Any]:
+        """Return name, threads, driver and the like, as JSON values. Call after `open`."""
+
+    @abc.abstractmethod
+    def timeline(self, capacity: int, now: Now) -> Timeline:
+        """Return a recorder of up to `capacity` iterations, in this device's own time."""
+
+    @abc.abstractmethod
+    def tick_ns(self, now: Now) -> int | None:
+        """Probe the step of `timeline`'s clock (docs/method.md, section 2); None if it stands still."""
+
+    @abc.abstractmethod
+    def dense_peak(self, precision: str) -> Peak:
+        """Return the vendor's dense peak in FLOP/s at `fp32`, `tf32`, `bf16`, `fp16` or `fp8`."""
+
+    def hardware_id(self) -> str | None:
+        """Return the identifier by which a power sensor finds the same device (NVIDIA: the UUID)."""
+        return None
+
+    def counters(self) -> Counters:
+        """Return what the operating system has counted so far for this process and this machine."""
+        steal, total = read_steal()
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        return Counters(time.process_time_ns(), switches, steal, total)
+
+
+def read_steal(stat: Path = PROC_STAT) -> tuple[int, int] | tuple[None, None]:
+    """Return stolen and total jiffies of all CPUs since boot, or (None, None) where the kernel tells none."""
+    try:
+        with stat.open(encoding="ascii") as lines:
+            fields = lines.readline().split()
+    except OSError:
+        return None, None
+    # cpu user nice system idle iowait irq softirq steal guest guest_nice; the guests are within user and nice
+    if len(fields) < 9 or fields[0] != "cpu":
+        return None, None
+    jiffies = [int(field) for field in fields[1:9]]
+    return jiffies[7], sum(jiffies)

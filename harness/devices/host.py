@@ -1,0 +1,76 @@
+"""The CPU as the operating system shows it: cores that this process may use, its name, its peak memory."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+from pathlib import Path
+
+SYS_CPU = Path("/sys/devices/system/cpu")
+CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def physical_cores(cpus: set[int], topology: Path = SYS_CPU) -> int:
+    """Count the physical cores behind `cpus`: two hyper-threads of one core count once.
+
+    A CPU whose topology the kernel does not tell counts as a core of its own.
+    """
+    cores = set()
+    for cpu in cpus:
+        folder = topology / f"cpu{cpu}" / "topology"
+        try:
+            package = (folder / "physical_package_id").read_text().strip()
+            core = (folder / "core_id").read_text().strip()
+        except OSError:
+            package, core = "cpu", str(cpu)
+        cores.add((package, core))
+    return len(cores)
+
+
+def cpu_quota(cpu_max: Path = CGROUP_CPU_MAX) -> float | None:
+    """Return the CPUs that the control group grants a second, or None when it sets no limit."""
+    try:
+        quota, period = cpu_max.read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def usable_cores() -> int:
+    """Return the physical cores that this process may use: its affinity, and no more than its quota."""
+    cores = physical_cores(os.sched_getaffinity(0))
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, math.floor(quota)))
+
+
+def cpu_name(cpuinfo: Path = CPUINFO) -> str | None:
+    """Return the processor's model name, or None where the kernel tells none (most Arm machines)."""
+    try:
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return None
+
+
+def reset_peak_rss(clear_refs: Path = Path("/proc/self/clear_refs")) -> bool:
+    """Let the kernel's peak of resident memory start from now; False where it does not allow that."""
+    try:
+        clear_refs.write_text("5")
+    except OSError:
+        return False
+    return True
+
+
+def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
+    """Return this process's peak resident memory in bytes, since its start or the last reset."""
+    try:
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

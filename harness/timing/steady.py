@@ -1,0 +1,131 @@
+"""When a process has become steady, and whether it stayed so (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.devices.base import Device
+from harness.devices.timeline import Timeline
+from harness.timing.clocks import Clock
+from harness.timing.loop import Step, run_samples
+
+BATCHES = 10
+LEAST_BATCHES = 3
+"""Of a window whose iterations are longer than a tenth of it."""
+BATCH_SAMPLES = 4096
+"""Samples that one batch records; more iterations are timed in groups."""
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """The level of a stretch of work: the mean of the logs of its batch medians, and its standard error."""
+
+    log_mean: float
+    log_se: float
+
+    @classmethod
+    def of(cls, batch_medians: npt.ArrayLike) -> Level:
+        """Make the level of at least two batch medians, all positive."""
+        logs = np.log(np.asarray(batch_medians, np.float64))
+        return cls(float(logs.mean()), float(logs.std(ddof=1) / math.sqrt(len(logs))))
+
+    def moved_from(self, other: Level, tolerance: float) -> bool:
+        """Tell whether |ln(this / other)| is at least `tolerance` + 2 standard errors of the difference."""
+        error = math.hypot(self.log_se, other.log_se)
+        return abs(self.log_mean - other.log_mean) >= tolerance + 2 * error
+
+
+@dataclass(frozen=True, slots=True)
+class Warmup:
+    """How the warm-up went."""
+
+    iterations: int
+    duration_ns: int
+    steady: bool
+    period_ns: float
+    """Median time of an iteration in the last window."""
+    marks: tuple[str, ...]
+    """The marks that steps passed."""
+
+
+def warm_up(
+    step: Step,
+    *,
+    device: Device,
+    clock: Clock,
+    first: int,
+    warmup_s: float,
+    warmup_iterations: int,
+    cap_s: float,
+    window_s: float,
+    tolerance: float,
+) -> Warmup:
+    """Run steps until two windows in a row have the same level, or until the cap.
+
+    First at least `warmup_s` and `warmup_iterations` (and always one) pass, one by one. Then each window has
+    ten batches of a tenth of `window_s`; where an iteration is longer, as many as fit, and at least three.
+    The cap counts from the end of the first iteration, which may compile.
+    """
+    timeline = device.timeline(BATCH_SAMPLES, clock.now_ns)
+    begin_ns = clock.now_ns()
+    _, period_ns = _batch(step, device, timeline, first, 1)
+    done = 1
+    cap_begin_ns = clock.now_ns()
+
+    def since_s(ns: int) -> float:
+        return (clock.now_ns() - ns) / 1e9
+
+    while done < warmup_iterations or since_s(begin_ns) < warmup_s:
+        count, period_ns = _batch(step, device, timeline, first + done, 1)
+        done += count
+
+    before: Level | None = None
+    steady = False
+    while not steady and since_s(cap_begin_ns) < cap_s:
+        window_ns = clock.now_ns()
+        medians: list[float] = []
+        while len(medians) < LEAST_BATCHES or (len(medians) < BATCHES and since_s(window_ns) < window_s):
+            iterations = max(1, int(window_s * 1e9 / BATCHES / period_ns))
+            count, median_ns = _batch(step, device, timeline, first + done, iterations)
+            medians.append(median_ns)
+            done += count
+        period_ns = float(np.median(medians))
+        level = Level.of(medians)
+        steady = before is not None and not level.moved_from(before, tolerance)
+        before = level
+    return Warmup(done, clock.now_ns() - begin_ns, steady, period_ns, timeline.names)
+
+
+def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:
+    """Tell whether the first and last third differ by more than d/2 + 2 standard errors, d = ln(1 + target).
+
+    None when there are fewer than nine durations: too few to say.
+    """
+    third = len(durations_ns) // 3
+    if third < LEAST_BATCHES:
+        return None
+    first, last = (_level(part) for part in (durations_ns[:third], durations_ns[-third:]))
+    return last.moved_from(first, math.log1p(target) / 2)
+
+
+def _level(durations_ns: npt.NDArray[np.int64]) -> Level:
+    batches = np.array_split(durations_ns, min(BATCHES, len(durations_ns)))
+    return Level.of([_median_ns(batch) for batch in batches])
+
+
+def _batch(step: Step, device: Device, timeline: Timeline, first: int, iterations: int) -> tuple[int, float]:
+    """Run about `iterations` steps; return how many, and the median time of one in ns."""
+    group = math.ceil(iterations / BATCH_SAMPLES)
+    samples = iterations // group
+    run_samples(step, timeline, first=first, samples=samples, group=group)
+    device.synchronize()
+    return samples * group, _median_ns(timeline.durations_ns()) / group
+
+
+def _median_ns(durations_ns: npt.NDArray[np.int64]) -> float:
+    # A clock coarser than the work shows zeros; their mean still tells its size, and no level is below 1 ns.
+    return max(1.0, float(np.median(durations_ns)) or float(durations_ns.mean()))
