@@ -69,7 +69,7 @@ class Bert(Workload):
                 "heads": 16,
                 "classes": 2,
             },
-        },  # fmt: skip
+        },
         train={"optimizer": "adamw", "lr": 1e-4},
         data=("text",),
     )
@@ -185,7 +185,7 @@ class Bert(Workload):
         return list(model.encoder.blocks)  # type: ignore[union-attr, arg-type]
 
     def units(self, batch: Batch) -> Units:
-        """Count a step. FLOPs include padded positions and unused prediction slots: the model computes them."""
+        """Count a step. FLOPs include padding and unused prediction slots, which the model computes too."""
         rows, seq = batch["tokens"].shape
         hidden, layers = self.n("hidden"), self.n("layers")
         work = flops.encoder_layers(rows * seq, hidden, 4 * hidden, layers)

@@ -58,7 +58,7 @@ class LSTMLanguageModel(GenerativeWorkload):
                 "hidden": 4096,
                 "layers": 4,
             },
-        },  # fmt: skip
+        },
         train={"optimizer": "adamw", "lr": 3e-3},
         data=("text",),
     )

@@ -6,24 +6,27 @@ launches work and returns: it reads nothing back from the device.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
-from workloads.base import Batch, GenerativeWorkload, Units, UnsupportedError, Workload
-from workloads.sampling import generate, sample
+from workloads.base import Batch, Units, UnsupportedError, Workload
+from workloads.steps import (
+    Losses,
+    Mark,
+    autocast,
+    inference_step,
+    make_optimizer,
+    nbytes,
+    train_step,
+    tree_bytes,
+)
 
-Mark = Callable[[str], None]
-Run = Callable[[int, Mark], torch.Tensor]
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
-LOSSES_KEPT = 4096
 TRAINING = ("train", "finetune")
 
 
@@ -41,7 +44,7 @@ class Job:
     check: Callable[[], dict[str, Any]]
     """Evidence, after at least one step: `output_ok`, and `output_reason` (None when it is)."""
     losses: Callable[[], list[float]]
-    """Training losses of the last steps, oldest first; reads them back from the device."""
+    """The first training loss and the last few thousand, oldest first; reads them back from the device."""
     weights_bytes: int
     parameters: int
     optimizer_bytes: Callable[[], int]
@@ -76,6 +79,8 @@ def prepare(
         ValueError: a setting is out of range, or the data cannot be used.
         OSError: the data cannot be read.
     """
+    if workload.mode not in workload.spec.modes:
+        raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode!r}")
     training = workload.mode in TRAINING
     if accumulate > 1 and not training:
         raise ValueError(f"accumulate {accumulate} has no meaning in mode {workload.mode}")
@@ -95,19 +100,19 @@ def prepare(
     ring = [[_to_device(part, device, cast_to) for part in parts] for parts in micro]
 
     last: list[torch.Tensor] = []
-    losses: deque[torch.Tensor] = deque(maxlen=LOSSES_KEPT)
+    losses = Losses()
     optimize: torch.optim.Optimizer | None = None
     cache_bytes = 0
     if training:
-        optimize = _optimizer(workload, model, optimizer, lr, fused=device.type == "cuda")
-        cast_context = _autocast(device, precision)
-        step = _train_step(workload, model, ring, optimize, cast_context, losses, last)
+        optimize = make_optimizer(workload, model, optimizer, lr, fused=device.type == "cuda")
+        cast_context = autocast(device, precision)
+        step = train_step(workload, model, ring, optimize, cast_context, losses, last)
     else:
         single = [parts[0] for parts in ring]
-        step, cache_bytes = _inference_step(workload, model, single, last, temperature, top_k)
+        step, cache_bytes = inference_step(workload, model, single, last, temperature, top_k)
     graphs = _compile(model, compile_mode)
 
-    weights = sum(_nbytes(t) for t in (*model.parameters(), *model.buffers()))
+    weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
     # The workload counts inputs and outputs; how wide a weight or a cached value is stored is known here.
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     stored = float(weights * passes + cache_bytes)
@@ -119,7 +124,7 @@ def prepare(
         model=model,
         output=lambda: last[0],
         check=lambda: _check(last, counted[0].samples, training=training),
-        losses=lambda: torch.stack(list(losses)).tolist() if losses else [],
+        losses=losses.read,
         weights_bytes=weights,
         parameters=sum(p.numel() for p in model.parameters()),
         optimizer_bytes=lambda: _state_bytes(optimize),
@@ -152,136 +157,6 @@ def _to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None) 
     return {k: v.to(device, cast_to if v.is_floating_point() else None) for k, v in batch.items()}
 
 
-def _autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
-    if precision == "bf16":
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext
-
-
-def _optimizer(
-    workload: Workload, model: nn.Module, name: str | None, lr: float | None, *, fused: bool
-) -> torch.optim.Optimizer:
-    name = str(workload.spec.train["optimizer"]) if name is None else name
-    rate = float(workload.spec.train["lr"]) if lr is None else lr
-    if name == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, fused=fused)
-    if name == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=rate, fused=fused)
-    raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
-
-
-def _train_step(
-    workload: Workload,
-    model: nn.Module,
-    ring: Sequence[Sequence[Batch]],
-    optimizer: torch.optim.Optimizer,
-    cast_context: Callable[[], AbstractContextManager[Any]],
-    losses: deque[torch.Tensor],
-    last: list[torch.Tensor],
-) -> Callable[[int, Mark], None]:
-    share = 1.0 / len(ring[0])
-
-    def step(index: int, _mark: Mark) -> None:
-        optimizer.zero_grad(set_to_none=True)
-        parts = []
-        for batch in ring[index % RING]:
-            with cast_context():
-                loss = workload.loss(model, batch)
-            if share != 1.0:
-                loss = loss * share
-            loss.backward()  # type: ignore[no-untyped-call]
-            parts.append(loss.detach())
-        optimizer.step()
-        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-        losses.append(total)
-        last[:] = [total]
-
-    return step
-
-
-def _inference_step(
-    workload: Workload,
-    model: nn.Module,
-    ring: Sequence[Batch],
-    last: list[torch.Tensor],
-    temperature: float,
-    top_k: int | None,
-) -> tuple[Callable[[int, Mark], None], int]:
-    """Return the step of a mode without gradients, and the bytes of its cache."""
-    run: Run
-    cache_bytes = 0
-    if workload.mode == "infer":
-        run = lambda index, _mark: workload.infer(model, ring[index % RING])  # noqa: E731
-    elif not isinstance(workload, GenerativeWorkload):
-        raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode}")
-    elif workload.mode == "prefill":
-        run, cache_bytes = _prefill(workload, model, ring)
-    elif workload.mode == "decode":
-        run, cache_bytes = _decode(workload, model, ring[0])
-    else:
-        run, cache_bytes = _generate(workload, model, ring, temperature, top_k)
-
-    def step(index: int, mark: Mark) -> None:
-        with torch.inference_mode():
-            last[:] = [run(index, mark)]
-
-    return step, cache_bytes
-
-
-def _prefill(workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch]) -> tuple[Run, int]:
-    prompt = ring[0]["tokens"].shape[1]
-
-    def run(index: int, _mark: Mark) -> torch.Tensor:
-        return workload.prefill(model, ring[index % RING], prompt)[0]
-
-    return run, _rehearsed_cache_bytes(workload, model, ring[0], prompt)
-
-
-def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
-    """One token a step behind the same context: the cache is rewound, so every step is the same work."""
-    context = batch["tokens"].shape[1]
-    tokens = batch["tokens"][:, -1].contiguous()
-    with torch.inference_mode():
-        _, cache = workload.prefill(model, batch, context + 1)
-
-    def run(_index: int, _mark: Mark) -> torch.Tensor:
-        return workload.decode(model, tokens, workload.rewind(cache, context))[0]
-
-    return run, _tree_bytes(cache)
-
-
-def _generate(
-    workload: GenerativeWorkload,
-    model: nn.Module,
-    ring: Sequence[Batch],
-    temperature: float,
-    top_k: int | None,
-) -> tuple[Run, int]:
-    new_tokens = workload.n("new_tokens")
-    generator = torch.Generator(ring[0]["tokens"].device)
-
-    def choose(logits: torch.Tensor) -> torch.Tensor:
-        return sample(logits, temperature=temperature, top_k=top_k, generator=generator)
-
-    def run(index: int, mark: Mark) -> torch.Tensor:
-        generator.manual_seed(workload.seed + index)  # a request's tokens depend on its index alone
-        return generate(workload, model, ring[index % RING], new_tokens, choose, mark)
-
-    capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
-    return run, _rehearsed_cache_bytes(workload, model, ring[0], capacity)
-
-
-def _rehearsed_cache_bytes(
-    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int
-) -> int:
-    """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
-    with torch.device("meta"):
-        shadow = workload.build_model().to(next(model.parameters()).dtype).eval()
-    with torch.inference_mode():
-        _, cache = workload.prefill(shadow, {k: v.to("meta") for k, v in batch.items()}, capacity)
-    return _tree_bytes(cache)
-
-
 def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:
     """Compile the model's forward in place; return what counts the graphs that came of it."""
     if mode is None:
@@ -303,18 +178,10 @@ def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:
     return graphs
 
 
-def _nbytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
-def _tree_bytes(tree: Any) -> int:
-    return sum(_nbytes(leaf) for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor))
-
-
 def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:
     if optimizer is None:
         return 0
-    return sum(_tree_bytes(state) for state in cast("dict[Any, Any]", optimizer.state).values())
+    return sum(tree_bytes(state) for state in cast("dict[Any, Any]", optimizer.state).values())
 
 
 def _check(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:

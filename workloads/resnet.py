@@ -97,7 +97,7 @@ class ResNet(Workload):
         return list(model.blocks)  # type: ignore[arg-type]
 
     def _forward(self, rows: int) -> float:
-        """Sum the convolutions and the classifier; a strided convolution writes ceil(side / stride) a side."""
+        """Sum the convolutions and the classifier; stride 2 writes ceil(side / 2) pixels a side."""
         width, side = self.n("width"), _half(self.n("image"))
         work = flops.conv2d(rows * side * side, 3, width, 7)
         side, channels = _half(side), width

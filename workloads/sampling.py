@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def sample(
     logits: torch.Tensor, *, temperature: float, top_k: int | None, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw one token for each row of logits (B, V), by softmax(logits / temperature) over the `top_k` largest.
+    """Draw one token for each row of logits (B, V), by softmax(logits / temperature) over its `top_k` best.
 
     `top_k=1` is greedy. The draw is argmax(p / e) with e ~ Exponential(1), which has distribution p:
     `torch.multinomial` would wait for the device to check its input.

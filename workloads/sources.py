@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-SHIPPED = Path(__file__).parent / "data" / "liberty.txt"
+SHIPPED = Path(__file__).parent / "data" / "public_domain.txt"
 TEXT_LIMIT_BYTES = 256 << 20
 IMAGE_LIMIT = 100_000
 """Images of one folder; more than these is an error, not a silent part of them."""
@@ -90,7 +90,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def image_classes(folder: Path, files: list[Path], classes: int) -> list[int]:
-    """Return each image's class: its sub-folder's place in the alphabet, or a hash of its name without one."""
+    """Return each image's class: its sub-folder's place in the alphabet, or its name's hash without one."""
     parents = sorted({f.parent for f in files if f.parent != folder})
     places = {parent: place for place, parent in enumerate(parents)}
     return [places.get(file.parent, _hash(file.name)) % classes for file in files]

@@ -11,7 +11,7 @@ State = tuple[torch.Tensor, torch.Tensor]
 
 
 class LSTMModel(nn.Module):
-    """Embedding, stacked LSTM layers as wide as the embedding, and the embedding again as the output layer."""
+    """Embedding, stacked LSTM layers as wide as the embedding, and the same embedding as the output layer."""
 
     def __init__(self, *, vocab: int, hidden: int, layers: int) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class LSTMModel(nn.Module):
     def forward(
         self, tokens: torch.Tensor, state: State | None = None, *, last_only: bool = False
     ) -> tuple[torch.Tensor, State]:
-        """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone, and the new state."""
+        """Return logits (B, S, V) for tokens (B, S), or (B, V) of the last position, and the new state."""
         x, state = self.lstm(self.token(tokens), state)
         if last_only:
             x = x[:, -1]

@@ -38,7 +38,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages that each halve the size (but the first) and double the width, mean pool, classifier."""
+    """Stem, stages of which all but the first halve the size, mean pool, classifier."""
 
     def __init__(self, *, stages: Sequence[int], width: int, classes: int) -> None:
         super().__init__()

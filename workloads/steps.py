@@ -1,0 +1,194 @@
+"""The steps of each mode: what one iteration launches on the device.
+
+A step reads nothing back from the device; its result is left in `last`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from workloads.base import Batch, GenerativeWorkload, UnsupportedError, Workload
+from workloads.sampling import generate, sample
+
+Mark = Callable[[str], None]
+Run = Callable[[int, Mark], torch.Tensor]
+LOSSES_KEPT = 4096
+
+
+class Losses:
+    """The first training loss and the last LOSSES_KEPT, left on the device until they are read."""
+
+    def __init__(self) -> None:
+        self._first: torch.Tensor | None = None
+        self._last: deque[torch.Tensor] = deque(maxlen=LOSSES_KEPT)
+
+    def append(self, loss: torch.Tensor) -> None:
+        """Keep a detached scalar."""
+        if self._first is None:
+            self._first = loss
+        else:
+            self._last.append(loss)
+
+    def read(self) -> list[float]:
+        """Return the losses, oldest first; waits for the device."""
+        if self._first is None:
+            return []
+        values: list[float] = torch.stack([self._first, *self._last]).tolist()
+        return values
+
+
+def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
+    """Return the context of a training step's forward pass: bf16 autocast, or none."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+    return nullcontext
+
+
+def make_optimizer(
+    workload: Workload, model: nn.Module, name: str | None, lr: float | None, *, fused: bool
+) -> torch.optim.Optimizer:
+    """Build SGD with momentum or AdamW; what is None is the workload's own default.
+
+    Raises:
+        ValueError: neither name nor default, or an unknown name.
+    """
+    name = workload.spec.train.get("optimizer") if name is None else name  # type: ignore[assignment]
+    lr = workload.spec.train.get("lr") if lr is None else lr  # type: ignore[assignment]
+    if name is None or lr is None:
+        raise ValueError(f"{workload.spec.name} has no training defaults: give an optimizer and lr")
+    rate = float(lr)
+    if name == "sgd":
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, fused=fused)
+    if name == "adamw":
+        return torch.optim.AdamW(model.parameters(), lr=rate, fused=fused)
+    raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
+
+
+def train_step(
+    workload: Workload,
+    model: nn.Module,
+    ring: Sequence[Sequence[Batch]],
+    optimizer: torch.optim.Optimizer,
+    cast_context: Callable[[], AbstractContextManager[Any]],
+    losses: Losses,
+    last: list[torch.Tensor],
+) -> Callable[[int, Mark], None]:
+    """Return the step that adds up a ring entry's micro-batches' gradients and updates the weights once."""
+    share = 1.0 / len(ring[0])
+
+    def step(index: int, _mark: Mark) -> None:
+        optimizer.zero_grad(set_to_none=True)
+        parts = []
+        for batch in ring[index % len(ring)]:
+            with cast_context():
+                loss = workload.loss(model, batch)
+            if share != 1.0:
+                loss = loss * share
+            loss.backward()  # type: ignore[no-untyped-call]
+            parts.append(loss.detach())
+        optimizer.step()
+        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+        losses.append(total)
+        last[:] = [total]
+
+    return step
+
+
+def inference_step(
+    workload: Workload,
+    model: nn.Module,
+    ring: Sequence[Batch],
+    last: list[torch.Tensor],
+    temperature: float,
+    top_k: int | None,
+) -> tuple[Callable[[int, Mark], None], int]:
+    """Return the step of a mode without gradients, and the bytes of its cache."""
+    run: Run
+    cache_bytes = 0
+    if workload.mode == "infer":
+        run = lambda index, _mark: workload.infer(model, ring[index % len(ring)])  # noqa: E731
+    elif not isinstance(workload, GenerativeWorkload):
+        raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode}")
+    elif workload.mode == "prefill":
+        run, cache_bytes = _prefill(workload, model, ring)
+    elif workload.mode == "decode":
+        run, cache_bytes = _decode(workload, model, ring[0])
+    else:
+        run, cache_bytes = _generate(workload, model, ring, temperature, top_k)
+
+    def step(index: int, mark: Mark) -> None:
+        with torch.inference_mode():
+            last[:] = [run(index, mark)]
+
+    return step, cache_bytes
+
+
+def _prefill(workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch]) -> tuple[Run, int]:
+    prompt = ring[0]["tokens"].shape[1]
+
+    def run(index: int, _mark: Mark) -> torch.Tensor:
+        return workload.prefill(model, ring[index % len(ring)], prompt)[0]
+
+    return run, _rehearsed_cache_bytes(workload, model, ring[0], prompt)
+
+
+def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
+    """One token a step behind the same context: the cache is rewound, so every step is the same work."""
+    context = batch["tokens"].shape[1]
+    tokens = batch["tokens"][:, -1].contiguous()
+    with torch.inference_mode():
+        _, cache = workload.prefill(model, batch, context + 1)
+
+    def run(_index: int, _mark: Mark) -> torch.Tensor:
+        return workload.decode(model, tokens, workload.rewind(cache, context))[0]
+
+    return run, tree_bytes(cache)
+
+
+def _generate(
+    workload: GenerativeWorkload,
+    model: nn.Module,
+    ring: Sequence[Batch],
+    temperature: float,
+    top_k: int | None,
+) -> tuple[Run, int]:
+    new_tokens = workload.n("new_tokens")
+    generator = torch.Generator(ring[0]["tokens"].device)
+
+    def choose(logits: torch.Tensor) -> torch.Tensor:
+        return sample(logits, temperature=temperature, top_k=top_k, generator=generator)
+
+    def run(index: int, mark: Mark) -> torch.Tensor:
+        generator.manual_seed(workload.seed + index)  # a request's tokens depend on its index alone
+        return generate(workload, model, ring[index % len(ring)], new_tokens, choose, mark)
+
+    capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
+    return run, _rehearsed_cache_bytes(workload, model, ring[0], capacity)
+
+
+def _rehearsed_cache_bytes(
+    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int
+) -> int:
+    """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
+    with torch.device("meta"):
+        shadow = workload.build_model().to(next(model.parameters()).dtype).eval()
+    with torch.inference_mode():
+        _, cache = workload.prefill(shadow, {k: v.to("meta") for k, v in batch.items()}, capacity)
+    return tree_bytes(cache)
+
+
+def nbytes(tensor: torch.Tensor) -> int:
+    """Return the bytes that a tensor's elements take."""
+    return tensor.numel() * tensor.element_size()
+
+
+def tree_bytes(tree: Any) -> int:
+    """Return the bytes of all tensors in nested containers."""
+    return sum(nbytes(leaf) for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor))
