@@ -1,1 +1,43 @@
+"""Draw a report from results: one model, rendered to HTML, PDF and Markdown."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.report.document import ReportModel
+from harness.report.model import build
+
+FORMATS = ("html", "pdf", "md")
+
+__all__ = ["FORMATS", "ReportModel", "build", "write"]
+
+
+def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Path]:
+    """Write `report.html`, `report.pdf` and `report.md` as asked, and return their paths.
+
+    Raises:
+        ValueError: a format that is not one of `FORMATS`.
+        OSError: the folder cannot be written.
+    """
+    renderers = [(name, _renderer(name)) for name in dict.fromkeys(formats)]
+    out_dir.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, render in renderers:
+        path = out_dir / f"report.{name}"
+        path.write_bytes(render(model))
+        written.append(path)
+    return written
+
+
+def _renderer(name: str) -> Callable[[ReportModel], bytes]:
+    """Import only what the format needs."""
+    if name == "html":
+        from harness.report.html import render
+    elif name == "pdf":
+        from harness.report.pdf import render
+    elif name == "md":
+        from harness.report.markdown import render
+    else:
+        raise ValueError(f"no report format {name!r}; there are {', '.join(FORMATS)}")
+    return render

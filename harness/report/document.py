@@ -1,0 +1,151 @@
+"""What a report says, before it has a form: sections of text, tables and plots, with every number already text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Mark = Literal["", "valid", "flagged", "invalid", "unavailable", "failed", "refused"]
+Tone = Literal["plain", "lead", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A few sentences."""
+
+    text: str
+    tone: Tone = "plain"
+    kind: Literal["paragraph"] = "paragraph"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A term and what is said of it."""
+
+    term: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list of terms, each with its text."""
+
+    items: tuple[Item, ...]
+    kind: Literal["items"] = "items"
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines to be copied, or the end of a log."""
+
+    title: str
+    text: str
+    folded: bool = False
+    """True where a page that can fold may fold it."""
+    kind: Literal["code"] = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column."""
+
+    title: str
+    numeric: bool = False
+    wide: bool = False
+    """True where long text is expected: it takes the width that the others leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell: its text, the smaller text below it (an interval), and what it sorts by."""
+
+    text: str
+    detail: str = ""
+    order: float | str | None = None
+    mark: Mark = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. `workload` is what a reader may select by; `first` starts a group."""
+
+    cells: tuple[Cell, ...]
+    workload: str = ""
+    first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose header repeats on every page."""
+
+    id: str
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+    sortable: bool = True
+    kind: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value on a row of a plot, in base units; `series` indexes the plot's series."""
+
+    series: int
+    value: float
+    low: float | None
+    high: float | None
+    flagged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PlotRow:
+    """One line of a plot: label, points, and the text of its first point."""
+
+    label: str
+    points: tuple[Point, ...]
+    text: str
+    first: bool = False
+    """True where a group of rows starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A dot-and-interval plot of one workload."""
+
+    id: str
+    title: str
+    workload: str
+    axis: str
+    unit: str
+    series: tuple[str, ...]
+    rows: tuple[PlotRow, ...]
+    caption: str
+    kind: Literal["plot"] = "plot"
+
+
+Block: TypeAlias = Paragraph | Items | Code | Table | Plot
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and what stands under it."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportModel:
+    """The whole report. Renderers lay it out; none of them computes or formats a number."""
+
+    title: str
+    subtitle: str
+    generated_at: str
+    """UTC, ISO 8601."""
+    generator: str
+    tiles: tuple[Item, ...]
+    """The counts at the top: how many trials, and how they ended."""
+    sections: tuple[Section, ...]
+    workloads: tuple[str, ...]

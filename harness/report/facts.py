@@ -1,0 +1,44 @@
+"""Machine and software facts: what the numbers hold for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
+from harness.report.method import facts_rows
+from harness.report.tables import NONE
+from harness.report.trials import Trial, letters
+
+SIDE_BY_SIDE = 3
+"""Machines in one table."""
+
+
+def machine_section(trials: Sequence[Trial]) -> Section:
+    """Facts of every machine, side by side."""
+    ids = letters([t.result.machine_id for t in trials])
+    facts = {i: next((r.machine for t in trials if t.result.machine_id == i for r in t.result.records), {}) for i in ids}
+    return Section("machine", "Machine", _blocks("machine", ids, facts))
+
+
+def software_section(trials: Sequence[Trial]) -> Section:
+    """Facts of every set of software."""
+    ids = letters([t.result.code_id for t in trials])
+    facts = {i: next((r.code for t in trials if t.result.code_id == i for r in t.result.records), {}) for i in ids}
+    return Section("software", "Software", _blocks("software", ids, facts))
+
+
+def _blocks(name: str, ids: Mapping[str, str], facts: Mapping[str, Mapping[str, Any]]) -> tuple[Block, ...]:
+    if not any(facts.values()):
+        return (Paragraph("Not recorded."),)
+    keys = list(ids)
+    blocks: list[Block] = []
+    for start in range(0, len(keys), SIDE_BY_SIDE):
+        part = keys[start : start + SIDE_BY_SIDE]
+        texts = {key: dict([("id", key), *facts_rows(facts[key])]) for key in part}
+        names = dict.fromkeys(n for key in part for n in texts[key])
+        rows = tuple(Row((Cell(n), *(Cell(texts[key].get(n, NONE)) for key in part))) for n in names)
+        titles = [f"{name.capitalize()} {ids[key]}" if len(keys) > 1 else "Value" for key in part]
+        columns = (Column("Fact"), *(Column(title, wide=True) for title in titles))
+        blocks.append(Table(f"{name}-{start}", f"{name.capitalize()} facts", columns, rows, sortable=False))
+    return tuple(blocks)

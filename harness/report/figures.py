@@ -1,0 +1,209 @@
+"""Draw plots as SVG: dots and intervals on rows, for the screen with CSS colours and for paper with fixed ones."""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import warnings
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from harness.report.document import Plot
+from harness.report.numbers import tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH_IN, LEFT_IN, RIGHT_IN = 7.2, 2.2, 1.2
+ROW_IN, GAP_ROWS = 0.25, 0.45
+LOG_ABOVE = 30.0
+"""A plot whose values span more than this factor has a logarithmic axis."""
+ZERO_BELOW = 0.75
+"""A linear axis starts at 0 when its lowest value is below this share of its highest."""
+MOST_TICKS = 7
+MARKERS = ("o", "^", "s", "D")
+"""A series' shape; an open marker is a flagged value."""
+
+# Drawn in sentinel colours, which the screen replaces by CSS variables and paper by fixed colours.
+INK, MUTED, GRID, FILL = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
+SERIES = ("#0a0b11", "#0a0b12", "#0a0b13", "#0a0b14")
+_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", FILL: "paper"} | {c: f"series-{i}" for i, c in enumerate(SERIES)}
+PAPER = {
+    "ink": "#1a1d21", "muted": "#59616b", "grid": "#d9dde2", "paper": "#ffffff",
+    "series-0": "#0b5a94", "series-1": "#c2500a", "series-2": "#00795a", "series-3": "#7a4ea3",
+}
+_RC: dict[str, Any] = {
+    "svg.fonttype": "none", "svg.hashsalt": "joulemark", "font.family": "DejaVu Sans", "font.size": 8.0,
+    "text.parse_math": False, "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": MUTED,
+    "xtick.color": MUTED, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "xtick.major.size": 3.0,
+    "axes.unicode_minus": True,
+}
+_TAG = re.compile(r"<[^>]+>")
+
+
+@lru_cache(maxsize=256)
+def draw(plot: Plot) -> str:
+    """Draw a plot as an SVG element in sentinel colours; equal plots give equal text."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    labels = [_fit(row.label, LEFT_IN - 0.12) for row in plot.rows]
+    positions, y = [], 0.0
+    for i, row in enumerate(plot.rows):
+        y += GAP_ROWS if row.first and i else 0.0
+        positions.append(y)
+        y += 1.0
+    many = sum(bool(s) for s in plot.series) > 1
+    top, bottom = 0.34 if many else 0.08, 0.46
+    height = top + bottom + y * ROW_IN
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts may have it
+        figure = Figure(figsize=(WIDTH_IN, height))
+        FigureCanvasSVG(figure)
+        box = (LEFT_IN / WIDTH_IN, bottom / height, (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN, y * ROW_IN / height)
+        axes = figure.add_axes(box)
+        _scale(axes, plot)
+        axes.set_ylim(y - 0.5, -0.5)
+        axes.set_yticks([])
+        for side in ("top", "left", "right"):
+            axes.spines[side].set_visible(False)
+        axes.grid(axis="x", color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        side_text = axes.get_yaxis_transform()
+        for row, label, at in zip(plot.rows, labels, positions, strict=True):
+            axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
+            axes.text(-0.025, at, label, transform=side_text, ha="right", va="center", linespacing=1.0,
+                      fontsize=8.0 if "\n" not in label else 6.6)
+            axes.text(1.03, at, row.text, transform=side_text, ha="left", va="center", fontsize=7.6)
+            _points(axes, row.points, at, spread=0.22 if many else 0.0)
+        if many:
+            _legend(axes, plot.series, lift=top / (y * ROW_IN))
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True,
+                       metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :].strip()
+
+
+def screen(svg: str, prefix: str) -> str:
+    """Return the SVG for a page: colours as CSS variables, ids that are unique in it."""
+
+    def adapt(match: re.Match[str]) -> str:
+        tag = match.group()
+        for colour, name in _NAMES.items():
+            tag = tag.replace(colour, f"var(--fig-{name})")
+        tag = re.sub(r'(\s)id="', rf'\1id="{prefix}-', tag)
+        return tag.replace("url(#", f"url(#{prefix}-").replace('href="#', f'href="#{prefix}-')
+
+    return _TAG.sub(adapt, svg)
+
+
+def paper(svg: str) -> str:
+    """Return the SVG with fixed colours, for print."""
+
+    def adapt(match: re.Match[str]) -> str:
+        tag = match.group()
+        for colour, name in _NAMES.items():
+            tag = tag.replace(colour, PAPER[name])
+        return tag
+
+    return _TAG.sub(adapt, svg)
+
+
+def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> None:
+    for k, p in enumerate(points):
+        y = at + spread * (k - (len(points) - 1) / 2)
+        colour = SERIES[p.series % len(SERIES)]
+        if p.low is not None and p.high is not None:
+            axes.plot([p.low, p.high], [y, y], color=colour, linewidth=1.5, marker="|", markersize=4.5,
+                      markeredgewidth=1.0, solid_capstyle="butt", zorder=2)
+        axes.plot([p.value], [y], linestyle="none", marker=MARKERS[p.series % len(MARKERS)], markersize=4.8,
+                  markerfacecolor=FILL if p.flagged else colour, markeredgecolor=colour, markeredgewidth=1.1, zorder=3)
+
+
+def _legend(axes: Axes, series: tuple[str, ...], lift: float) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], linestyle="none", marker=MARKERS[i], color=SERIES[i], markersize=4.8, label=name)
+        for i, name in enumerate(series) if name
+    ]
+    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, 1 + lift), ncols=len(handles), frameon=False,
+                fontsize=7.6, handletextpad=0.2, columnspacing=1.4, borderaxespad=0.0, borderpad=0.2)
+
+
+def _scale(axes: Axes, plot: Plot) -> None:
+    """Set a linear or logarithmic axis with ticks that cannot touch each other."""
+    values = [v for row in plot.rows for p in row.points for v in (p.value, p.low, p.high) if v is not None]
+    low, high = min(values), max(values)
+    note = ""
+    if low > 0 and high / low > LOG_ABOVE:
+        axes.set_xscale("log")
+        axes.set_xlim(low / 1.25, high * 1.25)
+        ticks = log_ticks(low / 1.25, high * 1.25, binary=plot.unit == "B")
+        note = "logarithmic axis"
+    else:
+        from_zero = low >= 0 and low < ZERO_BELOW * high
+        pad = 0.08 * ((high - low) or abs(high) or 1.0)
+        start, stop = (0.0 if from_zero else low - pad), high + pad
+        axes.set_xlim(start, stop)
+        ticks = linear_ticks(start, stop, binary=plot.unit == "B")
+        note = "" if from_zero else "axis does not start at 0"
+    axes.set_xticks(ticks, [tick(t, plot.unit) for t in ticks])
+    axes.minorticks_off()
+    unit = f", {plot.unit}" if len(plot.unit) > 2 else ""
+    axes.set_xlabel(f"{plot.axis}{unit}" + (f" ({note})" if note else ""), fontsize=7.6, labelpad=3)
+
+
+def linear_ticks(start: float, stop: float, *, binary: bool = False) -> list[float]:
+    """Round positions, at most `MOST_TICKS - 1` of them; powers of two apart for bytes."""
+    rough = (stop - start) / (MOST_TICKS - 2)
+    if binary:
+        step = 2.0 ** math.ceil(math.log2(rough))
+    else:
+        base = 10.0 ** math.floor(math.log10(rough))
+        step = next(m * base for m in (1, 2, 5, 10) if m * base >= rough * (1 - 1e-9))
+    first = math.ceil(start / step - 1e-9)
+    return [i * step for i in range(first, math.floor(stop / step + 1e-9) + 1)]
+
+
+def log_ticks(start: float, stop: float, *, binary: bool = False) -> list[float]:
+    """Positions 1-2-5, decades, or every so many decades: the finest that gives at most `MOST_TICKS`."""
+    if binary:
+        exponents = range(math.ceil(math.log2(start)), math.floor(math.log2(stop)) + 1)
+        stride = math.ceil(len(exponents) / MOST_TICKS)
+        return [2.0**e for e in exponents if e % stride == 0]
+    decades = range(math.floor(math.log10(start)), math.ceil(math.log10(stop)) + 1)
+    fine = [t for e in decades for m in (1, 2, 5) if start <= (t := m * 10.0**e) <= stop]
+    if len(fine) <= MOST_TICKS:
+        return fine
+    stride = math.ceil(len(decades) / MOST_TICKS)
+    return [t for e in decades if e % stride == 0 and start <= (t := 10.0**e) <= stop]
+
+
+def _fit(label: str, width_in: float) -> str:
+    """Break a label that is too wide into two smaller lines, and end it there."""
+    if _width_in(label, 8.0) <= width_in:
+        return label
+    rest, lines = label, []
+    for last in (False, True):
+        n = len(rest)
+        while n > 1 and _width_in(rest[:n] + ("…" if last and n < len(rest) else ""), 6.6) > width_in:
+            n -= 1
+        if not last and n < len(rest) and " " in rest[1:n]:
+            n = rest.rindex(" ", 1, n) + 1
+        lines.append(rest[:n].strip() + ("…" if last and n < len(rest) else ""))
+        rest = rest[n:]
+    return "\n".join(line for line in lines if line)
+
+
+def _width_in(text: str, size_pt: float) -> float:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties("DejaVu Sans", size=size_pt), False)
+    return float(width) / 72.0

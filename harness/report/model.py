@@ -1,0 +1,156 @@
+"""Build the report's model from results: every text and number is decided here, once, for all formats."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+import harness
+from harness.records.results import TrialResult
+from harness.report import failures, reproduce, tables, verdict
+from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
+from harness.report.facts import machine_section, software_section
+from harness.report.method import level_text, method_section
+from harness.report.plots import MOST_FIGURES, in_order, plots
+from harness.report.ranking import Place, rank
+from harness.report.tables import metric_table, ranked_table
+from harness.report.text import line, listing, plural
+from harness.report.trials import Trial, groups, headline, trials
+
+
+def build(
+    results: Sequence[TrialResult], *, title: str, torn: Sequence[str] = (), generated_at: str
+) -> ReportModel:
+    """Decide everything that the report says.
+
+    Args:
+        results: Trials of one or more sweeps and machines.
+        title: The report's title.
+        torn: One line for each record that could not be read.
+        generated_at: UTC, ISO 8601; the same model gives the same bytes.
+    """
+    named = trials(results)
+    ok = [t for t in named if t.result.status == "ok"]
+    ranked = [rank(members, headline(members)) for members in groups(ok).values()]
+    order = in_order(ranked)
+    level = level_text(ok)
+    sections = [
+        _verdict(named, ranked, torn),
+        _throughput(ranked, ok, order, level),
+        _metric_section(tables.LATENCY, ok, [
+            *plots("latency", "Latency", {"latency.p50": "p50", "latency.p90": "p90", "latency.p99": "p99"}, ok, order)
+        ] or plots("latency", "Iteration time", {"iteration.mean": "mean"}, ok, order)),
+        _metric_section(tables.MEMORY, ok, _memory_plots(ok, order)),
+        _energy(ok, order, named),
+        _metric_section(tables.COMPUTE, ok, []),
+        _metric_section(tables.STARTUP, ok, []),
+        failures.failed_section(named),
+        failures.refused_section(named),
+        failures.omissions_section(ok, torn),
+        method_section(named, level),
+        machine_section(named),
+        software_section(named),
+        _reproduce(named),
+    ]
+    sweeps = list(dict.fromkeys(line(t.result.sweep, 60) for t in named))
+    machines = len({t.result.machine_id for t in named})
+    return ReportModel(
+        title=line(title, 120),
+        subtitle=f"{plural(len(sweeps), 'sweep')} ({listing(sweeps)}) on {plural(machines, 'machine')}" if sweeps else "",
+        generated_at=line(generated_at, 40),
+        generator=f"Joulemark {harness.__version__}",
+        tiles=_tiles(named),
+        sections=tuple(s for s in sections if s.blocks),
+        workloads=tuple(dict.fromkeys(t.workload for t in named)),
+    )
+
+
+def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
+    status = Counter(t.result.status for t in named)
+    failed = len(named) - status["ok"] - status["refused"]
+    flagged = sum(any(e.validity in {"flagged", "invalid"} for e in t.result.estimates.values()) for t in named)
+    return tuple(
+        Item(term, str(n))
+        for term, n in (
+            ("trials", len(named)), ("ok", status["ok"]), ("of them flagged", flagged), ("failed", failed),
+            ("refused", status["refused"]),
+        )
+    )
+
+
+def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Sequence[str]) -> Section:
+    blocks: list[Block] = [Paragraph(verdict.outcome(named, torn), "lead")]
+    winners = [w for places in ranked if (w := verdict.winner(places)) is not None]
+    if winners:
+        blocks.append(Items(tuple(winners[: verdict.MOST_WINNERS])))
+    if len(winners) > verdict.MOST_WINNERS:
+        blocks.append(Paragraph(f"{len(winners) - verdict.MOST_WINNERS} more groups stand in the ranked table.", "note"))
+    blocks.append(Paragraph(verdict.energy(named)))
+    return Section("verdict", "Verdict", tuple(blocks))
+
+
+def _throughput(
+    ranked: Sequence[Sequence[Place]], ok: Sequence[Trial], order: dict[str, int], level: str
+) -> Section:
+    if not ok:
+        return Section("throughput", "Throughput", (Paragraph("No trial has a result."),))
+    by_metric: dict[str, list[Trial]] = defaultdict(list)
+    for members in groups(ok).values():
+        by_metric[headline(members)] += members
+    figures = [
+        p
+        for metric, members in by_metric.items()
+        for p in plots(metric.replace(".", "-"), "Throughput", {metric: "throughput"}, members, order)
+    ]
+    return Section("throughput", "Throughput", (ranked_table(ranked, level), *_limited(figures)))
+
+
+def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequence[Plot]) -> Section:
+    table: Table | None = metric_table(spec, ok)
+    return Section(spec.id, spec.title, (table, *_limited(figures)) if table is not None else ())
+
+
+def _memory_plots(ok: Sequence[Trial], order: dict[str, int]) -> list[Plot]:
+    """The device's own peak where a device has one, the process's resident peak elsewhere."""
+    found: list[Plot] = []
+    device = [t for t in ok if "memory.peak_allocated" in t.result.estimates]
+    for metric, members, axis in (
+        ("memory.peak_allocated", device, "Peak memory allocated"),
+        ("memory.peak_rss", [t for t in ok if t not in device], "Peak resident memory"),
+    ):
+        found += plots(metric.replace(".", "-").replace("_", "-"), axis, {metric: "peak"}, members, order)
+    return found
+
+
+def _energy(ok: Sequence[Trial], order: dict[str, int], named: Sequence[Trial]) -> Section:
+    table = metric_table(tables.ENERGY, ok)
+    blocks: list[Block] = [Paragraph(verdict.energy(named))]
+    if table is not None:
+        figures: list[Plot] = []
+        for metric, axis in (("energy.token", "Energy a token"), ("energy.sample", "Energy a sample")):
+            figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok, order)
+        blocks += [table, *_limited(figures)]
+    return Section("energy", "Energy and power", tuple(blocks))
+
+
+def _limited(figures: Sequence[Plot]) -> list[Block]:
+    shown: list[Block] = list(figures[:MOST_FIGURES])
+    if len(figures) > MOST_FIGURES:
+        left = len(figures) - MOST_FIGURES
+        shown.append(Paragraph(f"{plural(left, 'figure')} left out to keep the report readable; the table has all.", "note"))
+    return shown
+
+
+def _reproduce(named: Sequence[Trial]) -> Section:
+    blocks: list[Block] = []
+    by_sweep: dict[str, list[Trial]] = defaultdict(list)
+    for t in named:
+        by_sweep[t.result.sweep].append(t)
+    for sweep, members in by_sweep.items():
+        blocks.append(Code(f"Sweep {line(sweep, 60)}", reproduce.commands(members)))
+    if blocks:
+        blocks.insert(0, Paragraph(
+            "These commands run the same trials with the same settings. What exists already in the results folder is "
+            "not measured again; name another folder with run.results=… to measure anew."
+        ))
+    return Section("reproduce", "How to reproduce", tuple(blocks))

@@ -1,0 +1,97 @@
+"""The one place where a number becomes text: prefix, unit, and the digits that its uncertainty allows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+NBSP = "\u00a0"
+PREFIXES = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
+BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
+DIGITS_WITHOUT_INTERVAL = 3
+FEWEST_DIGITS, MOST_DIGITS = 2, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A number as text, and its interval in the same unit and digits (empty when there is none)."""
+
+    text: str
+    interval: str = ""
+
+
+def quantity(value: float, unit: str, low: float | None = None, high: float | None = None) -> Quantity:
+    """Format a value, with its interval where it has one.
+
+    The last digit shown is the one that the interval's half-width reaches (one more when that half-width
+    starts with 1 or 2); without an interval three digits are shown.
+
+    Args:
+        value: In the unit's base, e.g. seconds.
+        unit: `B` takes binary prefixes, `1` is a pure number, `%` takes none, any other SI prefixes.
+        low: Lower bound, or None.
+        high: Upper bound, or None.
+    """
+    half = (high - low) / 2 if low is not None and high is not None else 0.0
+    power = _power(value, unit)
+    decimals = _decimals(value / _step(unit) ** power, half / _step(unit) ** power)
+    if abs(round(value / _step(unit) ** power, decimals)) >= _step(unit) and power < _highest(unit):
+        power += 1
+        decimals = _decimals(value / _step(unit) ** power, half / _step(unit) ** power)
+    scale = _step(unit) ** power
+
+    def digits(x: float) -> str:
+        return f"{round(x / scale, decimals):.{max(decimals, 0)}f}".replace("-", "−")
+
+    interval = ""
+    if low is not None and high is not None and high > low:
+        interval = f"{digits(low)}{'–' if low >= 0 else ' to '}{digits(high)}"
+    return Quantity(digits(value) + _suffix(unit, power), interval)
+
+
+def tick(value: float, unit: str) -> str:
+    """Format a number on an axis: as short as it can be without losing its prefix."""
+    power = _power(value, unit)
+    scaled = value / _step(unit) ** power
+    suffix = _suffix(unit, power)
+    if len(unit) > 2:  # the axis title names a long unit; the tick keeps the prefix alone
+        suffix = suffix.removesuffix(unit).rstrip(NBSP)
+    return f"{scaled:.4g}{suffix}".replace("-", "−")
+
+
+def _step(unit: str) -> float:
+    return 1024.0 if unit == "B" else 1000.0
+
+
+def _highest(unit: str) -> int:
+    return 0 if unit == "%" else len(BINARY) - 1 if unit == "B" else max(PREFIXES)
+
+
+def _power(value: float, unit: str) -> int:
+    if value == 0 or unit == "%":
+        return 0
+    if unit == "B":
+        return min(max(int(math.log2(abs(value)) // 10), 0), len(BINARY) - 1)
+    power = math.floor(math.log10(abs(value)) / 3 + 1e-12)
+    if unit == "1" and (power < 0 or abs(value) < 1e4):
+        return 0
+    return min(max(power, min(PREFIXES)), max(PREFIXES))
+
+
+def _decimals(value: float, half: float) -> int:
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    if half > 0:
+        exponent = math.floor(math.log10(half))
+        wanted = -exponent + (half / 10.0**exponent < 3.0)
+    else:
+        wanted = DIGITS_WITHOUT_INTERVAL - 1 - magnitude if value else 0
+    return min(max(wanted, FEWEST_DIGITS - 1 - magnitude), MOST_DIGITS - 1 - magnitude)
+
+
+def _suffix(unit: str, power: int) -> str:
+    prefix = BINARY[power] if unit == "B" else PREFIXES[power]
+    if unit == "1":
+        return NBSP + prefix if prefix else ""
+    if len(unit) > 2 and unit[0].islower():  # `12.3 k tokens/s`: a prefix does not melt into a word
+        return f"{NBSP}{prefix}{NBSP}{unit}" if prefix else NBSP + unit
+    return NBSP + prefix + unit

@@ -1,0 +1,103 @@
+"""What is plotted: points and labels taken from trials, limited so that a figure stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from harness.records.results import Estimate
+from harness.report.document import Plot, PlotRow, Point
+from harness.report.numbers import quantity
+from harness.report.ranking import Place
+from harness.report.tables import FLAG, shown
+from harness.report.text import plural
+from harness.report.trials import Trial, groups
+
+MOST_ROWS = 24
+"""Rows of one figure; the table holds the others."""
+MOST_FIGURES = 16
+"""Figures of one section."""
+
+
+def plots(
+    section: str, axis: str, series: Mapping[str, str], trials: Sequence[Trial], order: Mapping[str, int]
+) -> list[Plot]:
+    """Plot metrics, one figure a workload and unit.
+
+    Args:
+        section: Prefix of the figures' ids.
+        axis: What is plotted, e.g. `Latency`.
+        series: Metric id to its name in the legend; the first one's value is written beside the row.
+        trials: Trials with results.
+        order: Trial name to its place, best first.
+    """
+    workloads = list(dict.fromkeys(t.workload for t in trials))
+    found = []
+    for workload in workloads:
+        members = [t for t in trials if t.workload == workload]
+        units = {e.unit for t in members for m in series if (e := _drawable(t, m)) is not None}
+        found += [
+            plot
+            for unit in sorted(units)
+            if (plot := _plot(f"{section}-{len(found)}", axis, unit, series, members, order)) is not None
+        ]
+    return found
+
+
+def _plot(
+    plot_id: str,
+    axis: str,
+    unit: str,
+    series: Mapping[str, str],
+    members: Sequence[Trial],
+    order: Mapping[str, int],
+) -> Plot | None:
+    rows_by_group: list[list[PlotRow]] = []
+    used: set[str] = set()
+    for (_, mode), group in groups(members).items():
+        rows = []
+        for t in sorted(group, key=lambda t: order.get(t.name, len(order))):
+            drawn = {m: e for m in series if (e := _drawable(t, m)) is not None and e.unit == unit}
+            if drawn:
+                used |= drawn.keys()
+                label = " ".join(p for p in (mode, t.config, t.where) if p and p != "–")
+                rows.append((label, drawn))
+        rows_by_group.append([_row(label, drawn, series) for label, drawn in rows])
+    rows_by_group = [rows for rows in rows_by_group if rows]
+    if not rows_by_group:
+        return None
+    each = max(1, MOST_ROWS // len(rows_by_group))
+    kept = [row_list[:each] for row_list in rows_by_group][:MOST_ROWS]
+    rows_kept = tuple(
+        PlotRow(r.label, r.points, r.text, first=i == 0) for row_list in kept for i, r in enumerate(row_list)
+    )
+    total = sum(len(rows) for rows in rows_by_group)
+    legend = tuple(series[m] if m in used else "" for m in series)
+    names = [name for name in legend if name]
+    caption = f"{', '.join(names)}: a dot and its interval." if len(names) > 1 else "A dot and its interval."
+    if any(p.flagged for r in rows_kept for p in r.points):
+        caption += f" An open marker ({FLAG} in the tables) is a flagged value."
+    if total > len(rows_kept):
+        left = plural(total - len(rows_kept), "trial")
+        caption += f" {left} of {total} left out here: the best of each mode are drawn, the table has all."
+    return Plot(plot_id, members[0].workload, members[0].workload, axis, unit, legend, rows_kept, caption)
+
+
+def _row(label: str, drawn: Mapping[str, Estimate], series: Mapping[str, str]) -> PlotRow:
+    names = list(series)
+    points = []
+    for metric, e in drawn.items():
+        value, low, high, _ = shown(e)
+        points.append(Point(names.index(metric), value, low, high, e.validity == "flagged"))
+    first = next(iter(drawn.values()))
+    value, low, high, unit = shown(first)
+    return PlotRow(label, tuple(points), quantity(value, unit, low, high).text)
+
+
+def _drawable(trial: Trial, metric_id: str) -> Estimate | None:
+    e = trial.result.estimates.get(metric_id)
+    return e if e is not None and e.value is not None and e.validity in {"valid", "flagged"} else None
+
+
+def in_order(ranked: Sequence[Sequence[Place]]) -> dict[str, int]:
+    """Trial name to its place in the report."""
+    return {p.trial.name: i for i, p in enumerate(p for places in ranked for p in places)}

@@ -1,0 +1,165 @@
+"""Tables of metrics: one cell format for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.records.results import Estimate
+from harness.report.document import Cell, Column, Row, Table
+from harness.report.numbers import quantity
+from harness.report.ranking import Place
+from harness.report.text import line
+from harness.report.trials import Trial, groups
+
+NONE = "–"
+FLAG = "◇"
+"""Stands behind a flagged number, and is the open marker of the plots."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricTable:
+    """A section's table: which metrics, in which order."""
+
+    id: str
+    title: str
+    metrics: tuple[str, ...]
+    note: str = ""
+
+
+LATENCY = MetricTable(
+    "latency",
+    "Latency",
+    ("iteration.mean", "latency.p50", "latency.p90", "latency.p99", "latency.ttft", "latency.tpot"),
+    "Percentiles are those of one process; the interval is over processes. A tail percentile is left out where "
+    "too few iterations were measured to know it.",
+)
+MEMORY = MetricTable(
+    "memory",
+    "Memory",
+    (
+        "memory.peak_allocated",
+        "memory.peak_reserved",
+        "memory.peak_rss",
+        "memory.weights",
+        "memory.optimizer",
+        "memory.kv_cache",
+    ),
+    "Peaks are the largest over all replicas. Resident memory is the whole process, the framework included.",
+)
+ENERGY = MetricTable(
+    "energy",
+    "Energy and power",
+    ("energy.sample", "energy.token", "energy.iteration", "power.mean", "power.peak", "power.idle"),
+    "Energy is that of the measured window which also gives throughput.",
+)
+COMPUTE = MetricTable(
+    "compute",
+    "Arithmetic and training",
+    ("model.parameters", "flops.step", "flops.rate", "mfu", "cpu.time", "loss.first", "loss.last"),
+    "FLOPs are those of the uncompressed model, two per multiply-add. MFU is against the vendor's dense peak.",
+)
+STARTUP = MetricTable(
+    "startup",
+    "Start-up",
+    ("time.build", "time.first_iteration", "time.warmup"),
+    "Never part of steady state, and never part of throughput.",
+)
+
+
+def shown(estimate: Estimate) -> tuple[float, float | None, float | None, str]:
+    """Value, bounds and unit as they are shown: a share of one as per cent."""
+    assert estimate.value is not None
+    if estimate.metric_id == "mfu":
+        low, high = ((None if b is None else 100 * b) for b in (estimate.low, estimate.high))
+        return 100 * estimate.value, low, high, "%"
+    return estimate.value, estimate.low, estimate.high, estimate.unit
+
+
+def metric_cell(estimate: Estimate | None) -> Cell:
+    """Show one metric: a number with its interval, or that it is invalid or missing; never 0 for missing."""
+    if estimate is None or (estimate.value is None and estimate.validity != "invalid"):
+        return Cell(NONE, mark="unavailable")
+    if estimate.validity == "invalid" or estimate.value is None:
+        return Cell("invalid", mark="invalid")
+    value, low, high, unit = shown(estimate)
+    q = quantity(value, unit, low, high)
+    flagged = f" {FLAG}" if estimate.validity == "flagged" else ""
+    guessed = " (estimated)" if estimate.provenance == "estimated" else ""
+    return Cell(q.text + flagged + guessed, q.interval, order=value, mark=estimate.validity)
+
+
+def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
+    """A table of the metrics that at least one trial has; None when no trial has any."""
+    present = [m for m in spec.metrics if any(_has(t, m) for t in trials)]
+    if not present:
+        return None
+    titles = {m: next(t.result.estimates[m].title for t in trials if m in t.result.estimates) for m in present}
+    where = any(t.where for t in trials)
+    rows = []
+    for members in groups(trials).values():
+        with_any = [t for t in members if any(_has(t, m) for m in present)]
+        for i, t in enumerate(with_any):
+            values = tuple(metric_cell(t.result.estimates.get(m)) for m in present)
+            rows.append(Row((*name_cells(t, where=where), *values), t.workload, first=i == 0))
+    return Table(
+        f"{spec.id}-table",
+        spec.title,
+        (*name_columns(where=where), *(Column(line(titles[m], 60), numeric=True) for m in present)),
+        tuple(rows),
+        spec.note,
+    )
+
+
+def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
+    """The main table: every trial with a result, ranked within its workload, size and mode."""
+    where = any(p.trial.where for places in ranked for p in places)
+    columns = (
+        Column("Rank", numeric=True),
+        *name_columns(where=where),
+        Column("Throughput", numeric=True),
+        Column(f"{level} interval", numeric=True),
+        Column("Replicas", numeric=True),
+        Column("Validity", wide=True),
+    )
+    rows = []
+    for places in ranked:
+        for i, p in enumerate(places):
+            value = metric_cell(p.estimate)
+            cells = (
+                Cell(p.text, order=float(p.best) if p.best is not None else None),
+                *name_cells(p.trial, where=where),
+                Cell(value.text, order=value.order, mark=value.mark),
+                Cell(value.detail or NONE, order=p.estimate.low if p.estimate and value.detail else None),
+                Cell(str(p.trial.result.replicas_ok), order=float(p.trial.result.replicas_ok)),
+                validity_cell(p),
+            )
+            rows.append(Row(cells, p.trial.workload, first=i == 0))
+    return Table("ranked", "Throughput, ranked", columns, tuple(rows))
+
+
+def validity_cell(place: Place) -> Cell:
+    """The badge of a ranked trial, with the rules that flagged it and why it has no rank."""
+    e = place.estimate
+    validity = "unavailable" if e is None else e.validity
+    reasons = [line(r, 120) for r in e.reasons] if e else []
+    if place.why_not in {"within-run only", "no interval"}:
+        reasons.append(f"not ranked: {place.why_not}")
+    return Cell(validity, "; ".join(dict.fromkeys(reasons)), order=validity, mark=validity)
+
+
+def name_columns(*, where: bool) -> tuple[Column, ...]:
+    """The columns that name a trial."""
+    named = (Column("Workload"), Column("Mode"), Column("Configuration"))
+    return (*named, Column("Where")) if where else named
+
+
+def name_cells(trial: Trial, *, where: bool) -> tuple[Cell, ...]:
+    """The cells that name a trial."""
+    texts = (trial.workload, trial.mode, trial.config, *((trial.where or NONE,) if where else ()))
+    return tuple(Cell(text, order=text) for text in texts)
+
+
+def _has(trial: Trial, metric_id: str) -> bool:
+    e = trial.result.estimates.get(metric_id)
+    return e is not None and (e.value is not None or e.validity == "invalid")

@@ -1,0 +1,99 @@
+"""A trial as the report sees it: its group, and a name that tells it from the others of the group."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.records.results import TrialResult
+from harness.report.text import line
+
+HEADLINES = ("throughput.tokens", "throughput.samples")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One result with its names, all of them safe to show."""
+
+    result: TrialResult
+    workload: str
+    """Workload and size, e.g. `gpt tiny`."""
+    mode: str
+    config: str
+    """What tells it from the other trials of the same workload, mode and size."""
+    where: str
+    """Machine and sweep, where the report holds more than one; else empty."""
+    within_run_only: bool
+
+    @property
+    def name(self) -> str:
+        """Everything that names it, in one line."""
+        parts = [self.workload, self.mode, self.config, self.where]
+        return " ".join(p for p in parts if p and p != "–")
+
+
+def fact(facts: Mapping[str, Any], *path: str) -> Any:
+    """Return the value at a path of nested mappings, or None."""
+    value: Any = facts
+    for key in path:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
+
+
+def letters(ids: Sequence[str]) -> dict[str, str]:
+    """Name machines by letters in the order they first appear: A … Z, then A1, B1, …."""
+    unique = dict.fromkeys(ids)
+    return {key: chr(65 + i % 26) + (str(i // 26) if i >= 26 else "") for i, key in enumerate(unique)}
+
+
+def trials(results: Sequence[TrialResult]) -> list[Trial]:
+    """Name every result; two results of a group never share a name."""
+    machines = letters([r.machine_id for r in results])
+    sweeps = {r.sweep for r in results}
+    codes = letters([r.code_id for r in results])
+    named = []
+    for r in results:
+        workload, mode, size = (line(fact(r.config, "workload", k) or "", 40) for k in ("name", "mode", "size"))
+        where = [
+            f"machine {machines[r.machine_id]}" if len(machines) > 1 else "",
+            line(r.sweep, 40) if len(sweeps) > 1 else "",
+            f"software {codes[r.code_id]}" if len(codes) > 1 else "",
+        ]
+        named.append(
+            Trial(
+                result=r,
+                workload=f"{workload} {size}".strip() or line(r.label, 60) or "unnamed",
+                mode=mode or "–",
+                config=_config(r, {workload, mode, size}),
+                where=" · ".join(w for w in where if w),
+                within_run_only=fact(r.config, "measure", "within_run_only") is True,
+            )
+        )
+    shared = Counter(t.name for t in named)
+    return [
+        replace(t, config=f"{t.config} · {t.result.trial_id[:8]}") if shared[t.name] > 1 else t for t in named
+    ]
+
+
+def groups(named: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
+    """Gather trials by workload, size and mode, in the order they first appear; workloads stay together."""
+    by_workload: dict[str, dict[str, list[Trial]]] = defaultdict(dict)
+    for t in named:
+        by_workload[t.workload].setdefault(t.mode, []).append(t)
+    return {(w, mode): members for w, modes in by_workload.items() for mode, members in modes.items()}
+
+
+def headline(members: Sequence[Trial]) -> str:
+    """The throughput that a group is ranked by: the one that most of its trials have a value for."""
+    counts = {
+        metric: sum((e := t.result.estimates.get(metric)) is not None and e.value is not None for t in members)
+        for metric in HEADLINES
+    }
+    return max(HEADLINES, key=lambda metric: counts[metric])
+
+
+def _config(result: TrialResult, said: set[str]) -> str:
+    words = [w for w in line(result.label, 120).split() if w not in said]
+    return " ".join(words) or line(fact(result.config, "precision", "name") or "as configured", 40)
