@@ -1,0 +1,133 @@
+"""Intervals over replicas: t on the logs of process means, one stage or two (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
+
+WITHIN_RUN = "within-run only"
+NO_SPREAD = "no spread"
+TIES = "ties"
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its two-sided confidence interval; no bounds where the data cannot give any."""
+
+    estimate: float
+    low: float | None
+    high: float | None
+    level: float
+    n: int
+    flags: tuple[str, ...] = ()
+    """`within-run only`: one process stands for all. `no spread`: the values behind the spread are all equal,
+    so the width of zero says nothing. `ties`: some are equal: what measures them may be too coarse."""
+
+
+def interval(process_means: npt.ArrayLike, level: float = 0.95, pilot: int | None = None) -> Interval:
+    """Return the geometric mean of process means with a t-interval on their logs.
+
+    With y = ln(mean), the interval is exp(y_mean ± t·s/√n). Its two-stage form (Stein), when `pilot` says how
+    many of the means came before the number of replicas was planned, takes s and t from those alone:
+    exp(y_mean ± t[pilot - 1]·s0/√N).
+
+    Args:
+        process_means: One positive value for each process, in the order they were measured.
+        level: Confidence of the two-sided interval.
+        pilot: Processes of the first stage; None for the one-stage interval.
+
+    Raises:
+        StatsError: no value, or one that is NaN, infinite, zero or negative; a pilot below 2 or above n.
+    """
+    logs = np.log(positive(process_means))
+    centre, half, flags = _t_interval(logs, level, pilot)
+    if half is None:
+        return Interval(math.exp(centre), None, None, level, len(logs), flags)
+    return Interval(
+        math.exp(centre), math.exp(centre - half), math.exp(centre + half), level, len(logs), flags
+    )
+
+
+def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | None = None) -> Interval:
+    """Return the arithmetic mean with a t-interval, for quantities that may be zero or negative.
+
+    Raises:
+        StatsError: as `interval`, but of zero and negative values.
+    """
+    array = finite(values)
+    centre, half, flags = _t_interval(array, level, pilot)
+    if half is None:
+        return Interval(centre, None, None, level, len(array), flags)
+    return Interval(centre, centre - half, centre + half, level, len(array), flags)
+
+
+def plan_replicas(pilot_means: npt.ArrayLike, d: float, level: float = 0.95, cap: int = 30) -> int:
+    """Return how many replicas in all make the two-stage interval's half-width at most `d`.
+
+    N = max(P0, ⌈(t[P0 - 1]·s0/d)²⌉), and no more than `cap` (nor fewer than the pilot has). Whether the
+    target is met is read off the interval itself.
+
+    Args:
+        pilot_means: Means of the P0 processes of the first stage.
+        d: Half-width wanted, in logs: ln 1.01 for 1 %.
+        level: Confidence of the interval.
+        cap: Replicas at most.
+
+    Raises:
+        StatsError: fewer than two means, a mean without a logarithm, or `d` not positive.
+    """
+    logs = np.log(positive(pilot_means))
+    if len(logs) < 2:
+        raise StatsError("one process tells no spread: a pilot needs at least two")
+    if not d > 0:
+        raise StatsError(f"the half-width wanted is {d}, not positive")
+    wanted = (_t(level, len(logs) - 1) * float(logs.std(ddof=1)) / d) ** 2
+    return max(len(logs), min(cap, math.ceil(min(wanted, cap))))
+
+
+def within_run_interval(durations: npt.ArrayLike, level: float = 0.95, batches: int = 10) -> Interval:
+    """Return the mean duration of one process with an interval from its batch means, flagged as such.
+
+    Consecutive durations are cut into `batches` of equal length (the remainder, at the end, is left out), and
+    the batches' means stand for replicas. It says nothing of the spread between processes.
+
+    Raises:
+        StatsError: fewer durations than batches, or a batch whose mean is not positive.
+    """
+    array = finite(durations)
+    length = len(array) // batches
+    if length == 0:
+        raise StatsError(f"{len(array)} durations do not fill {batches} batches")
+    means = array[: length * batches].reshape(batches, length).mean(axis=1)
+    whole = interval(means, level)
+    return Interval(whole.estimate, whole.low, whole.high, level, len(array), (WITHIN_RUN, *whole.flags))
+
+
+def _t_interval(
+    values: Floats, level: float, pilot: int | None
+) -> tuple[float, float | None, tuple[str, ...]]:
+    """Return centre, half-width (None from one value) and flags."""
+    in_unit("level", level)
+    n = len(values)
+    first = n if pilot is None else pilot
+    if pilot is not None and not 2 <= pilot <= n:
+        raise StatsError(f"a pilot of {pilot} among {n} values: needs at least 2 and at most all")
+    centre = float(values.mean())
+    if n == 1:
+        return centre, None, (WITHIN_RUN,)
+    if np.ptp(values[:first]) == 0:
+        return centre, 0.0, (NO_SPREAD,)
+    spread = float(values[:first].std(ddof=1))
+    half = _t(level, first - 1) * spread / math.sqrt(n)
+    return centre, half, (TIES,) if len(np.unique(values)) < n else ()
+
+
+def _t(level: float, degrees: int) -> float:
+    from scipy.special import stdtrit
+
+    return float(stdtrit(degrees, (1 + level) / 2))
