@@ -1,0 +1,51 @@
+"""Every real workload in every mode, at its tiny size, one thread."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workloads import registry
+from workloads.base import Workload
+from workloads.sizes import resolve_size
+
+NAMES = ("resnet", "mlp", "lstm", "bert", "gpt")
+CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Leave the machine's other core to others; results do not depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=NAMES)
+def name(request) -> str:
+    """Each real workload's name."""
+    return request.param
+
+
+@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+def case(request) -> tuple[str, str]:
+    """Each real workload's name with each of its modes."""
+    return request.param
+
+
+@pytest.fixture(params=[c for c in CASES if c[1] in {"train", "finetune"}], ids=lambda case: "-".join(case))
+def training_case(request) -> tuple[str, str]:
+    """Each real workload's name with each of its training modes."""
+    return request.param
+
+
+@pytest.fixture
+def make():
+    """Build a workload: make("gpt", "train", size="tiny", seed=0, data=None, batch=2)."""
+
+    def build(name: str, mode: str, size: str = "tiny", *, seed: int = 0, data=None, **overrides) -> Workload:
+        kind = registry.get(name)
+        return kind(mode, resolve_size(kind.spec, size, overrides), seed=seed, data=data)
+
+    return build

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from workloads import registry
+from workloads.base import GenerativeWorkload
+
+TORCH_FREE = (
+    "from workloads import registry, sizes, sources, flops\n"
+    "for name in {names!r}:\n"
+    "    spec = registry.get(name).spec\n"
+    "    registry.get(name)(spec.modes[0], sizes.resolve_size(spec, 'tiny', {{}}))\n"
+    "sources.digest(sources.resolve_data('shipped'))\n"
+    "import sys\n"
+    "print(sorted(m for m in ('torch', 'numpy', 'PIL') if m in sys.modules))\n"
+)
+
+
+def test_specs_sizes_and_data_identity_load_without_torch():
+    """`plan` and `list` look at every workload; they must not pay for torch or numpy."""
+    code = TORCH_FREE.format(names=("resnet", "mlp", "lstm", "bert", "gpt"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_all_sizes_of_a_workload_have_the_same_keys(name):
+    """A sweep over sizes may override the same keys everywhere."""
+    sizes = registry.get(name).spec.sizes
+    assert set(sizes) == {"tiny", "base", "large"}
+    assert {frozenset(size) for size in sizes.values()} == {frozenset(sizes["tiny"])}
+    assert "batch" in sizes["tiny"]
+
+
+def test_sizes_grow(name, make):
+    """Each size has more parameters than the one before it."""
+    mode = registry.get(name).spec.modes[0]
+    counts = []
+    for size in ("tiny", "base", "large"):
+        with torch.device("meta"):
+            counts.append(sum(p.numel() for p in make(name, mode, size).build_model().parameters()))
+    assert counts == sorted(set(counts))
+
+
+def test_equal_seeds_give_equal_weights(name, make):
+    """Weights depend on torch's random state alone."""
+    workload = make(name, registry.get(name).spec.modes[0])
+    states = []
+    for seed in (5, 5, 6):
+        torch.manual_seed(seed)
+        states.append(workload.build_model().state_dict())
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
+
+
+def test_a_training_loss_reaches_every_parameter(training_case, make):
+    """No parameter is left without a gradient, so that every optimizer step does the full work."""
+    workload = make(*training_case)
+    model = workload.build_model()
+    loss = workload.loss(model, workload.make_batch(0))
+    loss.backward()
+    assert loss.shape == ()
+    assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in model.parameters())
+
+
+def test_blocks_are_parts_of_the_model(name, make):
+    """What is to be sharded or checkpointed belongs to the model."""
+    workload = make(name, registry.get(name).spec.modes[0])
+    model = workload.build_model()
+    modules = set(model.modules())
+    assert all(block in modules for block in workload.blocks(model))
+
+
+def test_generating_workloads_speak_the_cache_protocol():
+    """Prefill, decode and rewind exist where the modes need them."""
+    for name in ("gpt", "lstm"):
+        assert issubclass(registry.get(name), GenerativeWorkload)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "overrides", "message"),
+    [
+        ("gpt", "train", {"seq": 257}, "gpt train: 257 positions wanted, the model has 256"),
+        ("gpt", "generate", {"prompt": 250}, "gpt generate: 265 positions wanted"),
+        ("gpt", "decode", {"prompt": 256}, "gpt decode: 257 positions wanted"),
+        ("gpt", "train", {"heads": 3}, "hidden 128 does not divide into 3 heads"),
+        ("bert", "train", {"seq": 129}, "seq 129 is not within 8 and positions 128"),
+        ("bert", "infer", {"heads": 3}, "hidden 128 does not divide into 3 heads"),
+        ("bert", "infer", {"vocab": 4}, "vocab 4 does not hold"),
+        ("mlp", "infer", {"vocab": 1}, "vocab 1 does not hold"),
+        ("resnet", "infer", {"depth": 51}, "depth 51 is not one of 26, 50, 101, 152"),
+    ],
+)
+def test_sizes_that_cannot_work_are_refused_before_anything_is_built(make, name, mode, overrides, message):
+    """The plan finds out by constructing the workload."""
+    with pytest.raises(ValueError, match=message):
+        make(name, mode, **overrides)
+
+
+@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp", "bert"])
+def test_a_text_s_bytes_must_fit_the_vocabulary(make, name, tmp_path):
+    """A vocabulary under 256 cannot hold bytes."""
+    with pytest.raises(ValueError, match="vocab"):
+        make(name, "train", vocab=255, data=tmp_path / "text.txt")

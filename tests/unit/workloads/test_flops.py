@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from workloads import flops, registry
+
+CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
+
+def cpu_attention_flops(query, key, value, *args, out_shape=None, **kwargs) -> int:
+    """torch counts nothing for attention on the CPU: q·kᵀ and p·v, in full."""
+    batch, heads, queries, size = query
+    return 4 * batch * heads * queries * key[2] * size
+
+
+def counted(run) -> float:
+    """FLOPs of `run()` by torch's own counter."""
+    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: cpu_attention_flops}) as counter:
+        run()
+    return float(counter.get_total_flops())
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "size", "expected"),
+    [
+        ("resnet", "train", "base", 25_557_032),  # ResNet-50
+        ("resnet", "train", "large", 60_192_808),  # ResNet-152
+        ("bert", "train", "base", 110_106_428),  # with pooler, masked-word and next-sentence heads
+        ("bert", "infer", "base", 109_483_778),  # with pooler and a two-class head
+        ("bert", "train", "large", 336_226_108),
+        ("gpt", "train", "base", 124_439_808),  # output layer tied
+        ("gpt", "train", "large", 1_557_611_200),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(make, name, mode, size, expected):
+    """Counted on the meta device; tied weights count once."""
+    with torch.device("meta"):
+        model = make(name, mode, size).build_model()
+    assert sum(p.numel() for p in model.parameters()) == expected
+
+
+def test_resnet_50_costs_8_178_gflop_an_image(make):
+    """4,089,184,256 multiply-adds a 224x224 image."""
+    workload = make("resnet", "infer", "base", batch=1)
+    assert workload.units(workload.make_batch(0)).flops == 2 * 4_089_184_256
+
+
+def test_bert_base_forward_against_arithmetic(make):
+    """12 layers of 2·12·d² a token, 4·S²·d of attention, pooler and classifier once a sequence."""
+    workload = make("bert", "infer", "base", batch=2, seq=128)
+    per_row = 128 * 12 * (2 * 12 * 768**2) + 12 * 4 * 128**2 * 768 + 2 * 768**2 + 2 * 768 * 2
+    assert workload.units(workload.make_batch(0)).flops == 2 * per_row
+
+
+def test_gpt2_small_forward_against_arithmetic(make):
+    """6·N·T for training with the attention's causal half, N_mm being 123,532,032."""
+    workload = make("gpt", "train", "base", batch=1)
+    forward = 2 * 123_532_032 * 1024 + 4 * 1024**2 * 768 * 12 / 2
+    assert workload.units(workload.make_batch(0)).flops == 3 * forward
+
+
+def test_a_decode_step_against_arithmetic(make):
+    """2·N + 4·L·d·ctx a token, where ctx counts the new token."""
+    workload = make("gpt", "decode", "base", batch=3, prompt=511)
+    expected = 3 * (2 * 123_532_032 + 4 * 12 * 768 * 512)
+    assert workload.units(workload.make_batch(0)).flops == expected
+    assert workload.step_units(3, 511).flops == expected
+
+
+def test_generation_is_prefill_and_decode_steps(make):
+    """Nothing is counted twice: the first token comes with the prefill."""
+    sizes = {"batch": 2, "prompt": 10, "new_tokens": 4}
+    generate, prefill = make("gpt", "generate", **sizes), make("gpt", "prefill", **sizes)
+    first = prefill.units(prefill.make_batch(0))
+    steps = [generate.step_units(2, context).flops for context in (10, 11, 12)]
+    units = generate.units(generate.make_batch(0))
+    assert units.flops == pytest.approx(first.flops + sum(steps), rel=1e-12)
+    assert (units.samples, units.tokens, units.requests) == (2, 8, 2)
+    assert (first.samples, first.tokens, first.requests) == (2, 20, 2)
+
+
+def test_lstm_against_arithmetic(make):
+    """2·B·T·Σ 4·h·(i+h), and the output layer; generation computes it for one position a step."""
+    sizes = {"batch": 2, "seq": 5, "prompt": 3, "new_tokens": 4, "hidden": 8, "layers": 2, "vocab": 300}
+    train, generate = make("lstm", "train", **sizes), make("lstm", "generate", **sizes)
+    cell = 2 * (4 * 8 * 16) * 2
+    head = 2 * 8 * 300
+    assert train.units(train.make_batch(0)).flops == 3 * (2 * 5 * (cell + head))
+    assert generate.units(generate.make_batch(0)).flops == 2 * (3 * cell + head) + 3 * 2 * (cell + head)
+    assert generate.units(generate.make_batch(0)).tokens == 8
+
+
+@pytest.mark.parametrize("gates", [1, 3, 4])
+def test_recurrent_layers_may_differ_in_width(gates):
+    """The input width of the first layer is its own."""
+    assert flops.recurrent(2, 3, gates, [(5, 7), (7, 7)]) == 2 * 2 * 3 * gates * (7 * 12 + 7 * 14)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "sizes"),
+    [
+        ("resnet", "infer", {"image": 64}),
+        ("resnet", "infer", {"image": 97, "depth": 50}),
+        ("mlp", "infer", {"layers": 3}),
+        ("bert", "infer", {"seq": 40}),
+    ],
+)
+def test_the_closed_form_of_inference_is_what_torch_counts(make, name, mode, sizes):
+    """One forward pass by torch's counter, product by product."""
+    workload = make(name, mode, batch=2, **sizes)
+    model, batch = workload.build_model().eval(), workload.make_batch(0)
+    with torch.no_grad():
+        assert counted(lambda: workload.infer(model, batch)) == workload.units(batch).flops
+
+
+def test_bert_s_pre_training_forward_is_what_torch_counts(make):
+    """The word logits are computed for the prediction slots alone."""
+    workload = make("bert", "train", batch=2)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3
+
+
+def test_gpt_s_forward_is_what_torch_counts_less_the_causal_half(make):
+    """torch counts the whole attention square; the closed form counts the lower triangle."""
+    workload = make("gpt", "train", batch=2, seq=48)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    upper = flops.attention(2, 48, 48, 128, 4, causal=True)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3 + upper
+
+
+def test_a_gpt_decode_step_is_what_torch_counts(make):
+    """One token a sequence over the cache."""
+    workload = make("gpt", "decode", batch=2, prompt=33)
+    model, batch = workload.build_model().eval(), workload.make_batch(0)
+    with torch.no_grad():
+        _, cache = workload.prefill(model, batch, 34)
+        step = counted(lambda: workload.decode(model, batch["tokens"][:, -1], cache))
+    assert step == workload.step_units(2, 33).flops
+
+
+def test_training_is_three_times_forward_where_every_layer_needs_both_gradients(make):
+    """The classifier's embedding needs a gradient, so no backward product is saved."""
+    workload = make("mlp", "train", batch=4)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    assert counted(lambda: workload.loss(model, batch).backward()) == workload.units(batch).flops
+
+
+def test_units_scale_with_the_batch(case, make):
+    """Twice the samples are twice the FLOPs."""
+    one, two = make(*case, batch=2), make(*case, batch=4)
+    small, large = one.units(one.make_batch(0)), two.units(two.make_batch(0))
+    assert large.flops == pytest.approx(2 * small.flops, rel=1e-12)
+    assert (large.samples, small.samples) == (4, 2)
+    assert registry.get(case[0]).spec.unit in {"samples", "tokens"}

@@ -1,0 +1,202 @@
+"""Our models against the `transformers` models with the same weights: the same logits."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from workloads import registry
+from workloads.sizes import resolve_size
+
+transformers = pytest.importorskip("transformers")
+TOLERANCE = 1e-4
+
+
+def randomise(model: torch.nn.Module) -> None:
+    """Give every weight, bias and running statistic a value of its own: a swapped pair must show."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if not tensor.is_floating_point():
+                continue
+            if name.endswith("running_var"):
+                tensor.uniform_(0.8, 1.2)
+            elif tensor.dim() > 1:
+                tensor.normal_(0, min(0.1, (tensor[0].numel()) ** -0.5))
+            else:
+                tensor.normal_(float("weight" in name and "norm" in name.lower()), 0.1)
+
+
+def renamed(state, rules):
+    """Rename the keys of a state by regular expressions, in order; a rule of None drops the key."""
+    out = {}
+    for key, tensor in state.items():
+        new = key
+        for pattern, target in rules:
+            if not re.search(pattern, new):
+                continue
+            if target is None:
+                new = None
+                break
+            new = re.sub(pattern, target, new)
+        if new is not None:
+            out[new] = tensor
+    return out
+
+
+def fused(state, parts=("q", "k", "v")):
+    """Join the separate query, key and value weights into one, in that order."""
+    out = {key: tensor for key, tensor in state.items() if not re.search(r"\.[qkv]\.", key)}
+    for key in state:
+        if ".q." in key:
+            joined = torch.cat([state[key.replace(".q.", f".{part}.")] for part in parts])
+            out[key.replace(".q.", ".qkv.")] = joined
+    return out
+
+
+def gpt_weights(reference):
+    """GPT-2 stores its linear layers transposed."""
+    state = {
+        key: tensor.T.contiguous() if re.search(r"(c_attn|c_proj|c_fc)\.weight", key) else tensor
+        for key, tensor in reference.state_dict().items()
+    }
+    return renamed(state, [
+        (r"lm_head|attn\.(masked_)?bias$", None), (r"^transformer\.", ""), (r"^wte", "token"),
+        (r"^wpe", "position"), (r"^h\.", "blocks."), (r"ln_f", "norm"), (r"ln_(\d)", r"norm\1"),
+        (r"attn\.c_attn", "attention.qkv"), (r"attn\.c_proj", "attention.out"), (r"mlp\.c_fc", "up"),
+        (r"mlp\.c_proj", "down"),
+    ])  # fmt: skip
+
+
+def bert_weights(reference):
+    """BERT keeps query, key and value apart."""
+    return fused(renamed(reference.state_dict(), [
+        (r"cls\.predictions\.decoder|position_ids", None),
+        (r"^bert\.embeddings\.word_embeddings", "encoder.word"),
+        (r"^bert\.embeddings\.position_embeddings", "encoder.position"),
+        (r"^bert\.embeddings\.token_type_embeddings", "encoder.segment"),
+        (r"^bert\.embeddings\.LayerNorm", "encoder.norm"), (r"^bert\.pooler\.dense", "encoder.pooler"),
+        (r"^bert\.encoder\.layer\.", "encoder.blocks."), (r"attention\.self\.query", "q"),
+        (r"attention\.self\.key", "k"), (r"attention\.self\.value", "v"),
+        (r"attention\.output\.dense", "out"), (r"attention\.output\.LayerNorm", "norm1"),
+        (r"intermediate\.dense", "up"), (r"output\.dense", "down"), (r"output\.LayerNorm", "norm2"),
+        (r"cls\.predictions\.transform\.dense", "transform"),
+        (r"cls\.predictions\.transform\.LayerNorm", "norm"), (r"cls\.predictions\.bias", "bias"),
+        (r"cls\.seq_relationship", "next_sentence"), (r"^classifier", "head"),
+    ]))  # fmt: skip
+
+
+def resnet_weights(reference, stages):
+    """ResNet numbers its blocks within a stage."""
+    first = [sum(stages[:s]) for s in range(4)]
+
+    def block(match):
+        return f"blocks.{first[int(match[1])] + int(match[2])}."
+
+    state = {
+        re.sub(r"resnet\.encoder\.stages\.(\d)\.layers\.(\d+)\.", block, key): tensor
+        for key, tensor in reference.state_dict().items()
+    }
+    return renamed(state, [
+        (r"resnet\.embedder\.embedder", "stem"), (r"layer\.0\.", "down."), (r"layer\.1\.", "middle."),
+        (r"layer\.2\.", "up."), (r"\.convolution\.", ".0."), (r"\.normalization\.", ".1."),
+        (r"classifier\.1", "head"),
+    ])  # fmt: skip
+
+
+def ours(name: str, mode: str, **sizes) -> torch.nn.Module:
+    kind = registry.get(name)
+    return kind(mode, resolve_size(kind.spec, "tiny", sizes)).build_model().eval()
+
+
+def assert_close(mine: torch.Tensor, theirs: torch.Tensor) -> None:
+    assert mine.shape == theirs.shape
+    assert float(theirs.std()) > 0.05  # logits that are all alike would prove nothing
+    assert float((mine - theirs).abs().max()) < TOLERANCE
+
+
+SIZES = {"vocab": 384, "positions": 128, "hidden": 96, "layers": 3, "heads": 4}
+
+
+@torch.no_grad()
+def test_gpt_gives_the_logits_of_gpt2():
+    """GPT-2 as `transformers` has it, with our weights renamed into place."""
+    reference = transformers.GPT2LMHeadModel(transformers.GPT2Config(
+        vocab_size=SIZES["vocab"], n_positions=SIZES["positions"], n_embd=SIZES["hidden"],
+        n_layer=SIZES["layers"], n_head=SIZES["heads"], bos_token_id=0, eos_token_id=0,
+    )).eval()  # fmt: skip
+    randomise(reference)
+    model = ours("gpt", "train", **SIZES)
+    model.load_state_dict(gpt_weights(reference))
+    tokens = torch.randint(SIZES["vocab"], (3, 50))
+    assert_close(model(tokens), reference(tokens).logits)
+    assert_close(model(tokens, last_only=True), reference(tokens).logits[:, -1])
+
+
+def bert_reference(kind, **more):
+    return kind(transformers.BertConfig(
+        vocab_size=SIZES["vocab"], max_position_embeddings=SIZES["positions"], hidden_size=SIZES["hidden"],
+        num_hidden_layers=SIZES["layers"], num_attention_heads=SIZES["heads"],
+        intermediate_size=4 * SIZES["hidden"], **more,
+    )).eval()  # fmt: skip
+
+
+def bert_inputs():
+    tokens, segments = torch.randint(SIZES["vocab"], (3, 40)), torch.randint(2, (3, 40))
+    mask = torch.arange(40) < torch.tensor([40, 23, 31])[:, None]
+    return tokens, segments, mask
+
+
+@torch.no_grad()
+def test_bert_gives_the_pre_training_logits_of_bert():
+    """Masked words and next sentence, over rows of uneven length."""
+    reference = bert_reference(transformers.BertForPreTraining)
+    randomise(reference)
+    model = ours("bert", "train", **SIZES)
+    model.load_state_dict(bert_weights(reference))
+    tokens, segments, mask = bert_inputs()
+    theirs = reference(tokens, attention_mask=mask.long(), token_type_ids=segments)
+    at = torch.tensor([[0, 7, 39], [22, 3, 1], [30, 2, 2]])
+    words, following = model(tokens, segments, mask, at)
+    assert_close(words, theirs.prediction_logits.gather(1, at[:, :, None].expand(-1, -1, SIZES["vocab"])))
+    assert_close(following, theirs.seq_relationship_logits)
+
+
+@torch.no_grad()
+def test_bert_gives_the_classes_of_bert():
+    """Sequence classification over rows of uneven length."""
+    reference = bert_reference(transformers.BertForSequenceClassification, num_labels=5)
+    randomise(reference)
+    model = ours("bert", "infer", **SIZES, classes=5)
+    model.load_state_dict(bert_weights(reference))
+    tokens, segments, mask = bert_inputs()
+    theirs = reference(tokens, attention_mask=mask.long(), token_type_ids=segments)
+    assert_close(model(tokens, segments, mask), theirs.logits)
+
+
+@torch.no_grad()
+def test_resnet_gives_the_logits_of_resnet_50():
+    """ResNet-50 at its full width and depth."""
+    reference = transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=1000)).eval()
+    randomise(reference)
+    model = ours("resnet", "infer", depth=50, width=64, classes=1000)
+    model.load_state_dict(resnet_weights(reference, (3, 4, 6, 3)))
+    images = torch.randn(2, 3, 96, 96)
+    assert_close(model(images), reference(images).logits)
+
+
+def test_the_base_sizes_have_the_reference_s_shapes():
+    """GPT-2 small and BERT-base, weight by weight, without memory."""
+    with torch.device("meta"):
+        pairs = [
+            ("gpt", "train", gpt_weights(transformers.GPT2LMHeadModel(transformers.GPT2Config()))),
+            ("bert", "train", bert_weights(transformers.BertForPreTraining(transformers.BertConfig()))),
+        ]
+        for name, mode, weights in pairs:
+            kind = registry.get(name)
+            model = kind(mode, resolve_size(kind.spec, "base", {})).build_model()
+            assert {k: v.shape for k, v in model.state_dict().items()} == {
+                k: v.shape for k, v in weights.items()
+            }
