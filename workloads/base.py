@@ -46,6 +46,16 @@ class Units:
             self.least_bytes + other.least_bytes,
         )
 
+    def times(self, count: int) -> Units:
+        """Return the units of `count` such steps."""
+        return Units(
+            self.samples * count,
+            self.tokens * count,
+            self.requests * count,
+            self.flops * count,
+            self.least_bytes * count,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSpec:

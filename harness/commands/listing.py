@@ -1,0 +1,95 @@
+"""`joulemark list`: what there is to run and to measure. Imports no torch."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from harness.commands.output import print_json, print_table
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print one list, as a table or as JSON."""
+    rows = _LISTS[options.what]()
+    if options.json:
+        print_json(rows)
+    else:
+        columns = list(rows[0]) if rows else []
+        print_table(columns, [[_cell(row[c]) for c in columns] for row in rows])
+    return 0
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+def _workloads() -> list[dict[str, Any]]:
+    from workloads import registry
+
+    return [
+        {
+            "name": spec.name,
+            "family": spec.family,
+            "modes": list(spec.modes),
+            "sizes": list(spec.sizes),
+            "data": list(spec.data),
+            "summary": spec.summary,
+        }
+        for spec in (registry.get(name).spec for name in registry.names())
+    ]
+
+
+def _devices() -> list[dict[str, Any]]:
+    from harness.devices import registry
+
+    reasons = {kind: registry.get(kind).unavailable_reason() for kind in registry.kinds()}
+    return [{"kind": kind, "available": reason is None, "reason": reason} for kind, reason in reasons.items()]
+
+
+def _sensors() -> list[dict[str, Any]]:
+    from harness.energy.status import sensor_status
+
+    return sensor_status()
+
+
+def _experiments() -> list[dict[str, Any]]:
+    from harness.compose import Composer, config_folder
+
+    with Composer() as composer:
+        names = composer.groups["experiment"]
+    listed = []
+    for name in names:
+        path = config_folder() / "experiment" / f"{name}.yaml"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        about = [line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line]
+        listed.append({"name": name, "summary": about[0] if about else ""})
+    return listed
+
+
+def _groups() -> list[dict[str, Any]]:
+    from harness.compose import Composer
+
+    with Composer() as composer:
+        return [{"group": g, "options": options} for g, options in composer.groups.items() if g != "hydra"]
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from harness.records.metrics import METRICS
+
+    return [
+        {"id": d.id, "title": d.title, "unit": d.unit, "better": d.direction, "estimator": d.estimator,
+         "provenance": d.provenance, "version": d.version}
+        for d in METRICS.values()
+    ]
+
+
+_LISTS = {
+    "workloads": _workloads,
+    "devices": _devices,
+    "sensors": _sensors,
+    "experiments": _experiments,
+    "groups": _groups,
+    "metrics": _metrics,
+}

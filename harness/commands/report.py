@@ -1,0 +1,53 @@
+"""`joulemark report`: draw one document from the records of one or more sweeps."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.commands.output import print_json
+from harness.records import open_store
+from harness.records.derive import trial_results
+from harness.records.schema import Record
+
+FORMATS = ("html", "pdf", "md")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Write the report and print where it is; 4 when no trial has a result."""
+    formats = [f.strip() for f in options.format.split(",")]
+    if wrong := [f for f in formats if f not in FORMATS]:
+        raise ValueError(f"--format {wrong[0]}: choose of {', '.join(FORMATS)}")
+    store = open_store(options.results)
+    records: list[Record] = []
+    left_out: list[str] = []
+    for sweep in options.sweeps:
+        found, torn = store.records(sweep)
+        if not found and not torn:
+            known = store.sweeps()
+            hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
+            raise ValueError(f"{store.root}: no records of a sweep {sweep}; {hint}")
+        records += found
+        left_out += [f"{t.path.relative_to(store.root)}: {t.reason}" for t in torn]
+
+    from harness.report import build, write
+
+    results = trial_results(records)
+    title = options.title or _title(records) or f"Joulemark: {', '.join(options.sweeps)}"
+    # The newest record dates the document: drawing it again gives the same bytes.
+    generated_at = max((r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds"))
+    model = build(results, title=title, torn=left_out, generated_at=generated_at)
+    folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
+    paths = write(model, folder, formats)
+    if options.json:
+        print_json({"reports": [str(p) for p in paths]})
+    else:
+        for path in paths:
+            print(path)
+    return 0 if any(r.replicas_ok for r in results) else 4
+
+
+def _title(records: list[Record]) -> str | None:
+    titles = {r.config.get("report", {}).get("title") for r in records} - {None}
+    return str(titles.pop()) if len(titles) == 1 else None

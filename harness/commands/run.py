@@ -1,0 +1,44 @@
+"""`joulemark run`: run what is missing of a sweep, then tell what the disk holds."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from pathlib import Path
+from types import FrameType
+
+from harness import progress
+from harness.commands import status
+from harness.ledger import exit_code
+from harness.machine import identify
+from harness.plan import make_plan
+from harness.records import open_store
+from harness.sweep import Sweep
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run or resume; the exit code is computed from the records on disk."""
+    plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
+    folders = {t.config.run.results for t in plan.trials}
+    if len(folders) > 1:
+        raise ValueError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
+    store = open_store(folders.pop())
+    me = identify()
+    signal.signal(signal.SIGTERM, _stop)
+    with progress.make(plan) as shown:
+        sweep = Sweep(plan, store, me.machine, me.code, me.machine_id, me.code_id, shown)
+        sweep.run()
+    ledger, torn = status.read(store, plan.sweep, me.machine_id, me.code_id)
+    status.show(store, plan.sweep, ledger, torn, as_json=options.json)
+    if not options.json:
+        print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))
+    return exit_code(plan, ledger, sweep.wanted)
+
+
+def _results_option(root: Path) -> str:
+    return "" if root == Path("results").absolute() else f" --results {root}"
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does: the replica in flight is recorded as interrupted and nothing is left running."""
+    raise KeyboardInterrupt

@@ -1,0 +1,83 @@
+"""`joulemark status`: what of a sweep is done, failed and left, from its plan and its records."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from harness.commands.output import print_json, print_table
+from harness.ledger import Ledger
+from harness.records import open_store
+from harness.records.store import Store, Torn
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print where every trial stands; 1 while trials have failed or are left."""
+    store = open_store(options.results)
+    plan = store.read_plan(options.sweep)
+    if plan is None:
+        known = store.sweeps()
+        hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
+        raise ValueError(f"{store.root}: no sweep {options.sweep}; {hint}")
+    ledger, torn = read(store, options.sweep, str(plan["machine_id"]), str(plan["code_id"]))
+    rows = show(store, options.sweep, ledger, torn, as_json=options.json)
+    return 0 if all(row["state"] in {"done", "refused"} for row in rows) else 1
+
+
+def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledger, list[Torn]]:
+    """Read a sweep's ledger for one machine and code, and the records that could not be read."""
+    records, torn = store.records(sweep)
+    return Ledger.read(records, machine_id, code_id), torn
+
+
+def show(store: Store, sweep: str, ledger: Ledger, torn: list[Torn], *, as_json: bool) -> list[dict[str, Any]]:
+    """Print a row a trial, then one line of counts; return the rows."""
+    plan = store.read_plan(sweep) or {"trials": []}
+    rows = [_row(trial, ledger) for trial in plan["trials"]]
+    left_out = [f"{t.path}: {t.reason}" for t in torn]
+    if as_json:
+        print_json({"sweep": sweep, "trials": rows, "other_records": ledger.elsewhere, "left_out": left_out})
+        return rows
+    print_table(
+        ["trial", "state", "replicas", "result", "reason"],
+        [[r["label"], r["state"], f"{r['done']}/{r['wanted']}", r["result"], r["reason"]] for r in rows],
+        title=f"sweep {sweep}",
+    )
+    counts = {s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")}
+    print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    for line in left_out:
+        print(f"left out {line}")
+    return rows
+
+
+def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
+    trial_id = trial["trial_id"]
+    good = ledger.ok(trial_id)
+    failure = ledger.last_failure(trial_id)
+    state = ledger.state(trial_id, trial["refusal"], trial["replicas"])
+    reason = trial["refusal"] or (failure.reason if failure is not None and state == "failed" else None)
+    return {
+        "label": trial["label"],
+        "trial_id": trial_id,
+        "state": state,
+        "status": failure.status if failure is not None else ("refused" if trial["refusal"] else None),
+        "done": len(good),
+        "wanted": max(trial["replicas"], len(good)),
+        "result": _result(trial_id, ledger),
+        "reason": reason,
+    }
+
+
+def _result(trial_id: str, ledger: Ledger) -> str | None:
+    from harness.records.derive import trial_results
+
+    good = ledger.ok(trial_id)
+    if not good:
+        return None
+    estimates = trial_results(good)[0].estimates
+    for name in ("throughput.tokens", "throughput.samples"):
+        e = estimates.get(name)
+        if e is not None and e.value is not None:
+            interval = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"
+            return f"{e.value:,.4g} {e.unit}{interval}"
+    return None

@@ -1,0 +1,281 @@
+"""Compose configurations with Hydra: groups and overrides in, one plain mapping per trial out.
+
+Hydra only composes here; nothing is launched or instantiated by it. A sweep of many trials merges group files
+from a cache, which gives what Hydra's own composition gives as long as a group's file writes only below its own
+key; where it does not, Hydra composes that trial.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import importlib.util
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Self
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+ENTRY_POINTS = "joulemark.conf"
+_OPEN_KEY = "workload.shape."
+"""Below this key a user may name any key of the workload's size."""
+Composed = dict[str, Any]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used. The message is one line: what, where, what to do."""
+
+
+def config_folder() -> Path:
+    """Return the folder of our own groups: inside the package when installed, beside it in a checkout."""
+    here = Path(__file__).resolve().parent
+    return next(folder for folder in (here / "conf", here.parent / "conf") if folder.is_dir())
+
+
+def plugin_folders() -> list[Path]:
+    """Return the folders that other packages add through the entry point `joulemark.conf`."""
+    folders: list[Path] = []
+    for point in entry_points(group=ENTRY_POINTS):
+        found = importlib.util.find_spec(point.value)
+        if found is not None:
+            folders += [Path(place) for place in found.submodule_search_locations or ()]
+    return folders
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One trial's overrides and the mapping that they compose to."""
+
+    overrides: tuple[str, ...]
+    config: Composed
+
+
+class Composer:
+    """Composes trials from our groups and the user's; use as a context manager (Hydra's state is global)."""
+
+    def __init__(self, user_folders: Sequence[Path] = ()) -> None:
+        for folder in user_folders:
+            if not folder.is_dir():
+                raise ConfigError(f"--config-dir {folder}: no such folder")
+        self._folders = [*user_folders, *plugin_folders()]
+        self._search = [f"file://{folder.resolve()}" for folder in self._folders]
+        self._parts: dict[tuple[str, ...], DictConfig | None] = {}
+
+    def __enter__(self) -> Self:
+        self._context = initialize_config_dir(str(config_folder()), version_base="1.3", job_name="joulemark")
+        self._context.__enter__()
+        loader = GlobalHydra.instance().config_loader()
+        self.groups: dict[str, list[str]] = {g: loader.get_group_options(g) for g in loader.list_groups("")}
+        # Hydra learns of further folders only when it composes; their options are their files' names.
+        for file in (f for folder in self._folders for f in sorted(folder.glob("*/*.yaml"))):
+            options = self.groups.setdefault(file.parent.name, [])
+            options += [file.stem] if file.stem not in options else []
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._context.__exit__(*error)
+
+    def jobs(self, overrides: Sequence[str]) -> list[Job]:
+        """Return every trial that the overrides ask for: the experiment's grids times the command line's sweeps.
+
+        Raises:
+            ConfigError: an override that cannot be parsed, or names what does not exist.
+        """
+        parsed = [self._checked(override) for override in _parse([_opened(o) for o in overrides])]
+        fixed = [_line(o) for o in parsed if not o.is_sweep_override()]
+        base = self.compose(fixed)
+        grids = [_grid(entry, number) for number, entry in enumerate(base.pop("sweep", None) or [{}])]
+        asked = {o.key_or_group: _values(o) for o in parsed}
+        chosen = _restrict(grids, asked)
+        swept = {o.key_or_group: _values(o) for o in parsed if o.is_sweep_override()}
+        jobs: list[Job] = []
+        for grid in chosen:
+            axes = [[_opened(f"{key}={value}") for value in values] for key, values in (swept | grid).items()]
+            for varying in itertools.product(*axes):
+                config = self._merged(tuple(fixed), list(varying))
+                config.pop("sweep", None)
+                jobs.append(Job((*fixed, *varying), config))
+        return jobs
+
+    def compose(self, overrides: Sequence[str]) -> Composed:
+        """Return Hydra's own composition as a plain mapping.
+
+        Raises:
+            ConfigError: Hydra refused it.
+        """
+        return _plain(self._hydra(overrides))
+
+    def _hydra(self, overrides: Sequence[str]) -> DictConfig:
+        search = [f"hydra.searchpath=[{','.join(self._search)}]"] if self._search else []
+        try:
+            return compose("config", overrides=[*overrides, *search])
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ConfigError(_one_line(error)) from error
+
+    def _merged(self, fixed: tuple[str, ...], varying: list[str]) -> Composed:
+        base = self._part(fixed, ())
+        assert base is not None
+        merged: DictConfig = copy.deepcopy(base)
+        values: list[Override] = []
+        for override in _parse(varying):
+            self._checked(override)
+            if not override.is_add() and override.key_or_group in self.groups and override.package is None:
+                part = self._part(fixed, (_line(override),))
+                if part is None:
+                    return self.compose([*fixed, *varying])
+                merged[override.key_or_group] = copy.deepcopy(part[override.key_or_group])
+            else:
+                values.append(override)
+        if any(o.is_delete() or (o.is_add() and not _is_open(o.key_or_group)) for o in values):
+            return self.compose([*fixed, *varying])
+        try:
+            for override in values:
+                if not _is_open(override.key_or_group) and not _has(merged, override.key_or_group):
+                    return self.compose([*fixed, *varying])
+                OmegaConf.update(merged, override.key_or_group, override.value(), force_add=True)
+        except OmegaConfBaseException as error:
+            raise ConfigError(_one_line(error)) from error
+        return _plain(merged)
+
+    def _part(self, fixed: tuple[str, ...], choice: tuple[str, ...]) -> DictConfig | None:
+        """Compose once per choice of a group; None when that choice reaches beyond its own key."""
+        key = (*fixed, "|", *choice)
+        if key not in self._parts:
+            part = self._hydra([*fixed, *choice])
+            if choice:
+                group = choice[0].partition("=")[0]
+                base = self._part(fixed, ())
+                if any(part.get(k) != base.get(k) for k in {*part, *(base or {})} - {group}):  # type: ignore[union-attr]
+                    self._parts[key] = None
+                    return None
+            self._parts[key] = part
+        return self._parts[key]
+
+    def _checked(self, override: Override) -> Override:
+        """Refuse an unknown group option or key before Hydra does, with the nearest match."""
+        key = override.key_or_group
+        if key in self.groups:
+            for value in _values(override):
+                if value not in self.groups[key] and value != "null":
+                    raise ConfigError(f"{key}={value}: no such {key}{_hint(value, self.groups[key])}")
+        elif not override.is_add() and not override.is_delete():
+            known = self._known_keys()
+            if key not in known and not _is_open(key) and not key.startswith("hydra."):
+                raise ConfigError(f"{key}: no such key{_hint(key, [*known, *self.groups])}")
+        return override
+
+    def _known_keys(self) -> set[str]:
+        if not hasattr(self, "_keys"):
+            self._keys = set(_paths(_plain(self._hydra([]))))
+        return self._keys
+
+
+def _paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield prefix + key
+        if isinstance(value, Mapping):
+            yield from _paths(value, f"{prefix}{key}.")
+
+
+def _plain(config: DictConfig) -> Composed:
+    try:
+        plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(_one_line(error)) from error
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]
+
+
+def _is_open(key: str) -> bool:
+    return key.startswith(_OPEN_KEY)
+
+
+def _has(config: DictConfig, key: str) -> bool:
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, DictConfig) or part not in node:
+            return False
+        node = node._get_node(part)  # noqa: SLF001 - a null value must count as present
+    return True
+
+
+def _opened(override: str) -> str:
+    """Let `workload.shape.layers=4` and `experiment=demo` do without Hydra's `+`."""
+    if override.startswith(_OPEN_KEY):
+        return f"++{override}"
+    return f"+{override}" if override.startswith("experiment=") else override
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return list(OverridesParser.create().parse_overrides(list(overrides)))
+    except HydraException as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_delete():
+        return []
+    if override.is_sweep_override():
+        return list(override.sweep_string_iterator())
+    return [_line(override).partition("=")[2].strip("'\"")]
+
+
+def _line(override: Override) -> str:
+    """Return an override as it was written."""
+    return override.input_line or ""
+
+
+def _grid(entry: Any, number: int) -> dict[str, list[str]]:
+    """Turn one entry of an experiment's `sweep` into choices by key; a text may use Hydra's sweep syntax."""
+    if not isinstance(entry, Mapping):
+        raise ConfigError(f"sweep[{number}]: give a mapping from a key to its values, not {entry!r}")
+    grid: dict[str, list[str]] = {}
+    for key, value in entry.items():
+        if isinstance(value, list):
+            grid[key] = [_text(v) for v in value]
+        else:
+            grid[key] = _values(_parse([_opened(f"{key}={_text(value)}")])[0])
+    return grid
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _restrict(grids: list[dict[str, list[str]]], asked: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
+    """Let the command line narrow the experiment's grids.
+
+    A value that some grid holds selects the trials that have it; a value that none holds replaces theirs.
+    """
+    chosen: list[dict[str, list[str]]] = []
+    held = {key: {v for grid in grids for v in grid.get(key, ())} for key in asked}
+    for grid in grids:
+        narrowed = dict(grid)
+        for key, values in asked.items():
+            if key in narrowed:
+                known = [v for v in values if v in held[key]]
+                narrowed[key] = [v for v in values if v in grid[key]] if known else values
+        if all(narrowed.values()):
+            chosen.append(narrowed)
+    return chosen
+
+
+def _hint(wrong: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known)[:40])}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,60 @@
+"""Who a trial is: digests over named fields, never over a whole file, so that comparisons join on what matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from harness.config import Config
+from workloads.base import Size
+
+WORK_FIELDS = ("workload", "size", "data", "compress", "parallel", "precision", "optimize", "device", "seed")
+TRIAL_FIELDS = ("work_id", "measure", "power")
+
+
+def digest(fields: Mapping[str, Any]) -> str:
+    """Return the first 16 hexadecimal digits of the sha256 over the fields as canonical JSON."""
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def work_id(config: Config, size: Size, data_digest: str | None) -> str:
+    """Identify the work: what is computed, not how it is measured nor on which machine.
+
+    Args:
+        config: validated, with `device.kind` resolved.
+        size: every size of the model and its batch, resolved, so that a default and the same value asked for
+            by name are one work.
+        data_digest: digest of the real data's contents, or None for synthetic data.
+    """
+    w = config.workload
+    fields = {
+        "workload": {
+            "name": w.name,
+            "mode": w.mode,
+            "accumulate": w.accumulate,
+            "optimizer": w.optimizer,
+            "lr": w.lr,
+            "temperature": w.temperature,
+            "top_k": w.top_k,
+        },
+        "size": dict(size),
+        "data": data_digest,
+        "compress": config.compress.model_dump(),
+        "parallel": config.parallel.model_dump(),
+        "precision": config.precision.model_dump(),
+        "optimize": config.optimize.model_dump(),
+        "device": {"kind": config.device.kind, "threads": config.device.threads},
+        "seed": config.seed,
+    }
+    assert tuple(fields) == WORK_FIELDS
+    return digest(fields)
+
+
+def trial_id(work: str, config: Config) -> str:
+    """Identify the trial: the work and how it is measured. Run control, price and report are no part of it."""
+    fields = {"work_id": work, "measure": config.measure.model_dump(), "power": config.power.model_dump()}
+    assert tuple(fields) == TRIAL_FIELDS
+    return digest(fields)

@@ -1,0 +1,81 @@
+"""What the disk says of a sweep: which replicas are done, which failed, which are left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from harness.plan import Plan, PlannedTrial
+from harness.records.schema import Record, Status
+
+FAILURES: tuple[Status, ...] = ("oom", "crashed", "hung", "refused")
+State = Literal["done", "partial", "waiting", "failed", "refused"]
+
+
+@dataclass
+class Ledger:
+    """The records of one machine and one code, by trial and replica."""
+
+    machine_id: str
+    code_id: str
+    by_trial: dict[str, dict[int, list[Record]]] = field(default_factory=dict)
+    elsewhere: int = 0
+    """Records that another machine or other code left: kept, reported, and not counted here."""
+
+    @classmethod
+    def read(cls, records: Iterable[Record], machine_id: str, code_id: str) -> Ledger:
+        """Sort records into a ledger."""
+        ledger = cls(machine_id, code_id)
+        for record in records:
+            ledger.add(record)
+        return ledger
+
+    def add(self, record: Record) -> None:
+        """Take one more record."""
+        if (record.machine_id, record.code_id) != (self.machine_id, self.code_id):
+            self.elsewhere += 1
+            return
+        self.by_trial.setdefault(record.trial_id, {}).setdefault(record.replica, []).append(record)
+
+    def ok(self, trial_id: str) -> list[Record]:
+        """Return the trial's good records, by replica."""
+        replicas = self.by_trial.get(trial_id, {})
+        return [r for number in sorted(replicas) for r in replicas[number] if r.status == "ok"]
+
+    def last_failure(self, trial_id: str) -> Record | None:
+        """Return the last failed attempt at the first replica that has only failed, if there is one."""
+        for _, attempts in sorted(self.by_trial.get(trial_id, {}).items()):
+            failed = [r for r in attempts if r.status in FAILURES]
+            if failed and not any(r.status == "ok" for r in attempts):
+                return max(failed, key=lambda r: r.attempt)
+        return None
+
+    def failures_of(self, trial_id: str, replica: int) -> int:
+        """Count the failed attempts at a replica."""
+        return sum(r.status in FAILURES for r in self.by_trial.get(trial_id, {}).get(replica, ()))
+
+    def is_done(self, trial_id: str, replica: int) -> bool:
+        """Tell whether a replica has a good record."""
+        return any(r.status == "ok" for r in self.by_trial.get(trial_id, {}).get(replica, ()))
+
+    def state(self, trial_id: str, refusal: str | None, wanted: int) -> State:
+        """Say in one word where a trial stands."""
+        failure = self.last_failure(trial_id)
+        if refusal is not None or (failure is not None and failure.status == "refused"):
+            return "refused"
+        if failure is not None:
+            return "failed"
+        done = len(self.ok(trial_id))
+        return "done" if done >= wanted else "partial" if done else "waiting"
+
+
+def exit_code(plan: Plan, ledger: Ledger, wanted: Callable[[PlannedTrial], int]) -> int:
+    """Return a sweep's exit code from what is on disk.
+
+    0: every trial that is not refused is complete. 1: some failed or are left. 2: all cells are refused.
+    """
+    states = {ledger.state(t.trial_id, t.refusal, wanted(t)) for t in plan.trials}
+    if states <= {"refused"}:
+        return 2
+    return 0 if states <= {"done", "refused"} else 1

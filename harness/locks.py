@@ -1,0 +1,58 @@
+"""Two locks, held by the kernel so that a killed holder frees them: one sweep a folder, one trial a device."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+
+class SweepBusyError(RuntimeError):
+    """Another process is running the same sweep into the same folder."""
+
+
+@contextlib.contextmanager
+def sweep_lock(folder: Path) -> Iterator[None]:
+    """Hold the sweep's folder for this process.
+
+    Raises:
+        SweepBusyError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read(20).decode(errors="replace").strip() or "unknown"
+            raise SweepBusyError(
+                f"{folder}: another run of this sweep is going on (process {holder}); wait for it, or stop it first"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def device_lock(device: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Wait until no other sweep of this user measures on the device, then hold it.
+
+    Args:
+        device: for example `cpu-0`.
+        on_wait: called about twice a second while waiting.
+    """
+    path = Path(tempfile.gettempdir()) / f"joulemark-{os.getuid()}-{device}.lock"
+    with path.open("a+b") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                on_wait()
+                time.sleep(0.5)
+        yield

@@ -1,0 +1,267 @@
+"""From overrides to a plan: every trial with its identity, or the reason why it is refused. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness import identity
+from harness.compose import Composed, Composer, ConfigError
+from harness.config import Config
+from harness.devices import registry as devices
+from workloads import registry as workloads
+from workloads import sources
+from workloads.base import MODES, Size, WorkloadSpec
+from workloads.sizes import resolve_size
+
+_START_S = 0.5
+"""What starting and building a replica is assumed to take when a sweep's time is foretold."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """One configuration of the sweep, ready to run or refused."""
+
+    label: str
+    config: Config
+    size: Size
+    work_id: str
+    trial_id: str
+    overrides: tuple[str, ...]
+    refusal: str | None = None
+
+    @property
+    def replica_s(self) -> float:
+        """Foretold seconds of one replica: at the least its warm-up and its measured time."""
+        m = self.config.measure
+        return _START_S + m.warmup_s + 2 * m.steady_window_s + m.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A sweep: its name, its trials in the order of their configuration, and how they were asked for."""
+
+    sweep: str
+    trials: tuple[PlannedTrial, ...]
+    overrides: tuple[str, ...]
+
+    @property
+    def runnable(self) -> tuple[PlannedTrial, ...]:
+        """The trials that are not refused."""
+        return tuple(t for t in self.trials if t.refusal is None)
+
+    @property
+    def refused(self) -> tuple[PlannedTrial, ...]:
+        """The trials that cannot work, each with its reason."""
+        return tuple(t for t in self.trials if t.refusal is not None)
+
+    @property
+    def foretold_s(self) -> float:
+        """The least time that the sweep takes, in seconds."""
+        return sum(t.replica_s * t.config.measure.replicas for t in self.runnable)
+
+
+def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) -> Plan:
+    """Compose, validate and identify every trial that the overrides ask for.
+
+    Raises:
+        ConfigError: bad input, in one line, before anything has started.
+    """
+    with Composer(user_folders) as composer:
+        jobs = composer.jobs(overrides)
+    planned = [_plan_trial(job.config, job.overrides) for job in jobs]
+    if not planned:
+        raise ConfigError("the overrides leave no trial: no cell of the experiment has all the values asked for")
+    sweep = _sweep_name(planned, overrides)
+    distinct = {trial.trial_id: trial for trial in reversed(planned)}
+    return Plan(sweep, _distinct_labels(tuple(reversed(distinct.values()))), tuple(overrides))
+
+
+def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
+    config = validate(composed)
+    spec = _spec(config.workload.name)
+    config = config.model_copy(
+        update={
+            "device": config.device.model_copy(update={"kind": devices.resolve_kind(config.device.kind)}),
+            "workload": config.workload.model_copy(update=_training_defaults(config, spec)),
+        }
+    )
+    try:
+        size = resolve_size(spec, config.workload.size, _size_overrides(config))
+        digest = _data_digest(config.workload.data)
+    except (ValueError, OSError) as error:
+        raise ConfigError(f"workload {spec.name}: {error}") from error
+    work = identity.work_id(config, size, digest)
+    return PlannedTrial(
+        label=_label(config),
+        config=config,
+        size=size,
+        work_id=work,
+        trial_id=identity.trial_id(work, config),
+        overrides=overrides,
+        refusal=refusal(config, spec),
+    )
+
+
+def validate(composed: Mapping[str, Any]) -> Config:
+    """Validate one composed mapping.
+
+    Raises:
+        ConfigError: one line that names the key, what is wrong and, for an unknown key, the nearest one.
+    """
+    try:
+        return Config.model_validate(composed)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys()
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            raise ConfigError(f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"{key}: is missing") from error
+        raise ConfigError(f"{key}={first['input']!r}: {first['msg'].removeprefix('Input ')}") from error
+
+
+@cache
+def _known_keys() -> list[str]:
+    keys: list[str] = []
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        keys.append(name)
+        keys += [f"{name}.{inner}" for inner in getattr(section, "model_fields", {})]
+    return keys
+
+
+@cache
+def _spec(name: str) -> WorkloadSpec:
+    try:
+        return workloads.get(name).spec
+    except KeyError:
+        broken = workloads.broken()
+        if name in broken:
+            raise ConfigError(f"workload.name={name}: the plugin did not load: {broken[name]}") from None
+        near = difflib.get_close_matches(name, workloads.names(), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else "see `joulemark list workloads`"
+        raise ConfigError(f"workload.name={name}: no such workload; {hint}") from None
+
+
+@cache
+def _data_digest(data: str | None) -> str | None:
+    return None if data is None else sources.digest(sources.resolve_data(data))
+
+
+def _training_defaults(config: Config, spec: WorkloadSpec) -> dict[str, Any]:
+    """Write the workload's own optimizer and rate into the configuration, where they are part of the work."""
+    if config.workload.mode not in ("train", "finetune"):
+        return {"optimizer": None, "lr": None}
+    return {key: getattr(config.workload, key) or spec.train.get(key) for key in ("optimizer", "lr")}
+
+
+def _size_overrides(config: Config) -> dict[str, Any]:
+    w = config.workload
+    named = {"batch": w.batch, "seq": w.seq, "new_tokens": w.new_tokens}
+    return {**w.shape, **{key: value for key, value in named.items() if value is not None}}
+
+
+def refusal(config: Config, spec: WorkloadSpec) -> str | None:
+    """Return why this combination cannot work, or None when it can.
+
+    Raises:
+        ConfigError: a mode that no workload has.
+    """
+    w = config.workload
+    if w.mode not in MODES:
+        near = difflib.get_close_matches(w.mode, MODES, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(MODES)}"
+        raise ConfigError(f"workload.mode={w.mode}: no such mode; {hint}")
+    if w.mode not in spec.modes:
+        return f"{spec.name} has no mode {w.mode}; it has {', '.join(spec.modes)}"
+    for group, chosen, able in (
+        ("precision", config.precision.name, spec.precisions),
+        ("compress", config.compress.name, spec.compress),
+        ("parallel", config.parallel.name, spec.parallel),
+        ("optimize", config.optimize.name, spec.optimize),
+    ):
+        if chosen not in able:
+            return f"{spec.name} cannot run with {group} {chosen}; it can with {', '.join(able)}"
+    if config.parallel.name == "none" and config.parallel.ranks != 1:
+        return f"parallel.ranks={config.parallel.ranks} needs a parallel strategy"
+    if w.data is not None and not spec.data:
+        return f"{spec.name} reads no real data; leave workload.data null"
+    if w.accumulate > 1 and w.mode not in ("train", "finetune"):
+        return f"workload.accumulate={w.accumulate} needs a training mode"
+    if config.precision.name == "tf32" and config.device.kind == "cpu":
+        return "precision tf32 exists on CUDA devices only"
+    return _device_refusal(config.device.kind, config.device.index)
+
+
+@cache
+def _device_refusal(kind: str, index: int) -> str | None:
+    try:
+        device = devices.get(kind)
+    except KeyError:
+        near = difflib.get_close_matches(kind, devices.kinds(), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(devices.kinds())}"
+        raise ConfigError(f"device.kind={kind}: no such device; {hint}") from None
+    reason = device.unavailable_reason(index)
+    return None if reason is None else f"device {kind}:{index} is not available: {reason}"
+
+
+def _label(config: Config) -> str:
+    w = config.workload
+    words = [w.name, w.size, w.mode, config.precision.name]
+    words += [
+        group
+        for group, default in (
+            (config.compress.name, "none"),
+            (config.parallel.name, "none"),
+            (config.optimize.name, "eager"),
+        )
+        if group != default
+    ]
+    if config.parallel.ranks > 1:
+        words.append(f"x{config.parallel.ranks}")
+    return " ".join(words)
+
+
+def _distinct_labels(trials: tuple[PlannedTrial, ...]) -> tuple[PlannedTrial, ...]:
+    """Add to labels that would be equal what sets their trials apart."""
+    groups: dict[str, list[PlannedTrial]] = {}
+    for trial in trials:
+        groups.setdefault(trial.label, []).append(trial)
+    named: dict[str, str] = {}
+    for label, same in groups.items():
+        flats = [dict(_flat(t.config.model_dump(exclude={"run", "price", "report"}))) for t in same]
+        keys = sorted({k for flat in flats for k in flat if any(flat.get(k) != other.get(k) for other in flats)})
+        for trial, flat in zip(same, flats, strict=True):
+            extra = [f"{k.rpartition('.')[2]}={flat[k]}" for k in keys if k in flat]
+            named[trial.trial_id] = " ".join([label, *extra])
+    return tuple(replace(t, label=named[t.trial_id][:160]) for t in trials)
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    flat: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{key}.")
+        else:
+            flat.append((prefix + key, value))
+    return flat
+
+
+def _sweep_name(trials: Sequence[PlannedTrial], overrides: Sequence[str]) -> str:
+    names = {t.config.run.name for t in trials}
+    if len(names) > 1:
+        raise ConfigError(f"run.name: one sweep has one name, not {', '.join(sorted(map(str, names)))}")
+    for override in overrides:
+        key, _, value = override.lstrip("+").partition("=")
+        if key == "experiment" and names == {None}:
+            return value
+    return names.pop() or "+".join(dict.fromkeys(t.config.workload.name for t in trials))[:60]

@@ -1,0 +1,151 @@
+"""Planning: validation once, identity over named fields, refusal with a reason."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.compose import ConfigError
+from harness.config import Config
+from harness.plan import make_plan
+
+CPU = "device=cpu"
+
+
+def only(*overrides):
+    """Plan exactly one trial."""
+    (trial,) = make_plan([CPU, *overrides]).trials
+    return trial
+
+
+def test_defaults_and_the_same_values_by_name_are_one_work():
+    """A null that resolves to 4 and an explicit 4 have the same identity."""
+    named = only("workload=gpt", "workload.batch=4", "workload.optimizer=adamw")
+    assert only("workload=gpt").size["batch"] == 4
+    assert named.work_id == only("workload=gpt").work_id
+
+
+@pytest.mark.parametrize(
+    "override", ["workload.batch=3", "precision=bf16", "seed=1", "workload.mode=decode", "device.threads=1"]
+)
+def test_what_is_computed_is_part_of_the_work(override):
+    """Sizes, precision, seed, mode and threads make another work."""
+    assert only("workload=gpt", override).work_id != only("workload=gpt").work_id
+
+
+@pytest.mark.parametrize("override", ["measure=quick", "power=none", "measure.seconds=1.5"])
+def test_how_it_is_measured_makes_another_trial_of_the_same_work(override):
+    """Measure and power are in the trial's identity, not in the work's."""
+    base, other = only("workload=gpt"), only("workload=gpt", override)
+    assert (other.work_id == base.work_id) and (other.trial_id != base.trial_id)
+
+
+@pytest.mark.parametrize(
+    "override", ["run.name=x", "run.timeout_s=5", "run.worker=exec", "run.order_seed=3", "report.title=T", "run.attempts=2"]
+)
+def test_run_control_is_in_no_identity(override):
+    """A timeout, a name or a title changes no identity."""
+    assert only("workload=gpt", override).trial_id == only("workload=gpt").trial_id
+
+
+def test_real_data_counts_by_its_contents(tmp_path):
+    """The same text under two names is one work; other text is another."""
+    one, two, three = (tmp_path / n for n in ("one.txt", "two.txt", "three.txt"))
+    one.write_text("abc " * 500)
+    two.write_text("abc " * 500)
+    three.write_text("abd " * 500)
+    ids = [only("workload=gpt", f"workload.data={p}").work_id for p in (one, two, three)]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["workload=gpt", "workload.mode=infer"], "no mode infer"),
+        (["workload=gpt", "precision=tf32"], "CUDA devices only"),
+        (["workload=noop", "precision=bf16"], "cannot run with precision bf16"),
+        (["workload=gpt", "parallel.ranks=2"], "needs a parallel strategy"),
+        (["workload=gpt", "workload.mode=decode", "workload.accumulate=2"], "needs a training mode"),
+        (["workload=gpt", "device.index=7"], "not available"),
+    ],
+)
+def test_a_combination_that_cannot_work_is_refused_with_its_reason(overrides, reason):
+    """A refused cell stays in the plan and says why."""
+    assert reason in (only(*overrides).refusal or "")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["workload.batch=-3"], "workload.batch"),
+        (["workload.batch=abc"], "workload.batch"),
+        (["workload.mode=trian"], "did you mean train?"),
+        (["+workload.bacth=3"], "did you mean workload.batch?"),
+        (["workload.shape.layer=3"], "layers"),
+        (["workload.size=huge"], "no size"),
+        (["device.kind=cdua"], "did you mean cuda?"),
+        (["workload.data=/nowhere/at/all.txt"], "/nowhere/at/all.txt"),
+        (["~workload"], "workload"),
+        (["run.name=a,b"], "one name"),
+        (["run.name=../up"], "run.name"),
+        (["measure.seconds=.inf"], "measure.seconds"),
+        (["+experiment=demo", "workload=noop", "workload.mode=infer", "measure.replicas=0"], "measure.replicas"),
+    ],
+)
+def test_bad_input_is_one_line_before_anything_starts(overrides, said):
+    """Every kind of bad value is a ConfigError naming its key."""
+    with pytest.raises(ConfigError) as caught:
+        make_plan([*([] if any("device" in o for o in overrides) else [CPU]), *overrides])
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_equal_trials_are_planned_once():
+    """Two cells with the same identity are one trial."""
+    assert len(make_plan([CPU, "workload.batch=4,null"]).trials) == 1
+
+
+def test_labels_tell_trials_apart():
+    """Trials that differ in a key have labels that differ."""
+    labels = [t.label for t in make_plan([CPU, "seed=1,2,3"]).trials]
+    assert len(set(labels)) == 3
+
+
+def test_planning_and_listing_import_no_torch():
+    """`plan` and `list` stay light: torch is never imported for them."""
+    code = (
+        "import sys; from harness.cli import main; "
+        "main(['plan', '+experiment=demo']); main(['list', 'workloads']); "
+        "assert 'torch' not in sys.modules, 'torch was imported'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+KEYS = """
+seed
+workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
+compress: name
+parallel: name ranks
+precision: name
+optimize: name compile compile_mode
+device: kind index threads
+measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations warmup_cap_s steady_window_s
+  steady_tolerance target_accelerator target_cpu within_run_only soak soak_window_s soak_cap_s soak_tolerance
+power: sensor devices sample_hz
+run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
+price: name
+report: title
+"""
+
+
+def test_the_configuration_keys_are_frozen():
+    """A key that is added, renamed or dropped changes this list, the changelog and the identities on purpose."""
+    frozen = {}
+    for line in KEYS.replace("\n  ", " ").strip().splitlines():
+        section, _, keys = line.partition(":")
+        frozen[section] = keys.split()
+    sections = {
+        name: list(getattr(field.annotation, "model_fields", {})) for name, field in Config.model_fields.items()
+    }
+    assert sections == frozen
