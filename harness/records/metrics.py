@@ -9,7 +9,7 @@ from harness.records.schema import Direction, Metric, Provenance
 
 @dataclass(frozen=True, slots=True)
 class MetricDef:
-    """The meaning of one metric id. A change of meaning raises `version`; old values are not compared with new."""
+    """The meaning of one metric id. A change of meaning raises `version`, and ends comparing."""
 
     id: str
     title: str
@@ -25,13 +25,14 @@ class MetricDef:
 _DEFS = (
     MetricDef("throughput.samples", "Throughput", "samples/s", "higher", "total samples / span"),
     MetricDef("throughput.tokens", "Throughput", "tokens/s", "higher", "total non-padding tokens / span"),
+    MetricDef("throughput.requests", "Throughput", "requests/s", "higher", "total requests / span"),
     MetricDef("iteration.mean", "Iteration time", "s", "lower", "span / iterations"),
-    MetricDef("iteration.mean.clean", "Iteration time, undisturbed", "s", "lower", "mean of clean iterations"),
+    MetricDef("iteration.mean.clean", "Iteration time, undisturbed", "s", "lower", "mean of the clean ones"),
     MetricDef("latency.p50", "Latency p50", "s", "lower", "process quantile"),
     MetricDef("latency.p90", "Latency p90", "s", "lower", "process quantile"),
     MetricDef("latency.p99", "Latency p99", "s", "lower", "process quantile"),
     MetricDef("latency.ttft", "Time to first token", "s", "lower", "mean over requests"),
-    MetricDef("latency.tpot", "Time per output token", "s", "lower", "mean over output tokens after the first"),
+    MetricDef("latency.tpot", "Time per output token", "s", "lower", "mean over tokens after the first"),
     MetricDef("time.first_iteration", "First iteration", "s", "lower", "host time of the first step"),
     MetricDef("time.build", "Build", "s", "lower", "host time to build the workload"),
     MetricDef("time.warmup", "Warm-up", "s", "none", "host time until steady"),
@@ -47,8 +48,18 @@ _DEFS = (
     MetricDef("memory.kv_cache", "KV cache", "B", "lower", "cache tensors", "counted", "same"),
     MetricDef("model.parameters", "Parameters", "1", "none", "count", "counted", "same"),
     MetricDef("energy.iteration", "Energy an iteration", "J", "lower", "window energy / iterations"),
+    MetricDef(
+        "energy.iteration.uncertainty",
+        "Standard uncertainty of energy an iteration",
+        "J",
+        "none",
+        "uncertainty of window energy / iterations",
+        "derived",
+        "linear",
+    ),
     MetricDef("energy.sample", "Energy a sample", "J", "lower", "window energy / samples", "derived"),
     MetricDef("energy.token", "Energy a token", "J", "lower", "window energy / tokens", "derived"),
+    MetricDef("energy.request", "Energy a request", "J", "lower", "window energy / requests", "derived"),
     MetricDef("power.mean", "Mean power", "W", "lower", "window energy / span"),
     MetricDef("power.peak", "Peak power", "W", "lower", "largest sample", scale="max"),
     MetricDef("power.idle", "Idle power", "W", "lower", "guard windows", scale="linear"),
@@ -69,6 +80,13 @@ def make(metric_id: str, value: float | None, *, n: int = 1, reason: str | None 
     if (value is None) == (reason is None):
         raise ValueError(f"{metric_id}: give either a value or the reason why there is none")
     return Metric(
-        id=d.id, value=value, unit=d.unit, direction=d.direction, estimator=d.estimator, n=n,
-        semantics_version=d.version, provenance=d.provenance, reason=reason,
+        id=d.id,
+        value=value,
+        unit=d.unit,
+        direction=d.direction,
+        estimator=d.estimator,
+        n=n,
+        semantics_version=d.version,
+        provenance=d.provenance,
+        reason=reason,
     )
