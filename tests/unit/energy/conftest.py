@@ -1,0 +1,102 @@
+"""A stand-in NVML that replays scripted power behind the real bindings, in a new interpreter each time."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+BUILDER = Path(__file__).parents[2] / "standins" / "nvml" / "builder.py"
+PRELUDE = """
+import ctypes, json, time
+import harness.energy as energy
+def truth(span, device=0):
+    lib = ctypes.CDLL("libnvidia-ml.so.1")
+    lib.standin_energy_j.restype = ctypes.c_double
+    return lib.standin_energy_j(device, ctypes.c_int64(span[0]), ctypes.c_int64(span[1]))
+def now():
+    lib = ctypes.CDLL("libnvidia-ml.so.1")
+    lib.standin_now_s.restype = ctypes.c_double
+    return lib.standin_now_s()
+def direct(line, device=0):
+    ctypes.CDLL("libnvidia-ml.so.1").standin_direct(device, line.encode())
+def disturbed(line):
+    window = energy.window("nvml")
+    with window:
+        time.sleep(0.2)
+        direct(line.format(now(), now() + 0.2))
+        time.sleep(0.5)
+    return window.result
+def set_power(watts, device=0):
+    ctypes.CDLL("libnvidia-ml.so.1").standin_set_power(device, ctypes.c_double(watts))
+def meter(seconds, **options):
+    window = energy.window("nvml", **options)
+    with window:
+        start = time.perf_counter_ns()
+        time.sleep(seconds)
+        end = time.perf_counter_ns()
+    return window.result, (start, end)
+def show(result, **more):
+    names = ("joules", "u_joules", "u_absolute_joules", "method", "mean_w", "peak_w", "idle_w", "flags", "reason")
+    print(json.dumps({**{n: getattr(result, n) for n in names}, **more}))
+"""
+GPU = """\
+device GPU-11111111-aaaa-bbbb-cccc-000000000000 Stand-in H200
+counter 0.02 0.0 1
+instant 0.02 0.02
+average 0.1 1.0
+"""
+Play = Callable[..., Any]
+
+
+def _builder() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("nvml_standin_builder", BUILDER)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def standin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the native sampler is compiled to, once for all these tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def standin_builds(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Compile the stand-in with some defines, each combination once."""
+    builder = _builder()
+    built: dict[tuple[str, ...], Path] = {}
+
+    def build(*defines: str) -> Path:
+        if defines not in built:
+            try:
+                built[defines] = builder.build(tmp_path_factory.mktemp("nvml"), *defines)
+            except builder.NoCompiler as missing:
+                pytest.skip(str(missing))
+        return built[defines]
+
+    return build
+
+
+@pytest.fixture
+def play(standin_builds: Callable[..., Path], standin_cache: Path, tmp_path: Path) -> Play:
+    """Run code in a new interpreter whose NVML plays a script; returns the JSON it printed.
+
+    A script that names no device describes one GPU with a counter and both gauges.
+    """
+    builder = _builder()
+
+    def run(script: str, code: str, *defines: str, env: dict[str, str] | None = None) -> Any:
+        path = tmp_path / "script.txt"
+        path.write_text(script if "device" in script else GPU + script)
+        settings = builder.environment(standin_builds(*defines), path, standin_cache)
+        return builder.run(PRELUDE + code, {**settings, **(env or {})})
+
+    return run
