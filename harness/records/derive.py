@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
@@ -143,27 +143,27 @@ def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: 
     # More replicas than the pilot means that the plan for more was made from the pilot's spread (Stein).
     pilot = int(planned) if planned is not None and 2 <= planned < len(values) else None
     try:
-        result = interval(values, level=level, pilot=pilot)
+        found = interval(values, level, pilot)
     except OverflowError:
         return _Combined(fmean(values), flags=("interval_not_finite",), invalid=True)
-    if not (result.low > 0 and math.isfinite(result.high)):
-        return _Combined(fmean(values), flags=("interval_not_finite",), invalid=True)
-    flags = tuple(result.flags)
+    flags = found.flags
+    if found.low is None or found.high is None:
+        return _Combined(found.estimate, flags=flags)
     on_cpu = _fact(config, "device", "kind") == "cpu"
     target = _number(config, "measure", "target_cpu" if on_cpu else "target_accelerator")
-    half_width = math.log(result.high / result.low) / 2
-    if target is not None and RULES[TARGET_MISSED].touches(metric_id) and half_width > math.log1p(target):
+    half_width = math.log(found.high / found.estimate)
+    if target is not None and RULES[TARGET_MISSED].touches(metric_id) and math.expm1(half_width) > target:
         flags += (TARGET_MISSED,)
-    return _Combined(result.estimate, result.low, result.high, flags)
+    return _Combined(found.estimate, found.low, found.high, flags)
 
 
 def _linear(values: list[float], level: float) -> _Combined:
-    from scipy.special import stdtrit
+    from harness.stats import linear_interval
 
-    mean = fmean(values)
-    n = len(values)
-    half_width = float(stdtrit(n - 1, (1 + level) / 2)) * stdev(values) / math.sqrt(n)
-    return _Combined(mean, mean - half_width, mean + half_width)
+    found = linear_interval(values, level)
+    if min(values) == max(values):
+        return _Combined(values[0])  # a seeded loss repeats exactly: it has no interval and needs none
+    return _Combined(found.estimate, found.low, found.high, found.flags)
 
 
 def _fact(config: Mapping[str, Any], section: str, key: str) -> Any:
@@ -173,4 +173,4 @@ def _fact(config: Mapping[str, Any], section: str, key: str) -> Any:
 
 def _number(config: Mapping[str, Any], section: str, key: str) -> float | None:
     found = _fact(config, section, key)
-    return float(found) if isinstance(found, int | float) and found > 0 else None
+    return found if isinstance(found, int | float) and found > 0 else None

@@ -30,7 +30,7 @@ class Frozen(BaseModel):
 
 
 class Metric(Frozen):
-    """One number with its unit and what is known of its uncertainty. A missing number is None with a reason."""
+    """One number with its unit and its uncertainty. A missing number is None with a reason."""
 
     id: str
     value: Quantity | None

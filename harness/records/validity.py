@@ -16,15 +16,14 @@ from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 
 RULES_VERSION = 1
-WITHIN_RUN_ONLY = "within-run only"
 TARGET_MISSED = "target_missed"
+WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
 
 _RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu")
 _TIME = (*_RAW_TIME, "iteration.mean.clean")
 _ENERGY = ("energy.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
-_TICKED = ("iteration.*", "latency.*")
 _PLANNED = ("throughput.*", "iteration.*", "flops.rate", "mfu", "energy.*", "power.mean")
 
 Predicate = Callable[[Any, float, Metric], bool]
@@ -69,81 +68,84 @@ def _below(value: Any, threshold: float, _metric: Metric) -> bool:
     return bool(value < threshold)
 
 
-def _tick_above_share(tick_ns: Any, threshold: float, metric: Metric) -> bool:
-    return metric.value is not None and tick_ns * 1e-9 > threshold * metric.value
+def _coarse(tick_ns: Any, threshold: float, metric: Metric) -> bool:
+    return metric.value is not None and bool(tick_ns > threshold * metric.value * 1e9)
 
 
 def _names_metric(metric_ids: Any, _threshold: float, metric: Metric) -> bool:
     return metric.id in metric_ids
 
 
-def _has(*flags: str) -> Predicate:
+def _has_any(flags: frozenset[str]) -> Predicate:
     return lambda value, _threshold, _metric: any(flag in value for flag in flags)
 
 
-def _has_other(value: Any, _threshold: float, _metric: Metric) -> bool:
-    return not SENSOR_FLAGS.issuperset(flag for flag in value if isinstance(flag, str))
+def _has_other(flags: frozenset[str]) -> Predicate:
+    return lambda value, _threshold, _metric: any(
+        not (isinstance(flag, str) and flag in flags) for flag in value
+    )
 
 
-SENSOR_FLAGS = frozenset(
-    {"gap", "short_window", "aliased", "disagree", "disagree_fail", "reset", "error", "lost"}
-)
-"""The words of `sensor_flags` that have a rule of their own."""
 _NUMBER = (int, float)
+
+
+def _void(rule_id: str, text: str, reads: str, fires: Predicate, kind: type = bool) -> Rule:
+    return Rule(rule_id, text, ("*",), reads, fires, kind, severity="invalid")
+
+
+def _few(metric: str, least: int) -> Rule:
+    """Iterations that a two-sided interval takes (docs/method.md, section 1)."""
+    text = f"An interval takes {least} iterations."
+    return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", _below, _NUMBER, least)
+
+
+def _sensor(
+    rule_id: str, text: str, *flags: str, severity: Literal["flagged", "invalid"] = "flagged"
+) -> Rule:
+    fires = _has_any(frozenset(flags))
+    return Rule(rule_id, text, _ENERGY, "sensor_flags", fires, list, severity=severity)
+
+
+_SENSOR_NOTES = frozenset({"edges_unaligned", "averaged_gauge", "gain_uncalibrated"})
+"""Flags that say how the energy was read; what they cost stands in its uncertainty."""
+_SENSOR_FLAGS = _SENSOR_NOTES | {
+    "sample_gap", "trace_truncated", "sensor_error", "sampler_failed", "below_resolution",
+    "update_period_unknown", "sensors_disagree", "sensors_conflict",
+    "counter_reset", "counter_still", "sensor_stuck",
+}  # fmt: skip
 
 _RULES = (
     Rule("not_steady", "The speed was still changing when measuring began.", _DEVICE, "steady", _is_false),
     Rule("drift", "The first and the last third of the measured part differ.", _DEVICE, "drift", _is_true),
     Rule(TARGET_MISSED, "The interval is wider than planned.", _PLANNED, "target_missed", _is_true),
-    Rule(
-        "output_wrong", "The outputs failed their check.", ("*",), "output_ok", _is_false, severity="invalid"
-    ),
-    Rule("loss_not_finite", "The loss was not finite.", ("*",), "loss_finite", _is_false, severity="invalid"),
-    Rule("all_zero", "Every sample was zero.", ("*",), "all_zero", _names_metric, list, severity="invalid"),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
     Rule("cotenant", "Other processes used the device.", _DEVICE, "cotenants", _above, _NUMBER, 0),
     Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, _NUMBER, 0.025),
-    Rule("timer_coarse", "A tick is over 1 % of it.", _TICKED, "tick_ns", _tick_above_share, _NUMBER, 0.01),
+    Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, _NUMBER, 0.01),
     Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, _NUMBER, 3),
+    _few("p50", 6),
+    _few("p90", 36),
+    _few("p99", 368),
+    _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
+    _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),
+    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric, list),
+    _sensor("sensor_gap", "Samples of the sensor are missing.", "sample_gap", "trace_truncated"),
+    _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
+    _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
+    _sensor("sensor_unknown", "The sensor's update period is unknown.", "update_period_unknown"),
+    _sensor("sensors_disagree", "Sensors differ by over 2 %.", "sensors_disagree"),
+    _sensor("sensors_conflict", "Sensors differ by over 5 %.", "sensors_conflict", severity="invalid"),
+    _sensor("counter_reset", "The counter was set back.", "counter_reset", severity="invalid"),
+    _sensor("counter_stuck", "The counter stood still.", "counter_still", "sensor_stuck", severity="invalid"),
     Rule(
-        "few_for_p50", "An interval takes 6 iterations.", ("latency.p50",), "iterations", _below, _NUMBER, 6
-    ),
-    Rule(
-        "few_for_p90", "An interval takes 36 iterations.", ("latency.p90",), "iterations", _below, _NUMBER, 36
-    ),
-    Rule(
-        "few_for_p99",
-        "An interval takes 368 iterations.",
-        ("latency.p99",),
-        "iterations",
-        _below,
-        _NUMBER,
-        368,
-    ),
-    Rule("sensor_gap", "Samples of the sensor are missing.", _ENERGY, "sensor_flags", _has("gap"), list),
-    Rule("sensor_window", "Too short for the sensor.", _ENERGY, "sensor_flags", _has("short_window"), list),
-    Rule("sensor_aliased", "Locked to the sensor's period.", _ENERGY, "sensor_flags", _has("aliased"), list),
-    Rule("sensors_disagree", "Sensors differ by over 2 %.", _ENERGY, "sensor_flags", _has("disagree"), list),
-    Rule(
-        "sensors_contradict",
-        "Sensors differ by over 5 %.",
+        "sensor_other",
+        "The sensor raised a flag that has no rule.",
         _ENERGY,
         "sensor_flags",
-        _has("disagree_fail"),
+        _has_other(_SENSOR_FLAGS),
         list,
-        severity="invalid",
     ),
-    Rule(
-        "sensor_failed",
-        "A counter was reset, a sensor failed, or the device was lost.",
-        _ENERGY,
-        "sensor_flags",
-        _has("reset", "error", "lost"),
-        list,
-        severity="invalid",
-    ),
-    Rule("sensor_other", "The sensor raised another flag.", _ENERGY, "sensor_flags", _has_other, list),
 )
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}
 
@@ -154,6 +156,8 @@ _TEXTS = {rule.id: rule.text for rule in _RULES} | {
     "interval_not_finite": "The replicas spread too far for an interval.",
     REPLICAS_DISAGREE: "The replicas counted differently.",
     WITHIN_RUN_ONLY: "One process stands for the configuration; the spread between processes is unknown.",
+    "no spread": "All replicas gave the same value, so the width of the interval says nothing.",
+    "ties": "Some replicas gave the same value: the clock or counter is coarser than the spread.",
 }
 
 

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from harness.records.metrics import METRICS
+from harness.records.validity import RULES, describe, judge
+
+EVERY = dict.fromkeys(METRICS, 1.0)
+
+
+def _ids(*prefixes: str) -> set[str]:
+    return {metric_id for metric_id in METRICS if metric_id.startswith(prefixes)}
+
+
+LATENCY = _ids("latency.")
+TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | LATENCY
+ENERGY = _ids("energy.", "power.mean", "power.peak")
+PLANNED = (TIME | ENERGY) - LATENCY - {"power.peak"}
+
+# rule, evidence that fires it, evidence beside it that does not, severity, metrics touched
+CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
+    ("not_steady", {"steady": False}, {"steady": True}, "flagged", TIME | ENERGY),
+    ("drift", {"drift": True}, {"drift": False}, "flagged", TIME | ENERGY),
+    ("target_missed", {"target_missed": True}, {"target_missed": False}, "flagged", PLANNED),
+    ("throttled", {"throttled": True}, {"throttled": False}, "flagged", TIME | ENERGY),
+    ("clock_low", {"clock_below_request": True}, {"clock_below_request": False}, "flagged", TIME | ENERGY),
+    ("cotenant", {"cotenants": 1}, {"cotenants": 0}, "flagged", TIME | ENERGY),
+    ("cpu_steal", {"steal_ratio": 0.026}, {"steal_ratio": 0.025}, "flagged", TIME - {"iteration.mean.clean"}),
+    ("timer_coarse", {"tick_ns": 1.1e7}, {"tick_ns": 1e7}, "flagged", LATENCY),
+    ("few_samples", {"iterations": 2}, {"iterations": 3}, "flagged", TIME | ENERGY),
+    ("few_for_p50", {"iterations": 5}, {"iterations": 6}, "flagged", {"latency.p50"}),
+    ("few_for_p90", {"iterations": 35}, {"iterations": 36}, "flagged", {"latency.p90"}),
+    ("few_for_p99", {"iterations": 367}, {"iterations": 368}, "flagged", {"latency.p99"}),
+    ("output_wrong", {"output_ok": False}, {"output_ok": True}, "invalid", set(METRICS)),
+    ("loss_not_finite", {"loss_finite": False}, {"loss_finite": True}, "invalid", set(METRICS)),
+    ("all_zero", {"all_zero": ["power.mean"]}, {"all_zero": []}, "invalid", {"power.mean"}),
+    ("sensor_gap", {"sensor_flags": ["sample_gap"]}, {"sensor_flags": []}, "flagged", ENERGY),
+    ("sensor_error", {"sensor_flags": ["sampler_failed"]}, {"sensor_flags": []}, "flagged", ENERGY),
+    ("sensor_coarse", {"sensor_flags": ["below_resolution"]}, {"sensor_flags": []}, "flagged", ENERGY),
+    ("sensor_unknown", {"sensor_flags": ["update_period_unknown"]}, {"sensor_flags": []}, "flagged", ENERGY),
+    (
+        "sensors_disagree",
+        {"sensor_flags": ["sensors_disagree"]},
+        {"sensor_flags": ["edges_unaligned", "averaged_gauge", "gain_uncalibrated"]},
+        "flagged",
+        ENERGY,
+    ),
+    ("sensors_conflict", {"sensor_flags": ["sensors_conflict"]}, {"sensor_flags": []}, "invalid", ENERGY),
+    ("counter_reset", {"sensor_flags": ["counter_reset"]}, {"sensor_flags": []}, "invalid", ENERGY),
+    ("counter_stuck", {"sensor_flags": ["sensor_stuck"]}, {"sensor_flags": []}, "invalid", ENERGY),
+    ("sensor_other", {"sensor_flags": ["haunted", {}]}, {"sensor_flags": []}, "flagged", ENERGY),
+]
+
+
+def _touched(verdicts: dict[str, Any], rule_id: str) -> set[str]:
+    return {metric_id for metric_id, (_, reasons) in verdicts.items() if rule_id in reasons}
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "fires", "passes", "severity", "metrics"), CASES, ids=lambda c: str(c)[:20]
+)
+def test_a_rule_fires_on_its_evidence_and_touches_its_metrics_only(
+    make_record: Any,
+    rule_id: str,
+    fires: dict[str, Any],
+    passes: dict[str, Any],
+    severity: str,
+    metrics: set[str],
+) -> None:
+    """On one side of the threshold exactly its metrics get its verdict, on the other side none does."""
+    verdicts = judge(make_record(EVERY, evidence=fires))
+    assert _touched(verdicts, rule_id) == metrics
+    assert {verdicts[metric_id][0] for metric_id in metrics} == {severity}
+    assert _touched(judge(make_record(EVERY, evidence=passes)), rule_id) == set()
+
+
+def test_every_rule_has_a_case() -> None:
+    """A rule without a test here is a rule that nobody has seen fire."""
+    assert [case[0] for case in CASES] == list(RULES)
+
+
+def test_evidence_that_is_absent_or_unknown_says_nothing(make_record: Any) -> None:
+    """Without evidence, and with None for it, every metric with a value is valid."""
+    unknown = {rule.reads: None for rule in RULES.values()}
+    for evidence in ({}, unknown, {"something_else": True}):
+        verdicts = judge(make_record(EVERY, evidence=evidence))
+        assert set(verdicts.values()) == {("valid", ())}
+
+
+@pytest.mark.parametrize(
+    "evidence", [{"steady": 1}, {"steal_ratio": True}, {"sensor_flags": "sample_gap"}, {"cotenants": [1]}]
+)
+def test_evidence_of_the_wrong_kind_is_flagged_not_guessed(
+    make_record: Any, evidence: dict[str, Any]
+) -> None:
+    """What a rule cannot read is itself a reason to doubt."""
+    verdicts = judge(make_record({"power.mean": 1.0, "throughput.samples": 1.0}, evidence=evidence))
+    assert "evidence_unreadable" in {reason for _, reasons in verdicts.values() for reason in reasons}
+
+
+def test_a_missing_value_is_unavailable_whatever_the_evidence(make_record: Any) -> None:
+    """No value: no verdict on it, but the record's own reason."""
+    verdicts = judge(make_record({"power.mean": None}, evidence={"output_ok": False}))
+    assert verdicts == {"power.mean": ("unavailable", ("no sensor",))}
+
+
+def test_zero_voids_what_cannot_be_zero(make_record: Any) -> None:
+    """A throughput of zero is invalid; a loss of zero is a loss."""
+    verdicts = judge(make_record({"throughput.samples": 0.0, "loss.last": 0.0}))
+    assert verdicts == {"throughput.samples": ("invalid", ("zero_value",)), "loss.last": ("valid", ())}
+
+
+def test_another_definition_of_a_metric_is_flagged(make_record: Any) -> None:
+    """A value under older semantics is not taken for a new one."""
+    record = make_record({"mfu": 0.5})
+    old = record.model_copy(
+        update={"metrics": (record.metrics[0].model_copy(update={"semantics_version": 0}),)}
+    )
+    assert judge(old) == {"mfu": ("flagged", ("other_semantics",))}
+
+
+def test_reasons_come_worst_first_and_read_as_sentences(make_record: Any) -> None:
+    """What voids a metric stands before what flags it, and every reason can be spelled out."""
+    verdict = judge(make_record({"mfu": 0.5}, evidence={"drift": True, "output_ok": False}))["mfu"]
+    assert verdict == ("invalid", ("output_wrong", "drift"))
+    assert all(describe(reason).endswith(".") for reason in (*RULES, "within-run only", "zero_value"))
+    assert describe("no sensor") == "no sensor"
