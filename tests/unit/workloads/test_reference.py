@@ -63,7 +63,7 @@ def gpt_weights(reference):
         for key, tensor in reference.state_dict().items()
     }
     return renamed(state, [
-        (r"lm_head|attn\.(masked_)?bias$", None), (r"^transformer\.", ""), (r"^wte", "token"),
+        (r"lm_head|\.attn\.(masked_)?bias$", None), (r"^transformer\.", ""), (r"^wte", "token"),
         (r"^wpe", "position"), (r"^h\.", "blocks."), (r"ln_f", "norm"), (r"ln_(\d)", r"norm\1"),
         (r"attn\.c_attn", "attention.qkv"), (r"attn\.c_proj", "attention.out"), (r"mlp\.c_fc", "up"),
         (r"mlp\.c_proj", "down"),

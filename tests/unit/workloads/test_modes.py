@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from workloads import registry
+from workloads.base import UnsupportedError
+from workloads.modes import RING, prepare
+from workloads.sources import SHIPPED
+from workloads.steps import LOSSES_KEPT, Losses
+
+CPU = torch.device("cpu")
+
+
+def silent(_name: str) -> None:
+    """Take a mark and forget it."""
+
+
+def job_of(workload, precision="fp32", **options):
+    return prepare(workload, device=CPU, precision=precision, **{"optimizer": None, "lr": None, **options})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_mode_runs_and_its_result_passes_the_check(case, make, precision):
+    """One step of each workload, mode and precision ends in a finite result of the right shape."""
+    job = job_of(make(*case), precision)
+    job.step(0, silent)
+    assert job.check() == {"output_ok": True, "output_reason": None}
+    assert len(job.losses()) == int(case[1] in {"train", "finetune"})
+    units = job.units(0)
+    assert units.flops > 0
+    assert units.least_bytes > job.weights_bytes
+    assert job.parameters == sum(p.numel() for p in job.model.parameters())
+    assert job.compiled is None
+
+
+def test_before_a_step_there_is_no_evidence(make):
+    """Nothing run is not the same as nothing wrong."""
+    check = job_of(make("mlp", "infer")).check()
+    assert check == {"output_ok": False, "output_reason": "no step has run"}
+
+
+@pytest.mark.parametrize("mode", ["train", "infer"])
+def test_a_result_that_is_not_finite_is_found(make, mode):
+    """A spoiled weight shows in the evidence."""
+    job = job_of(make("mlp", mode))
+    with torch.no_grad():
+        job.model.head.weight.fill_(float("nan"))
+    job.step(0, silent)
+    check = job.check()
+    assert not check["output_ok"]
+    assert "not finite" in check["output_reason"]
+
+
+def test_an_output_without_a_row_for_each_sample_is_found(make, monkeypatch):
+    """A model that returns too little is not taken for a fast one."""
+    workload = make("mlp", "infer")
+    monkeypatch.setattr(workload, "infer", lambda model, batch: torch.ones(3, 4))
+    job = job_of(workload)
+    job.step(0, silent)
+    assert job.check()["output_reason"] == "the output has shape (3, 4) for 64 samples"
+
+
+def test_training_keeps_fp32_weights_and_inference_casts_them(make):
+    """bf16 halves the weights of inference and none of training's."""
+    for mode, ratio in (("train", 1), ("infer", 2)):
+        full, half = job_of(make("bert", mode)), job_of(make("bert", mode), "bf16")
+        assert full.weights_bytes == ratio * half.weights_bytes
+        assert {p.dtype for p in half.model.parameters()} == {
+            torch.bfloat16 if mode == "infer" else torch.float32
+        }
+
+
+def test_bf16_gives_nearly_the_logits_of_fp32(make):
+    """The same seed builds the same weights in either precision."""
+    outputs = []
+    for precision in ("fp32", "bf16"):
+        job = job_of(make("gpt", "prefill"), precision)
+        job.step(0, silent)
+        outputs.append(job.output().float())
+    assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05 * float(outputs[0].abs().max())
+
+
+@pytest.mark.parametrize(
+    ("name", "data"), [("gpt", SHIPPED), ("lstm", SHIPPED), ("bert", SHIPPED), ("mlp", SHIPPED)]
+)
+def test_the_loss_on_the_shipped_text_falls(make, name, data):
+    """Thirty steps at the workload's own optimizer and rate."""
+    job = job_of(make(name, "train", data=data))
+    for index in range(30):
+        job.step(index, silent)
+    losses = job.losses()
+    assert len(losses) == 30
+    assert sum(losses[-4:]) < 0.95 * sum(losses[:4])
+
+
+def test_steps_take_the_ring_s_batches_in_turn(make):
+    """Batch index repeats after RING steps, and so do its units."""
+    workload = make("mlp", "infer")
+    job = job_of(workload)
+    outputs = []
+    for index in range(RING + 1):
+        job.step(index, silent)
+        outputs.append(job.output().clone())
+        expected = workload.units(workload.make_batch(index % RING))
+        assert job.units(index).tokens == expected.tokens
+        assert job.units(index).flops == expected.flops
+    assert torch.equal(outputs[0], outputs[RING])
+    assert not torch.equal(outputs[0], outputs[1])
+
+
+@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp"])
+def test_accumulated_gradients_are_those_of_the_full_batch(make, name):
+    """Four micro-batches give the gradient, the loss and the units of the batch that they split."""
+    whole, split = (job_of(make(name, "train", batch=8), accumulate=n) for n in (1, 4))
+    for job in (whole, split):
+        job.step(0, silent)
+    for one, other in zip(whole.model.parameters(), split.model.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-4, atol=1e-6)
+    assert whole.losses() == pytest.approx(split.losses(), rel=1e-5)
+    one, other = whole.units(0), split.units(0)
+    assert (one.samples, one.tokens, one.flops) == (other.samples, other.tokens, pytest.approx(other.flops))
+
+
+def test_a_batch_that_does_not_split_evenly_is_refused(make):
+    """Micro-batches of different sizes would weigh their samples differently."""
+    with pytest.raises(ValueError, match="batch 4 does not split into 3 equal micro-batches"):
+        job_of(make("gpt", "train", batch=4), accumulate=3)
+
+
+def test_accumulation_without_training_is_refused(make):
+    """It has no meaning there."""
+    with pytest.raises(ValueError, match="accumulate 2 has no meaning in mode infer"):
+        job_of(make("bert", "infer"), accumulate=2)
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("sgd", 1), ("adamw", 2)])
+def test_optimizer_state_is_counted(make, optimizer, states):
+    """SGD keeps a momentum, AdamW two moments, and a step counter a parameter."""
+    job = job_of(make("mlp", "train"), optimizer=optimizer, lr=0.01)
+    assert job.optimizer_bytes() == 0
+    job.step(0, silent)
+    counters = 4 * len(list(job.model.parameters())) if optimizer == "adamw" else 0
+    assert job.optimizer_bytes() == states * job.weights_bytes + counters
+
+
+def test_the_learning_rate_that_is_given_is_used(make):
+    """Twice the rate, twice the first SGD step."""
+    start = job_of(make("mlp", "train"), optimizer="sgd", lr=0.1).model.head.weight.detach().clone()
+    moves = []
+    for rate in (0.1, 0.2):
+        job = job_of(make("mlp", "train"), optimizer="sgd", lr=rate)
+        job.step(0, silent)
+        moves.append(job.model.head.weight.detach() - start)
+    torch.testing.assert_close(2 * moves[0], moves[1], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["gpt", "lstm"])
+def test_generation_from_the_cache_is_full_recomputation(make, name):
+    """Greedy tokens equal those of running the whole sequence again for every token."""
+    workload = make(name, "generate", batch=2, prompt=12, new_tokens=9, data=SHIPPED)
+    job = job_of(workload, top_k=1)
+    job.step(0, silent)
+    sequence = workload.make_batch(0)["tokens"]
+    with torch.no_grad():
+        for _ in range(9):
+            logits = job.model(sequence)
+            logits = logits[0] if isinstance(logits, tuple) else logits
+            sequence = torch.cat([sequence, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    assert torch.equal(job.output(), sequence[:, 12:])
+    assert job.check()["output_ok"]
+
+
+@pytest.mark.parametrize("name", ["gpt", "lstm"])
+def test_equal_seeds_sample_equal_tokens(make, name):
+    """A request's tokens depend on the seed and its index, not on what ran before."""
+    one, again, other = (job_of(make(name, "generate", seed=s), top_k=20) for s in (1, 1, 2))
+    one.step(5, silent)
+    again.step(0, silent)
+    again.step(5, silent)
+    other.step(5, silent)
+    assert torch.equal(one.output(), again.output())
+    assert not torch.equal(one.output(), other.output())
+
+
+def test_generation_marks_the_first_token_once(make):
+    """One mark a step, and it comes before the decode steps."""
+    events = []
+    workload = make("gpt", "generate", new_tokens=3)
+    decode = workload.decode
+    workload.decode = lambda *args: (events.append("decode"), decode(*args))[1]
+    job_of(workload).step(0, events.append)
+    assert events == ["first_token", "decode", "decode"]
+
+
+def test_decode_steps_repeat_the_same_work(make):
+    """The cache is rewound: equal logits at every step, and those of the full sequence."""
+    workload = make("gpt", "decode", batch=2, prompt=20)
+    job = job_of(workload)
+    outputs = []
+    for index in range(3):
+        job.step(index, silent)
+        outputs.append(job.output().clone())
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
+    tokens = workload.make_batch(0)["tokens"]
+    with torch.no_grad():
+        full = job.model(torch.cat([tokens, tokens[:, -1:]], 1))[:, -1]
+    torch.testing.assert_close(outputs[0], full, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "width"), [("fp32", 4), ("bf16", 2)])
+def test_cache_bytes_are_those_of_the_positions_it_holds(make, precision, width):
+    """Keys and values of every layer: 2 · layers · batch · positions · hidden elements."""
+    sizes = {"batch": 2, "prompt": 10, "new_tokens": 5}
+    for mode, positions in (("prefill", 10), ("decode", 11), ("generate", 14)):
+        job = job_of(make("gpt", mode, **sizes), precision)
+        assert job.kv_cache_bytes == 2 * 4 * 2 * positions * 128 * width
+    state = job_of(make("lstm", "generate", **sizes), precision)
+    assert state.kv_cache_bytes == 2 * 2 * 2 * 128 * width
+    assert job_of(make("gpt", "train"), precision).kv_cache_bytes == 0
+
+
+def test_the_least_traffic_of_generation_reads_the_weights_for_every_token(make):
+    """Prefill reads them once, each decode step once more."""
+    one, many = (job_of(make("lstm", "generate", new_tokens=n)) for n in (1, 5))
+    more = many.units(0).least_bytes - one.units(0).least_bytes
+    assert more == 4 * many.weights_bytes + 8 * 8 * 4
+
+
+def test_losses_are_bounded_and_keep_the_first():
+    """A long run forgets the middle, never the beginning."""
+    losses = Losses()
+    assert losses.read() == []
+    for value in range(LOSSES_KEPT + 10):
+        losses.append(torch.tensor(float(value)))
+    kept = losses.read()
+    assert len(kept) == LOSSES_KEPT + 1
+    assert kept[:2] == [0.0, 10.0]
+    assert kept[-1] == LOSSES_KEPT + 9
+
+
+def test_a_training_step_keeps_no_graph_alive(make):
+    """Losses are detached: the step's activations are free once it is over."""
+    job = job_of(make("mlp", "train"))
+    job.step(0, silent)
+    assert job.output().grad_fn is None
+    assert not job.output().requires_grad
+
+
+def test_tf32_is_refused_on_the_cpu(make):
+    """It is a format of CUDA tensor cores."""
+    with pytest.raises(UnsupportedError, match="tf32"):
+        job_of(make("mlp", "infer"), "tf32")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"precision": "fp8"}, "precision 'fp8'"), ({"optimizer": "lion"}, "optimizer 'lion'")],
+)
+def test_unknown_settings_are_refused(make, options, message):
+    """One line that names the setting and what there is."""
+    with pytest.raises(ValueError, match=message):
+        job_of(make("mlp", "train"), **options)
+
+
+def test_a_mode_that_the_workload_lacks_is_refused():
+    """Also when the workload was built past the plan."""
+    kind = registry.get("resnet")
+    with pytest.raises(UnsupportedError, match="resnet has no mode 'generate'"):
+        job_of(kind("generate", kind.spec.sizes["tiny"]))
+
+
+def test_training_without_any_default_optimizer_is_refused(make, monkeypatch):
+    """A workload that names none needs one from the configuration."""
+    workload = make("mlp", "train")
+    monkeypatch.setattr(type(workload), "spec", registry.get("noop").spec)
+    workload.mode = "infer"
+    from workloads.steps import make_optimizer
+
+    with pytest.raises(ValueError, match="noop has no training defaults"):
+        make_optimizer(workload, workload.build_model(), None, None, fused=False)
