@@ -1,0 +1,130 @@
+"""A world whose time moves only when a step says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness.devices.base import Counters
+from harness.devices.cpu import CpuDevice
+from harness.devices.timeline import EventTimeline
+
+
+class ScriptedClock:
+    """Host clocks that stand still until `work`."""
+
+    def __init__(self) -> None:
+        self.now = 1_000
+        self.cpu = 0
+        self.switches = 0
+        self.cpu_reads = 0
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def cpu_ns(self) -> int:
+        self.cpu_reads += 1
+        return self.cpu
+
+    def involuntary(self) -> int:
+        return self.switches
+
+    def work(self, wall_ns: int, *, cpu_ns: int | None = None, switches: int = 0) -> None:
+        self.now += wall_ns
+        self.cpu += wall_ns if cpu_ns is None else cpu_ns
+        self.switches += switches
+
+
+class ScriptedDevice(CpuDevice):
+    """A CPU whose counters follow the scripted clock; a tenth of the machine's jiffies are stolen."""
+
+    def __init__(self, clock: ScriptedClock, log: list[str]) -> None:
+        super().__init__()
+        self.clock = clock
+        self.log = log
+        self.jiffies: tuple[int, int] | None = None
+
+    def synchronize(self) -> None:
+        self.log.append("synchronize")
+
+    def counters(self) -> Counters:
+        total = self.clock.now // 1_000_000
+        return Counters(self.clock.cpu, self.clock.switches, total // 10, total)
+
+
+class ScriptedStream:
+    """An accelerator that works behind the host: launching costs the host 1 µs, the work is queued."""
+
+    def __init__(self, clock: ScriptedClock) -> None:
+        self.clock = clock
+        self.done_ns = 0
+
+    def launch(self, work_ns: int) -> None:
+        self.clock.work(1_000)
+        self.done_ns = max(self.done_ns, self.clock.now) + work_ns
+
+
+class ScriptedEvent:
+    """Notes when the stream gets to it, as `torch.cuda.Event` does."""
+
+    def __init__(self, stream: ScriptedStream) -> None:
+        self.stream = stream
+        self.at_ns: int | None = None
+
+    def record(self) -> None:
+        self.at_ns = max(self.stream.done_ns, self.stream.clock.now)
+
+    def elapsed_time(self, end: ScriptedEvent) -> float:
+        assert self.at_ns is not None
+        assert end.at_ns is not None
+        assert self.stream.clock.now >= end.at_ns, "read before the device was synchronised"
+        return (end.at_ns - self.at_ns) / 1e6
+
+
+class ScriptedAccelerator(ScriptedDevice):
+    """A device timed by events."""
+
+    def __init__(self, clock: ScriptedClock, log: list[str], stream: ScriptedStream) -> None:
+        super().__init__(clock, log)
+        self.stream = stream
+
+    def synchronize(self) -> None:
+        super().synchronize()
+        self.clock.now = max(self.clock.now, self.stream.done_ns)
+
+    def timeline(self, capacity: int, now: Callable[[], int]) -> EventTimeline:
+        return EventTimeline(capacity, now, lambda: ScriptedEvent(self.stream))
+
+    def tick_ns(self, now: Callable[[], int]) -> int:
+        return 32
+
+
+@pytest.fixture
+def log() -> list[str]:
+    """Return what happened, in order."""
+    return []
+
+
+@pytest.fixture
+def clock() -> ScriptedClock:
+    """Return a clock that stands still."""
+    return ScriptedClock()
+
+
+@pytest.fixture
+def device(clock: ScriptedClock, log: list[str]) -> ScriptedDevice:
+    """Return a CPU in scripted time."""
+    return ScriptedDevice(clock, log)
+
+
+@pytest.fixture
+def stream(clock: ScriptedClock) -> ScriptedStream:
+    """Return a queue of device work."""
+    return ScriptedStream(clock)
+
+
+@pytest.fixture
+def accelerator(clock: ScriptedClock, log: list[str], stream: ScriptedStream) -> ScriptedAccelerator:
+    """Return an accelerator in scripted time."""
+    return ScriptedAccelerator(clock, log, stream)
