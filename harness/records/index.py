@@ -85,7 +85,6 @@ COLUMNS: dict[str, dict[str, str]] = {
 }
 """The tables: an attempt a row; an attempt's metric a row; a trial's estimate a row (one without a metric for
 a trial that has none)."""
-_FINGERPRINT = "fingerprint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,14 +160,16 @@ def _fingerprint(store: Store) -> str:
 def _load_index(connection: duckdb.DuckDBPyConnection, store: Store, fingerprint: str) -> bool:
     import duckdb
 
-    folder = store.root / "index"
     try:
-        if (folder / _FINGERPRINT).read_text() != fingerprint:
-            return False
         for table in COLUMNS:
-            path = str(folder / f"{table}.parquet")
+            path = str(store.root / "index" / f"{table}.parquet")
+            stamp = connection.execute(
+                "SELECT decode(value) FROM parquet_kv_metadata($1) WHERE decode(key) = 'fingerprint'", [path]
+            ).fetchone()
+            if stamp != (fingerprint,):
+                return False
             connection.execute(f"CREATE OR REPLACE TABLE {table} AS FROM read_parquet($1)", [path])
-    except (FileNotFoundError, duckdb.Error):
+    except duckdb.Error:
         return False  # absent or damaged: it is derived again
     return True
 
@@ -195,23 +196,20 @@ def _load_records(connection: duckdb.DuckDBPyConnection, store: Store) -> list[T
 
 
 def _save(connection: duckdb.DuckDBPyConnection, store: Store, fingerprint: str) -> None:
+    """Write every table with the fingerprint inside, so that two writers cannot mix tables unnoticed."""
     import duckdb
 
     folder = store.root / "index"
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
+        options = f"(FORMAT parquet, KV_METADATA {{fingerprint: '{fingerprint}'}})"
         try:
             for table in COLUMNS:
-                connection.execute(f"COPY {table} TO '{_quoted(scratch)}/{table}.parquet' (FORMAT parquet)")
+                connection.execute(f"COPY {table} TO '{_quoted(scratch)}/{table}.parquet' {options}")
         except duckdb.IOException as error:
             raise OSError(" ".join(str(error).split())) from error
-        # The fingerprint vouches for the tables: it goes first and comes last.
-        (folder / _FINGERPRINT).unlink(missing_ok=True)
         for table in COLUMNS:
             Path(scratch, f"{table}.parquet").rename(folder / f"{table}.parquet")
-        written = Path(scratch, _FINGERPRINT)
-        written.write_text(fingerprint)
-        written.rename(folder / _FINGERPRINT)
 
 
 def _quoted(path: str) -> str:

@@ -13,8 +13,10 @@ SCHEMA_VERSION = 1
 Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted"]
 Direction = Literal["higher", "lower", "none"]
 Provenance = Literal["measured", "counted", "derived", "estimated", "declared"]
-Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16,64}$")]
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")]
+DIGEST_PATTERN = r"[0-9a-f]{16,64}"
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}"
+Digest = Annotated[str, StringConstraints(pattern=f"^{DIGEST_PATTERN}$")]
+Name = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 """A folder's name: no separator, no leading dot."""
 Facts = dict[str, Any]
 Quantity = Annotated[FiniteFloat, Field(ge=-1e100, le=1e100)]

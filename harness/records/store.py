@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records.reader import MAX_RECORD_BYTES, parse, serialise
-from harness.records.schema import Record
+from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 
 if TYPE_CHECKING:
     from harness.records.index import Table
@@ -25,8 +25,8 @@ RESERVED = ("index", "reference")
 """Folders beside the sweeps: the derived index, and a store of its own that ships with the repository."""
 _MAX_PLAN_BYTES = 256 * 2**20
 _PROBE_BYTES = 64 * 2**10
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,79}")
-_DIGEST = re.compile(r"[0-9a-f]{16,64}")
+_NAME = re.compile(NAME_PATTERN)
+_DIGEST = re.compile(DIGEST_PATTERN)
 _ATTEMPT = re.compile(r"r([0-9]{2,4})-a([0-9]{2,4})")
 _ADVICE = {
     errno.EROFS: "it is on a read-only file system; choose another folder with run.results=PATH",
