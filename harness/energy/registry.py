@@ -82,7 +82,8 @@ def resolve(
     Args:
         sensor: `auto`, the device's own sensor, or a source's name, which works beside any device.
         device_kind: what the work runs on; without it `auto` takes the first source that answers.
-        devices: indices, UUIDs or domains; none named is every device of the source.
+        devices: indices, UUIDs or domains; none named is every device of the source. NVML's indices know
+            nothing of CUDA_VISIBLE_DEVICES: name a CUDA device by its UUID.
 
     Raises:
         UnknownSensor: no such source.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, pairwise
+from typing import Any
 
 from harness.energy.base import PowerMeter, Reading, Scope, SensorInfo
 from harness.energy.estimate import (
@@ -67,6 +68,11 @@ class EnergyResult:
     reason: str | None
     devices: tuple[DeviceEnergy, ...]
     trace: tuple[Samples, ...] = ()
+
+    def evidence(self) -> dict[str, Any]:
+        """Return everything but the trace as plain data for a record."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"devices", "trace"}}
+        return {**plain, "devices": [asdict(device) for device in self.devices]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,18 @@ from harness.energy.trace import Samples
 class Window:
     """Meters a block of code. Nothing of it runs in Python between the block's first and last line."""
 
-    def __init__(self, meters: Sequence[PowerMeter], sample_hz: float | None, guard_s: float) -> None:
+    def __init__(
+        self,
+        meters: Sequence[PowerMeter],
+        sample_hz: float | None,
+        guard_s: float,
+        clock_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> None:
+        """Take meters that are open; they are closed with the window. `clock_ns` is the meters' own clock."""
         self._meters = tuple(meters)
         self._sample_hz = sample_hz
         self._guard_s = guard_s
+        self._clock_ns = clock_ns
         self._result: EnergyResult | None = None
         self._stop_sampler: Callable[[], tuple[Samples, ...]] | None = None
         self._sampler_problem: str | None = None
@@ -44,7 +52,7 @@ class Window:
         except BaseException:  # an interrupt in the guard must not leave a sampler behind
             self._end()
             raise
-        self._start_ns = time.perf_counter_ns()
+        self._start_ns = self._clock_ns()
         return self
 
     def _begin(self, real: list[PowerMeter]) -> None:
@@ -57,9 +65,9 @@ class Window:
                 self._sampler_problem = error.reason
         self._first = [_edge(meter) for meter in self._meters]
         if real and self._guard_s > 0:
-            start_ns = time.perf_counter_ns()
+            start_ns = self._clock_ns()
             time.sleep(self._guard_s)
-            self._guard = (start_ns, time.perf_counter_ns())
+            self._guard = (start_ns, self._clock_ns())
 
     def _end(self) -> tuple[Samples, ...]:
         trace = self._stop_sampler() if self._stop_sampler is not None else ()
@@ -70,7 +78,7 @@ class Window:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        span = (self._start_ns, time.perf_counter_ns())
+        span = (self._start_ns, self._clock_ns())
         if self._guard is not None and error is None:
             time.sleep(self._guard_s)
         last = [_edge(meter) for meter in self._meters]

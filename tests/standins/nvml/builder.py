@@ -14,7 +14,7 @@ SOURCE = Path(__file__).with_name("nvml.c")
 ROOT = Path(__file__).parents[3]
 
 
-class NoCompiler(Exception):
+class NoCompilerError(Exception):
     """There is no C compiler here."""
 
 
@@ -22,11 +22,11 @@ def build(folder: Path, *defines: str) -> Path:
     """Compile the library into a folder and return that folder, which belongs on LD_LIBRARY_PATH.
 
     Raises:
-        NoCompiler: `cc` was not found.
+        NoCompilerError: `cc` was not found.
     """
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
-        raise NoCompiler("no C compiler to build the NVML stand-in")
+        raise NoCompilerError("no C compiler to build the NVML stand-in")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "libnvidia-ml.so.1"
     flags = ["-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", "-shared", "-fPIC", "-pthread"]

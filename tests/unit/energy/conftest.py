@@ -41,8 +41,8 @@ def meter(seconds, **options):
         end = time.perf_counter_ns()
     return window.result, (start, end)
 def show(result, **more):
-    names = ("joules", "u_joules", "u_absolute_joules", "method", "mean_w", "peak_w", "idle_w", "flags", "reason")
-    print(json.dumps({**{n: getattr(result, n) for n in names}, **more}))
+    fields = {n: getattr(result, n) for n in result.__slots__ if n not in ("devices", "trace")}
+    print(json.dumps({**fields, **more}))
 """
 GPU = """\
 device GPU-11111111-aaaa-bbbb-cccc-000000000000 Stand-in H200
@@ -78,7 +78,7 @@ def standin_builds(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pa
         if defines not in built:
             try:
                 built[defines] = builder.build(tmp_path_factory.mktemp("nvml"), *defines)
-            except builder.NoCompiler as missing:
+            except builder.NoCompilerError as missing:
                 pytest.skip(str(missing))
         return built[defines]
 
