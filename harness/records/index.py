@@ -24,7 +24,7 @@ from harness.records.validity import RULES_VERSION, judge
 if TYPE_CHECKING:
     import duckdb
 
-    from harness.records.store import Store, Torn
+    from harness.records.store import Store
 
 INDEX_VERSION = 1
 """Raise it when a table's columns change."""
@@ -95,8 +95,11 @@ class Table:
     rows: tuple[tuple[Any, ...], ...]
 
 
-def rebuild(store: Store) -> list[Torn]:
-    """Derive the index anew and write `index/*.parquet`; return the records that could not be used.
+def rebuild(store: Store) -> dict[str, int]:
+    """Derive the index anew and write `index/*.parquet`.
+
+    Returns:
+        The rows of every table, and as `torn` the records that could not be used.
 
     Raises:
         OSError: the index cannot be written.
@@ -105,7 +108,8 @@ def rebuild(store: Store) -> list[Torn]:
     with _connect() as connection:
         torn = _load_records(connection, store)
         _save(connection, store, fingerprint)
-    return torn
+        counts = {table: connection.table(table).count("*").fetchall()[0][0] for table in COLUMNS}
+    return counts | {"torn": torn}
 
 
 def query(store: Store, sql: str) -> Table:
@@ -174,14 +178,14 @@ def _load_index(connection: duckdb.DuckDBPyConnection, store: Store, fingerprint
     return True
 
 
-def _load_records(connection: duckdb.DuckDBPyConnection, store: Store) -> list[Torn]:
-    torn: list[Torn] = []
+def _load_records(connection: duckdb.DuckDBPyConnection, store: Store) -> int:
+    torn = 0
     with tempfile.TemporaryDirectory(prefix="joulemark-index-") as folder, ExitStack() as stack:
         paths = {table: Path(folder, f"{table}.jsonl") for table in COLUMNS}
         files = {table: stack.enter_context(path.open("w")) for table, path in paths.items()}
         for sweep in store.sweeps():  # a sweep at a time bounds the memory
             records, unusable = store.records(sweep)
-            torn += unusable
+            torn += len(unusable)
             for table, row in _rows(records):
                 files[table].write(json.dumps(row, allow_nan=False) + "\n")
         stack.close()
