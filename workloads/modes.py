@@ -113,11 +113,12 @@ def prepare(
     graphs = _compile(model, compile_mode)
 
     weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
-    # The workload counts inputs and outputs; how wide a weight or a cached value is stored is known here.
+    # The workload counts inputs and outputs in fp32; how wide things are stored is known here.
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     stored = float(weights * passes + cache_bytes)
     counted = [sum((workload.units(part) for part in parts[1:]), workload.units(parts[0])) for parts in micro]
-    counted = [replace(units, least_bytes=units.least_bytes + stored) for units in counted]
+    narrowed = tree_bytes(micro[0]) - tree_bytes(ring[0])
+    counted = [replace(units, least_bytes=units.least_bytes + stored - narrowed) for units in counted]
     return Job(
         step=step,
         units=lambda index: counted[index % RING],

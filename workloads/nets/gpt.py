@@ -43,7 +43,7 @@ class Attention(nn.Module):
             if start:
                 k, v = keys[:, :, : start + seq], values[:, :, : start + seq]
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=start == 0 and seq > 1)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=seq > 1)
         attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
         return attended
 

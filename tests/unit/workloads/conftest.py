@@ -28,13 +28,13 @@ def name(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=CASES, ids=lambda case: "-".join(case))
+@pytest.fixture(params=CASES, ids="-".join)
 def case(request) -> tuple[str, str]:
     """Each real workload's name with each of its modes."""
     return request.param
 
 
-@pytest.fixture(params=[c for c in CASES if c[1] in {"train", "finetune"}], ids=lambda case: "-".join(case))
+@pytest.fixture(params=[c for c in CASES if c[1] in {"train", "finetune"}], ids="-".join)
 def training_case(request) -> tuple[str, str]:
     """Each real workload's name with each of its training modes."""
     return request.param
@@ -42,7 +42,7 @@ def training_case(request) -> tuple[str, str]:
 
 @pytest.fixture
 def make():
-    """Build a workload: make("gpt", "train", size="tiny", seed=0, data=None, batch=2)."""
+    """Give a builder of workloads by name, mode and size; further keywords override the size."""
 
     def build(name: str, mode: str, size: str = "tiny", *, seed: int = 0, data=None, **overrides) -> Workload:
         kind = registry.get(name)

@@ -11,6 +11,7 @@ DATA = {"gpt": SHIPPED, "lstm": SHIPPED, "mlp": SHIPPED, "bert": SHIPPED}
 
 
 def same(one, other) -> bool:
+    """Tell whether two batches are equal in every tensor."""
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from workloads import registry
 from workloads.base import UnsupportedError
 from workloads.modes import RING, prepare
 from workloads.sources import SHIPPED
-from workloads.steps import LOSSES_KEPT, Losses
+from workloads.steps import LOSSES_KEPT, Losses, make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -17,6 +18,7 @@ def silent(_name: str) -> None:
 
 
 def job_of(workload, precision="fp32", **options):
+    """Prepare a workload on the CPU with its own defaults."""
     return prepare(workload, device=CPU, precision=precision, **{"optimizer": None, "lr": None, **options})
 
 
@@ -81,12 +83,10 @@ def test_bf16_gives_nearly_the_logits_of_fp32(make):
     assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05 * float(outputs[0].abs().max())
 
 
-@pytest.mark.parametrize(
-    ("name", "data"), [("gpt", SHIPPED), ("lstm", SHIPPED), ("bert", SHIPPED), ("mlp", SHIPPED)]
-)
-def test_the_loss_on_the_shipped_text_falls(make, name, data):
+@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp"])
+def test_the_loss_on_the_shipped_text_falls(make, name):
     """Thirty steps at the workload's own optimizer and rate."""
-    job = job_of(make(name, "train", data=data))
+    job = job_of(make(name, "train", data=SHIPPED))
     for index in range(30):
         job.step(index, silent)
     losses = job.losses()
@@ -228,6 +228,39 @@ def test_the_least_traffic_of_generation_reads_the_weights_for_every_token(make)
     assert more == 4 * many.weights_bytes + 8 * 8 * 4
 
 
+def test_the_least_traffic_counts_inputs_as_they_are_stored(make):
+    """bf16 images and weights are half as many bytes."""
+    full, half = (job_of(make("resnet", "infer"), precision) for precision in ("fp32", "bf16"))
+    pixels = 8 * 3 * 64 * 64
+    saved = full.weights_bytes - half.weights_bytes + 2 * pixels
+    assert full.units(0).least_bytes - half.units(0).least_bytes == saved
+
+
+class Readbacks(TorchDispatchMode):
+    """Collect the operators that make the host wait for a value on the device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        # Inference mode shows `item` itself, other modes the operator that it is made of.
+        if func.overloadpacket.__name__ in {"_local_scalar_dense", "item", "is_nonzero", "nonzero"}:
+            self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_step_reads_nothing_back_from_the_device(case, make, precision):
+    """A read-back would make the host wait, and every launch behind it late."""
+    job = job_of(make(*case), precision, optimizer="sgd", lr=0.01, top_k=5)
+    with Readbacks() as readbacks:
+        job.step(0, silent)
+        assert readbacks.seen == []
+        float(job.output().flatten()[0])
+    assert len(readbacks.seen) == 1  # the instrument sees what it is for
+
+
 def test_losses_are_bounded_and_keep_the_first():
     """A long run forgets the middle, never the beginning."""
     losses = Losses()
@@ -275,8 +308,44 @@ def test_training_without_any_default_optimizer_is_refused(make, monkeypatch):
     """A workload that names none needs one from the configuration."""
     workload = make("mlp", "train")
     monkeypatch.setattr(type(workload), "spec", registry.get("noop").spec)
-    workload.mode = "infer"
-    from workloads.steps import make_optimizer
-
     with pytest.raises(ValueError, match="noop has no training defaults"):
         make_optimizer(workload, workload.build_model(), None, None, fused=False)
+
+
+@pytest.fixture
+def traced(monkeypatch):
+    """Compile to the traced graphs themselves, which takes no C compiler and a second."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize(
+    ("name", "mode", "expected"),
+    [
+        ("resnet", "infer", "compiled, 1 graph"),
+        ("bert", "train", "compiled, 1 graph"),
+        ("gpt", "decode", "compiled, 1 graph"),
+        ("gpt", "generate", "compiled, 2 graphs"),  # prefill, and one decode step of any length
+        ("lstm", "train", "not compiled"),  # the compiler leaves an LSTM alone without saying so
+    ],
+)
+def test_the_graphs_that_the_compiler_made_are_counted(make, name, mode, expected):
+    """What was asked for and what came of it are two facts; the results are those of the eager model."""
+    eager, compiled = (
+        job_of(make(name, mode, batch=2), compile_mode=how, top_k=1) for how in (None, "default")
+    )
+    for index in range(2):
+        eager.step(index, silent)
+        compiled.step(index, silent)
+    assert compiled.compiled == expected
+    torch.testing.assert_close(compiled.output(), eager.output())
+
+
+def test_the_compiler_s_code_gives_the_eager_result(make):
+    """One small model through the whole compiler."""
+    eager, compiled = (job_of(make("mlp", "infer", layers=1), compile_mode=how) for how in (None, "default"))
+    eager.step(0, silent)
+    compiled.step(0, silent)
+    assert compiled.compiled == "compiled, 1 graph"
+    torch.testing.assert_close(compiled.output(), eager.output())

@@ -107,11 +107,13 @@ def resnet_weights(reference, stages):
 
 
 def ours(name: str, mode: str, **sizes) -> torch.nn.Module:
+    """Build our model at small sizes, for inference."""
     kind = registry.get(name)
     return kind(mode, resolve_size(kind.spec, "tiny", sizes)).build_model().eval()
 
 
 def assert_close(mine: torch.Tensor, theirs: torch.Tensor) -> None:
+    """Compare logits that differ among themselves."""
     assert mine.shape == theirs.shape
     assert float(theirs.std()) > 0.05  # logits that are all alike would prove nothing
     assert float((mine - theirs).abs().max()) < TOLERANCE
@@ -136,6 +138,7 @@ def test_gpt_gives_the_logits_of_gpt2():
 
 
 def bert_reference(kind, **more):
+    """Build a small reference BERT."""
     return kind(transformers.BertConfig(
         vocab_size=SIZES["vocab"], max_position_embeddings=SIZES["positions"], hidden_size=SIZES["hidden"],
         num_hidden_layers=SIZES["layers"], num_attention_heads=SIZES["heads"],
@@ -144,6 +147,7 @@ def bert_reference(kind, **more):
 
 
 def bert_inputs():
+    """Return tokens, segments and mask of three rows of uneven length."""
     tokens, segments = torch.randint(SIZES["vocab"], (3, 40)), torch.randint(2, (3, 40))
     mask = torch.arange(40) < torch.tensor([40, 23, 31])[:, None]
     return tokens, segments, mask

@@ -6,10 +6,12 @@ from workloads.sampling import sample
 
 
 def generator(seed: int = 0) -> torch.Generator:
+    """Return a seeded generator."""
     return torch.Generator().manual_seed(seed)
 
 
 def frequencies(logits: torch.Tensor, rows: int = 40_000, **options) -> torch.Tensor:
+    """Return how often each token is drawn."""
     drawn = sample(logits.expand(rows, -1), generator=generator(), **options)
     return torch.bincount(drawn, minlength=logits.numel()) / rows
 

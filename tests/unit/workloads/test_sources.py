@@ -13,6 +13,7 @@ from workloads.sources import SHIPPED, digest, image_files, read_image, read_tex
 
 
 def paint(path, colour, size=(40, 30)):
+    """Write an image of one colour."""
     path.parent.mkdir(exist_ok=True)
     Image.new("RGB", size, colour).save(path)
 
