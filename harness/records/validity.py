@@ -99,6 +99,10 @@ def _few(metric: str, least: int) -> Rule:
     return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", _below, _NUMBER, least)
 
 
+def _timing(rule_id: str, text: str, metrics: tuple[str, ...]) -> Rule:
+    return Rule(rule_id, text, metrics, "timing_flags", _has_any(frozenset({rule_id})), list)
+
+
 def _sensor(
     rule_id: str, text: str, *flags: str, severity: Literal["flagged", "invalid"] = "flagged"
 ) -> Rule:
@@ -117,6 +121,9 @@ _SENSOR_FLAGS = _SENSOR_NOTES | {
 _RULES = (
     Rule("not_steady", "The speed was still changing when measuring began.", _DEVICE, "steady", _is_false),
     Rule("drift", "The first and the last third of the measured part differ.", _DEVICE, "drift", _is_true),
+    _timing("drift_unknown", "Too few iterations to say whether the speed moved.", _DEVICE),
+    _timing("buffer_full", "Measuring ended early: no room for more samples.", _DEVICE),
+    _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
     Rule(TARGET_MISSED, "The interval is wider than planned.", _PLANNED, "target_missed", _is_true),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),

@@ -23,6 +23,9 @@ PLANNED = (TIME | ENERGY) - LATENCY - {"power.peak"}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("not_steady", {"steady": False}, {"steady": True}, "flagged", TIME | ENERGY),
     ("drift", {"drift": True}, {"drift": False}, "flagged", TIME | ENERGY),
+    ("drift_unknown", {"timing_flags": ["drift_unknown"]}, {"timing_flags": []}, "flagged", TIME | ENERGY),
+    ("buffer_full", {"timing_flags": ["buffer_full"]}, {"timing_flags": ["drift"]}, "flagged", TIME | ENERGY),
+    ("grouped", {"timing_flags": ["grouped"]}, {"timing_flags": []}, "flagged", _ids("latency.p")),
     ("target_missed", {"target_missed": True}, {"target_missed": False}, "flagged", PLANNED),
     ("throttled", {"throttled": True}, {"throttled": False}, "flagged", TIME | ENERGY),
     ("clock_low", {"clock_below_request": True}, {"clock_below_request": False}, "flagged", TIME | ENERGY),
