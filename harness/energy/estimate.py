@@ -78,8 +78,12 @@ def counter_energy(
     excess_s = max(0.0, outer_s - span_s)
     period_s = info.update_period_s
     flags: list[str] = []
-    if period_s is not None and _stuck_at_end(readings, period_s):
-        return Estimate(method, flags=("sensor_stuck",), reason=_REASONS["sensor_stuck"])
+    if period_s is not None:
+        longest_s, last_s = _still_s(readings)
+        if last_s > STUCK_TICKS * period_s:
+            return Estimate(method, flags=("sensor_stuck",), reason=_REASONS["sensor_stuck"])
+        if longest_s > STUCK_TICKS * period_s:
+            flags.append("sensor_stuck")
     mean_w = raw_j / outer_s
     quantum_var = (info.quantum or 0.0) ** 2 / 6
     if idle is not None:
@@ -218,9 +222,19 @@ def _enclosing(readings: Sequence[Reading], span: Span) -> Sequence[Reading]:
     return readings[before[-1] if before else 0 : after[0] + 1 if after else len(readings)]
 
 
-def _stuck_at_end(readings: Sequence[Reading], period_s: float) -> bool:
-    ticks = _ticks(readings)
-    return bool(ticks) and (readings[-1].mid_ns - ticks[-1].mid_ns) * 1e-9 > STUCK_TICKS * period_s
+def _still_s(readings: Sequence[Reading]) -> tuple[float, float]:
+    """Return how long a counter was seen to stand still: at most, and at the end, in seconds.
+
+    From the first to the last reading of one value: a gap in the samples is not taken for standing still.
+    """
+    longest = run_s = 0.0
+    first = readings[0]
+    for r in readings:
+        if r.energy_j != first.energy_j:
+            first = r
+        run_s = (r.mid_ns - first.mid_ns) * 1e-9
+        longest = max(longest, run_s)
+    return longest, run_s
 
 
 def _held(readings: Sequence[Reading], span: Span) -> list[tuple[float, float]]:

@@ -101,6 +101,16 @@ def test_a_reset_in_the_middle_gives_no_number_even_if_the_end_is_higher():
     assert got.flags == ("counter_reset",)
 
 
+def test_a_counter_that_stood_still_in_the_middle_is_flagged():
+    """There is a number, as it caught up; a gap in the samples is not taken for standing still."""
+    values = [(t / 20, 190.0 if 20 <= t < 40 else 10.0 * t) for t in range(61)]
+    stuck = counter_energy(COUNTER, [reading(*v) for v in values], (0, 3 * S))
+    assert stuck.joules == pytest.approx(600.0)
+    assert "sensor_stuck" in stuck.flags
+    gap = [reading(*v) for v in values if not 1.0 <= v[0] < 2.0]
+    assert "sensor_stuck" not in counter_energy(COUNTER, gap, (0, 3 * S)).flags
+
+
 def test_a_window_shorter_than_the_counter_can_resolve_says_so():
     """20 ms on a counter of 100 ms: the uncertainty exceeds half the number."""
     got = counter_energy(COUNTER, [reading(0.0, 0.0), reading(0.02, 6.0)], (0, round(0.02 * S)))
