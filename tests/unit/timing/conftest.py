@@ -21,16 +21,20 @@ class ScriptedClock:
         self.cpu_reads = 0
 
     def now_ns(self) -> int:
+        """Return scripted time."""
         return self.now
 
     def cpu_ns(self) -> int:
+        """Return scripted CPU time, and count the reading."""
         self.cpu_reads += 1
         return self.cpu
 
     def involuntary(self) -> int:
+        """Return scripted switches."""
         return self.switches
 
     def work(self, wall_ns: int, *, cpu_ns: int | None = None, switches: int = 0) -> None:
+        """Let time pass; the thread is on its CPU throughout unless told otherwise."""
         self.now += wall_ns
         self.cpu += wall_ns if cpu_ns is None else cpu_ns
         self.switches += switches
@@ -43,12 +47,13 @@ class ScriptedDevice(CpuDevice):
         super().__init__()
         self.clock = clock
         self.log = log
-        self.jiffies: tuple[int, int] | None = None
 
     def synchronize(self) -> None:
+        """Wait, and note it."""
         self.log.append("synchronize")
 
     def counters(self) -> Counters:
+        """Count what the clock says; the kernel counts whole milliseconds."""
         total = self.clock.now // 1_000_000
         return Counters(self.clock.cpu, self.clock.switches, total // 10, total)
 
@@ -61,6 +66,7 @@ class ScriptedStream:
         self.done_ns = 0
 
     def launch(self, work_ns: int) -> None:
+        """Queue work."""
         self.clock.work(1_000)
         self.done_ns = max(self.done_ns, self.clock.now) + work_ns
 
@@ -73,9 +79,11 @@ class ScriptedEvent:
         self.at_ns: int | None = None
 
     def record(self) -> None:
+        """Note the moment when the queue gets here."""
         self.at_ns = max(self.stream.done_ns, self.stream.clock.now)
 
     def elapsed_time(self, end: ScriptedEvent) -> float:
+        """Return milliseconds, once both moments have passed."""
         assert self.at_ns is not None
         assert end.at_ns is not None
         assert self.stream.clock.now >= end.at_ns, "read before the device was synchronised"
@@ -90,13 +98,16 @@ class ScriptedAccelerator(ScriptedDevice):
         self.stream = stream
 
     def synchronize(self) -> None:
+        """Wait, and note it."""
         super().synchronize()
         self.clock.now = max(self.clock.now, self.stream.done_ns)
 
     def timeline(self, capacity: int, now: Callable[[], int]) -> EventTimeline:
+        """Return a recorder by scripted events."""
         return EventTimeline(capacity, now, lambda: ScriptedEvent(self.stream))
 
     def tick_ns(self, now: Callable[[], int]) -> int:
+        """Return the tick of an H200."""
         return 32
 
 

@@ -188,7 +188,7 @@ def test_a_full_buffer_ends_the_span_and_is_flagged(clock, device):
 
 
 def test_phases_window_and_synchronisation_come_in_order(clock, device, log):
-    """The window opens after the warm-up on an idle device, holds every measured step, and closes after a wait."""
+    """The window opens on an idle device, holds every measured step, and closes after a wait."""
 
     @contextmanager
     def window():
@@ -217,7 +217,7 @@ def test_phases_window_and_synchronisation_come_in_order(clock, device, log):
 
 
 def test_collector_is_off_within_the_span_and_back_after(clock, device):
-    """Garbage is collected before the span and not within it; a step that raises restores the collector too."""
+    """Garbage is collected before the span and not within it; a step that raises restores it too."""
     states = []
 
     def step(index, _mark):
@@ -251,7 +251,7 @@ def test_marks_are_times_from_the_iterations_start(clock, device):
 
 def test_steal_is_the_stolen_share_of_the_machine(clock, device, monkeypatch):
     """A tenth of the jiffies stolen is 0.1; a kernel that does not count them gives None, not 0."""
-    run = dict(device=device, settings=QUICK, clock=clock)
+    run = {"device": device, "settings": QUICK, "clock": clock}
     assert measure_steps(lambda _i, _m: clock.work(10 * MS), **run).steal_ratio == pytest.approx(0.1)
     monkeypatch.setattr(device, "counters", lambda: Counters(clock.cpu, 0, None, None))
     assert measure_steps(lambda _i, _m: clock.work(10 * MS), **run).steal_ratio is None
@@ -267,7 +267,7 @@ def test_cpu_time_is_that_of_the_span(clock, device):
 
 
 def test_events_time_the_device_while_the_host_runs_ahead(accelerator, clock, stream):
-    """The span runs a fixed number of steps without a wait; durations are the device's, latency the host's."""
+    """The span runs a fixed number of steps without a wait; durations are the device's own."""
     waits = []
     synchronize = accelerator.synchronize
     accelerator.synchronize = lambda: (waits.append(clock.now), synchronize())
