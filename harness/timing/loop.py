@@ -123,14 +123,12 @@ class Span:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Collect garbage, set what lives aside, and keep the collector off until the end."""
+    """Collect garbage once, then keep the collector off until the end."""
     was_on = gc.isenabled()
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         yield
     finally:
-        gc.unfreeze()
         if was_on:
             gc.enable()
