@@ -11,7 +11,15 @@ from collections.abc import Sequence
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_REGRESSION, EXIT_INSUFFICIENT = 0, 1, 2, 3, 4
 EXIT_INTERRUPTED = 130
 
-_EXIT_CODES = "exit codes: 0 ok · 1 some trials failed · 2 usage or bad input · 3 regression · 4 not enough data to say"
+_EXIT_CODES = (
+    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say"
+)
+_FIRST_STEPS = """\
+first steps:
+  joulemark doctor
+  joulemark run +experiment=demo
+  joulemark report demo
+"""
 _OVERRIDES = """\
 overrides are Hydra's:
   workload=gpt workload.size=base      choose a group's file, set a key
@@ -27,8 +35,8 @@ overrides are Hydra's:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="joulemark",
-        description="Benchmarks and hardware profiles of reference workloads: time, energy and cost, each with its uncertainty.",
-        epilog=f"first steps:\n  joulemark doctor\n  joulemark run +experiment=demo\n  joulemark report demo\n\n{_EXIT_CODES}",
+        description="Benchmarks of reference workloads: time, energy and cost, each with its uncertainty.",
+        epilog=f"{_FIRST_STEPS}\n{_EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and leave")
@@ -48,44 +56,93 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     def overrides(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, see below").completer = (  # type: ignore[attr-defined]
+        sub.add_argument(
+            "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, see below"
+        ).completer = (  # type: ignore[attr-defined]
             _complete_override
         )
         sub.add_argument(
-            "--config-dir", action="append", default=[], metavar="DIR", help="a folder of your own groups; may be repeated"
+            "--config-dir",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="a folder of your own groups; may be repeated",
         )
 
     def results(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--results", default="results", metavar="DIR", help="the results folder (default: results)")
+        sub.add_argument(
+            "--results", default="results", metavar="DIR", help="the results folder (default: results)"
+        )
 
-    verb("doctor", "tell what works on this machine, what does not, and how to mend it", "examples:\n  joulemark doctor\n  joulemark doctor --json\n")
+    verb(
+        "doctor",
+        "tell what works on this machine, what does not, and how to mend it",
+        "examples:\n  joulemark doctor\n  joulemark doctor --json\n",
+    )
 
-    sub = verb("list", "list what there is to run and to measure", "examples:\n  joulemark list workloads\n  joulemark list metrics --json\n")
+    sub = verb(
+        "list",
+        "list what there is to run and to measure",
+        "examples:\n  joulemark list workloads\n  joulemark list metrics --json\n",
+    )
     sub.add_argument("what", choices=("workloads", "devices", "sensors", "experiments", "groups", "metrics"))
 
-    sub = verb("plan", "show every trial with its identity, the refused cells and the time; run nothing", f"examples:\n  joulemark plan +experiment=demo\n  joulemark plan workload=gpt,bert precision=fp32,bf16\n\n{_OVERRIDES}")
+    sub = verb(
+        "plan",
+        "show every trial with its identity, the refused cells and the time; run nothing",
+        "examples:\n  joulemark plan +experiment=demo\n"
+        "  joulemark plan workload=gpt,bert precision=fp32,bf16\n\n" + _OVERRIDES,
+    )
     overrides(sub)
 
-    sub = verb("run", "run a sweep, or resume it: only what is missing runs", f"examples:\n  joulemark run +experiment=demo\n  joulemark run workload=gpt workload.mode=decode measure=quick\n\n{_OVERRIDES}")
+    sub = verb(
+        "run",
+        "run a sweep, or resume it: only what is missing runs",
+        "examples:\n  joulemark run +experiment=demo\n"
+        "  joulemark run workload=gpt workload.mode=decode measure=quick\n\n" + _OVERRIDES,
+    )
     overrides(sub)
 
-    sub = verb("status", "tell what of a sweep is done, failed and left", "examples:\n  joulemark status demo\n  joulemark status demo --json\n")
+    sub = verb(
+        "status",
+        "tell what of a sweep is done, failed and left",
+        "examples:\n  joulemark status demo\n  joulemark status demo --json\n",
+    )
     sub.add_argument("sweep", metavar="SWEEP").completer = _complete_sweep  # type: ignore[attr-defined]
     results(sub)
 
-    sub = verb("report", "draw the report of one or more sweeps from their records", "examples:\n  joulemark report demo\n  joulemark report demo nightly --format html,pdf -o reports/both\n")
+    sub = verb(
+        "report",
+        "draw the report of one or more sweeps from their records",
+        "examples:\n  joulemark report demo\n"
+        "  joulemark report demo nightly --format html,pdf -o reports/both\n",
+    )
     sub.add_argument("sweeps", nargs="+", metavar="SWEEP").completer = _complete_sweep  # type: ignore[attr-defined]
-    sub.add_argument("--format", default="html,pdf,md", metavar="LIST", help="of html, pdf and md (default: all)")
+    sub.add_argument(
+        "--format", default="html,pdf,md", metavar="LIST", help="of html, pdf and md (default: all)"
+    )
     sub.add_argument("-o", "--output", metavar="DIR", help="the folder to write to (default: reports/SWEEP)")
     sub.add_argument("--title", metavar="TEXT", help="the document's title")
     results(sub)
 
-    sub = verb("index", "rebuild the index that is derived from the records, or query it with SQL", "examples:\n  joulemark index rebuild\n  joulemark index query 'SELECT label, status FROM records'\n  joulemark index query 'SELECT * FROM metrics LIMIT 5' --json\n")
+    sub = verb(
+        "index",
+        "rebuild the index that is derived from the records, or query it with SQL",
+        "examples:\n  joulemark index rebuild\n  joulemark index query 'SELECT label, status FROM records'\n"
+        "  joulemark index query 'SELECT * FROM metrics LIMIT 5' --json\n",
+    )
     sub.add_argument("action", choices=("rebuild", "query"))
-    sub.add_argument("sql", nargs="?", metavar="SQL", help="one read-only query over records, metrics and trials")
+    sub.add_argument(
+        "sql", nargs="*", metavar="SQL", help="one read-only query over records, metrics and trials"
+    )
     results(sub)
 
-    sub = verb("completion", "print the shell code that completes this command", 'examples:\n  eval "$(joulemark completion bash)"\n', json=False)
+    sub = verb(
+        "completion",
+        "print the shell code that completes this command",
+        'examples:\n  eval "$(joulemark completion bash)"\n',
+        json=False,
+    )
     sub.add_argument("shell", choices=("bash", "zsh", "fish"))
     return parser
 
@@ -123,6 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         argcomplete.autocomplete(parser)
     options, rest = parser.parse_known_args(arguments)
+    # argparse ends a list of words at the first option among them; what follows belongs to it too.
+    for name in ("overrides", "sql"):
+        if hasattr(options, name):
+            getattr(options, name).extend(word for word in rest if not word.startswith("-"))
+            rest = [word for word in rest if word.startswith("-")]
     if options.version:
         from harness import __version__
 
@@ -131,13 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.verb is None:
         parser.print_help()
         return EXIT_USAGE
-    # Overrides such as `~key` and `-x` are told apart by argparse only where the verb takes overrides.
     if rest:
         parser.error(f"not understood: {' '.join(rest)}; see `joulemark {options.verb} --help`")
     try:
         code: int = importlib.import_module(_VERBS[options.verb]).main(options)
     except KeyboardInterrupt:
-        print("joulemark: interrupted; everything finished is kept, the same command resumes", file=sys.stderr)
+        print("joulemark: interrupted; what is finished is kept, the same command resumes", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has left, as `head` does.

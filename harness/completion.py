@@ -19,7 +19,9 @@ def overrides(prefix: str) -> list[str]:
     done = "".join(f"{choice}," for choice in before)
     folder = _folder()
     if not equals:
-        return [f"{plus}{d.name}=" for d in sorted(folder.iterdir()) if d.is_dir() and d.name.startswith(group)]
+        return [
+            f"{plus}{d.name}=" for d in sorted(folder.iterdir()) if d.is_dir() and d.name.startswith(group)
+        ]
     options = sorted(f.stem for f in (folder / group).glob("*.yaml")) if group.isidentifier() else []
     return [f"{plus}{group}={done}{option}" for option in options if option.startswith(last)]
 
@@ -29,12 +31,14 @@ def sweeps(prefix: str) -> list[str]:
     folder = Path("results")
     if not folder.is_dir():
         return []
-    return sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith(prefix) and d.name != "index")
+    return sorted(
+        d.name for d in folder.iterdir() if d.is_dir() and d.name.startswith(prefix) and d.name != "index"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the code that a shell evaluates to complete `joulemark`."""
-    import argcomplete
+    import argcomplete.shell_integration
 
-    print(argcomplete.shellcode(["joulemark"], shell=options.shell))
+    print(argcomplete.shell_integration.shellcode(["joulemark"], shell=options.shell))
     return 0

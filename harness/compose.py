@@ -1,8 +1,8 @@
 """Compose configurations with Hydra: groups and overrides in, one plain mapping per trial out.
 
-Hydra only composes here; nothing is launched or instantiated by it. A sweep of many trials merges group files
-from a cache, which gives what Hydra's own composition gives as long as a group's file writes only below its own
-key; where it does not, Hydra composes that trial.
+Hydra only composes here; nothing is launched or instantiated by it. A sweep of many trials merges group
+files from a cache, which gives what Hydra's own composition gives as long as a group's file writes only below
+its own key; where it does not, Hydra composes that trial.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Composer:
         self._context.__exit__(*error)
 
     def jobs(self, overrides: Sequence[str]) -> list[Job]:
-        """Return every trial that the overrides ask for: the experiment's grids times the command line's sweeps.
+        """Return every trial asked for: the experiment's grids times the command line's sweeps.
 
         Raises:
             ConfigError: an override that cannot be parsed, or names what does not exist.
@@ -254,7 +254,9 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _restrict(grids: list[dict[str, list[str]]], asked: Mapping[str, list[str]]) -> list[dict[str, list[str]]]:
+def _restrict(
+    grids: list[dict[str, list[str]]], asked: Mapping[str, list[str]]
+) -> list[dict[str, list[str]]]:
     """Let the command line narrow the experiment's grids.
 
     A value that some grid holds selects the trials that have it; a value that none holds replaces theirs.

@@ -1,4 +1,4 @@
-"""Who a trial is: digests over named fields, never over a whole file, so that comparisons join on what matters."""
+"""Who a trial is: digests over named fields, so that comparisons join on what matters and on nothing else."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
 
 
 def trial_id(work: str, config: Config) -> str:
-    """Identify the trial: the work and how it is measured. Run control, price and report are no part of it."""
+    """Identify the trial: the work and how it is measured; run control, price and report are no part."""
     fields = {"work_id": work, "measure": config.measure.model_dump(), "power": config.power.model_dump()}
     assert tuple(fields) == TRIAL_FIELDS
     return digest(fields)

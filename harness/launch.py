@@ -1,4 +1,4 @@
-"""The harness's side of a worker: start the server, ask for one replica, and always come back with an outcome."""
+"""The harness's side of a worker: start the server, ask for a replica, always come back with an outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two locks, held by the kernel so that a killed holder frees them: one sweep a folder, one trial a device."""
+"""Two locks that the kernel frees when their holder dies: one run a sweep, one trial a device."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
             file.seek(0)
             holder = file.read(20).decode(errors="replace").strip() or "unknown"
             raise SweepBusyError(
-                f"{folder}: another run of this sweep is going on (process {holder}); wait for it, or stop it first"
+                f"{folder}: another run of this sweep is going on (process {holder}); wait for it or stop it"
             ) from None
         file.truncate(0)
         file.write(str(os.getpid()).encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from harness.energy.nvml_facts import gpu_facts
 from harness.records import fingerprint
@@ -22,6 +23,22 @@ class Identity:
 def identify() -> Identity:
     """Read the facts of this machine and this code; imports no torch and opens no device."""
     gpus = gpu_facts()
-    machine = fingerprint.machine_facts(gpus)
-    code = fingerprint.code_facts(gpus)
+    machine = fingerprint.machine_facts(accelerator_facts(gpus))
+    code = fingerprint.code_facts(
+        {"accelerator_driver": gpus["driver"], "accelerator_runtime": gpus["cuda_driver"]}
+    )
     return Identity(machine, code, fingerprint.machine_id(machine), fingerprint.code_id(code))
+
+
+def accelerator_facts(gpus: Facts) -> dict[str, Any]:
+    """Return the GPUs' facts under MLPerf's names where it has one; nothing where there is no GPU."""
+    devices = gpus["gpus"]
+    if not devices:
+        return {"accelerators_absent": gpus["reason"]}
+    return {
+        "accelerators_per_node": len(devices),
+        "accelerator_model_name": ", ".join(dict.fromkeys(str(d.get("name")) for d in devices)),
+        "accelerator_memory_capacity": [d.get("memory_bytes") for d in devices],
+        "accelerator_uuid_sha256": sorted(str(d.get("uuid_hash")) for d in devices),
+        "accelerators": devices,
+    }

@@ -1,4 +1,4 @@
-"""The few Linux calls that isolate a worker: sessions, parent-death signals, limits, and finding what it left."""
+"""The few Linux calls that isolate a worker: parent-death signals, limits, and finding what it left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From overrides to a plan: every trial with its identity, or the reason why it is refused. Imports no torch."""
+"""From overrides to a plan: every trial with its identity, or why it is refused. Imports no torch."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) ->
         jobs = composer.jobs(overrides)
     planned = [_plan_trial(job.config, job.overrides) for job in jobs]
     if not planned:
-        raise ConfigError("the overrides leave no trial: no cell of the experiment has all the values asked for")
+        raise ConfigError(
+            "the overrides leave no trial: no cell of the experiment has all the values asked for"
+        )
     sweep = _sweep_name(planned, overrides)
     distinct = {trial.trial_id: trial for trial in reversed(planned)}
     return Plan(sweep, _distinct_labels(tuple(reversed(distinct.values()))), tuple(overrides))
@@ -123,7 +125,9 @@ def validate(composed: Mapping[str, Any]) -> Config:
         if first["type"] == "extra_forbidden":
             known = _known_keys()
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise ConfigError(f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")) from error
+            raise ConfigError(
+                f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
+            ) from error
         if first["type"] == "missing":
             raise ConfigError(f"{key}: is missing") from error
         raise ConfigError(f"{key}={first['input']!r}: {first['msg'].removeprefix('Input ')}") from error
@@ -239,7 +243,9 @@ def _distinct_labels(trials: tuple[PlannedTrial, ...]) -> tuple[PlannedTrial, ..
     named: dict[str, str] = {}
     for label, same in groups.items():
         flats = [dict(_flat(t.config.model_dump(exclude={"run", "price", "report"}))) for t in same]
-        keys = sorted({k for flat in flats for k in flat if any(flat.get(k) != other.get(k) for other in flats)})
+        keys = sorted(
+            {k for flat in flats for k in flat if any(flat.get(k) != other.get(k) for other in flats)}
+        )
         for trial, flat in zip(same, flats, strict=True):
             extra = [f"{k.rpartition('.')[2]}={flat[k]}" for k in keys if k in flat]
             named[trial.trial_id] = " ".join([label, *extra])

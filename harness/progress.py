@@ -1,6 +1,7 @@
 """Show a sweep while it runs: a live table on a terminal, one plain line a replica elsewhere.
 
-Drawn only between replicas and while waiting for one, at most twice a second, by the process that measures nothing.
+Drawn only between replicas and while waiting for one, at most twice a second, by the process that does not
+measure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Watch one worker until it ends: drain what it prints, hear its phases and result, and end it at its deadline.
+"""Watch one worker until it ends: drain its output, hear its phases and result, end it at its deadline.
 
 Nothing here imports torch, and nothing wakes up while the worker is silent.
 """
@@ -148,7 +148,9 @@ def _is_zombie(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] == "Z"
 
 
-def watch(pid: int, log_fd: int, message_fd: int, *, log_path: Path, timeout_s: float, abort_fd: int) -> Outcome:
+def watch(
+    pid: int, log_fd: int, message_fd: int, *, log_path: Path, timeout_s: float, abort_fd: int
+) -> Outcome:
     """Supervise child `pid` until it ends, its deadline passes, or `abort_fd` turns readable.
 
     Args:

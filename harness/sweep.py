@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable
@@ -9,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from harness.ledger import Ledger
 from harness.launch import Workers
+from harness.ledger import Ledger
 from harness.locks import device_lock, sweep_lock
 from harness.plan import Plan, PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
@@ -54,7 +55,7 @@ class Sweep:
     _tried: set[tuple[str, int]] = field(default_factory=set)
 
     def run(self) -> Ledger:
-        """Run what is missing, and return what the disk then holds. Only an interrupt or a full disk is raised.
+        """Run what is missing, and return what the disk then holds.
 
         Raises:
             StoreError: a record could not be written; everything written before it is in place.
@@ -86,7 +87,8 @@ class Sweep:
         for what, mine, its in (("machine", self.machine, last.machine), ("code", self.code, last.code)):
             keys = sorted(k for k in {*mine, *its} if mine.get(k) != its.get(k))
             if keys and (last.machine_id != self.machine_id or what == "code"):
-                return f"{len(foreign)} earlier records are of another {what} ({', '.join(keys[:6])}): measuring again"
+                some = ", ".join(keys[:6])
+                return f"{len(foreign)} earlier records are of another {what} ({some}): measuring again"
         return f"{len(foreign)} earlier records are of another machine or code: measuring again"
 
     def _record_refusals(self) -> None:
@@ -114,7 +116,7 @@ class Sweep:
         means = [metric.value for r in pilot if (metric := _planning_metric(r)) and metric.value]
         target = m.target_cpu if trial.config.device.kind == "cpu" else m.target_accelerator
         try:
-            return plan_replicas(means, target, 0.95, m.max_replicas)
+            return plan_replicas(means, math.log1p(target), 0.95, m.max_replicas)
         except StatsError:
             return m.replicas
 
@@ -162,8 +164,15 @@ class Sweep:
             workers.close()
             outcome = Outcome(wall_s=time.monotonic() - started, killed=1)
             self._write(
-                trial, replica, attempt, "interrupted", "interrupted by the user", outcome, started_at,
-                config.run.worker, order,
+                trial,
+                replica,
+                attempt,
+                "interrupted",
+                "interrupted by the user",
+                outcome,
+                started_at,
+                config.run.worker,
+                order,
             )
             raise
         self._walls.setdefault(trial.trial_id, []).append(time.monotonic() - started)
@@ -254,7 +263,10 @@ def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
         return outcome.result["status"], outcome.result.get("reason")
     if outcome.problem is not None:
         return "crashed", outcome.problem
-    return "crashed", f"exited with code {outcome.exit_code} in phase {outcome.phase}, before there was a result"
+    return (
+        "crashed",
+        f"exited with code {outcome.exit_code} in phase {outcome.phase}, before there was a result",
+    )
 
 
 def plan_payload(plan: Plan, machine_id: str, code_id: str) -> dict[str, Any]:

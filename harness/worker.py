@@ -1,8 +1,8 @@
 """The worker's side: a server that forks one worker per replica, and what a worker does first and last.
 
-`python -m harness.worker serve FD` reads requests, one line of JSON each, from socket FD and answers each with
-the worker's outcome. Warm workers are forked from the server, which has imported torch but opened no device and
-started no thread; `exec` workers start a new interpreter. When the socket closes, everything dies with it.
+`python -m harness.worker serve FD` reads requests, one line of JSON each, from socket FD and answers each
+with the worker's outcome. Warm workers are forked from the server, which has imported torch but opened no
+device and started no thread; `exec` workers start a new interpreter. When the socket closes, all die with it.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def _start(request: dict[str, Any], log_fd: int, messages_fd: int) -> int:
         _become_worker(log_fd, messages_fd)
         if request["worker"] == "exec":
             environment = {**os.environ, "JOULEMARK_REQUEST": json.dumps(request)}
-            os.execve(sys.executable, [sys.executable, "-m", "harness.worker", "work"], environment)
+            command = [sys.executable, "-m", "harness.worker", "work"]
+            os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
         _work(request)
     finally:
         os._exit(1)
@@ -113,7 +114,7 @@ def _serve(fd: int) -> None:
     reader = control.makefile("rb")
     for line in reader:
         request = json.loads(line)
-        if request["worker"] == "warm":
+        if request["worker"] == "warm" and "harness.trial" not in sys.modules:
             _preload()
         outcome = _handle(request, control)
         if outcome.aborted:

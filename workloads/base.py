@@ -1,4 +1,4 @@
-"""The protocol between a workload and the harness: plain data that loads without torch, and a class that builds."""
+"""The protocol between a workload and the harness: plain data that loads without torch, and a class."""
 
 from __future__ import annotations
 

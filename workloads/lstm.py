@@ -100,7 +100,7 @@ class LSTMLanguageModel(GenerativeWorkload):
         logits, _ = model(batch["tokens"])
         return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten())
 
-    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:  # noqa: ARG002
+    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
         """Read the prompts; the state holds any number of positions."""
         logits, state = model(batch["tokens"], last_only=True)
         return logits, state
@@ -110,7 +110,7 @@ class LSTMLanguageModel(GenerativeWorkload):
         logits, state = model(tokens[:, None], cache, last_only=True)
         return logits, state
 
-    def rewind(self, cache: Any, length: int) -> Any:  # noqa: ARG002
+    def rewind(self, cache: Any, length: int) -> Any:
         """Return the state itself: a step makes a new one and leaves the old as it was."""
         return cache
 
@@ -129,6 +129,6 @@ class LSTMLanguageModel(GenerativeWorkload):
         work = self._forward(rows, seq, rows) + (made - 1) * self.step_units(rows, seq).flops
         return Units(rows, rows * made, rows, work, 8.0 * rows * (seq + made))
 
-    def step_units(self, batch_size: int, context: int) -> Units:  # noqa: ARG002
+    def step_units(self, batch_size: int, context: int) -> Units:
         """Count one step of one token a sequence; the context costs nothing more."""
         return Units(batch_size, batch_size, 0, self._forward(batch_size, 1, batch_size), 8.0 * batch_size)

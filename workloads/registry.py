@@ -1,4 +1,4 @@
-"""Find workloads by name: our own files, and other packages' through the entry point `joulemark.workloads`."""
+"""Find workloads by name: our own, and other packages' through the entry point `joulemark.workloads`."""
 
 from __future__ import annotations
 

@@ -12,16 +12,20 @@ def main(options: argparse.Namespace) -> int:
     """Rebuild or query."""
     store = open_store(options.results)
     if not store.root.is_dir():
-        raise ValueError(f"{store.root}: no such results folder; run a sweep first or name one with --results")
+        raise ValueError(
+            f"{store.root}: no such results folder; run a sweep first or name one with --results"
+        )
     if options.action == "rebuild":
         from harness.records.index import rebuild
 
         counts = rebuild(store)
         print_json(counts) if options.json else print(", ".join(f"{n} {name}" for name, n in counts.items()))
         return 0
-    if not options.sql:
-        raise ValueError("index query needs one SQL query, e.g. 'SELECT label, status FROM records'")
-    table = store.query(options.sql)
+    if len(options.sql) != 1:
+        raise ValueError(
+            "index query takes one SQL query in quotes, e.g. 'SELECT label, status FROM records'"
+        )
+    table = store.query(options.sql[0])
     if options.json:
         print_json([dict(zip(table.columns, row, strict=True)) for row in table.rows])
     else:

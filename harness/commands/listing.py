@@ -49,9 +49,18 @@ def _devices() -> list[dict[str, Any]]:
 
 
 def _sensors() -> list[dict[str, Any]]:
-    from harness.energy.status import sensor_status
+    from harness.energy.doctor import sensor_statuses
 
-    return sensor_status()
+    return [
+        {
+            "name": s.name,
+            "available": s.works,
+            "reason": s.reason,
+            "mend": s.mend,
+            "sensors": [i["id"] for i in s.sensors],
+        }
+        for s in sensor_statuses()
+    ]
 
 
 def _experiments() -> list[dict[str, Any]]:
@@ -63,7 +72,9 @@ def _experiments() -> list[dict[str, Any]]:
     for name in names:
         path = config_folder() / "experiment" / f"{name}.yaml"
         lines = path.read_text().splitlines() if path.is_file() else []
-        about = [line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line]
+        about = [
+            line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line
+        ]
         listed.append({"name": name, "summary": about[0] if about else ""})
     return listed
 
@@ -79,8 +90,15 @@ def _metrics() -> list[dict[str, Any]]:
     from harness.records.metrics import METRICS
 
     return [
-        {"id": d.id, "title": d.title, "unit": d.unit, "better": d.direction, "estimator": d.estimator,
-         "provenance": d.provenance, "version": d.version}
+        {
+            "id": d.id,
+            "title": d.title,
+            "unit": d.unit,
+            "better": d.direction,
+            "estimator": d.estimator,
+            "provenance": d.provenance,
+            "version": d.version,
+        }
         for d in METRICS.values()
     ]
 

@@ -37,7 +37,13 @@ def main(options: argparse.Namespace) -> int:
     print_table(
         ["trial", "work_id", "trial_id", "replicas", "least time"],
         [
-            [t.label, t.work_id, t.trial_id, t.config.measure.replicas, duration(t.replica_s * t.config.measure.replicas)]
+            [
+                t.label,
+                t.work_id,
+                t.trial_id,
+                t.config.measure.replicas,
+                duration(t.replica_s * t.config.measure.replicas),
+            ]
             for t in plan.runnable
         ],
         title=f"sweep {plan.sweep}",

@@ -36,7 +36,9 @@ def main(options: argparse.Namespace) -> int:
     results = trial_results(records)
     title = options.title or _title(records) or f"Joulemark: {', '.join(options.sweeps)}"
     # The newest record dates the document: drawing it again gives the same bytes.
-    generated_at = max((r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds"))
+    generated_at = max(
+        (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
+    )
     model = build(results, title=title, torn=left_out, generated_at=generated_at)
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
     paths = write(model, folder, formats)

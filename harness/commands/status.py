@@ -30,7 +30,9 @@ def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledge
     return Ledger.read(records, machine_id, code_id), torn
 
 
-def show(store: Store, sweep: str, ledger: Ledger, torn: list[Torn], *, as_json: bool) -> list[dict[str, Any]]:
+def show(
+    store: Store, sweep: str, ledger: Ledger, torn: list[Torn], *, as_json: bool
+) -> list[dict[str, Any]]:
     """Print a row a trial, then one line of counts; return the rows."""
     plan = store.read_plan(sweep) or {"trials": []}
     rows = [_row(trial, ledger) for trial in plan["trials"]]
@@ -43,7 +45,9 @@ def show(store: Store, sweep: str, ledger: Ledger, torn: list[Torn], *, as_json:
         [[r["label"], r["state"], f"{r['done']}/{r['wanted']}", r["result"], r["reason"]] for r in rows],
         title=f"sweep {sweep}",
     )
-    counts = {s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")}
+    counts = {
+        s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")
+    }
     print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
     for line in left_out:
         print(f"left out {line}")

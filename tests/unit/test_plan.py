@@ -37,11 +37,20 @@ def test_what_is_computed_is_part_of_the_work(override):
 def test_how_it_is_measured_makes_another_trial_of_the_same_work(override):
     """Measure and power are in the trial's identity, not in the work's."""
     base, other = only("workload=gpt"), only("workload=gpt", override)
-    assert (other.work_id == base.work_id) and (other.trial_id != base.trial_id)
+    assert other.work_id == base.work_id
+    assert other.trial_id != base.trial_id
 
 
 @pytest.mark.parametrize(
-    "override", ["run.name=x", "run.timeout_s=5", "run.worker=exec", "run.order_seed=3", "report.title=T", "run.attempts=2"]
+    "override",
+    [
+        "run.name=x",
+        "run.timeout_s=5",
+        "run.worker=exec",
+        "run.order_seed=3",
+        "report.title=T",
+        "run.attempts=2",
+    ],
 )
 def test_run_control_is_in_no_identity(override):
     """A timeout, a name or a title changes no identity."""
@@ -89,7 +98,10 @@ def test_a_combination_that_cannot_work_is_refused_with_its_reason(overrides, re
         (["run.name=a,b"], "one name"),
         (["run.name=../up"], "run.name"),
         (["measure.seconds=.inf"], "measure.seconds"),
-        (["+experiment=demo", "workload=noop", "workload.mode=infer", "measure.replicas=0"], "measure.replicas"),
+        (
+            ["+experiment=demo", "workload=noop", "workload.mode=infer", "measure.replicas=0"],
+            "measure.replicas",
+        ),
     ],
 )
 def test_bad_input_is_one_line_before_anything_starts(overrides, said):
@@ -130,8 +142,8 @@ parallel: name ranks
 precision: name
 optimize: name compile compile_mode
 device: kind index threads
-measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations warmup_cap_s steady_window_s
-  steady_tolerance target_accelerator target_cpu within_run_only soak soak_window_s soak_cap_s soak_tolerance
+measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations warmup_cap_s
+  steady_window_s steady_tolerance target_accelerator target_cpu within_run_only soak soak_window_s soak_cap_s soak_tolerance
 power: sensor devices sample_hz
 run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
 price: name
@@ -140,12 +152,13 @@ report: title
 
 
 def test_the_configuration_keys_are_frozen():
-    """A key that is added, renamed or dropped changes this list, the changelog and the identities on purpose."""
+    """A key that is added, renamed or dropped changes this list, and the identities, on purpose."""
     frozen = {}
     for line in KEYS.replace("\n  ", " ").strip().splitlines():
         section, _, keys = line.partition(":")
         frozen[section] = keys.split()
     sections = {
-        name: list(getattr(field.annotation, "model_fields", {})) for name, field in Config.model_fields.items()
+        name: list(getattr(field.annotation, "model_fields", {}))
+        for name, field in Config.model_fields.items()
     }
     assert sections == frozen

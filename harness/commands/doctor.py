@@ -1,0 +1,104 @@
+"""`joulemark doctor`: what works of devices, sensors, tools and plugins, and how to mend the rest."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import oslevel
+from harness.commands.output import print_json, print_table
+from harness.devices import registry as devices
+from harness.energy import doctor as energy
+from harness.machine import identify
+from harness.records import open_store
+from workloads import registry as workloads
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: does it work, what is it, and how to mend it."""
+
+    what: str
+    works: bool
+    detail: str
+    mend: str | None = None
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print every check; the exit code is 0, since what is missing may not be needed."""
+    me = identify()
+    checks = [*_devices(), *_sensors(), *_system(), *_tools(), *_plugins()]
+    if options.json:
+        print_json({"checks": [asdict(c) for c in checks], "machine": me.machine, "code": me.code})
+        return 0
+    print_table(
+        ["", "what", "finding", "how to mend it"],
+        [["ok" if c.works else "no", c.what, c.detail, c.mend if not c.works else None] for c in checks],
+    )
+    print(f"\nmachine {me.machine_id}, code {me.code_id}")
+    return 0
+
+
+def _devices() -> list[Check]:
+    checks = []
+    for kind in devices.kinds():
+        reason = devices.get(kind).unavailable_reason()
+        mend = "install its driver and a torch build for it" if kind != "cpu" else None
+        checks.append(Check(f"device {kind}", reason is None, reason or "available", mend))
+    return checks
+
+
+def _sensors() -> list[Check]:
+    return [
+        Check(
+            f"sensor {s.name}" if s.name != "native sampler" else s.name,
+            s.works,
+            s.reason or (f"{len(s.sensors)} sensors" if s.sensors else "available"),
+            s.mend,
+        )
+        for s in (*energy.sensor_statuses(), energy.sampler_status())
+    ]
+
+
+def _system() -> list[Check]:
+    free = oslevel.available_memory_bytes() / 2**30
+    checks = [Check("memory", True, f"{free:.1f} GiB available to a trial")]
+    try:
+        open_store("results").check_writable()
+        checks.append(Check("results folder", True, f"{Path('results').absolute()} can be written"))
+    except OSError as error:
+        checks.append(Check("results folder", False, str(error), "name another with run.results=PATH"))
+    return checks
+
+
+def _tools() -> list[Check]:
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    checks = [
+        Check(
+            "C compiler",
+            compiler is not None,
+            compiler or "none found; slower fall-backs are used where there are any",
+            "install gcc or clang",
+        )
+    ]
+    for package, why in (
+        ("torch", "runs the workloads"),
+        ("typst", "writes PDF"),
+        ("pillow", "reads image folders"),
+    ):
+        try:
+            checks.append(Check(package, True, version(package)))
+        except PackageNotFoundError:
+            checks.append(Check(package, False, f"not installed; it {why}", f"pip install {package}"))
+    return checks
+
+
+def _plugins() -> list[Check]:
+    broken = {**workloads.broken(), **devices.broken()}
+    return [
+        Check(f"plugin {name}", False, why, "upgrade or uninstall the package that brings it")
+        for name, why in broken.items()
+    ]

@@ -1,0 +1,240 @@
+"""One replica of one trial, inside its worker: open, build, check, warm up, measure, summarise."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness import energy, summary, timing
+from harness.config import Config, MeasureConfig
+from harness.devices import registry as devices
+from harness.devices.base import Device
+from harness.records.schema import Facts
+from workloads import registry as workloads
+from workloads.base import Size, UnsupportedError, Workload
+
+_SERIES = 200
+"""Points kept of a series in the record; whole traces go to files beside it."""
+
+
+def preload() -> None:
+    """Import what every replica needs, before workers are forked; open no device, start no thread."""
+    import numpy.ma  # noqa: F401 - numpy loads it at the first `unique`
+    import torch  # noqa: F401 - imported here so that no replica pays for it
+
+    from workloads import modes  # noqa: F401
+
+    devices.get("cpu")
+    for name in workloads.names():
+        workloads.get(name)
+    # What is there now is never garbage: no replica has to look through it before it measures.
+    gc.collect()
+    gc.freeze()
+
+
+def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Run one replica and return its part of the record as plain data; a failure is a result too.
+
+    Args:
+        spec: `config` (validated before) and `size` (resolved).
+        on_phase: told start, build, check, warmup, measure and finish as they begin.
+    """
+    import torch
+
+    reached = "start"
+
+    def phase(name: str) -> None:
+        nonlocal reached
+        reached = name
+        on_phase(name)
+
+    try:
+        config = Config.model_validate(spec["config"])
+        return {"status": "ok", **_measured(config, spec["size"], phase)}
+    except UnsupportedError as error:
+        return {"status": "refused", "reason": str(error)}
+    except Exception as error:  # noqa: BLE001 - whatever a model raises is the trial's result
+        traceback.print_exc()
+        memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _names_memory(error)
+        return {"status": "oom" if memory else "crashed", "reason": _reason(error, reached)}
+
+
+def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Measure one workload in this process; the recipe of a trial."""
+    on_phase("start")
+    device = devices.get(config.device.kind)(config.device.index, threads=config.device.threads)
+    device.open()
+    device.reset_peak_memory()
+
+    on_phase("build")
+    workload = _workload(config, size)
+    began_ns = time.perf_counter_ns()
+    job = _prepare(config, workload, device)
+    device.synchronize()
+    built_ns = time.perf_counter_ns()
+
+    on_phase("check")
+    job.step(0, lambda _mark: None)
+    device.synchronize()
+    first_ns = time.perf_counter_ns()
+    checked = job.check()
+
+    window = _energy_window(config, device)
+    measurement = timing.measure_steps(
+        job.step,
+        device=device,
+        settings=timing_settings(config),
+        window=window,
+        on_phase=on_phase,
+        first_index=1,
+    )
+
+    on_phase("finish")
+    used = window.result
+    losses = job.losses()
+    rank = summary.RankRun(measurement, [job.units(i) for i in range(_ring())], device.memory())
+    metrics = summary.summarise(
+        [rank],
+        peak=device.dense_peak(config.precision.name),
+        energy=summary.EnergyUse(used.joules, used.u_joules, used.peak_w, used.idle_w, used.reason),
+        single_threaded=workload.spec.single_threaded or config.device.threads == 1,
+        output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
+        losses=losses,
+        given={
+            "time.build": (built_ns - began_ns) / 1e9,
+            "time.first_iteration": (first_ns - built_ns) / 1e9,
+            "model.parameters": job.parameters,
+            "memory.weights": job.weights_bytes,
+            **({"memory.optimizer": job.optimizer_bytes()} if losses else {}),
+            **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
+        },
+    )
+    last = job.check()
+    return {
+        "metrics": [m.model_dump(mode="json") for m in metrics],
+        "evidence": {
+            **_evidence(measurement),
+            "output_ok": bool(checked["output_ok"] and last["output_ok"]),
+            "output_reason": checked["output_reason"] or last["output_reason"],
+            "loss_finite": all(map(math.isfinite, losses)) if losses else None,
+            "compiled": job.compiled,
+            "sensor_method": used.method,
+            "sensor_flags": list(used.flags),
+            "u_absolute_joules": used.u_absolute_joules,
+            "device": device.facts(),
+        },
+        "series": {
+            "iteration_s": _thin(measurement.durations_ns / 1e9 / measurement.group),
+            **({"loss": _thin(losses)} if losses else {}),
+        },
+    }
+
+
+def _ring() -> int:
+    from workloads.modes import RING
+
+    return RING
+
+
+def _workload(config: Config, size: Size) -> Workload:
+    from workloads.sources import resolve_data
+
+    w = config.workload
+    data = None if w.data is None else resolve_data(w.data)
+    return workloads.get(w.name)(w.mode, size, seed=config.seed, data=data)
+
+
+def _prepare(config: Config, workload: Workload, device: Device) -> Any:
+    import torch
+
+    from workloads.modes import prepare
+
+    w = config.workload
+    return prepare(
+        workload,
+        device=torch.device(device.torch_device),
+        precision=config.precision.name,
+        optimizer=w.optimizer,
+        lr=w.lr,
+        accumulate=w.accumulate,
+        compile_mode=config.optimize.compile_mode if config.optimize.compile else None,
+        temperature=w.temperature,
+        top_k=w.top_k,
+    )
+
+
+def _energy_window(config: Config, device: Device) -> energy.Window:
+    """Meter the devices that were named, else the trial's own where the sensor is the device's own."""
+    named = config.power.devices
+    own = device.hardware_id()
+    if not named and own is not None and config.power.sensor in {"auto", "nvml"}:
+        named = (own,)
+    return energy.window(
+        config.power.sensor, named, device_kind=config.device.kind, sample_hz=config.power.sample_hz
+    )
+
+
+def target(measure: MeasureConfig, device_kind: str) -> float:
+    """Return the relative half-width of the interval to plan for on this kind of device."""
+    return measure.target_cpu if device_kind == "cpu" else measure.target_accelerator
+
+
+def timing_settings(config: Config) -> timing.TimingSettings:
+    """Return the timing part of the configuration."""
+    m = config.measure
+    return timing.TimingSettings(
+        seconds=m.seconds,
+        min_iterations=m.min_iterations,
+        warmup_s=m.warmup_s,
+        warmup_iterations=m.warmup_iterations,
+        warmup_cap_s=m.warmup_cap_s,
+        steady_window_s=m.steady_window_s,
+        steady_tolerance=m.steady_tolerance,
+        target=target(m, config.device.kind),
+    )
+
+
+def _evidence(m: timing.Measurement) -> Facts:
+    clean = m.clean
+    return {
+        "steady": m.steady,
+        "drift": m.drift,
+        "timing_flags": list(m.flags),
+        "iterations": m.iterations,
+        "warmup_iterations": m.warmup_iterations,
+        "span_ns": m.span_ns,
+        "host_ns": m.host_ns,
+        "tick_ns": m.tick_ns,
+        "clock": m.clock,
+        "steal_ratio": m.steal_ratio,
+        "involuntary_switches": m.involuntary_switches,
+        "clean_share": None if clean is None or not len(clean) else float(clean.mean()),
+    }
+
+
+def _thin(values: Any) -> list[float]:
+    """Return at most `_SERIES` finite values, each the mean of consecutive ones: no part is left out."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=float)
+    array = array[np.isfinite(array)]
+    parts = np.array_split(array, min(_SERIES, len(array))) if len(array) else []
+    return [float(part.mean()) for part in parts]
+
+
+def _names_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def _reason(error: Exception, phase: str) -> str:
+    text = " ".join(str(error).split())[:500]
+    return (
+        f"{type(error).__name__} in phase {phase}: {text}"
+        if text
+        else f"{type(error).__name__} in phase {phase}"
+    )

@@ -1,0 +1,64 @@
+"""Run the real command in a process of its own, in a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+
+class Command:
+    """The `joulemark` command, marked so that every process it starts can be found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.mark = f"JOULEMARK_TEST={uuid.uuid4().hex}"
+        name, _, value = self.mark.partition("=")
+        self.environment = {**os.environ, name: value, "COLUMNS": "200"}
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start it and return at once."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run it to its end."""
+        process = self.start(*arguments)
+        out, err = process.communicate(timeout=200)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def processes(self) -> list[int]:
+        """Return the processes that it started, directly or not, and that still live."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    environment = (entry / "environ").read_bytes()
+                    state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+                except OSError:
+                    continue
+                if self.mark.encode() in environment and state != "Z":
+                    found.append(int(entry.name))
+        return found
+
+    def records(self, sweep: str) -> list[dict]:
+        """Return the sweep's records as they stand on disk."""
+        return [
+            json.loads(p.read_text())
+            for p in sorted((self.folder / "results" / sweep).glob("*/*/*/record.json"))
+        ]
+
+
+@pytest.fixture
+def joulemark(tmp_path):
+    """The command, in an empty folder."""
+    return Command(tmp_path)
