@@ -246,7 +246,7 @@ class Sweep:
 
 
 def _planning_metric(record: Record) -> Metric | None:
-    """Return the metric whose spread decides how many replicas are needed: the undisturbed one where there is."""
+    """Return the metric whose spread decides how many replicas are needed: the undisturbed where it is."""
     clean = record.metric("iteration.mean.clean")
     return clean if clean is not None and clean.value is not None else record.metric("iteration.mean")
 

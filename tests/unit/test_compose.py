@@ -40,7 +40,9 @@ def test_the_cache_composes_what_hydra_composes(composer):
 def test_a_group_that_reaches_beyond_its_key_is_left_to_hydra(tmp_path):
     """A user's group file with global effect composes right, although the cache cannot hold it."""
     (tmp_path / "precision").mkdir()
-    (tmp_path / "precision" / "far.yaml").write_text("# @package _global_\nprecision: {name: bf16}\nseed: 41\n")
+    (tmp_path / "precision" / "far.yaml").write_text(
+        "# @package _global_\nprecision: {name: bf16}\nseed: 41\n"
+    )
     with Composer([tmp_path]) as made:
         jobs = made.jobs(["precision=far,fp32"])
     assert [(j.config["precision"]["name"], j.config["seed"]) for j in jobs] == [("bf16", 41), ("fp32", 0)]
