@@ -83,7 +83,7 @@ def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> di
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    window = _energy_window(config, device)
+    window = energy_window(config, device)
     measurement = timing.measure_steps(
         job.step,
         device=device,
@@ -117,7 +117,7 @@ def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> di
     return {
         "metrics": [m.model_dump(mode="json") for m in metrics],
         "evidence": {
-            **_evidence(measurement),
+            **timing_evidence(measurement),
             "output_ok": bool(checked["output_ok"] and last["output_ok"]),
             "output_reason": checked["output_reason"] or last["output_reason"],
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
@@ -128,8 +128,8 @@ def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> di
             "device": device.facts(),
         },
         "series": {
-            "iteration_s": _thin(measurement.durations_ns / 1e9 / measurement.group),
-            **({"loss": _thin(losses)} if losses else {}),
+            "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),
+            **({"loss": thin(losses)} if losses else {}),
         },
     }
 
@@ -167,7 +167,7 @@ def _prepare(config: Config, workload: Workload, device: Device) -> Any:
     )
 
 
-def _energy_window(config: Config, device: Device) -> energy.Window:
+def energy_window(config: Config, device: Device) -> energy.Window:
     """Meter the devices that were named, else the trial's own where the sensor is the device's own."""
     named = config.power.devices
     own = device.hardware_id()
@@ -198,7 +198,8 @@ def timing_settings(config: Config) -> timing.TimingSettings:
     )
 
 
-def _evidence(m: timing.Measurement) -> Facts:
+def timing_evidence(m: timing.Measurement) -> Facts:
+    """Return what the validity rules judge of a measurement."""
     clean = m.clean
     return {
         "steady": m.steady,
@@ -216,7 +217,7 @@ def _evidence(m: timing.Measurement) -> Facts:
     }
 
 
-def _thin(values: Any) -> list[float]:
+def thin(values: Any) -> list[float]:
     """Return at most `_SERIES` finite values, each the mean of consecutive ones: no part is left out."""
     import numpy as np
 
