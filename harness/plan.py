@@ -15,6 +15,7 @@ from harness import identity
 from harness.compose import Composed, Composer, ConfigError
 from harness.config import Config
 from harness.devices import registry as devices
+from harness.energy import registry as sensors
 from workloads import registry as workloads
 from workloads import sources
 from workloads.base import MODES, Size, WorkloadSpec
@@ -35,6 +36,13 @@ class PlannedTrial:
     trial_id: str
     overrides: tuple[str, ...]
     refusal: str | None = None
+    foreign: Mapping[str, Any] | None = None
+    """The configuration in the words of another version of this code, where that plans and runs the trial."""
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The configuration as plain data, as workers get it and records keep it."""
+        return self.config.model_dump(mode="json") if self.foreign is None else dict(self.foreign)
 
     @property
     def replica_s(self) -> float:
@@ -94,9 +102,14 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
             "workload": config.workload.model_copy(update=_training_defaults(config, spec)),
         }
     )
+    _check_sensor(config.power.sensor)
+    refused = refusal(config, spec)
     try:
         size = resolve_size(spec, config.workload.size, _size_overrides(config))
         digest = _data_digest(config.workload.data)
+        if refused is None:
+            # Its sizes must fit one another; constructing it builds nothing.
+            workloads.get(spec.name)(config.workload.mode, size, seed=config.seed)
     except (ValueError, OSError) as error:
         raise ConfigError(f"workload {spec.name}: {error}") from error
     work = identity.work_id(config, size, digest)
@@ -107,7 +120,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         work_id=work,
         trial_id=identity.trial_id(work, config),
         overrides=overrides,
-        refusal=refusal(config, spec),
+        refusal=refused,
     )
 
 
@@ -157,6 +170,15 @@ def _spec(name: str) -> WorkloadSpec:
 
 
 @cache
+def _check_sensor(name: str) -> None:
+    try:
+        if name != "auto":
+            sensors.get(name)
+    except sensors.UnknownSensor as error:
+        raise ConfigError(f"power.sensor={name}: {error}") from None
+
+
+@cache
 def _data_digest(data: str | None) -> str | None:
     return None if data is None else sources.digest(sources.resolve_data(data))
 
@@ -197,8 +219,8 @@ def refusal(config: Config, spec: WorkloadSpec) -> str | None:
             return f"{spec.name} cannot run with {group} {chosen}; it can with {', '.join(able)}"
     if config.parallel.name == "none" and config.parallel.ranks != 1:
         return f"parallel.ranks={config.parallel.ranks} needs a parallel strategy"
-    if w.data is not None and not spec.data:
-        return f"{spec.name} reads no real data; leave workload.data null"
+    if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
+        return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
     if w.accumulate > 1 and w.mode not in ("train", "finetune"):
         return f"workload.accumulate={w.accumulate} needs a training mode"
     if config.precision.name == "tf32" and config.device.kind == "cpu":

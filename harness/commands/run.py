@@ -26,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     me = identify()
     signal.signal(signal.SIGTERM, _stop)
     with progress.make(plan) as shown:
-        sweep = Sweep(plan, store, me.machine, me.code, me.machine_id, me.code_id, shown)
+        sweep = Sweep(plan, store, me, shown)
         sweep.run()
     ledger, torn = status.read(store, plan.sweep, me.machine_id, me.code_id)
     status.show(store, plan.sweep, ledger, torn, as_json=options.json)

@@ -1,0 +1,155 @@
+"""One attempt at one replica: run it in a worker, judge how that ended, write its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from harness.launch import Workers
+from harness.locks import device_lock
+from harness.machine import Identity
+from harness.plan import PlannedTrial
+from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
+from harness.records.store import Store
+from harness.supervise import Outcome
+
+_OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
+
+
+@dataclass
+class Attempts:
+    """Makes attempts for one sweep, on one machine with one code."""
+
+    sweep: str
+    store: Store
+    me: Identity
+    on_wait: Callable[[], None] = lambda: None
+    """Called about twice a second while waiting, to draw progress."""
+    session: Facts = field(default_factory=dict)
+    """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
+
+    def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
+        """Run one replica and return its record.
+
+        Args:
+            workers: where it runs.
+            trial: what is run.
+            replica: its number within the trial.
+            order: its place in the recorded random order.
+
+        Raises:
+            StoreError: the record could not be written.
+            KeyboardInterrupt: after the replica in flight has its record, and its processes are gone.
+        """
+        attempt = self.store.next_attempt(self.sweep, self.me.machine_id, trial.trial_id, replica)
+        place = (self.sweep, self.me.machine_id, trial.trial_id, replica, attempt)
+        folder = self.store.attempt_dir(*place)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = trial.config
+        spec = {
+            "config": trial.payload,
+            "size": dict(trial.size),
+            "folder": str(folder),
+            "session": self.session,
+        }
+        limit = config.run.memory_limit_gib
+        started_at, started = _now(), time.monotonic()
+        try:
+            with device_lock(f"{config.device.kind}-{config.device.index}", self.on_wait):
+                outcome = workers.run(
+                    spec,
+                    folder,
+                    worker=config.run.worker,
+                    timeout_s=config.run.timeout_s,
+                    memory_limit_bytes=None if limit is None else int(limit * 2**30),
+                    on_wait=self.on_wait,
+                )
+        except KeyboardInterrupt:
+            workers.close()
+            outcome = Outcome(wall_s=time.monotonic() - started, killed=1)
+            why = "interrupted by the user"
+            self._write(trial, replica, attempt, order, "interrupted", why, outcome, started_at)
+            raise
+        status, reason = judge(outcome, config.run.timeout_s)
+        return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
+
+    def refuse(self, trial: PlannedTrial) -> Record:
+        """Write the record of a cell that the plan refused."""
+        outcome = Outcome(phase="plan")
+        return self._write(trial, 0, 0, 0, "refused", trial.refusal, outcome, _now(), worker="none")
+
+    def _write(
+        self,
+        trial: PlannedTrial,
+        replica: int,
+        attempt: int,
+        order: int,
+        status: Status,
+        reason: str | None,
+        outcome: Outcome,
+        started_at: str,
+        *,
+        worker: str | None = None,
+    ) -> Record:
+        result = outcome.result or {}
+        record = Record(
+            sweep=self.sweep,
+            label=trial.label,
+            work_id=trial.work_id,
+            trial_id=trial.trial_id,
+            machine_id=self.me.machine_id,
+            code_id=self.me.code_id,
+            replica=replica,
+            attempt=attempt,
+            round_order=order,
+            status=status,
+            phase="done" if status == "ok" else outcome.phase,
+            reason=reason,
+            started_at=started_at,
+            wall_s=outcome.wall_s,
+            config=trial.payload | {"overrides": list(trial.overrides)},
+            machine=self.me.machine,
+            code=self.me.code,
+            metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
+            evidence=self.session | result.get("evidence", {}),
+            series={name: tuple(values) for name, values in result.get("series", {}).items()},
+            worker=WorkerFacts(
+                kind=worker or trial.config.run.worker,  # type: ignore[arg-type]
+                pid=outcome.pid,
+                exit_code=outcome.exit_code,
+                signal=outcome.signal,
+                wall_s=outcome.wall_s,
+                user_s=outcome.user_s,
+                system_s=outcome.system_s,
+                max_rss_bytes=outcome.max_rss_bytes,
+                involuntary_switches=outcome.involuntary_switches,
+                killed=outcome.killed,
+            ),
+            log_tail="" if status == "ok" else outcome.log_tail,
+        )
+        self.store.write(record)
+        return record
+
+
+def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
+    """Tell from what became of a worker how its attempt ended, and why."""
+    if outcome.timed_out:
+        return "hung", f"no end within {timeout_s:g} s (run.timeout_s); killed in phase {outcome.phase}"
+    if outcome.oom_killed:
+        return "oom", _OUT_OF_MEMORY
+    if outcome.signal is not None:
+        return "crashed", f"killed by {outcome.signal} in phase {outcome.phase}"
+    if outcome.result is not None and outcome.exit_code == 0:
+        return outcome.result["status"], outcome.result.get("reason")
+    if outcome.problem is not None:
+        return "crashed", outcome.problem
+    return (
+        "crashed",
+        f"exited with code {outcome.exit_code} in phase {outcome.phase}, before there was a result",
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
