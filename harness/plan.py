@@ -103,13 +103,15 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         }
     )
     _check_sensor(config.power.sensor)
-    refused = refusal(config, spec)
     try:
+        refused = refusal(config, spec)
         size = resolve_size(spec, config.workload.size, _size_overrides(config))
         digest = _data_digest(config.workload.data)
         if refused is None:
             # Its sizes must fit one another; constructing it builds nothing.
             workloads.get(spec.name)(config.workload.mode, size, seed=config.seed)
+    except ConfigError:
+        raise
     except (ValueError, OSError) as error:
         raise ConfigError(f"workload {spec.name}: {error}") from error
     work = identity.work_id(config, size, digest)

@@ -30,6 +30,11 @@ def resolve_data(data: str) -> Path:
     return path
 
 
+def kind(path: Path) -> str:
+    """Return what `path` holds, in the words of `WorkloadSpec.data`: a folder `images`, a file `text`."""
+    return "images" if path.is_dir() else "text"
+
+
 def digest(path: Path) -> str:
     """Return the sha256 that identifies data: of a file's contents, of a folder's image names and sizes.
 
