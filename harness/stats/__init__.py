@@ -22,7 +22,9 @@ from harness.stats.quantiles import (
     Quantile,
     effective_sample_size,
     least_effective_samples,
+    process_quantile_interval,
     quantile,
+    quantile_interval,
 )
 from harness.stats.ranking import RankInterval, rank
 from harness.stats.split import Split, long_run_variance, plan_split
@@ -50,7 +52,9 @@ __all__ = [
     "pareto",
     "plan_replicas",
     "plan_split",
+    "process_quantile_interval",
     "quantile",
+    "quantile_interval",
     "rank",
     "screen",
     "undecided",

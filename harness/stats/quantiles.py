@@ -1,14 +1,18 @@
-"""Quantiles of one process, with the effective samples that they rest on (docs/method.md, section 1)."""
+"""Quantiles, with the effective samples that they rest on (docs/method.md, section 1)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import Floats, StatsError, finite, in_unit
+from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
+from harness.stats.interval import WITHIN_RUN, Interval, interval
+
+TOO_FEW_SAMPLES = "too few samples"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,55 @@ def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
     beyond = array > value
     samples = effective_sample_size(beyond) if beyond.any() else float(len(array))
     return Quantile(q, value, samples, samples >= least_effective_samples(q))
+
+
+def quantile_interval(series: npt.ArrayLike, q: float, level: float = 0.95) -> Interval:
+    """Return quantile `q` of one process with an interval between order statistics.
+
+    Of n independent samples, X(l) and X(u) enclose the quantile but for a chance of P(B < l) + P(B >= u), B
+    binomial of n and q. Here n is the effective samples, and the ranks are spread over all samples. Too few
+    effective samples give no bounds and are flagged.
+
+    Args:
+        series: Durations in order of time.
+        q: Which quantile.
+        level: Confidence of the two-sided interval, of this run alone.
+
+    Raises:
+        StatsError: as `quantile`, or `level` not between 0 and 1.
+    """
+    from scipy.stats import binom
+
+    found = quantile(series, q)
+    ordered = np.sort(finite(series))
+    independent = math.floor(found.effective_samples)
+    if independent < least_effective_samples(q, level):
+        return Interval(found.value, None, None, level, len(ordered), (WITHIN_RUN, TOO_FEW_SAMPLES))
+    low, high = (int(rank) for rank in binom.ppf([(1 - level) / 2, (1 + level) / 2], independent, q))
+    spread = len(ordered) / independent
+    return Interval(
+        estimate=found.value,
+        low=float(ordered[math.floor((low - 1) * spread)]),
+        high=float(ordered[min(len(ordered), math.ceil((high + 1) * spread)) - 1]),
+        level=level,
+        n=len(ordered),
+        flags=(WITHIN_RUN,),
+    )
+
+
+def process_quantile_interval(
+    series_by_process: Sequence[npt.ArrayLike], q: float, level: float = 0.95
+) -> Interval:
+    """Return the geometric mean of the processes' quantiles with a t-interval on their logs.
+
+    Where any process has too few effective samples for its quantile there are no bounds, and it is flagged.
+
+    Raises:
+        StatsError: no process, or one with a duration that is NaN, infinite, zero or negative.
+    """
+    found = [quantile(positive(series), q) for series in series_by_process]
+    whole = interval([one.value for one in found], level)
+    least = least_effective_samples(q, level)
+    if all(one.effective_samples >= least for one in found):
+        return whole
+    return replace(whole, low=None, high=None, flags=(*whole.flags, TOO_FEW_SAMPLES))
