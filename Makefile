@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test lint format clean bench-overhead
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -34,3 +34,6 @@ format: $(STAMP)  ## let ruff rewrite the layout
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
+	$(BIN)/python benchmarks/overhead.py
