@@ -1,0 +1,291 @@
+"""The fixture `device_benchmark`: measure by the rules of a trial, keep a record, feed pytest-benchmark."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import pytest
+
+from harness import summary, timing
+from harness.config import Config, DeviceConfig, WorkloadConfig
+from harness.devices.base import Device, Peak
+from harness.locks import device_lock
+from harness.pytest_plugin.session import Session
+from harness.records.derive import trial_results
+from harness.records.results import Estimate
+from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
+from harness.stats import StatsError, within_run_interval
+from harness.timing.clocks import Clock
+from harness.trial import energy_window, thin, timing_evidence, timing_settings
+from workloads.base import Units
+
+UNITS = ("samples", "tokens", "requests")
+_NO_PLUGIN = "pytest-benchmark is not installed (pip install pytest-benchmark)"
+_XDIST = "pytest-benchmark keeps none under pytest-xdist"
+_Result = TypeVar("_Result")
+
+
+class DeviceBenchmark:
+    """Measures one function, or one workload, for one test."""
+
+    def __init__(
+        self, request: pytest.FixtureRequest, session: Session, device: Device, clock: Clock
+    ) -> None:
+        self._request = request
+        self._session = session
+        self._device = device
+        self._clock = clock
+        self.records: list[Record] = []
+        """One for a function; one a replica for a workload."""
+        self.measurement: timing.Measurement | None = None
+        """The function's span; None for a workload, which ran in processes of its own."""
+
+    @property
+    def estimates(self) -> dict[str, Estimate]:
+        """The metrics by id, each with its interval and validity; empty before anything was measured."""
+        return trial_results(self.records)[0].estimates if self.records else {}
+
+    def value(self, metric_id: str) -> float | None:
+        """Return a metric's value, None where it is not known.
+
+        Raises:
+            KeyError: this test has no such metric.
+        """
+        return self.estimates[metric_id].value
+
+    def __call__(
+        self,
+        fn: Callable[..., _Result],
+        *args: Any,
+        items: int | None = None,
+        unit: str = "samples",
+        **kwargs: Any,
+    ) -> _Result:
+        """Measure `fn(*args, **kwargs)` and return what its first call returned.
+
+        Args:
+            fn: what to measure; the device is waited for before and after the span.
+            *args: for `fn`.
+            items: what one call processes; without it there is no throughput.
+            unit: `samples`, `tokens` or `requests`.
+            **kwargs: for `fn`.
+
+        Raises:
+            ValueError: a wrong unit, or the fixture was used before in this test.
+        """
+        if self.records:
+            raise ValueError("device_benchmark measures once in a test; parametrise it instead")
+        if unit not in UNITS:
+            raise ValueError(f"unit={unit!r}: it is one of {', '.join(UNITS)}")
+        if items is not None and items < 1:
+            raise ValueError(f"items={items}: a call processes at least one")
+        if self._is_off():
+            return fn(*args, **kwargs)
+        config = self._config()
+        began = time.monotonic()
+        try:
+            with device_lock(f"{self._device.kind}-{self._device.index}"):
+                self._device.reset_peak_memory()
+                first_ns = self._clock.now_ns()
+                result = fn(*args, **kwargs)
+                self._device.synchronize()
+                first_ns = self._clock.now_ns() - first_ns
+                window = energy_window(config, self._device)
+                measured = timing.measure_steps(
+                    lambda _index, _mark: fn(*args, **kwargs),
+                    device=self._device,
+                    settings=timing_settings(config),
+                    window=window,
+                    clock=self._clock,
+                    first_index=1,
+                )
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            self._keep(config, items, unit, began, "crashed", reason=reason)
+            raise
+        used = window.result
+        units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
+        metrics = summary.summarise(
+            [summary.RankRun(measured, [units], self._device.memory())],
+            peak=Peak(None, reason="a function counts no model FLOPs"),
+            energy=summary.EnergyUse(used.joules, used.u_joules, used.peak_w, used.idle_w, used.reason),
+            given={"time.first_iteration": first_ns / 1e9},
+        )
+        self.measurement = measured
+        evidence = {
+            **timing_evidence(measured),
+            "sensor_method": used.method,
+            "sensor_flags": list(used.flags),
+            "device": self._device.facts(),
+        }
+        durations_s = measured.durations_ns / 1e9
+        series = {"iteration_s": tuple(thin(durations_s / measured.group))}
+        self._keep(config, items, unit, began, "ok", metrics=metrics, evidence=evidence, series=series)
+        self._save(durations_s.tolist(), measured.group)
+        return result
+
+    def workload(self, workload: str, *, overrides: Sequence[str] = (), **named: str) -> None:
+        """Measure a workload of the catalogue, each replica in a process of its own.
+
+        Args:
+            workload: its name.
+            overrides: further Hydra overrides.
+            **named: `mode`, `size`, `precision`; `device` is known already.
+        """
+        from harness.attempt import Attempts
+        from harness.plan import make_plan
+
+        keys = {"mode": "workload.mode", "size": "workload.size", "precision": "precision"}
+        wrong = set(named) - {*keys, "device"}
+        if wrong:
+            raise pytest.UsageError(f"joulemark marker: unknown {', '.join(sorted(wrong))}")
+        if self._is_off():
+            return
+        m, session = self._session.measure, self._session
+        plan = make_plan(
+            [
+                f"workload={workload}",
+                *(f"{keys[name]}={value}" for name, value in named.items() if name in keys),
+                *(f"device={self._device.kind}", f"device.index={self._device.index}"),
+                *(f"measure={m.preset}", f"power.sensor={session.power.sensor}"),
+                *(f"run.name={session.sweep}", *overrides),
+            ]
+        )
+        if len(plan.trials) != 1:
+            raise pytest.UsageError(f"joulemark marker: one test is one trial, not {len(plan.trials)}")
+        (trial,) = plan.trials
+        if trial.refusal is not None:
+            pytest.skip(trial.refusal)
+        attempts = Attempts(session.sweep, session.store, session.identity)
+        for replica in range(trial.config.measure.replicas):
+            record = attempts.run(session.workers, trial, replica, 0)
+            self.records.append(record)
+            if record.status != "ok":
+                pytest.fail(f"{trial.label}: {record.status} in phase {record.phase}: {record.reason}")
+        points = [point for record in self.records for point in record.series["iteration_s"]]
+        iterations = sum(int(record.evidence["iterations"]) for record in self.records)
+        # A record keeps means of consecutive iterations where it has more than a few hundred.
+        together = max(1, round(iterations / len(points)))
+        self._save([point * together for point in points], together)
+
+    def close(self) -> None:
+        """Say so when a test asked for the fixture and measured nothing."""
+        if not self.records and not self._is_off():
+            self._request.node.warn(pytest.PytestWarning("device_benchmark was not called in this test"))
+
+    def _benchmark(self) -> Any:
+        """Return pytest-benchmark's fixture, or None where it is not installed."""
+        if not self._request.config.pluginmanager.hasplugin("benchmark"):
+            return None
+        return self._request.getfixturevalue("benchmark")
+
+    def _is_off(self) -> bool:
+        """Tell whether the user turned benchmarks off; pytest-xdist does too, and there we still measure."""
+        benchmark = self._benchmark()
+        return benchmark is not None and benchmark.disabled and self._session.worker is None
+
+    def _config(self) -> Config:
+        return Config(
+            workload=WorkloadConfig(name="pytest", mode="call", size="given"),
+            device=DeviceConfig(
+                kind=self._device.kind, index=self._device.index, threads=self._device.threads
+            ),
+            measure=self._session.measure,
+            power=self._session.power,
+        )
+
+    def _keep(
+        self,
+        config: Config,
+        items: int | None,
+        unit: str,
+        began: float,
+        status: Status,
+        *,
+        reason: str | None = None,
+        metrics: Sequence[Metric] = (),
+        evidence: Facts | None = None,
+        series: dict[str, tuple[float, ...]] | None = None,
+    ) -> None:
+        """Make the record; it is written where the user asked for records."""
+        me, node = self._session.identity, self._request.node.nodeid
+        facts = config.model_dump(mode="json") | {"test": node, "items": items, "unit": unit}
+        work_id = _digest(node, items, unit, self._device.kind)
+        trial_id = _digest(work_id, facts["measure"], facts["power"])
+        record = Record(
+            sweep=self._session.sweep,
+            label=node,
+            work_id=work_id,
+            trial_id=trial_id,
+            machine_id=me.machine_id,
+            code_id=me.code_id,
+            replica=0,
+            attempt=self._session.store.next_attempt(self._session.sweep, me.machine_id, trial_id, 0),
+            status=status,
+            phase="done" if status == "ok" else "measure",
+            reason=reason,
+            started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            wall_s=time.monotonic() - began,
+            config=facts,
+            machine=me.machine,
+            code=me.code,
+            metrics=tuple(metrics),
+            evidence=evidence or {},
+            series=series or {},
+            worker=WorkerFacts(kind="none"),
+        )
+        self.records.append(record)
+        self._session.write(record)
+
+    def _save(self, durations_s: Sequence[float], iterations: int) -> None:
+        """Give pytest-benchmark the device times, and beside them what it has no field for."""
+        self._session.measured += 1
+        benchmark = self._benchmark()
+        if benchmark is None or benchmark.disabled:
+            self._session.statistics_lost = _NO_PLUGIN if benchmark is None else _XDIST
+            return
+        from harness.pytest_plugin.virtual import save
+
+        save(self._request.node, benchmark, durations_s, iterations)
+        benchmark.extra_info["joulemark"] = self._extra()
+
+    def _extra(self) -> dict[str, Any]:
+        record = self.records[-1]
+        metrics = {name: _plain(e) for name, e in self.estimates.items()}
+        if self.measurement is not None:
+            metrics["iteration.mean"] |= _within_run(self.measurement)
+        return {
+            "metrics": metrics,
+            "device": f"{self._device.kind}:{self._device.index}",
+            "clock": record.evidence["clock"],
+            "preset": self._session.measure.preset,
+            "replicas": len(self.records),
+            "work_id": record.work_id,
+            "machine_id": record.machine_id,
+            "code_id": record.code_id,
+            "machine": record.machine,
+        }
+
+
+def _plain(estimate: Estimate) -> dict[str, Any]:
+    """Return an estimate as JSON values, without what the metric table says anyway."""
+    return {k: v for k, v in asdict(estimate).items() if k not in {"metric_id", "title"}}
+
+
+def _within_run(measurement: timing.Measurement) -> dict[str, Any]:
+    """Return the interval that one process can give, of its batch means; it is labelled `within-run only`."""
+    try:
+        found = within_run_interval(measurement.durations_ns / measurement.group / 1e9)
+    except StatsError:
+        return {}
+    return {"low": found.low, "high": found.high, "level": found.level}
+
+
+def _digest(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,128 @@
+"""What the tests of one pytest process share: settings, opened devices, identities and the store."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+from harness.config import MeasureConfig, PowerConfig
+from harness.devices import registry
+from harness.devices.base import Device
+from harness.launch import Workers
+from harness.machine import Identity, identify
+from harness.records.schema import Record
+from harness.records.store import Store, open_store
+
+
+class Session:
+    """One pytest process; under pytest-xdist every worker has its own, and they share the sweep's name."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        worker = getattr(config, "workerinput", {})
+        self.sweep: str = worker.get("joulemark_sweep") or f"pytest-{datetime.now(UTC):%Y%m%dT%H%M%S%f}Z"
+        self.worker: str | None = worker.get("workerid")
+        self.measured = 0
+        self.statistics_lost: str | None = None
+        """Why pytest-benchmark kept no statistics of tests that were measured."""
+        self._devices: dict[str, Device] = {}
+        self._verdict: list[str] = []
+
+    def device(self, name: str) -> Device:
+        """Return an opened device; skip the test when it cannot be used."""
+        if name not in self._devices:
+            try:
+                device = registry.device(name)
+            except (KeyError, ValueError):
+                raise pytest.UsageError(
+                    f"no device {name!r}: it is one of auto, {', '.join(registry.kinds())}, "
+                    "with an index after a colon"
+                ) from None
+            reason = device.unavailable_reason(device.index)
+            if reason is not None:
+                pytest.skip(f"device {name}: {reason}")
+            device.open()
+            self._devices[name] = device
+        return self._devices[name]
+
+    @cached_property
+    def identity(self) -> Identity:
+        """This machine and this code."""
+        return identify()
+
+    @cached_property
+    def measure(self) -> MeasureConfig:
+        """The preset of `conf/measure`."""
+        import yaml
+
+        from harness.compose import config_folder
+
+        preset = self._config.getoption("joulemark_preset")
+        text = (config_folder() / "measure" / f"{preset}.yaml").read_text(encoding="utf-8")
+        return MeasureConfig.model_validate(yaml.safe_load(text))
+
+    @cached_property
+    def power(self) -> PowerConfig:
+        """The sensor that was asked for."""
+        return PowerConfig(sensor=self._config.getoption("joulemark_power"))
+
+    @property
+    def keeps_records(self) -> bool:
+        """Whether records are written where the user finds them."""
+        return self._config.getoption("joulemark_results") is not None
+
+    @cached_property
+    def store(self) -> Store:
+        """The results folder, or one that goes when the process ends."""
+        if not self.keeps_records:
+            self._scratch = tempfile.TemporaryDirectory(prefix="joulemark-pytest-")
+            return open_store(self._scratch.name)
+        folder = Path(self._config.getoption("joulemark_results"))
+        # A test may change the working folder: the path is the one that pytest was started in.
+        return open_store(folder if folder.is_absolute() else self._config.invocation_params.dir / folder)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """The worker processes in which workloads of the catalogue run."""
+        workers = Workers()
+        self._config.add_cleanup(workers.close)
+        return workers
+
+    def write(self, record: Record) -> None:
+        """Keep a record where the user asked for records."""
+        if self.keeps_records:
+            self.store.write(record)
+
+    def judge(self) -> int:
+        """Judge this session's records against the earlier ones; return the gate's exit code."""
+        from harness.gate.history import read_history
+        from harness.gate.policy import read_policy
+        from harness.gate.verdict import judge_history
+
+        try:
+            policy = read_policy(Path(self._config.getoption("joulemark_gate")))
+            history = read_history(self.store, tonight=self.sweep)
+        except (ValueError, OSError) as error:
+            self._verdict = [str(error)]
+            return 2
+        verdict = judge_history(history, policy)
+        self._verdict = verdict.lines()
+        return verdict.exit_code
+
+    def summary(self) -> list[str]:
+        """Return what the user should know at the end, a line each."""
+        lines = []
+        if self.keeps_records and (self.store.root / self.sweep).is_dir():
+            lines.append(f"records of this session: {self.store.root / self.sweep}")
+        if self.statistics_lost is not None:
+            lines.append(f"no statistics for {self.measured} measured tests: {self.statistics_lost}")
+        if self._config.getoption("numprocesses", None) or self._config.getoption("tx", None):
+            lines.append(
+                "workers of pytest-xdist took turns on each device; pytest-benchmark keeps no statistics "
+                "under it, " + ("the records do" if self.keeps_records else "use --joulemark-results")
+            )
+        return lines + self._verdict
