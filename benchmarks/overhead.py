@@ -25,7 +25,7 @@ def _timed(*arguments: str, repeat: int = 1) -> float:
 
 
 def _beyond_measuring(worker: str, trials: int) -> tuple[float, float]:
-    """Run no-op trials; return the median seconds a trial costs beyond its measured span, and the sweep's wall."""
+    """Run no-op trials; return the median seconds that one costs beyond its span, and the sweep's wall."""
     with tempfile.TemporaryDirectory() as folder:
         wall = _timed(
             "run",
@@ -43,12 +43,9 @@ def main() -> None:
     """Measure and print."""
     warm, warm_wall = _beyond_measuring("warm", 50)
     fresh, fresh_wall = _beyond_measuring("exec", 10)
-    print(
-        f"no-op trial beyond its measured span, warm worker:      {warm * 1e3:8.1f} ms (50 trials in {warm_wall:.1f} s)"
-    )
-    print(
-        f"no-op trial beyond its measured span, new interpreter:  {fresh * 1e3:8.1f} ms (10 trials in {fresh_wall:.1f} s)"
-    )
+    print("a no-op trial, beyond its measured span:")
+    print(f"  warm worker      {warm * 1e3:8.1f} ms (50 trials in {warm_wall:.1f} s)")
+    print(f"  new interpreter  {fresh * 1e3:8.1f} ms (10 trials in {fresh_wall:.1f} s)")
     print(f"ratio: {fresh / warm:.1f}")
     print(f"joulemark --help: {_timed('--help', repeat=10) * 1e3:.0f} ms")
     grid = ["workload=gpt,bert,mlp,lstm", "precision=fp32,bf16", "seed=range(125)", "device=cpu"]
