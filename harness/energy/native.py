@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import os
-import platform
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from harness import native
 from harness.energy.base import NativeRead
 from harness.energy.trace import ROW
-
-_FLAGS = ("-O2", "-std=gnu11", "-shared", "-fPIC", "-pthread")
-_BUILD_LIMIT_S = 60.0
 
 
 class NoNativeSampler(Exception):  # noqa: N818 - a state of the machine: the other sampler is used
@@ -88,17 +80,10 @@ def load() -> ctypes.CDLL:
     Raises:
         NoNativeSampler: it cannot be built or loaded.
     """
-    source = Path(__file__).with_name("sampler.c").read_bytes()
-    key = hashlib.sha256(
-        source + repr((_FLAGS, platform.machine(), platform.libc_ver())).encode()
-    ).hexdigest()[:16]
-    target = _cache_folder() / f"sampler-{key}.so"
-    if not target.exists():
-        _build(source, target)
     try:
-        lib = ctypes.CDLL(str(target))
-    except OSError as error:
-        raise NoNativeSampler(f"cannot load {target}: {error}") from error
+        lib = native.load("sampler", [Path(__file__).with_name("sampler.c")], ("-O2",))
+    except native.NotBuiltError as error:
+        raise NoNativeSampler(str(error)) from error
     lib.sampler_start.restype = ctypes.c_void_p
     lib.sampler_start.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_uint64]
     lib.sampler_written.restype = lib.sampler_copy.restype = ctypes.c_uint64
@@ -106,31 +91,3 @@ def load() -> ctypes.CDLL:
     lib.sampler_stop.restype = lib.sampler_free.restype = None
     lib.sampler_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     return lib
-
-
-def _build(source: bytes, target: Path) -> None:
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None or sys.platform != "linux":
-        raise NoNativeSampler("no C compiler for the native sampler")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            made = Path(folder) / target.name
-            subprocess.run(
-                [compiler, *_FLAGS, "-x", "c", "-", "-o", str(made)],
-                input=source,
-                capture_output=True,
-                check=True,
-                timeout=_BUILD_LIMIT_S,
-            )
-            made.replace(target)  # two builders at once end with the same file
-    except (OSError, subprocess.SubprocessError) as error:
-        output = getattr(error, "stderr", None) or b""
-        raise NoNativeSampler(
-            f"cannot build the native sampler: {error} {output[-200:].decode(errors='replace')}"
-        ) from error
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "joulemark"
