@@ -112,6 +112,34 @@ def _parser() -> argparse.ArgumentParser:
     results(sub)
 
     sub = verb(
+        "ab",
+        "compare two configurations, environments or checkouts by interleaved pairs of processes",
+        "examples:\n"
+        "  joulemark ab precision=fp32 precision=bf16 workload=gpt workload.mode=decode\n"
+        "  joulemark ab '' '' workload=mlp --pair-seconds 1       the same twice: what noise looks like\n"
+        "  joulemark ab --base-checkout main --head-checkout . workload=gpt workload.mode=train\n"
+        "  joulemark ab --head-python other/bin/python workload=bert workload.mode=infer\n\n"
+        "BASE and HEAD are each a quoted list of overrides, on top of the shared ones. With a --base- or\n"
+        "--head- option there is one configuration, and all words belong to it. Looks are taken after 6,\n"
+        "10, 16 and 24 pairs. The first verdict on the headline, the first line of the table, ends it:\n"
+        "exit code 0 for better and equivalent, 3 for worse, 4 for inconclusive.\n\n" + _OVERRIDES,
+    )
+    sub.usage = "joulemark ab [options] BASE HEAD [OVERRIDE ...]"
+    overrides(sub)
+    for side in ("base", "head"):
+        sub.add_argument(f"--{side}-python", metavar="PATH", help=f"the {side}'s Python interpreter")
+        sub.add_argument(
+            f"--{side}-checkout",
+            metavar="DIR|REVISION",
+            help=f"sources that come first on the {side}'s import path: a folder, or a git revision",
+        )
+    sub.add_argument("--pair-seconds", type=float, metavar="S", help="measured time of each process")
+    sub.add_argument(
+        "--delta", type=float, default=0.01, metavar="D", help="differences below it do not matter (0.01)"
+    )
+    sub.add_argument("--name", help="name of its two sweeps; a name that exists goes on where it stopped")
+
+    sub = verb(
         "report",
         "draw the report of one or more sweeps from their records",
         "examples:\n  joulemark report demo\n"
@@ -166,6 +194,7 @@ _VERBS = {
     "plan": "harness.commands.plan",
     "run": "harness.commands.run",
     "status": "harness.commands.status",
+    "ab": "harness.commands.ab",
     "report": "harness.commands.report",
     "index": "harness.commands.index",
     "completion": "harness.completion",

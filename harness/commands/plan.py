@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.commands.output import print_json, print_table
+from harness.machine import identify
 from harness.plan import make_plan
 from harness.progress import duration
 
@@ -14,9 +15,12 @@ def main(options: argparse.Namespace) -> int:
     """Print the plan; 2 when every cell is refused."""
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
     if options.json:
+        me = identify()
         print_json(
             {
                 "sweep": plan.sweep,
+                "machine": me.machine,
+                "code": me.code,
                 "foretold_s": plan.foretold_s,
                 "trials": [
                     {

@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
         raise ValueError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
     store = open_store(folders.pop())
     me = identify()
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, stop)
     with progress.make(plan) as shown:
         sweep = Sweep(plan, store, me, shown)
         sweep.run()
@@ -39,6 +39,6 @@ def _results_option(root: Path) -> str:
     return "" if root == Path("results").absolute() else f" --results {root}"
 
 
-def _stop(_number: int, _frame: FrameType | None) -> None:
+def stop(_number: int, _frame: FrameType | None) -> None:
     """End as Ctrl-C does: the replica in flight is recorded as interrupted and nothing is left running."""
     raise KeyboardInterrupt

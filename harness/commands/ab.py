@@ -1,0 +1,152 @@
+"""`joulemark ab`: two configurations, environments or checkouts as interleaved pairs, with a verdict."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from harness.commands.output import print_json
+from harness.commands.run import stop
+from harness.commands.verdict_table import effect, print_verdicts
+from harness.pairs import Pairs, SideFailedError
+from harness.progress import duration
+from harness.records import open_store
+from harness.sides import Side, environment, make_side
+from harness.stats import next_look
+from harness.verdicts import Line
+
+_EXIT = {"worse": 3, "inconclusive": 4, "unavailable": 4}
+_SIDES = ("base", "head")
+
+
+def main(options: argparse.Namespace) -> int:
+    """Measure pairs until there is a verdict; 3 when the head is worse, 4 when nothing can be said."""
+    if not 0 < options.delta < 1:
+        raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+    overrides = side_overrides(options)
+    name = options.name or f"ab-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with contextlib.ExitStack() as stack:
+        sides = []
+        for side in _SIDES:
+            where = environment(getattr(options, f"{side}_python"), getattr(options, f"{side}_checkout"))
+            folders = [Path(d) for d in options.config_dir]
+            sides.append(make_side(side, overrides[side], stack.enter_context(where), folders))
+        return _compare(options, name, *sides)
+
+
+def side_overrides(options: argparse.Namespace) -> dict[str, list[str]]:
+    """Return the overrides of each side, the shared ones first.
+
+    Raises:
+        ValueError: BASE or HEAD is missing, or cannot be split into words.
+    """
+    words = list(options.overrides)
+    elsewhere = [getattr(options, f"{side}_{what}") for side in _SIDES for what in ("python", "checkout")]
+    own: dict[str, list[str]] = {side: [] for side in _SIDES}
+    if not any(elsewhere):
+        if len(words) < len(_SIDES):
+            raise ValueError("ab takes BASE and HEAD, each a quoted list of overrides; '' is an empty one")
+        own = {side: shlex.split(words.pop(0)) for side in _SIDES}
+    if options.pair_seconds is not None:
+        words.append(f"measure.seconds={options.pair_seconds:g}")
+    if any(elsewhere):
+        # Settings that act at import differ between environments: each process is a new interpreter.
+        words.append("run.worker=exec")
+    return {side: [*words, *own[side]] for side in _SIDES}
+
+
+def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> int:
+    results = {side.trial.config.run.results for side in (base, head)}
+    if len(results) > 1:
+        raise ValueError(f"run.results: one comparison has one folder, not {', '.join(sorted(results))}")
+    store = open_store(results.pop())
+    pairs = Pairs(name, base, head, store, delta=options.delta)
+    began = time.monotonic()
+
+    pairs_now = 0
+
+    def told(done: int, lines: list[Line]) -> None:
+        nonlocal pairs_now
+        pairs_now += 1
+        _tell(done, lines, (time.monotonic() - began) / pairs_now)
+
+    pairs.on_pair = told
+    signal.signal(signal.SIGTERM, stop)
+    print(f"{name}: {_what(base)} against {_what(head)}", file=sys.stderr)
+    try:
+        lines = pairs.run()
+    except KeyboardInterrupt:
+        print(
+            f"joulemark: interrupted after {pairs.pairs()} pairs, which are kept; "
+            f"go on with the same command and --name {name}",
+            file=sys.stderr,
+        )
+        return 130
+    except SideFailedError as error:
+        print(f"joulemark: {error}; its record is in {store.root / name}-*", file=sys.stderr)
+        return 1
+    code = _EXIT.get(lines[0].label, 0)
+    took_s = time.monotonic() - began
+    if options.json:
+        print_json(
+            {
+                "name": name,
+                "sweeps": [pairs.sweep(base), pairs.sweep(head)],
+                "base": _facts(base),
+                "head": _facts(head),
+                "pairs": pairs.pairs(),
+                "seconds": took_s,
+                "delta": options.delta,
+                "headline": lines[0].metric_id,
+                "verdict": lines[0].label,
+                "metrics": [line.plain() for line in lines],
+                "exit_code": code,
+            }
+        )
+        return code
+    print_verdicts(lines)
+    print(f"\n{sentence(lines[0])}, after {pairs.pairs()} pairs in {duration(took_s)}")
+    print(f"records: {pairs.sweep(base)} and {pairs.sweep(head)} in {store.root}")
+    return code
+
+
+def sentence(headline: Line) -> str:
+    """Say the headline's verdict in a few words."""
+    found = headline.comparison
+    if found is None:
+        return f"no verdict: {headline.reason}"
+    if found.label == "inconclusive":
+        could = "" if found.mde is None else f"; {found.mde:.1%} would have been found in four cases of five"
+        return f"inconclusive: {effect(found)}{could}"
+    return f"{found.label}: {effect(found)}"
+
+
+def _tell(done: int, lines: Sequence[Line], each_s: float) -> None:
+    look = next_look(done - 1) or done
+    say = effect(lines[0].comparison) if lines[0].comparison is not None else lines[0].reason
+    left = f"look at {look} in {duration(each_s * (look - done))}" if look > done else "look"
+    print(f"pair {done:2d}  {lines[0].metric_id} {say}  ({each_s:.1f} s a pair; {left})", file=sys.stderr)
+
+
+def _what(side: Side) -> str:
+    where = [str(part) for part in (side.environment.python, side.environment.checkout) if part]
+    return f"{side.name} {side.trial.label}" + (f" in {', '.join(where)}" if where else "")
+
+
+def _facts(side: Side) -> dict[str, object]:
+    return {
+        "label": side.trial.label,
+        "work_id": side.trial.work_id,
+        "trial_id": side.trial.trial_id,
+        "code_id": side.me.code_id,
+        "python": side.environment.python,
+        "commit": side.environment.commit,
+        "overrides": list(side.trial.overrides),
+    }

@@ -1,0 +1,40 @@
+"""Print comparisons as a table: one line a metric, what cannot be compared with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.commands.output import print_table
+from harness.records.metrics import METRICS
+from harness.stats import Comparison
+from harness.verdicts import Line
+
+COLUMNS = ("metric", "verdict", "effect", "interval", "detectable", "base", "head", "notes")
+
+
+def print_verdicts(lines: Sequence[Line], *, title: str = "") -> None:
+    """Print one line a metric."""
+    print_table(COLUMNS, [row(line) for line in lines], title=title)
+
+
+def row(line: Line) -> list[str]:
+    """Return the cells of one line, as `COLUMNS` names them."""
+    d, found = METRICS[line.metric_id], line.comparison
+    if found is None:
+        return [d.title, line.label, "", "", "", "", "", line.reason or ""]
+    return [
+        d.title,
+        line.label,
+        f"{found.effect:+.2%}",
+        "" if found.low is None or found.high is None else f"{found.low:+.2%} to {found.high:+.2%}",
+        "" if found.mde is None else f"{found.mde:.2%}",
+        f"{line.base:,.4g} {d.unit}",
+        f"{line.head:,.4g} {d.unit}",
+        ", ".join(line.flags),
+    ]
+
+
+def effect(found: Comparison) -> str:
+    """Return the effect with its interval, e.g. `+2.1% (+1.4% to +2.8%)`."""
+    interval = "" if found.low is None or found.high is None else f" ({found.low:+.1%} to {found.high:+.1%})"
+    return f"{found.effect:+.1%}{interval}"

@@ -1,0 +1,130 @@
+"""A against B: pairs of new processes in random order, looked at as planned, until there is a verdict.
+
+Each process leaves an ordinary record, the base's in one sweep and the head's in another, replica i of both
+being pair i. What is measured is never measured again: the same name goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from harness.attempt import Attempts
+from harness.ledger import Ledger
+from harness.locks import sweep_lock
+from harness.plan import Plan
+from harness.records.schema import Record
+from harness.records.store import Store
+from harness.sides import Side
+from harness.stats import compare, finished, next_look
+from harness.sweep import plan_payload
+from harness.verdicts import Line, verdicts
+
+
+class SideFailedError(RuntimeError):
+    """A side's process failed, so that nothing can be compared. Its record says how."""
+
+
+@dataclass
+class Pairs:
+    """One comparison of two sides.
+
+    Args:
+        name: the sweeps are called `NAME-base` and `NAME-head`.
+        base: what is compared with.
+        head: what is compared.
+        store: where records go.
+        delta: the effect below which a difference does not matter.
+        on_pair: told after each pair how many there are and what they say so far.
+        on_wait: called about twice a second while a process runs.
+    """
+
+    name: str
+    base: Side
+    head: Side
+    store: Store
+    delta: float = 0.01
+    on_pair: Callable[[int, list[Line]], None] = lambda _pairs, _lines: None
+    on_wait: Callable[[], None] = lambda: None
+    _ledgers: dict[str, Ledger] = field(default_factory=dict)
+
+    def sweep(self, side: Side) -> str:
+        """Return the name of a side's sweep."""
+        return f"{self.name}-{side.name}"
+
+    def run(self) -> list[Line]:
+        """Measure pairs until the headline has a verdict, or the last look has passed; return all lines.
+
+        Raises:
+            SideFailedError: a process of one side did not end well.
+            SweepBusyError: another process measures under this name.
+            KeyboardInterrupt: after the process in flight has its record.
+        """
+        self.store.check_writable()
+        with contextlib.ExitStack() as stack:
+            for side in (self.base, self.head):
+                stack.enter_context(sweep_lock(self.store.root / self.sweep(side)))
+                self._open(side)
+            ours = stack.enter_context(self.base.environment.workers())
+            theirs = ours
+            # One server for both, where it can be: two would lay out memory each in its own way, for all
+            # processes of a side alike, and that would look like a difference.
+            if self.base.environment != self.head.environment:
+                theirs = stack.enter_context(self.head.environment.workers())
+            run = {
+                side.name: partial(Attempts(self.sweep(side), self.store, side.me, self.on_wait).run, workers)
+                for side, workers in ((self.base, ours), (self.head, theirs))
+            }
+            lines = self._look()
+            while not self._done(lines):
+                self._pair(run)
+                lines = self._look()
+                self.on_pair(self.pairs(), lines)
+        return lines
+
+    def pairs(self) -> int:
+        """Return how many pairs are complete, counted from the first without a gap."""
+        number = 0
+        while self._complete(number):
+            number += 1
+        return number
+
+    def records(self, side: Side) -> list[Record]:
+        """Return a side's records, one for each complete pair."""
+        ledger = self._ledgers[side.name]
+        good = {r.replica: r for r in ledger.ok(side.trial.trial_id)}
+        return [good[i] for i in range(self.pairs())]
+
+    def _open(self, side: Side) -> None:
+        records, _ = self.store.records(self.sweep(side))
+        self._ledgers[side.name] = Ledger.read(records, side.me.machine_id, side.me.code_id)
+        plan = Plan(self.sweep(side), (side.trial,), side.trial.overrides)
+        self.store.write_plan(plan.sweep, plan_payload(plan, side.me.machine_id, side.me.code_id))
+
+    def _complete(self, number: int) -> bool:
+        return all(
+            self._ledgers[side.name].is_done(side.trial.trial_id, number) for side in (self.base, self.head)
+        )
+
+    def _look(self) -> list[Line]:
+        base, head = self.records(self.base), self.records(self.head)
+        return verdicts(base, head, partial(compare, delta=self.delta)) if base else []
+
+    def _done(self, lines: list[Line]) -> bool:
+        headline = lines[0].comparison if lines else None
+        # A headline that cannot be compared will not be after more pairs either.
+        return finished(headline) if headline is not None else self.pairs() >= (next_look(0) or 0)
+
+    def _pair(self, run: dict[str, partial[Record]]) -> None:
+        """Measure the next pair; where one of the two is there already, both anew, side by side."""
+        number = self.pairs()
+        sides = [self.base, self.head]
+        random.Random(f"{self.name}:{number}").shuffle(sides)
+        for order, side in enumerate(sides):
+            record = run[side.name](side.trial, number, order)
+            self._ledgers[side.name].add(record)
+            if record.status != "ok":
+                raise SideFailedError(f"{side.name} {record.status}: {record.reason}")

@@ -1,0 +1,124 @@
+"""From the records of two sides to one verdict a metric, the headline first (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from harness.records.headline import item_kind, iteration_metric
+from harness.records.metrics import METRICS
+from harness.records.schema import Record
+from harness.records.validity import describe, judge
+from harness.stats import Comparison, StatsError, interval
+
+_LATENCIES = ("latency.p50", "latency.p90", "latency.p99", "latency.ttft", "latency.tpot")
+_MEMORY = ("memory.peak_allocated", "memory.peak_rss")
+_SAME_STEP = 0.01
+"""Items of an iteration that differ by less are those of one batch size, with other padding."""
+How = Callable[..., Comparison]
+"""Compares two series of process means, given `direction=`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One metric of both sides: a comparison, or the reason why there is none."""
+
+    metric_id: str
+    base: float | None = None
+    """Geometric mean of its processes."""
+    head: float | None = None
+    comparison: Comparison | None = None
+    flags: tuple[str, ...] = ()
+    """What the validity rules and the comparison have against it."""
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The verdict in one word."""
+        return self.comparison.label if self.comparison is not None else "unavailable"
+
+    def plain(self) -> dict[str, Any]:
+        """Return the line as plain data."""
+        d = METRICS[self.metric_id]
+        found = asdict(self.comparison) if self.comparison is not None else {}
+        return {
+            "metric": self.metric_id,
+            "title": d.title,
+            "unit": d.unit,
+            "better": d.direction,
+            "base": self.base,
+            "head": self.head,
+            **found,
+            "label": self.label,
+            "flags": list(self.flags),
+            "reason": self.reason,
+        }
+
+
+def verdicts(base: Sequence[Record], head: Sequence[Record], how: How) -> list[Line]:
+    """Compare good records of two sides, metric by metric; the first line is the headline.
+
+    Args:
+        base: one record a process.
+        head: likewise; for pairs, in the order of their partners.
+        how: `stats.compare` for pairs.
+    """
+    return [_line(metric_id, base, head, how) for metric_id in compared(base, head)]
+
+
+def compared(base: Sequence[Record], head: Sequence[Record]) -> list[str]:
+    """Return the metrics to compare: iteration time, throughput, latency, memory and energy.
+
+    The headline is the iteration time. Where an iteration of one side does more than one of the other, times
+    of iterations say nothing and the headline is throughput.
+    """
+    records = [*base, *head]
+    kind = item_kind(records)
+    alike = kind is None or _same_step(base, head, kind)
+    ids = [iteration_metric(records)] if alike else []
+    ids += [f"throughput.{kind}"] if kind else []
+    ids += [i for i in _LATENCIES if (alike or i == "latency.tpot") and _any_value(records, i)]
+    ids += [next((i for i in _MEMORY if _any_value(records, i)), _MEMORY[0])]
+    ids += [f"energy.{kind.removesuffix('s')}" if kind else "energy.iteration"]
+    return ids
+
+
+def _same_step(base: Sequence[Record], head: Sequence[Record], kind: str) -> bool:
+    """Tell whether an iteration does equally much on both sides, from throughput times iteration time."""
+
+    def items(records: Sequence[Record]) -> float:
+        rates, times = (_values(records, i) for i in (f"throughput.{kind}", "iteration.mean"))
+        return median(r * t for r, t in zip(rates, times, strict=True) if r is not None and t is not None)
+
+    return abs(items(head) / items(base) - 1) < _SAME_STEP
+
+
+def _line(metric_id: str, base: Sequence[Record], head: Sequence[Record], how: How) -> Line:
+    records = [*base, *head]
+    judged = [judge(record).get(metric_id, ("unavailable", ("it was not measured",))) for record in records]
+    for word in ("unavailable", "invalid"):
+        without = [reasons for validity, reasons in judged if validity == word]
+        if without:
+            share = "" if len(without) == len(records) else f" in {len(without)} of {len(records)} processes"
+            return Line(metric_id, reason=f"{describe(without[0][0])}{share}")
+    if any(m.semantics_version != METRICS[metric_id].version for r in records if (m := r.metric(metric_id))):
+        return Line(metric_id, reason="it was measured under another definition")
+    before, after = ([v for v in _values(side, metric_id) if v is not None] for side in (base, head))
+    direction = "higher" if METRICS[metric_id].direction == "higher" else "lower"
+    try:
+        found = how(before, after, direction=direction)
+        means = interval(before).estimate, interval(after).estimate
+    except StatsError as error:
+        return Line(metric_id, reason=str(error))
+    flags = [reason for _, reasons in judged for reason in reasons]
+    return Line(metric_id, *means, found, tuple(dict.fromkeys((*found.flags, *flags))))
+
+
+def _values(records: Sequence[Record], metric_id: str) -> list[float | None]:
+    return [m.value if (m := record.metric(metric_id)) else None for record in records]
+
+
+def _any_value(records: Sequence[Record], metric_id: str) -> bool:
+    return any(value is not None for value in _values(records, metric_id))
