@@ -51,6 +51,30 @@ def plugin_folders() -> list[Path]:
     return folders
 
 
+def split_searchpath(overrides: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """Take Hydra's own `hydra.searchpath=[…]` out of the overrides: the folders it names, and the rest.
+
+    Raises:
+        ConfigError: a place that is neither a folder nor a package.
+    """
+    folders: list[Path] = []
+    rest: list[str] = []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key != "hydra.searchpath":
+            rest.append(override)
+            continue
+        for place in filter(None, (p.strip().strip("'\"") for p in value.strip("[]").split(","))):
+            if place.startswith("pkg://"):
+                found = importlib.util.find_spec(place.removeprefix("pkg://"))
+                if found is None:
+                    raise ConfigError(f"hydra.searchpath: no package {place.removeprefix('pkg://')}")
+                folders += [Path(p) for p in found.submodule_search_locations or ()]
+            else:
+                folders.append(Path(place.removeprefix("file://")))
+    return folders, rest
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One trial's overrides and the mapping that they compose to."""
@@ -65,7 +89,7 @@ class Composer:
     def __init__(self, user_folders: Sequence[Path] = ()) -> None:
         for folder in user_folders:
             if not folder.is_dir():
-                raise ConfigError(f"--config-dir {folder}: no such folder")
+                raise ConfigError(f"configuration folder {folder}: no such folder")
         self._folders = [*user_folders, *plugin_folders()]
         self._search = [f"file://{folder.resolve()}" for folder in self._folders]
         self._parts: dict[tuple[str, ...], DictConfig | None] = {}

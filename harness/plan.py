@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness import identity
-from harness.compose import Composed, Composer, ConfigError
+from harness.compose import Composed, Composer, ConfigError, split_searchpath
 from harness.config import Config
 from harness.devices import registry as devices
 from harness.energy import registry as sensors
@@ -81,8 +81,9 @@ def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) ->
     Raises:
         ConfigError: bad input, in one line, before anything has started.
     """
-    with Composer(user_folders) as composer:
-        jobs = composer.jobs(overrides)
+    named, rest = split_searchpath(overrides)
+    with Composer([*user_folders, *named]) as composer:
+        jobs = composer.jobs(rest)
     planned = [_plan_trial(job.config, job.overrides) for job in jobs]
     if not planned:
         raise ConfigError(

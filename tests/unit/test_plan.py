@@ -112,6 +112,15 @@ def test_bad_input_is_one_line_before_anything_starts(overrides, said):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["{}", "[{}]", "[file://{}]"])
+def test_hydras_own_searchpath_is_heard(tmp_path, form):
+    """A folder named by `hydra.searchpath` adds its groups, in every form Hydra knows."""
+    (tmp_path / "precision").mkdir()
+    (tmp_path / "precision" / "half.yaml").write_text("name: bf16\n")
+    trial = only("workload=gpt", "precision=half", f"hydra.searchpath={form.format(tmp_path)}")
+    assert trial.config.precision.name == "bf16"
+
+
 def test_equal_trials_are_planned_once():
     """Two cells with the same identity are one trial."""
     assert len(make_plan([CPU, "workload.batch=4,null"]).trials) == 1
