@@ -16,10 +16,12 @@ from harness.attempt import Attempts
 from harness.ledger import Ledger
 from harness.locks import sweep_lock
 from harness.plan import Plan
+from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.sides import Side
-from harness.stats import compare, finished, next_look
+from harness.stats import compare, finished
+from harness.stats.compare import LOOKS
 from harness.sweep import plan_payload
 from harness.verdicts import Line, verdicts
 
@@ -111,12 +113,15 @@ class Pairs:
 
     def _look(self) -> list[Line]:
         base, head = self.records(self.base), self.records(self.head)
-        return verdicts(base, head, partial(compare, delta=self.delta)) if base else []
+        return verdicts(base, head, partial(compare, delta=self.delta), paired=True) if base else []
 
     def _done(self, lines: list[Line]) -> bool:
         headline = lines[0].comparison if lines else None
-        # A headline that cannot be compared will not be after more pairs either.
-        return finished(headline) if headline is not None else self.pairs() >= (next_look(0) or 0)
+        if headline is None:
+            # What cannot be compared at the first look will not be after more pairs either.
+            return self.pairs() >= LOOKS[0]
+        # Looks count the pairs that may be compared; disturbed ones are replaced, up to a share.
+        return finished(headline) or self.pairs() * CLEAN_PROCESSES >= LOOKS[-1]
 
     def _pair(self, run: dict[str, partial[Record]]) -> None:
         """Measure the next pair; where one of the two is there already, both anew, side by side."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import compress
 from statistics import median
 from typing import Any
 
-from harness.records.headline import item_kind, iteration_metric
+from harness.records.headline import CLEAN, item_kind, iteration_metric
 from harness.records.metrics import METRICS
 from harness.records.schema import Record
 from harness.records.validity import describe, judge
@@ -57,15 +58,36 @@ class Line:
         }
 
 
-def verdicts(base: Sequence[Record], head: Sequence[Record], how: How) -> list[Line]:
+def verdicts(base: Sequence[Record], head: Sequence[Record], how: How, *, paired: bool) -> list[Line]:
     """Compare good records of two sides, metric by metric; the first line is the headline.
 
     Args:
         base: one record a process.
         head: likewise; for pairs, in the order of their partners.
         how: `stats.compare` for pairs.
+        paired: record i of both sides ran side by side.
     """
-    return [_line(metric_id, base, head, how) for metric_id in compared(base, head)]
+    lines = []
+    for metric_id in compared(base, head):
+        if metric_id == CLEAN:
+            before, after = _undisturbed(base, head, paired=paired)
+            left_out = len(base) + len(head) - len(before) - len(after)
+            note = (f"{left_out} disturbed processes left out",) if left_out else ()
+            lines.append(_line(metric_id, before, after, how, note))
+        else:
+            lines.append(_line(metric_id, base, head, how))
+    return lines
+
+
+def _undisturbed(
+    base: Sequence[Record], head: Sequence[Record], *, paired: bool
+) -> tuple[list[Record], list[Record]]:
+    """Leave out processes without an undisturbed mean, each with its partner where they are paired."""
+    clean = [[value is not None for value in _values(side, CLEAN)] for side in (base, head)]
+    if paired:
+        clean = [[a and b for a, b in zip(*clean, strict=True)]] * 2
+    before, after = (list(compress(s, keep)) for s, keep in zip((base, head), clean, strict=True))
+    return before, after
 
 
 def compared(base: Sequence[Record], head: Sequence[Record]) -> list[str]:
@@ -95,7 +117,9 @@ def _same_step(base: Sequence[Record], head: Sequence[Record], kind: str) -> boo
     return abs(items(head) / items(base) - 1) < _SAME_STEP
 
 
-def _line(metric_id: str, base: Sequence[Record], head: Sequence[Record], how: How) -> Line:
+def _line(
+    metric_id: str, base: Sequence[Record], head: Sequence[Record], how: How, notes: tuple[str, ...] = ()
+) -> Line:
     records = [*base, *head]
     judged = [judge(record).get(metric_id, ("unavailable", ("it was not measured",))) for record in records]
     for word in ("unavailable", "invalid"):
@@ -113,7 +137,7 @@ def _line(metric_id: str, base: Sequence[Record], head: Sequence[Record], how: H
     except StatsError as error:
         return Line(metric_id, reason=str(error))
     flags = [reason for _, reasons in judged for reason in reasons]
-    return Line(metric_id, *means, found, tuple(dict.fromkeys((*found.flags, *flags))))
+    return Line(metric_id, *means, found, tuple(dict.fromkeys((*found.flags, *notes, *flags))))
 
 
 def _values(records: Sequence[Record], metric_id: str) -> list[float | None]:

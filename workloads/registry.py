@@ -15,6 +15,7 @@ BUILT_IN = {
     "bert": "workloads.bert:Bert",
     "gpt": "workloads.gpt:GPT",
     "noop": "workloads.selftest:Noop",
+    "spin": "workloads.selftest:Spin",
     "faults": "workloads.selftest:Faults",
 }
 GROUP = "joulemark.workloads"

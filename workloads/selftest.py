@@ -1,4 +1,4 @@
-"""Two workloads that test the harness itself: one does nothing, the other fails in the way it is told to."""
+"""Workloads that test the harness itself: nothing, a set amount of work, a fault that was asked for."""
 
 from __future__ import annotations
 
@@ -51,6 +51,41 @@ class Noop(Workload):
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the input."""
         return batch["x"]
+
+
+class Spin(Noop):
+    """A set amount of arithmetic on one thread: a tenth more `shape.work` takes a tenth longer."""
+
+    spec: ClassVar[WorkloadSpec] = WorkloadSpec(
+        name="spin",
+        title="Set amount of work",
+        family="selftest",
+        summary="shape.work multiply-adds over a small vector, on one thread: known slowdowns",
+        unit="samples",
+        modes=("infer",),
+        sizes={"tiny": {"batch": 1, "work": 500, "width": 8192}},
+        precisions=("fp32",),
+        optimize=("eager",),
+        single_threaded=True,
+    )
+
+    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """Return one random vector: so short that torch shares it among no threads."""
+        import torch
+
+        generator = torch.Generator().manual_seed(self.seed + index * world + rank)
+        return {"x": torch.rand(self.n("batch"), self.n("width"), generator=generator)}
+
+    def units(self, batch: Batch) -> Units:
+        """Count a multiplication and an addition for each element and pass."""
+        return Units(samples=len(batch["x"]), flops=2.0 * batch["x"].numel() * self.n("work"))
+
+    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Halve and add, over and over: the sum converges to twice the input."""
+        total = batch["x"].clone()
+        for _ in range(self.n("work")):
+            total.mul_(0.5).add_(batch["x"])
+        return total
 
 
 def _raise() -> None:

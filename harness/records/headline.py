@@ -8,17 +8,19 @@ from harness.records.schema import Record
 
 ITEMS = ("tokens", "samples", "requests")
 """Kinds of items, the headline's first: a work that has tokens is measured in tokens."""
-_CLEAN, _RAW = "iteration.mean.clean", "iteration.mean"
+CLEAN, _RAW = "iteration.mean.clean", "iteration.mean"
+CLEAN_PROCESSES = 0.75
+"""Share of the processes that must have an undisturbed mean before it is the one that is compared."""
 
 
 def iteration_metric(records: Iterable[Record]) -> str:
     """Return the iteration time by which these records may be compared (docs/method.md, section 2).
 
-    The undisturbed mean where every record has one: single-threaded work on the CPU, enough of it clean.
-    Else the plain mean, for all of them.
+    The undisturbed mean where enough of the records have one: single-threaded work on the CPU that was let
+    alone. Else the plain mean. A record without the metric then stays out of the comparison.
     """
-    found = [record.metric(_CLEAN) for record in records]
-    return _CLEAN if found and all(m is not None and m.value is not None for m in found) else _RAW
+    clean = [m is not None and m.value is not None for m in (record.metric(CLEAN) for record in records)]
+    return CLEAN if clean and sum(clean) >= CLEAN_PROCESSES * len(clean) else _RAW
 
 
 def item_kind(records: Iterable[Record]) -> str | None:
