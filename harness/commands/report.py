@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from harness.commands.output import print_json
 from harness.records import open_store
 from harness.records.derive import trial_results
+from harness.records.results import TrialResult
 from harness.records.schema import Record
 
 FORMATS = ("html", "pdf", "md")
@@ -33,7 +35,9 @@ def main(options: argparse.Namespace) -> int:
 
     from harness.report import build, write
 
-    results = trial_results(records)
+    results, superseded = newest(trial_results(records))
+    if superseded:
+        left_out.append(f"{superseded} results of earlier code, measured again since")
     title = options.title or _title(records) or f"Joulemark: {', '.join(options.sweeps)}"
     # The newest record dates the document: drawing it again gives the same bytes.
     generated_at = max(
@@ -48,6 +52,23 @@ def main(options: argparse.Namespace) -> int:
         for path in paths:
             print(path)
     return 0 if any(r.replicas_ok for r in results) else 4
+
+
+def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:
+    """Keep, of the results of one trial on one machine, those of the code that ran last; count the others.
+
+    `joulemark compare` is for what changed between codes; a report tells what holds now.
+    """
+    last: dict[tuple[str, str, str], TrialResult] = {}
+    for result in results:
+        key = (result.sweep, result.trial_id, result.machine_id)
+        if key not in last or _ran(result) > _ran(last[key]):
+            last[key] = result
+    return list(last.values()), len(results) - len(last)
+
+
+def _ran(result: TrialResult) -> str:
+    return max(record.started_at for record in result.records)
 
 
 def _title(records: list[Record]) -> str | None:
