@@ -154,6 +154,20 @@ def _parser() -> argparse.ArgumentParser:
     results(sub)
 
     sub = verb(
+        "export",
+        "write the results of sweeps in another tool's format",
+        "examples:\n  joulemark export demo --to junit -o demo.xml\n"
+        "  joulemark export demo --to markdown -o summary.md\n"
+        "  joulemark export base head --to csv\n\n"
+        "formats: junit, pytest-benchmark, bencher, github-action-benchmark, csv, parquet, markdown,\n"
+        "mlperf-system, prometheus, openmetrics, tensorboard, mlflow; other packages may add theirs\n",
+    )
+    sub.add_argument("sweeps", nargs="+", metavar="SWEEP").completer = _complete_sweep  # type: ignore[attr-defined]
+    sub.add_argument("--to", required=True, metavar="FORMAT", help="the format")
+    sub.add_argument("-o", "--output", metavar="PATH", help="the file, or folder (default: SWEEP-FORMAT)")
+    results(sub)
+
+    sub = verb(
         "index",
         "rebuild the index that is derived from the records, or query it with SQL",
         "examples:\n  joulemark index rebuild\n  joulemark index query 'SELECT label, status FROM records'\n"
@@ -196,6 +210,7 @@ _VERBS = {
     "status": "harness.commands.status",
     "ab": "harness.commands.ab",
     "report": "harness.commands.report",
+    "export": "harness.commands.export",
     "index": "harness.commands.index",
     "completion": "harness.completion",
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-MAX_ROUNDS = 1 << 16
+MAX_ROUNDS = 1 << 13
 """Rounds that one test keeps; of shorter work, several samples make a round."""
 
 

@@ -1,0 +1,36 @@
+"""`joulemark export`: write the results of sweeps in another tool's format."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands.output import print_json
+from harness.exporters import registry
+from harness.records import open_store
+from harness.records.derive import trial_results
+from harness.records.schema import Record
+
+
+def main(options: argparse.Namespace) -> int:
+    """Write the files and print where they are; 4 when no trial has a result."""
+    export = registry.get(options.to)
+    store = open_store(options.results)
+    records: list[Record] = []
+    for sweep in options.sweeps:
+        found, torn = store.records(sweep)
+        if not found:
+            known = ", ".join(store.sweeps()) or "none"
+            raise ValueError(f"{store.root}: no records of a sweep {sweep}; there are: {known}")
+        for bad in torn:
+            print(f"left out {bad.path}: {bad.reason}")
+        records += found
+    results = trial_results(records)
+    path = Path(options.output or f"{'+'.join(options.sweeps)}-{options.to}{registry.suffix(options.to)}")
+    written = export(results, path)
+    if options.json:
+        print_json({"files": [str(p) for p in written]})
+    else:
+        for p in written:
+            print(p)
+    return 0 if any(r.replicas_ok for r in results) else 4

@@ -1,0 +1,15 @@
+"""OpenMetrics text, for whatever reads that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.exporters.common import write
+from harness.exporters.exposition import of_results, render
+from harness.records.results import TrialResult
+
+
+def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
+    """Write one file."""
+    return [write(path, render(of_results(results), openmetrics=True))]

@@ -1,0 +1,36 @@
+"""Parquet: the rows of the CSV table, typed, written by DuckDB."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from harness.exporters.common import COLUMNS, rows
+from harness.records.results import TrialResult
+
+
+def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
+    """Write one file; a missing value is null.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import duckdb
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".joulemark-", dir=path.parent) as folder:
+        lines, written = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
+        with lines.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows(results))
+        columns = json.dumps(COLUMNS).replace('"', "'")
+        target = str(written).replace("'", "''")
+        with duckdb.connect(":memory:") as connection:
+            connection.execute(
+                f"CREATE TABLE rows AS FROM read_json($1, format = 'newline_delimited', columns = {columns})",
+                [str(lines)],
+            )
+            connection.execute(f"COPY rows TO '{target}' (FORMAT parquet)")
+        written.replace(path)
+    return [path]
