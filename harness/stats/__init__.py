@@ -28,6 +28,7 @@ from harness.stats.quantiles import (
 )
 from harness.stats.ranking import RankInterval, rank
 from harness.stats.split import Split, long_run_variance, plan_split
+from harness.stats.unpaired import compare_unpaired
 
 __all__ = [
     "Comparison",
@@ -40,6 +41,7 @@ __all__ = [
     "across_sweep",
     "benjamini_hochberg",
     "compare",
+    "compare_unpaired",
     "effective_sample_size",
     "finished",
     "interval",

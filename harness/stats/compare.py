@@ -76,13 +76,13 @@ def compare(
         return Comparison("inconclusive", math.expm1(centre), None, None, None, 1, None, (WITHIN_RUN,))
     # Equal ratios of unequal means differ by rounding.
     if np.ptp(logs) <= 1e-12:
-        label = _label(centre, 0.0, delta, direction) if n >= LOOKS[0] else "inconclusive"
+        label = label_of(centre, 0.0, delta, direction) if n >= LOOKS[0] else "inconclusive"
         effect = math.expm1(centre)
         return Comparison(label, effect, effect, effect, None, n, None, (NO_SPREAD,))
     error = float(logs.std(ddof=1)) / math.sqrt(n)
     half = _t(1 - alpha / 2, n - 1) * error
     return Comparison(
-        label=_label(centre, half, delta, direction),
+        label=label_of(centre, half, delta, direction),
         effect=math.expm1(centre),
         low=math.expm1(centre - half),
         high=math.expm1(centre + half),
@@ -133,7 +133,8 @@ def minimum_detectable_effect(
     return math.expm1(shift * float(logs.std(ddof=1)) / math.sqrt(n))
 
 
-def _label(centre: float, half: float, delta: float, direction: Direction) -> Label:
+def label_of(centre: float, half: float, delta: float, direction: Direction) -> Label:
+    """Return the verdict on ln(head / base) = centre ± half."""
     low, high = math.expm1(centre - half), math.expm1(centre + half)
     if -delta < low and high < delta:
         return "equivalent"

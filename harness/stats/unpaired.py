@@ -1,0 +1,76 @@
+"""A against B from processes that were not run side by side (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from harness.stats.compare import Comparison, Direction, label_of
+from harness.stats.errors import in_unit, positive
+from harness.stats.interval import NO_SPREAD, WITHIN_RUN
+
+LEAST_EQUAL = 3
+"""Processes of each side that must agree before equal values are taken for the truth."""
+
+
+def compare_unpaired(
+    base: npt.ArrayLike,
+    head: npt.ArrayLike,
+    delta: float = 0.01,
+    *,
+    direction: Direction = "lower",
+    alpha: float = 0.05,
+) -> Comparison:
+    """Compare the geometric means of two independent sets of process means by Welch's t on their logs.
+
+    The two sets may differ in size and in spread. The label follows the rule of `compare`, and so does what
+    has no spread at all, once each side has three processes. Records cannot be looked at again with more
+    processes, so there is one look.
+
+    Args:
+        base: One positive mean for each process of the baseline.
+        head: Those of the candidate.
+        delta: The effect below which a difference does not matter.
+        direction: Which values are better.
+        alpha: Error of the interval.
+
+    Returns:
+        The comparison; its `pairs` is 0. From a single process on either side it has no interval.
+
+    Raises:
+        StatsError: no value, or one that is NaN, infinite, zero or negative; `alpha` or `delta` not between
+            0 and 1.
+    """
+    from scipy.special import nctdtrinc, stdtr, stdtrit
+
+    in_unit("delta", delta)
+    in_unit("alpha", alpha)
+    before, after = np.log(positive(base)), np.log(positive(head))
+    centre = float(after.mean() - before.mean())
+    effect = math.expm1(centre)
+    least = min(len(before), len(after))
+    if least == 1:
+        return Comparison("inconclusive", effect, None, None, None, 0, None, (WITHIN_RUN,))
+    shares = [float(side.var(ddof=1)) / len(side) for side in (before, after)]
+    variance = sum(shares)
+    # Equal values differ by the rounding of their logarithms.
+    if math.sqrt(variance) <= 1e-12:
+        label = label_of(centre, 0.0, delta, direction) if least >= LEAST_EQUAL else "inconclusive"
+        return Comparison(label, effect, effect, effect, None, 0, None, (NO_SPREAD,))
+    degrees = variance**2 / sum(
+        share**2 / (len(side) - 1) for share, side in zip(shares, (before, after), strict=True)
+    )
+    error = math.sqrt(variance)
+    critical = float(stdtrit(degrees, 1 - alpha / 2))
+    half = critical * error
+    return Comparison(
+        label=label_of(centre, half, delta, direction),
+        effect=effect,
+        low=math.expm1(centre - half),
+        high=math.expm1(centre + half),
+        mde=math.expm1(float(nctdtrinc(degrees, 0.2, critical)) * error),
+        pairs=0,
+        p_value=2 * float(stdtr(degrees, -abs(centre) / error)),
+    )
