@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import platform
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
@@ -48,7 +49,14 @@ class SensorInfo:
     """A counter's reading returns to 0 after this many joules; None is a counter that never wraps."""
     update_period_s: float | None = None
     averaging_window_s: float | None = None
+    """Part of each update period that the sensor looks at."""
     lag_s: float | None = None
+    lag_u_s: float | None = None
+    """Standard uncertainty of the lag."""
+    poll_disturbs: bool | None = None
+    """Reading it often changes what it says; None is not probed."""
+    aliases: bool | None = None
+    """It looks at a part of each update period only; None is not probed."""
     read_cost_s: float | None = None
     gain_uncertainty: float | None = None
     """Relative standard uncertainty of the gain, once calibrated."""
@@ -136,6 +144,10 @@ class PowerMeter(ABC):
     def locate(self) -> str:
         """Return the name by which a sampler in another process opens the same device."""
         return self.device
+
+    def fingerprint(self) -> str:
+        """Return what a probe's result depends on, e.g. the driver's version; the device is known already."""
+        return platform.release()
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing
         """Let go of the device."""

@@ -7,19 +7,16 @@ What cannot be said is None with a reason; a failed, reset or stuck sensor gives
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean, median, stdev
 
 from harness.energy.base import DEFAULT_GAIN_UNCERTAINTY, Reading, SensorInfo
+from harness.energy.counting import REASONS, counted, new_values, stuck
 from harness.energy.trace import Samples
 
 Span = tuple[int, int]
-CEILING_W = 100e3
-"""No device draws more; a counter that says so was set back, it did not wrap."""
-STUCK_TICKS = 5
-"""A counter that stands still for so many of its update periods is stuck."""
 GAP_S = 0.25
 """Samples further apart than this, and than ten sampling periods, are a gap."""
 
@@ -42,6 +39,8 @@ class Estimate:
     u_absolute_joules: float | None = None
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    coverage: float | None = None
+    """Share of the span that lies between readings; what lies outside is not in `joules`."""
 
 
 def update_period_s(samples: Samples) -> float | None:
@@ -49,7 +48,7 @@ def update_period_s(samples: Samples) -> float | None:
 
     A counter faster than the sampler gives the sampling period, which bounds it from above.
     """
-    gaps = [b.mid_ns - a.mid_ns for a, b in pairwise(_ticks(samples.readings()))]
+    gaps = [b.mid_ns - a.mid_ns for a, b in pairwise(new_values(samples.readings()))]
     return median(gaps) * 1e-9 if len(gaps) >= 2 else None
 
 
@@ -70,20 +69,17 @@ def counter_energy(
     method = "counter_guarded" if idle is not None else "counter_unaligned"
     if idle is None:
         readings = _enclosing(readings, span)
-    raw_j, problem = _counted(info, readings)
+    raw_j, problem = counted(info, readings)
     if raw_j is None:
-        return Estimate(method, flags=(problem,), reason=_REASONS[problem])
+        return Estimate(method, flags=(problem,), reason=REASONS[problem])
     span_s = (span[1] - span[0]) * 1e-9
     outer_s = (readings[-1].mid_ns - readings[0].mid_ns) * 1e-9
     excess_s = max(0.0, outer_s - span_s)
     period_s = info.update_period_s
-    flags: list[str] = []
-    if period_s is not None:
-        longest_s, last_s = _still_s(readings)
-        if last_s > STUCK_TICKS * period_s:
-            return Estimate(method, flags=("sensor_stuck",), reason=_REASONS["sensor_stuck"])
-        if longest_s > STUCK_TICKS * period_s:
-            flags.append("sensor_stuck")
+    lasting, still = stuck(info, readings)
+    if lasting:
+        return Estimate(method, flags=still, reason=REASONS["sensor_stuck"])
+    flags = list(still)
     mean_w = raw_j / outer_s
     quantum_var = (info.quantum or 0.0) ** 2 / 6
     if idle is not None:
@@ -96,11 +92,11 @@ def counter_energy(
         edge_var = (period_s or 0.0) ** 2 * mean_w**2 * (1 / 12 + 1 / 4)
         outside_var = (mean_w * excess_s) ** 2 / 12
     if period_s is None:
-        return Estimate(method, joules, flags=(*flags, "update_period_unknown"))
+        return Estimate(method, joules, flags=(*flags, "update_period_unknown"), coverage=1.0)
     u_joules = math.sqrt(edge_var + outside_var + quantum_var)
     if u_joules > abs(joules) / 2:
         flags.append("below_resolution")
-    return _with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags)))
+    return with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags), coverage=1.0))
 
 
 def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
@@ -111,12 +107,12 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     """
     method = "gauge_hold"
     if any(status != 0 for status in samples.between(*span).status):
-        return Estimate(method, flags=("sensor_error",), reason=_REASONS["sensor_error"])
+        return Estimate(method, flags=("sensor_error",), reason=REASONS["sensor_error"])
     held = _held(list(samples.readings()), span)
     if not held:
         return Estimate(method, flags=("sample_gap",), reason="no power sample covers the start of the span")
     if max(seconds for _, seconds in held) > gap_limit_s(samples):
-        return Estimate(method, flags=("sample_gap",), reason=_REASONS["sample_gap"])
+        return Estimate(method, flags=("sample_gap",), reason=REASONS["sample_gap"])
     joules = sum(watts * seconds for watts, seconds in held)
     span_s = (span[1] - span[0]) * 1e-9
     mean_w = joules / span_s
@@ -131,7 +127,7 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     u_joules = math.sqrt(edge_var + spread_var)
     if u_joules > abs(joules) / 2:
         flags.append("below_resolution")
-    return _with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags)))
+    return with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags), coverage=1.0))
 
 
 def idle_power(samples: Samples, span: Span) -> Idle | None:
@@ -143,10 +139,10 @@ def idle_power(samples: Samples, span: Span) -> Idle | None:
     if samples.sensor.kind != "counter":
         watts = [r.power_w for r in readings if r.power_w is not None]
         return Idle(fmean(watts), stdev(watts) / math.sqrt(len(watts))) if len(watts) > 2 else None
-    ticks = _ticks(readings)
+    ticks = new_values(readings)
     if len(ticks) < 2:
         return None
-    joules, _ = _counted(samples.sensor, [ticks[0], ticks[-1]])
+    joules, _ = counted(samples.sensor, [ticks[0], ticks[-1]])
     if joules is None:
         return None
     seconds = (ticks[-1].mid_ns - ticks[0].mid_ns) * 1e-9
@@ -164,7 +160,7 @@ def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> flo
     readings = list(inside.readings())
     if samples.sensor.kind != "counter":
         return max((r.power_w for r in readings if r.power_w is not None), default=None)
-    ticks = _ticks(readings)
+    ticks = new_values(readings)
     peak: float | None = None
     start = 0
     for end, last in enumerate(ticks):
@@ -172,7 +168,7 @@ def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> flo
             start += 1
         seconds = (last.mid_ns - ticks[start].mid_ns) * 1e-9
         if seconds >= resolution_s:
-            joules, _ = _counted(samples.sensor, [ticks[start], last])
+            joules, _ = counted(samples.sensor, [ticks[start], last])
             if joules is not None:
                 peak = max(peak or 0.0, joules / seconds)
     return peak
@@ -184,57 +180,11 @@ def gap_limit_s(samples: Samples) -> float:
     return max(GAP_S, 10 * median(steps) * 1e-9) if steps else GAP_S
 
 
-_REASONS = {
-    "sensor_error": "the sensor failed during the span",
-    "counter_reset": "the energy counter was set back during the span",
-    "sensor_stuck": "the energy counter stood still at the end of the span",
-    "counter_still": "the energy counter did not move during the span",
-    "sample_gap": "a gap in the power samples",
-}
-
-
-def _counted(info: SensorInfo, readings: Iterable[Reading]) -> tuple[float | None, str]:
-    """Return the joules counted from the first to the last reading, over wraps; or None and the flag why."""
-    total = 0.0
-    for a, b in pairwise(readings):
-        if a.energy_j is None or b.energy_j is None:
-            return None, "sensor_error"
-        step = b.energy_j - a.energy_j
-        if step < 0 and info.wrap_j is not None:
-            step += info.wrap_j
-            if step > CEILING_W * (b.t1_ns - a.t0_ns) * 1e-9:
-                return None, "counter_reset"
-        if step < 0:
-            return None, "counter_reset"
-        total += step
-    return (total, "") if total > 0 else (None, "counter_still")
-
-
-def _ticks(readings: Iterable[Reading]) -> list[Reading]:
-    """Return the readings at which a counter's value was new."""
-    return [b for a, b in pairwise(readings) if b.energy_j != a.energy_j]
-
-
 def _enclosing(readings: Sequence[Reading], span: Span) -> Sequence[Reading]:
     """Return the readings from the last before the span to the first after it."""
     before = [i for i, r in enumerate(readings) if r.t1_ns <= span[0]]
     after = [i for i, r in enumerate(readings) if r.t0_ns >= span[1]]
     return readings[before[-1] if before else 0 : after[0] + 1 if after else len(readings)]
-
-
-def _still_s(readings: Sequence[Reading]) -> tuple[float, float]:
-    """Return how long a counter was seen to stand still: at most, and at the end, in seconds.
-
-    From the first to the last reading of one value: a gap in the samples is not taken for standing still.
-    """
-    longest = run_s = 0.0
-    first = readings[0]
-    for r in readings:
-        if r.energy_j != first.energy_j:
-            first = r
-        run_s = (r.mid_ns - first.mid_ns) * 1e-9
-        longest = max(longest, run_s)
-    return longest, run_s
 
 
 def _held(readings: Sequence[Reading], span: Span) -> list[tuple[float, float]]:
@@ -247,10 +197,11 @@ def _held(readings: Sequence[Reading], span: Span) -> list[tuple[float, float]]:
     return [((r.power_w or 0.0), (b - a) * 1e-9) for r, (a, b) in zip(inside, pairwise(edges), strict=True)]
 
 
-def _with_gain(info: SensorInfo, e: Estimate) -> Estimate:
+def with_gain(info: SensorInfo, e: Estimate) -> Estimate:
+    """Return the estimate with its absolute uncertainty: repeatability and gain in squares."""
     assert e.joules is not None
     assert e.u_joules is not None
     gain = info.gain_uncertainty
     flags = e.flags if gain is not None else (*e.flags, "gain_uncalibrated")
     gain = DEFAULT_GAIN_UNCERTAINTY if gain is None else gain
-    return Estimate(e.method, e.joules, e.u_joules, math.hypot(e.u_joules, gain * e.joules), flags)
+    return replace(e, u_absolute_joules=math.hypot(e.u_joules, gain * e.joules), flags=flags)

@@ -106,6 +106,13 @@ class NvmlMeter(PowerMeter):
             return Reading(t0_ns, t1_ns, energy_j=value)
         return Reading(t0_ns, t1_ns, power_w=value)
 
+    def fingerprint(self) -> str:
+        """Return the driver's version, which brings the sensors' firmware interface with it."""
+        try:
+            return str(self._nvml.nvmlSystemGetDriverVersion())
+        except self._nvml.NVMLError as error:
+            return f"unknown: {error}"
+
     def native(self, sensor: SensorInfo) -> NativeRead | None:
         """Return the library call behind the sensor."""
         return self._sources[sensor].native

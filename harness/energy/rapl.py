@@ -124,6 +124,7 @@ def _facts(zone: Path) -> SensorInfo | None:
         kind="counter",
         scope=scope,
         wrap_j=range_uj * _JOULES_PER_UJ,
+        lag_s=0.0,  # the processor accounts as it works, and shows it at the next update
     )
 
 

@@ -6,8 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, pairwise
+from statistics import fmean
 from typing import Any
 
+from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
 from harness.energy.base import PowerMeter, Reading, Scope, SensorInfo
 from harness.energy.estimate import (
     Estimate,
@@ -21,6 +23,7 @@ from harness.energy.estimate import (
     update_period_s,
 )
 from harness.energy.none import NullMeter
+from harness.energy.ticks import Tick
 from harness.energy.trace import Samples
 
 DISAGREE, CONFLICT = 0.02, 0.05
@@ -80,44 +83,57 @@ class Evidence:
     """What was read of one meter: once before and once after the span and its guards, and the samples."""
 
     meter: PowerMeter
-    first: Reading | None
-    last: Reading | None
+    info: SensorInfo | None = None
+    """The first sensor's facts with what was probed of it."""
+    first: Reading | None = None
+    last: Reading | None = None
     samples: tuple[Samples, ...] = ()
     sampler_problem: str | None = None
     """Why there are no samples although they were wanted."""
     reason: str | None = None
     """Why the edges could not be read."""
+    spans: tuple[Span, ...] = ()
+    """The parts of the span that are work."""
+    idle: Span | None = None
+    """Idle time before the span, when the edges were read outside guards."""
+    before: tuple[Tick, ...] | None = None
+    """The counter's ticks in the guard before the span; None is a window without polled guards."""
+    after: tuple[Tick, ...] | None = None
 
 
-def device_energy(evidence: Evidence, span: Span, guard: Span | None, *, in_total: bool) -> DeviceEnergy:
+def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEnergy:
     """Judge one device from what was read of it.
 
     Args:
         evidence: the readings.
         span: start and end of the work in ns.
-        guard: the idle span before it, when the edges were read outside guards.
         in_total: whether the device is part of the window's total.
     """
     meter = evidence.meter
     if isinstance(meter, NullMeter):
         return DeviceEnergy("none", meter.device, meter.device, None, in_total, "none", reason=meter.reason)
     by_sensor = {s.sensor: s for s in evidence.samples}
-    sensors = tuple(_observed(sensor, by_sensor.get(sensor)) for sensor in meter.sensors)
+    facts = (evidence.info or meter.sensors[0], *meter.sensors[1:])
+    sensors = tuple(
+        _observed(fact, by_sensor.get(sensor)) for fact, sensor in zip(facts, meter.sensors, strict=True)
+    )
     main, trace = sensors[0], by_sensor.get(meter.sensors[0])
-    idle = idle_power(trace, guard) if trace is not None and guard is not None else None
+    gauge = next(
+        (s for s in evidence.samples if s.sensor.kind == "instant" and s.sensor.scope == main.scope), None
+    )
+    idle = _idle(evidence, main, gauge, trace)
     flags = ["sampler_failed"] if evidence.sampler_problem else []
     if evidence.reason is not None:
         estimate = Estimate("none", flags=("sensor_error",), reason=evidence.reason)
     elif main.kind == "counter":
         estimate = _from_counter(main, evidence, trace, span, idle)
+        if estimate.method == "counter_unaligned" and evidence.before is not None:
+            flags.append("guards_unusable")
     elif trace is None:
         why = evidence.sampler_problem or "a power gauge needs samples"
         estimate = Estimate("gauge_hold", flags=("sample_gap",), reason=why)
     else:
         estimate = gauge_energy(main, trace, span)
-    gauge = next(
-        (s for s in evidence.samples if s.sensor.kind == "instant" and s.sensor.scope == main.scope), None
-    )
     if main.kind == "counter" and gauge is not None:
         flags += _cross_check(estimate, gauge, span)
     for samples in evidence.samples:
@@ -175,6 +191,17 @@ def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: S
     )
 
 
+def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None, trace: Samples | None) -> Idle | None:
+    """Return idle power from the guards' ticks, else from the samples in the guard before the span."""
+    if evidence.before is not None:
+        powers = [guard_power(main, ticks) for ticks in (evidence.before, evidence.after or ())]
+        known = [p for p in powers if p is not None]
+        watts = [p.watts for p in known]
+        return Idle(fmean(watts), math.hypot(*(p.u_watts for p in known)) / len(known)) if known else None
+    samples = gauge if gauge is not None else trace
+    return idle_power(samples, evidence.idle) if samples is not None and evidence.idle is not None else None
+
+
 def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
     if samples is None or sensor.kind != "counter" or sensor.update_period_s is not None:
         return sensor
@@ -196,6 +223,10 @@ def _from_counter(
                 "counter_unaligned", flags=("sensor_error",), reason="the sensor failed during the span"
             )
         between = list(inside.readings())
+    if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
+        assert evidence.before is not None
+        assert evidence.after is not None
+        return aligned_energy(info, evidence.before, evidence.after, evidence.spans or (span,), between)
     return counter_energy(info, [evidence.first, *between, evidence.last], span, idle)
 
 

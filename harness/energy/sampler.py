@@ -21,13 +21,20 @@ _FIRST_READ_LIMIT_S = 20.0
 class Sampler:
     """A running sampler over all sensors of some meters."""
 
-    def __init__(self, meters: Sequence[PowerMeter], sample_hz: float) -> None:
+    def __init__(
+        self, meters: Sequence[PowerMeter], sample_hz: float, silent: Sequence[SensorInfo] = ()
+    ) -> None:
         """Start it and wait for the first reads, so that starting costs nothing inside the measured span.
+
+        Args:
+            meters: Whose sensors are read.
+            sample_hz: Rounds of reads a second.
+            silent: Sensors to leave alone, since reading them often changes what they say.
 
         Raises:
             SensorError: the sensors could not be opened again, or did not answer.
         """
-        channels = [(meter, sensor) for meter in meters for sensor in meter.sensors]
+        channels = [(meter, sensor) for meter in meters for sensor in meter.sensors if sensor not in silent]
         self._sensors: tuple[SensorInfo, ...] = tuple(sensor for _, sensor in channels)
         self.kind: Literal["native", "process"]
         period_ns = round(1e9 / sample_hz)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import Self
 
-from harness.energy.base import PowerMeter, Reading, SensorError
+from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
 from harness.energy.estimate import Span
+from harness.energy.guards import AlignedGuards, SilentGuards
 from harness.energy.none import NullMeter
 from harness.energy.registry import resolve
 from harness.energy.result import EnergyResult, Evidence, device_energy, total
+from harness.energy.ticks import Host
 from harness.energy.trace import Samples
 
 
@@ -22,18 +25,21 @@ class Window:
         self,
         meters: Sequence[PowerMeter],
         sample_hz: float | None,
-        guard_s: float,
-        clock_ns: Callable[[], int] = time.perf_counter_ns,
+        guard_s: float | None,
+        host: Host | None = None,
     ) -> None:
-        """Take meters that are open; they are closed with the window. `clock_ns` is the meters' own clock."""
+        """Take meters that are open; they are closed with the window. `host` has the meters' own clock."""
         self._meters = tuple(meters)
+        self._real = [meter for meter in meters if not isinstance(meter, NullMeter)]
         self._sample_hz = sample_hz
         self._guard_s = guard_s
-        self._clock_ns = clock_ns
+        self._host = host or Host()
         self._result: EnergyResult | None = None
         self._stop_sampler: Callable[[], tuple[Samples, ...]] | None = None
         self._sampler_problem: str | None = None
-        self._guard: Span | None = None
+        self._facts: dict[PowerMeter, SensorInfo] = {}
+        self._guards: AlignedGuards | SilentGuards | None = None
+        self._pauses: list[Span] = []
 
     @property
     def result(self) -> EnergyResult:
@@ -46,49 +52,124 @@ class Window:
             raise RuntimeError("the energy of a window is known after its block has ended")
         return self._result
 
+    @property
+    def period_s(self) -> float | None:
+        """The longest update period of the metered counters, once the block has begun; None is unknown."""
+        periods = [info.update_period_s for info in self._facts.values() if info.update_period_s is not None]
+        return max(periods, default=None)
+
+    def pause(self, seconds: float) -> None:
+        """Stay idle within the block; the idle energy of the pause is taken off where there are guards."""
+        begin_ns = self._host.now_ns()
+        self._host.sleep(seconds)
+        self._pauses.append((begin_ns, self._host.now_ns()))
+
     def __enter__(self) -> Self:
         try:
-            self._begin([meter for meter in self._meters if not isinstance(meter, NullMeter)])
+            self._begin()
         except BaseException:  # an interrupt in the guard must not leave a sampler behind
             self._end()
             raise
-        self._start_ns = self._clock_ns()
+        self._start_ns = self._host.now_ns()
         return self
 
-    def _begin(self, real: list[PowerMeter]) -> None:
-        if real and self._sample_hz is not None:
-            from harness.energy.sampler import Sampler  # needed only where there is a sensor
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        span = (self._start_ns, self._host.now_ns())
+        if error is not None:
+            self._end()
+            return
+        if isinstance(self._guards, AlignedGuards):
+            self._guards.leave(span[1])
+        elif isinstance(self._guards, SilentGuards):
+            self._guards.leave()
+        last = {meter: _edge(meter) for meter in self._real}
+        trace = self._end()
+        devices = []
+        for meter in self._meters:
+            evidence = Evidence(meter)
+            if meter in last:
+                evidence = self._evidence(meter, last[meter], trace, span)
+            devices.append(device_energy(evidence, span, in_total=self._counts(meter)))
+        self._result = total(tuple(devices), trace, span)
 
-            try:
-                self._stop_sampler = Sampler(real, self._sample_hz).stop
-            except SensorError as error:
-                self._sampler_problem = error.reason
-        self._first = [_edge(meter) for meter in self._meters]
-        if real and self._guard_s > 0:
-            start_ns = self._clock_ns()
-            time.sleep(self._guard_s)
-            self._guard = (start_ns, self._clock_ns())
+    def _begin(self) -> None:
+        counters = [meter for meter in self._real if meter.sensors[0].kind == "counter"]
+        guarded = self._guard_s is None or self._guard_s > 0
+        self._facts = {meter: self._known(meter, probe=guarded) for meter in counters}
+        if guarded and counters and all(f.update_period_s is not None for f in self._facts.values()):
+            self._guards = self._make_guards()
+        self._start_sampler()
+        if isinstance(self._guards, SilentGuards):
+            self._guards.settle()
+        self._first = {meter: _edge(meter) for meter in self._real}
+        if isinstance(self._guards, SilentGuards):
+            self._guards.rest()
+        elif self._guards is not None and (misfits := self._guards.enter()):
+            for place in misfits:  # the sensor is not what it was: another driver's, or another's
+                meter = counters[place]
+                self._facts[meter] = self._known(meter, probe=True, anew=True)
+            self._guards = AlignedGuards(*self._readers(), self._guard_s or 0.0, self._host)
+            self._guards.enter()
+
+    def _make_guards(self) -> AlignedGuards | SilentGuards:
+        least_s = self._guard_s or 0.0
+        if any(info.poll_disturbs for info in self._facts.values()):
+            return SilentGuards(list(self._facts.values()), least_s, self._host)
+        return AlignedGuards(*self._readers(), least_s, self._host)
+
+    def _readers(self) -> tuple[list[Callable[[], Reading]], list[SensorInfo]]:
+        return [partial(meter.read, meter.sensors[0]) for meter in self._facts], list(self._facts.values())
+
+    def _known(self, meter: PowerMeter, *, probe: bool, anew: bool = False) -> SensorInfo:
+        """Return the facts of a meter's counter with what was probed of it, now or before."""
+        from harness.energy.probe_cache import cached, fitted  # needed only where there is a counter
+
+        sensor = meter.sensors[0]
+        if probe:
+            return fitted(meter, sensor, host=self._host, anew=anew)
+        before = cached(meter, sensor)
+        return sensor if before is None else before.applied(sensor)
+
+    def _start_sampler(self) -> None:
+        if not self._real or self._sample_hz is None:
+            return
+        from harness.energy.sampler import Sampler  # needed only where there is a sensor
+
+        silent = [meter.sensors[0] for meter, info in self._facts.items() if info.poll_disturbs]
+        try:
+            self._stop_sampler = Sampler(self._real, self._sample_hz, silent).stop
+        except SensorError as error:
+            self._sampler_problem = error.reason
+
+    def _evidence(
+        self, meter: PowerMeter, last: tuple[Reading | None, str | None], trace: Sequence[Samples], span: Span
+    ) -> Evidence:
+        first, problem = self._first[meter]
+        evidence = Evidence(
+            meter,
+            self._facts.get(meter, meter.sensors[0]),
+            first,
+            last[0],
+            tuple(s for s in trace if s.sensor in meter.sensors),
+            self._sampler_problem,
+            problem or last[1],
+            spans=_without(span, self._pauses),
+        )
+        if isinstance(self._guards, SilentGuards):
+            return replace(evidence, idle=self._guards.idle)
+        if self._guards is not None and meter in self._facts:
+            place = list(self._facts).index(meter)
+            before, after = self._guards.before[place], self._guards.after[place]
+            return replace(evidence, before=tuple(before), after=tuple(after))
+        return evidence
 
     def _end(self) -> tuple[Samples, ...]:
         trace = self._stop_sampler() if self._stop_sampler is not None else ()
         for meter in self._meters:
             meter.close()
         return trace
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        span = (self._start_ns, self._clock_ns())
-        if self._guard is not None and error is None:
-            time.sleep(self._guard_s)
-        last = [_edge(meter) for meter in self._meters]
-        trace = self._end()
-        devices = []
-        for meter, (first, problem), (final, later) in zip(self._meters, self._first, last, strict=True):
-            samples = tuple(s for s in trace if s.sensor in meter.sensors)
-            evidence = Evidence(meter, first, final, samples, self._sampler_problem, problem or later)
-            devices.append(device_energy(evidence, span, self._guard, in_total=self._counts(meter)))
-        self._result = total(tuple(devices), trace, span)
 
     def _counts(self, meter: PowerMeter) -> bool:
         """Say whether a meter is in the total: scopes of one kind are added, and none inside another."""
@@ -105,7 +186,7 @@ def window(
     device_kind: str | None = None,
     *,
     sample_hz: float | None = 100.0,
-    guard_s: float = 0.0,
+    guard_s: float | None = None,
 ) -> Window:
     """Meter the energy of a block of code.
 
@@ -114,8 +195,10 @@ def window(
         devices: indices, UUIDs or domains; none named is every device of the sensor.
         device_kind: what the code runs on, `cpu` or `cuda`; None tries what is there.
         sample_hz: rate of the power trace; None takes no trace.
-        guard_s: seconds of idleness kept before and after the block, in which idle power is measured; the
-            block's edges are then known better. 0 keeps none.
+        guard_s: least seconds of idleness before and after the block, in which idle power is measured and the
+            counter's ticks are found. None is as long as the counter needs, which a probe tells: a few
+            seconds, once per device and driver. 0 keeps none: the block's edges are then known as well as
+            the counter's update period allows.
 
     Returns:
         A context manager; after the block `result` is an `EnergyResult`. Without a sensor its `joules` is
@@ -129,9 +212,15 @@ def window(
 
 def _edge(meter: PowerMeter) -> tuple[Reading | None, str | None]:
     """Read a meter's counter at an edge of the window; a gauge's edges come from its samples."""
-    if not meter.sensors or meter.sensors[0].kind != "counter":
+    if meter.sensors[0].kind != "counter":
         return None, None
     try:
         return meter.read(meter.sensors[0]), None
     except SensorError as error:
         return None, error.reason
+
+
+def _without(span: Span, pauses: Sequence[Span]) -> tuple[Span, ...]:
+    """Return the parts of a span between its pauses."""
+    edges = [span[0], *(edge for pause in pauses for edge in pause), span[1]]
+    return tuple((a, b) for a, b in zip(edges[::2], edges[1::2], strict=True) if b > a)

@@ -12,6 +12,7 @@ from harness.energy.rapl import RaplMeter
 from harness.energy.registry import resolve
 from harness.energy.result import EnergyResult
 from harness.energy.sampler import Sampler
+from harness.energy.ticks import Host
 from harness.energy.windows import Window
 
 RANGE_UJ = 262_143_328_850
@@ -48,7 +49,7 @@ def spend(root, monkeypatch):
     monkeypatch.setattr("harness.energy.rapl.perf_counter_ns", lambda: clock[0])
 
     def run(spent_uj: dict[str, int], devices: tuple[str, ...] = ()) -> EnergyResult:
-        window = Window(resolve("rapl", devices=devices), None, 0.0, clock_ns=lambda: clock[0])
+        window = Window(resolve("rapl", devices=devices), None, 0.0, host=Host(lambda: clock[0]))
         with window:
             clock[0] += 10**9
             for path, uj in spent_uj.items():

@@ -11,6 +11,7 @@ import pytest
 import harness.energy
 from harness.energy import registry
 from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
+from harness.energy.ticks import Host
 from harness.energy.windows import Window
 
 INFO = SensorInfo("scripted", "0", "Scripted", "counter", "gpu", update_period_s=0.01, gain_uncertainty=0.0)
@@ -66,7 +67,7 @@ def test_a_scripted_sensor_and_clock_give_the_exact_answer():
     """200 J in 2 s are 200 J and 100 W, and the meter is closed."""
     clock = [0]
     meter = Scripted([1000.0, 1200.0], clock)
-    with Window([meter], None, 0.0, clock_ns=lambda: clock[0]) as w:
+    with Window([meter], None, 0.0, host=Host(lambda: clock[0])) as w:
         with pytest.raises(RuntimeError, match="after its block"):
             _ = w.result
         clock[0] += 2 * 10**9
@@ -78,7 +79,7 @@ def test_a_scripted_sensor_and_clock_give_the_exact_answer():
 def test_a_sensor_that_fails_at_an_edge_gives_its_reason(readings):
     """Neither edge may be missing."""
     clock = [0]
-    with Window([Scripted(readings, clock)], None, 0.0, clock_ns=lambda: clock[0]) as w:
+    with Window([Scripted(readings, clock)], None, 0.0, host=Host(lambda: clock[0])) as w:
         clock[0] += 10**9
     assert w.result.joules is None
     assert w.result.reason == "unplugged"
@@ -97,7 +98,7 @@ def test_several_devices_add_their_uncertainties_in_squares_and_their_gains_plai
     """Like sensors may be off together."""
     clock = [0]
     meters = [Scripted([0.0, 300.0], clock), Scripted([0.0, 400.0], clock)]
-    with Window(meters, None, 0.0, clock_ns=lambda: clock[0]) as w:
+    with Window(meters, None, 0.0, host=Host(lambda: clock[0])) as w:
         clock[0] += 10**9
     first, second = (d.u_joules for d in w.result.devices)
     assert w.result.joules == 700.0

@@ -1,0 +1,99 @@
+"""The idle padding around measured work: wait, watch the counters' ticks, and say how the window is read.
+
+docs/method.md, section 4: a guard is as long as the counter's lag and three of its update periods. The lag of
+what ran before is waited out first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from statistics import median
+
+from harness.energy.aligned import LEAST_TICKS, longest_lag_s
+from harness.energy.base import Reading, SensorInfo
+from harness.energy.estimate import Span
+from harness.energy.ticks import Host, Tick, Watch, poll_s
+
+TICKS = LEAST_TICKS + 1
+_PATIENCE_PERIODS, _PATIENCE_S = 6, 1.0
+"""How much longer than planned a guard waits for ticks."""
+_MISFIT = 0.25
+"""A counter whose ticks come at another pace than was probed, by this share, is another counter."""
+
+
+class AlignedGuards:
+    """Guards that end and begin at ticks, found by polling: for counters that polling does not disturb."""
+
+    def __init__(
+        self, reads: Sequence[Callable[[], Reading]], infos: Sequence[SensorInfo], least_s: float, host: Host
+    ) -> None:
+        self.infos = tuple(infos)
+        self._least_s = least_s
+        self._host = host
+        pause_s = poll_s(max((info.update_period_s or 0.0 for info in self.infos), default=0.0))
+        self._watch = Watch(reads, pause_s, host)
+        self.before: list[list[Tick]] = []
+        self.after: list[list[Tick]] = []
+
+    def enter(self) -> list[int]:
+        """Wait until what ran before is counted, then until idle power is known; return right after a tick.
+
+        Returns:
+            Which counters tick at another pace than their facts say.
+        """
+        self.before = self._ticks(self._host.now_ns())
+        return self._misfits()
+
+    def leave(self, end_ns: int) -> None:
+        """Wait until all of the work is counted, then until idle power is known."""
+        self._watch.forget()
+        self.after = self._ticks(end_ns)
+
+    def _misfits(self) -> list[int]:
+        found = []
+        for i, (info, ticks) in enumerate(zip(self.infos, self.before, strict=True)):
+            gaps = [b.at_ns - a.at_ns for a, b in pairwise(ticks)]
+            probed_s = info.update_period_s
+            # Ticks a few polls apart tell of the polls alone.
+            coarse = any(t.u_s * 3 > (probed_s or 0.0) for t in ticks)
+            if gaps and probed_s and not coarse and abs(median(gaps) * 1e-9 / probed_s - 1) > _MISFIT:
+                found.append(i)
+        return found
+
+    def _ticks(self, begin_ns: int) -> list[list[Tick]]:
+        period_s = max(info.update_period_s or 0.0 for info in self.infos)
+        wait_s = [
+            max(longest_lag_s(info), self._least_s - 3 * (info.update_period_s or 0.0)) for info in self.infos
+        ]
+        from_ns = [begin_ns + round(seconds * 1e9) for seconds in wait_s]
+        patience_s = max(wait_s) + (TICKS + _PATIENCE_PERIODS) * period_s + _PATIENCE_S
+        self._watch.until(TICKS, from_ns, begin_ns + round(patience_s * 1e9))
+        return [
+            [t for t in ticks if t.since_ns >= begin]
+            for ticks, begin in zip(self._watch.ticks, from_ns, strict=True)
+        ]
+
+
+class SilentGuards:
+    """Guards that are slept through, for counters that polling disturbs: one read on each side."""
+
+    def __init__(self, infos: Sequence[SensorInfo], least_s: float, host: Host) -> None:
+        self._settle_s = max(longest_lag_s(info) for info in infos)
+        self._rest_s = max(*(3 * (info.update_period_s or 0.0) for info in infos), least_s - self._settle_s)
+        self._host = host
+        self.idle: Span | None = None
+
+    def settle(self) -> None:
+        """Wait until what ran before is counted."""
+        self._host.sleep(self._settle_s)
+
+    def rest(self) -> None:
+        """Stay idle before the work."""
+        begin_ns = self._host.now_ns()
+        self._host.sleep(self._rest_s)
+        self.idle = (begin_ns, self._host.now_ns())
+
+    def leave(self) -> None:
+        """Wait until all of the work is counted."""
+        self._host.sleep(self._settle_s + self._rest_s)

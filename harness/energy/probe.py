@@ -1,0 +1,200 @@
+"""Learn what a counter is like by looking at it: done once per device and driver (docs/method.md, section 4).
+
+Without work: update period, quantum, read cost, and whether polling disturbs it. With a load to switch on and
+off also the lag, and whether the counter looks at a part of each period only. Cached by `probe_cache`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import fmean, median, stdev
+
+from harness.energy.aligned import guard_power, longest_lag_s
+from harness.energy.base import Reading, SensorError, SensorInfo
+from harness.energy.ticks import Host, Tick, Watch, poll_s
+
+Read = Callable[[], Reading]
+Switch = Callable[[bool], None]
+"""Puts a steady load on the device, or takes it off; returns once it has."""
+
+TICKS = 12
+"""Ticks from which the update period is taken."""
+SEARCH_S = 5.0
+"""A counter without a tick in so long gives no facts."""
+BURST_S = 0.03
+"""Polled without a pause for so long, to see a counter that ticks every millisecond."""
+REST_PERIODS, ROUNDS = 4, 3
+"""Polled and unpolled stretches that are compared, in update periods, and how often."""
+DISTURBED = 0.05
+"""Polling disturbs when it shifts the power by more than this share, and by three standard errors."""
+PULSES, PULSE_PERIODS = 8, 4
+PART_TIME = 0.15
+"""A counter is part-time when its lag differs between pulses by more than this share of its period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was learnt of one sensor; None is what could not be."""
+
+    update_period_s: float | None
+    quantum_j: float | None
+    read_cost_s: float
+    poll_disturbs: bool | None
+    lag_s: float | None = None
+    lag_u_s: float | None = None
+    averaging_window_s: float | None = None
+    aliases: bool | None = None
+
+    def applied(self, info: SensorInfo) -> SensorInfo:
+        """Return the sensor's facts with what was learnt."""
+        return replace(
+            info,
+            update_period_s=self.update_period_s,
+            quantum=self.quantum_j or info.quantum,
+            read_cost_s=self.read_cost_s,
+            poll_disturbs=self.poll_disturbs,
+            lag_s=info.lag_s if self.lag_s is None else self.lag_s,
+            lag_u_s=info.lag_u_s if self.lag_s is None else self.lag_u_s,
+            averaging_window_s=self.averaging_window_s or info.averaging_window_s,
+            aliases=self.aliases,
+        )
+
+
+def probe_counter(
+    read: Read, info: SensorInfo, *, load: Switch | None = None, host: Host | None = None
+) -> Probe:
+    """Probe one energy counter. It takes some 40 update periods, and 80 more with a load.
+
+    Args:
+        read: Reads it.
+        info: The counter.
+        load: Switches work on the device on and off; without it lag and averaging stay unknown.
+        host: The clock; tests script it.
+
+    Raises:
+        SensorError: the counter does not answer.
+    """
+    host = host or Host()
+    ticks, read_cost_s = _ticks(read, info, host)
+    if len(ticks) < TICKS / 2:
+        return Probe(None, None, read_cost_s, None)
+    period_s = _period_s(ticks)
+    learnt = Probe(period_s, _quantum_j(info, ticks), read_cost_s, _disturbs(read, info, period_s, host))
+    if load is None or learnt.poll_disturbs:
+        return learnt
+    return _with_lag(read, learnt.applied(info), learnt, load, host)
+
+
+def _ticks(read: Read, info: SensorInfo, host: Host) -> tuple[list[Tick], float]:
+    """Return some ticks of the counter and the median cost of a read in seconds."""
+    fast = Watch([read], 0.0, host)
+    fast.until(TICKS, [0], host.now_ns() + round(BURST_S * 1e9))
+    slow = Watch([read], poll_s(0.0) if len(fast.ticks[0]) > 1 else poll_s(math.inf), host)
+    if len(fast.ticks[0]) < TICKS:
+        slow.until(TICKS, [0], host.now_ns() + round(SEARCH_S * 1e9))
+    problem = fast.problems[0] or slow.problems[0]
+    if problem is not None:
+        raise SensorError(problem)
+    found = fast if len(fast.ticks[0]) >= TICKS else slow
+    return found.ticks[0], median(fast.read_s + slow.read_s)
+
+
+def _period_s(ticks: list[Tick]) -> float:
+    """Return the update period from the ticks' distance, over ticks that were missed."""
+    rough_ns = median(b.at_ns - a.at_ns for a, b in pairwise(ticks))
+    whole_ns = ticks[-1].at_ns - ticks[0].at_ns
+    return whole_ns / max(1, round(whole_ns / rough_ns)) * 1e-9
+
+
+def _quantum_j(info: SensorInfo, ticks: list[Tick]) -> float | None:
+    """Return the largest step of which all seen increments are multiples."""
+    if info.quantum is None:
+        return None
+    steps = [round((b.joules - a.joules) / info.quantum) for a, b in pairwise(ticks)]
+    return math.gcd(*steps) * info.quantum
+
+
+def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool | None:
+    """Compare the power that the counter shows while polled and while left alone, in turn."""
+    shifts: list[float] = []
+    for _ in range(ROUNDS):
+        watch = Watch([read], poll_s(period_s), host)
+        limit_ns = round((REST_PERIODS + 6) * period_s * 1e9)
+        watch.until(REST_PERIODS + 1, [0], host.now_ns() + limit_ns)
+        polled = guard_power(info, watch.ticks[0])
+        if polled is None:
+            return None
+        start = watch.ticks[0][-1]
+        host.sleep((REST_PERIODS - 0.5) * period_s)
+        watch.forget()
+        watch.until(1, [0], host.now_ns() + limit_ns)
+        if not watch.ticks[0]:
+            return None
+        end = watch.ticks[0][0]
+        rested_w = (end.joules - start.joules) / ((end.at_ns - start.at_ns) * 1e-9)
+        shifts.append(polled.watts / rested_w - 1 if rested_w > 0 else 0.0)
+    error = stdev(shifts) / math.sqrt(len(shifts))
+    return abs(fmean(shifts)) > max(DISTURBED, 3 * error)
+
+
+def _with_lag(read: Read, info: SensorInfo, learnt: Probe, load: Switch, host: Host) -> Probe:
+    """Switch the load on and off at many phases of the period, and see when the counter tells of it."""
+    assert info.update_period_s is not None
+    period_s = info.update_period_s
+    lags: list[float] = []
+    for pulse in range(PULSES):
+        watch = Watch([read], poll_s(period_s), host)
+        limit_ns = round((PULSE_PERIODS + 10 + longest_lag_s(info) / period_s) * period_s * 1e9)
+        watch.until(4, [0], host.now_ns() + limit_ns)
+        host.sleep(period_s * (pulse + 0.5) / PULSES)  # the edge falls on another phase each time
+        load(True)
+        on_ns = host.now_ns()
+        before = list(watch.ticks[0])
+        watch.forget()
+        watch.until(PULSE_PERIODS, [on_ns], host.now_ns() + limit_ns)
+        load(False)
+        off_ns = host.now_ns()
+        settled_ns = off_ns + round(longest_lag_s(info) * 1e9)
+        watch.until(4, [settled_ns], settled_ns + limit_ns)
+        after = [t for t in watch.ticks[0] if t.since_ns >= settled_ns]
+        lag = _lag_s(info, before, watch.ticks[0], after, (on_ns, off_ns))
+        if lag is not None:
+            lags.append(lag)
+    if len(lags) < PULSES / 2:
+        return learnt
+    spread_s = max(lags) - min(lags)
+    part_time = spread_s > PART_TIME * period_s
+    # Evenly spread edges see all of the unmeasured part but for one step between them.
+    unseen_s = min(period_s, spread_s * PULSES / (PULSES - 1)) if part_time else 0.0
+    return replace(
+        learnt,
+        lag_s=max(0.0, fmean(lags)),
+        lag_u_s=stdev(lags) / math.sqrt(len(lags)),
+        averaging_window_s=period_s - unseen_s,
+        aliases=part_time,
+    )
+
+
+def _lag_s(
+    info: SensorInfo, before: list[Tick], ticks: list[Tick], after: list[Tick], pulse: tuple[int, int]
+) -> float | None:
+    """Return how late the counter shows the load's start: the tick's time less the work shown till then."""
+    idle, later = guard_power(info, before), guard_power(info, after)
+    if idle is None or later is None:
+        return None
+    base, end = before[-1], after[0]
+
+    def excess_j(tick: Tick) -> float:
+        return tick.joules - base.joules - idle.watts * (tick.at_ns - base.at_ns) * 1e-9
+
+    pulse_s = (pulse[1] - pulse[0]) * 1e-9
+    work_w = excess_j(end) / pulse_s
+    if work_w <= 3 * idle.u_watts or work_w <= 0.1 * idle.watts:
+        return None
+    inside = [t for t in ticks if 0.2 * pulse_s < excess_j(t) / work_w < 0.8 * pulse_s]
+    if not inside:
+        return None
+    return median((t.at_ns - pulse[0]) * 1e-9 - excess_j(t) / work_w for t in inside)
