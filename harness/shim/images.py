@@ -78,7 +78,9 @@ def fitting(unit: str, capability: Capability) -> Iterator[tuple[str, str]]:
             yield SPECIFIC[unit], "cubin"
         return
     yield f"{exact}a", "cubin"
-    lower = (a for a in ARCHITECTURES if not a.endswith("a") and a[:-1] == str(major) and int(a) <= int(exact))
+    lower = (
+        a for a in ARCHITECTURES if not a.endswith("a") and a[:-1] == str(major) and int(a) <= int(exact)
+    )
     for architecture in sorted(lower, key=int, reverse=True):
         yield architecture, "cubin"
     for architecture in reversed(PTX_ARCHITECTURES):
@@ -96,7 +98,9 @@ def image_for(unit: str, capability: Capability, *, released: Path = RELEASED) -
     """
     name = f"sm_{capability[0]}{capability[1]}"
     if capability < OLDEST:
-        raise ArchitectureError(f"{name} is older than sm_{OLDEST[0]}{OLDEST[1]}, the oldest that the shim knows")
+        raise ArchitectureError(
+            f"{name} is older than sm_{OLDEST[0]}{OLDEST[1]}, the oldest that the shim knows"
+        )
     own = SPECIFIC.get(unit)
     if own is not None and own != f"{name[3:]}a":
         raise ArchitectureError(f"{unit} is for sm_{own} alone; this device is {name}")
@@ -127,7 +131,9 @@ def _manifest(folder: Path) -> dict[str, Any]:
     return loaded if isinstance(loaded, dict) else {}
 
 
-def _released(folder: Path, manifest: dict[str, Any], unit: str, architecture: str, kind: str) -> bytes | None:
+def _released(
+    folder: Path, manifest: dict[str, Any], unit: str, architecture: str, kind: str
+) -> bytes | None:
     """Return a released image if it was made from today's source and is whole."""
     name = file_name(unit, architecture, kind)
     expected = manifest.get("images", {}).get(name)

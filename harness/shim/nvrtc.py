@@ -48,14 +48,18 @@ class Nvrtc:
         """Say whether it compiles for an architecture, e.g. `90a`."""
         return int(architecture.rstrip("af")) in self.architectures
 
-    def compile(self, source: str, architecture: str, *, headers: Mapping[str, str], ptx: bool = False) -> bytes:
+    def compile(
+        self, source: str, architecture: str, *, headers: Mapping[str, str], ptx: bool = False
+    ) -> bytes:
         """Compile to machine code (or PTX) for an architecture such as `80` or `90a`; cached by all that bears on it.
 
         Raises:
             CompileError: the source was refused; the message holds the first error.
         """
         target = f"--gpu-architecture={'compute' if ptx else 'sm'}_{architecture}"
-        name = image_cache.key(source, *(f"{n}\0{t}" for n, t in sorted(headers.items())), target, self.version, *OPTIONS)
+        name = image_cache.key(
+            source, *(f"{n}\0{t}" for n, t in sorted(headers.items())), target, self.version, *OPTIONS
+        )
         image = image_cache.load(name)
         if image is None:
             image = self._compile(source, (target, *OPTIONS), headers, "PTX" if ptx else "CUBIN")
@@ -138,5 +142,9 @@ def compiler_for(architecture: str) -> Nvrtc:
         if compiler.knows(architecture):
             return compiler
         found.append(f"{compiler.version} knows up to {max(compiler.architectures)}")
-    heard = ", ".join(found) if found else "none found; a CUDA build of torch or nvidia-cuda-nvrtc-cu12 brings one"
+    heard = (
+        ", ".join(found)
+        if found
+        else "none found; a CUDA build of torch or nvidia-cuda-nvrtc-cu12 brings one"
+    )
     raise CompilerMissingError(f"no NVRTC for sm_{architecture}: {heard}")

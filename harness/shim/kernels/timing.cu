@@ -22,13 +22,13 @@ struct Stamp {
     u32 tag;
 };
 
-// One stamp a block into a ring. The place is counted on the device, so a captured graph stamps anew at each
-// replay.
-extern "C" __global__ void stamp(u64* written, Stamp* ring, u32 capacity, u32 tag) {
+// One stamp a block into a ring of mask + 1 places, a power of two. The place is counted on the device, so a
+// captured graph stamps anew at each replay.
+extern "C" __global__ void stamp(u64* written, Stamp* ring, u32 mask, u32 tag) {
     if (threadIdx.x != 0) return;
     const u64 cycles = sm_cycles();
     const u64 now = timer_ns();
-    const u64 place = atomicAdd(written, 1ULL) % capacity;
+    const u64 place = atomicAdd(written, 1ULL) & mask;
     ring[place].timer_ns = now;
     ring[place].sm_cycles = cycles;
     ring[place].sm = sm_id();

@@ -1,0 +1,21 @@
+"""The CUDA half of the shim: one class that measures what an NVIDIA device can do at most.
+
+    with CudaShim(0) as shim:
+        shim.bandwidth("triad").value      # B/s
+        shim.arithmetic("bf16").value      # FLOP/s by the fastest path to the matrix units
+
+It needs the driver alone: no torch, no nvcc. Streams and buffers are plain integers.
+"""
+
+from __future__ import annotations
+
+from harness.shim.cuda_arithmetic import Arithmetic
+from harness.shim.cuda_memory import Memory
+
+
+class CudaShim(Memory, Arithmetic):
+    """An opened device: its clocks, memory and arithmetic."""
+
+    def __enter__(self) -> CudaShim:
+        """Return itself; it is open already."""
+        return self
