@@ -140,6 +140,27 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", help="name of its two sweeps; a name that exists goes on where it stopped")
 
     sub = verb(
+        "compare",
+        "compare two sweeps from their records alone",
+        "examples:\n  joulemark compare last-week today\n"
+        "  joulemark compare here/results/demo there/results/demo --json\n"
+        "  joulemark compare demo-torch-2.12 demo-torch-2.13 --allow software\n\n"
+        "Trials are joined by what they compute. Differences of hardware are printed; differences of\n"
+        "software are refused unless allowed, as they may be what made the difference.\n",
+    )
+    for side in ("a", "b"):
+        sub.add_argument(
+            side, metavar=side.upper(), help="a sweep's name, or the path of its folder"
+        ).completer = _complete_sweep  # type: ignore[attr-defined]
+    sub.add_argument(
+        "--allow", action="append", default=[], choices=("software",), help="compare all the same"
+    )
+    sub.add_argument(
+        "--delta", type=float, default=0.01, metavar="D", help="differences below it do not matter (0.01)"
+    )
+    results(sub)
+
+    sub = verb(
         "report",
         "draw the report of one or more sweeps from their records",
         "examples:\n  joulemark report demo\n"
@@ -209,6 +230,7 @@ _VERBS = {
     "run": "harness.commands.run",
     "status": "harness.commands.status",
     "ab": "harness.commands.ab",
+    "compare": "harness.commands.compare",
     "report": "harness.commands.report",
     "export": "harness.commands.export",
     "index": "harness.commands.index",

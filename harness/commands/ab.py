@@ -129,10 +129,14 @@ def sentence(headline: Line) -> str:
 
 
 def _tell(done: int, lines: Sequence[Line], each_s: float) -> None:
-    look = next_look(done - 1) or done
-    say = effect(lines[0].comparison) if lines[0].comparison is not None else lines[0].reason
-    left = f"look at {look} in {duration(each_s * (look - done))}" if look > done else "look"
-    print(f"pair {done:2d}  {lines[0].metric_id} {say}  ({each_s:.1f} s a pair; {left})", file=sys.stderr)
+    headline = lines[0]
+    found = headline.comparison
+    usable = found.pairs if found is not None else 0
+    look = next_look(usable - 1) or usable
+    say = headline.reason if found is None else f"{headline.metric_id} {effect(found)}"
+    say += f", {done - usable} disturbed" if found is not None and usable < done else ""
+    left = f"look at {look} in {duration(each_s * (look - usable))}" if look > usable else "look"
+    print(f"pair {done:2d}  {say}  ({each_s:.1f} s a pair; {left})", file=sys.stderr)
 
 
 def _what(side: Side) -> str:

@@ -1,0 +1,110 @@
+"""`joulemark compare`: two sweeps from their records alone, joined by what was computed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from harness.commands.output import print_json, print_table
+from harness.commands.verdict_table import COLUMNS, row
+from harness.joined import Differences, Joined, join
+from harness.records import open_store
+from harness.records.derive import trial_results
+from harness.records.results import TrialResult
+
+_SHOWN = 60
+
+
+def main(options: argparse.Namespace) -> int:
+    """Compare; 3 when anything is worse, 4 when a headline is undecided, 2 when comparing would mislead."""
+    if not 0 < options.delta < 1:
+        raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+    a, b = (_results(name, options.results) for name in (options.a, options.b))
+    try:
+        joined = join(a, b, delta=options.delta)
+    except ValueError as error:
+        raise ValueError(f"{options.a} and {options.b}: {error}") from error
+    if joined.software and "software" not in options.allow:
+        raise ValueError(
+            f"{options.a} and {options.b} ran different software ({_words(joined.software)}); "
+            "say --allow software to compare them all the same"
+        )
+    headlines = {work.lines[0].label for work in joined.works}
+    code = 3 if "worse" in headlines else 4 if headlines & {"inconclusive", "unavailable"} else 0
+    if options.json:
+        print_json(_plain(options, joined, code))
+    else:
+        _print(options, joined)
+    return code
+
+
+def _results(name: str, folder: str) -> list[TrialResult]:
+    """Read a sweep, by its name or by the path of its folder."""
+    path = Path(name)
+    store = open_store(path.parent if len(path.parts) > 1 else folder)
+    records, torn = store.records(path.name)
+    if not records:
+        known = ", ".join(store.sweeps()) or "no sweep"
+        unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
+        raise ValueError(f"{store.root}: no records of a sweep {path.name}{unread}; there is {known}")
+    return trial_results(records)
+
+
+def _print(options: argparse.Namespace, joined: Joined) -> None:
+    rows = []
+    for work in joined.works:
+        for number, line in enumerate(work.lines):
+            counts = f"{work.replicas[0]} and {work.replicas[1]}" if number == 0 else ""
+            rows.append([work.label if number == 0 else "", counts, *row(line)])
+    print_table(["trial", "replicas", *COLUMNS], rows, title=f"{options.b} against {options.a}")
+    print()
+    for what, differences in (("hardware", joined.hardware), ("software", joined.software)):
+        if differences:
+            print_table([what, options.a, options.b], [[k, *map(_short, v)] for k, v in differences.items()])
+        else:
+            print(f"{what}: no difference")
+    settings: Differences = {key: v for work in joined.works for key, v in work.settings.items()}
+    if settings:
+        print(f"measured in another way: {_words(settings)}")
+    for name, labels in zip((options.a, options.b), joined.only, strict=True):
+        if labels:
+            print(f"only in {name}: {', '.join(labels)}")
+    if joined.superseded:
+        print(f"left out: {joined.superseded} earlier results of work that was measured again")
+
+
+def _plain(options: argparse.Namespace, joined: Joined, code: int) -> dict[str, Any]:
+    return {
+        "base": options.a,
+        "head": options.b,
+        "delta": options.delta,
+        "works": [
+            {
+                "work_id": work.work_id,
+                "label": work.label,
+                "replicas": work.replicas,
+                "settings": work.settings,
+                "verdict": work.lines[0].label,
+                "metrics": [line.plain() for line in work.lines],
+            }
+            for work in joined.works
+        ],
+        "hardware": joined.hardware,
+        "software": joined.software,
+        "only_base": joined.only[0],
+        "only_head": joined.only[1],
+        "superseded": joined.superseded,
+        "exit_code": code,
+    }
+
+
+def _words(differences: Differences) -> str:
+    return ", ".join(f"{key} {_short(a)} to {_short(b)}" for key, (a, b) in differences.items())
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else " ".join(str(value).split())
+    if len(text) == 64 and all(c in "0123456789abcdef" for c in text):
+        return text[:12]
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"

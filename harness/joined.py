@@ -1,0 +1,108 @@
+"""Two sweeps compared from their records alone, trial by trial, joined by what was computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from harness.records.fingerprint import CODE_IDENTITY
+from harness.records.results import TrialResult
+from harness.records.schema import Record
+from harness.stats import across_sweep, compare_unpaired
+from harness.verdicts import Line, verdicts
+
+Differences = dict[str, tuple[Any, Any]]
+"""By fact, its value of A and of B."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One piece of work that both sweeps have done, and the verdict on each of its metrics."""
+
+    work_id: str
+    label: str
+    lines: list[Line]
+    replicas: tuple[int, int]
+    settings: Differences
+    """What of `measure` and `power` differs: the numbers mean the same and were had in another way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Two sweeps side by side."""
+
+    works: list[Work]
+    hardware: Differences
+    software: Differences
+    only: tuple[list[str], list[str]]
+    """Labels of what only A, and only B, has good records of."""
+    superseded: int
+    """Results left out because the same work was measured again later in the same sweep."""
+
+
+def join(a: Sequence[TrialResult], b: Sequence[TrialResult], *, delta: float = 0.01) -> Joined:
+    """Join two sweeps' results by work, and compare what both have.
+
+    Within a metric the verdicts of all works stand or fall together: `better` and `worse` are kept where
+    Benjamini and Hochberg's procedure and the least effect `delta` bear them.
+
+    Raises:
+        ValueError: they have no work in common.
+    """
+    newest_a, newest_b = _newest(a), _newest(b)
+    common = [work_id for work_id in newest_a if work_id in newest_b]
+    only = tuple([r.label for w, r in one.items() if w not in common] for one in (newest_a, newest_b))
+    if not common:
+        one, other = (", ".join(labels[:3]) or "no good record" for labels in only)
+        raise ValueError(f"they have no work in common: {one} against {other}")
+    works = _across([_work(newest_a[work_id], newest_b[work_id], delta) for work_id in common], delta)
+    software: Differences = {}
+    hardware: Differences = {}
+    for work_id in common:
+        x, y = newest_a[work_id].records[-1], newest_b[work_id].records[-1]
+        software |= _differences(x.code, y.code, CODE_IDENTITY)
+        hardware |= _differences(x.machine, y.machine, sorted({*x.machine, *y.machine}))
+    superseded = sum(r.replicas_ok > 0 for r in (*a, *b)) - len(newest_a) - len(newest_b)
+    return Joined(works, hardware, software, (only[0], only[1]), superseded)
+
+
+def _newest(results: Sequence[TrialResult]) -> dict[str, TrialResult]:
+    """Return each work's last result that has a good record, by work."""
+    good = sorted((r for r in results if r.replicas_ok), key=lambda r: max(x.started_at for x in r.records))
+    last = {r.work_id: r for r in good}
+    return {r.work_id: last[r.work_id] for r in results if r.work_id in last}
+
+
+def _work(a: TrialResult, b: TrialResult, delta: float) -> Work:
+    settings: Differences = {}
+    for section in ("measure", "power"):
+        one, other = a.config.get(section, {}), b.config.get(section, {})
+        found = _differences(one, other, sorted({*one, *other}))
+        settings |= {f"{section}.{key}": values for key, values in found.items()}
+    how = partial(compare_unpaired, delta=delta)
+    lines = verdicts(_replicas(a), _replicas(b), how, paired=False)
+    return Work(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings)
+
+
+def _replicas(result: TrialResult) -> list[Record]:
+    return list({r.replica: r for r in result.records if r.status == "ok"}.values())
+
+
+def _across(works: list[Work], delta: float) -> list[Work]:
+    """Judge each metric's comparisons together; iteration times are one metric, filtered or not."""
+
+    def family(line: Line) -> str:
+        return line.metric_id.removesuffix(".clean")
+
+    judged: dict[int, Line] = {}
+    for name in {family(line) for work in works for line in work.lines}:
+        lines = [line for work in works for line in work.lines if family(line) == name and line.comparison]
+        found = across_sweep([c for line in lines if (c := line.comparison)], least_effect=delta, looks=1)
+        judged |= {id(line): replace(line, comparison=c) for line, c in zip(lines, found, strict=True)}
+    return [replace(work, lines=[judged.get(id(line), line) for line in work.lines]) for work in works]
+
+
+def _differences(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> Differences:
+    return {name: (a.get(name), b.get(name)) for name in names if a.get(name) != b.get(name)}
