@@ -1,1 +1,33 @@
+"""The profiling kernel shim: what a device can do at most, and how exactly the instrument times it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.shim.ceiling import Ceilings
+
+
+def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
+    """Measure what a device can do at most: some seconds of work, less with `quick`.
+
+    Args:
+        device: `cpu`, `cuda` or `cuda:1`.
+        quick: fewer repetitions and smaller working sets; a level that these cannot reach is left out, with
+            the reason.
+
+    Raises:
+        ValueError: no ceilings can be measured on such a device.
+        ShimError: the device's driver refuses, or a routine computed something wrong.
+    """
+    kind, _, index = device.partition(":")
+    # Imported here: loading the shim must cost next to nothing, since every worker does it.
+    if kind == "cpu" and not index:
+        from harness.shim.cpu_ceilings import measure
+
+        return measure(quick=quick)
+    if kind == "cuda" and (not index or index.isdecimal()):
+        from harness.shim.cuda_ceilings import measure as measure_cuda
+
+        return measure_cuda(int(index or 0), quick=quick)
+    raise ValueError(f"no ceilings are measured on {device!r}: choose cpu, cuda or cuda:N")
