@@ -1,4 +1,4 @@
-"""Compiled images in the user's cache folder: each entry carries its own hash, and a damaged one is absent."""
+"""Compiled images in the user's cache folder: an entry carries its own hash, and a damaged one is absent."""
 
 from __future__ import annotations
 

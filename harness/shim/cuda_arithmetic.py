@@ -164,7 +164,7 @@ class Arithmetic(Clocks):
         return Soak(tuple(windows), soaked([w.rate for w in windows], tolerance))
 
     def _soak_window(self, launch: Launch, work: float, window_s: float, run_ns: float) -> SoakWindow:
-        """Keep the device busy for a window, a tenth of it enqueued at a time so that the queue never fills."""
+        """Keep the device busy for a window, a tenth of it enqueued at a time: the queue never fills."""
         batch = max(1, min(256, round(window_s * 1e8 / run_ns)))
         took_ns, runs = 0.0, 0
 

@@ -151,7 +151,7 @@ class Clocks(CudaSession):
         return Spin(duration_ns, cycles / clock.median_hz * 1e9, span_ns - empty.device_ns)
 
     def snapshot(self, stream: int = 0) -> int:
-        """Enqueue a stamp on every SM, and return its tag; `clock_between` takes two tags. Costs one launch."""
+        """Enqueue a stamp on every SM and return its tag, for `clock_between`. Costs one launch."""
         self._tag += 1
         launch = self._snapshots[self._tag % 2]
         launch.set(3, self._tag)

@@ -70,8 +70,8 @@ class Memory(Clocks):
     def bandwidth(self, kind: str) -> Rate:
         """Measure device memory: `read`, `write`, `copy` (both ways counted) or `triad` (three ways).
 
-        Buffers of random bits, each at least 8 times L2 where memory allows it; bytes are those that the kernel
-        asks for.
+        Buffers of random bits, each at least 8 times L2 where memory allows it; bytes are those that the
+        kernel asks for.
 
         Raises:
             ValueError: another kind.
@@ -102,12 +102,12 @@ class Memory(Clocks):
         return self.rate(kind, "B/s", float(ways * size), repeats_ns, name, clock.median_hz)
 
     def sweep_bytes(self) -> int:
-        """Return the size of one sweep's buffer: 8 times L2, at least 256 MiB, at most an eighth of what is free."""
+        """Return a sweep's buffer size: 8 times L2, at least 256 MiB, at most an eighth of what is free."""
         wanted = max(8 * self.l2_bytes, 256 << 20)
         return min(wanted, self.context.free_bytes() // 8) // 4096 * 4096
 
     def latency(self, kind: str) -> Latency:
-        """Measure one of `LATENCIES`: a launch, a synchronisation, a block's barrier, or a load from each level.
+        """Measure one of `LATENCIES`: a launch, a synchronisation, a block's barrier, or a level's load.
 
         Raises:
             ValueError: another kind.
@@ -129,7 +129,7 @@ class Memory(Clocks):
                 return self._chased(kind, took, max(_STEPS, 1 << order))
 
     def flush(self, stream: int = 0) -> None:
-        """Enqueue a read of twice L2, which puts out of it whatever was there. The context must be current."""
+        """Enqueue a read of twice L2, which evicts whatever was there. The context must be current."""
         if self._flush is None:
             size = -(-2 * self.l2_bytes // 4096) * 4096
             grid = self.multiprocessors * 2
@@ -143,7 +143,7 @@ class Memory(Clocks):
         self._flush()
 
     def flush_proof(self) -> FlushProof:
-        """Chase pointers through lines that L2 holds, flush, and chase once more (docs/method.md, section 2)."""
+        """Chase pointers through lines that L2 holds, flush, and chase again (docs/method.md, section 2)."""
         with self.context:
             order = self._order(self.l2_bytes // 16)
             with self._linked(order) as (lines, took):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 from harness.shim import driver as cuda_driver
 from harness.shim.driver import Context
@@ -116,7 +116,7 @@ class CudaSession:
                 self.driver.call("cuModuleUnload", module.handle)
         self.context.close()
 
-    def __enter__(self) -> CudaSession:
+    def __enter__(self) -> Self:
         """Return itself; it is open already."""
         return self
 
@@ -210,7 +210,7 @@ class CudaSession:
             raise GateExpiredError(f"the host took over {deadline_ns / 1e6:g} ms to enqueue behind the gate")
 
     def repeats(self, launch: Launch, position: int, repeats: int = 5) -> tuple[int, tuple[float, ...]]:
-        """Raise a launch's loop count, its argument `position`, until a run takes `target_ns`, then time repeats.
+        """Raise a launch's loop count, argument `position`, until a run takes `target_ns`; time repeats.
 
         Returns:
             The loop count and the time of each repeat in ns.

@@ -1,7 +1,7 @@
 """The CUDA driver through ctypes: loaded on first use, every return code checked.
 
-Handles, streams and addresses are plain integers, so that torch's streams and tensors' `data_ptr()` go straight
-in. The primary context is retained, which is the one that torch works in.
+Handles, streams and addresses are plain integers, so that torch's streams and tensors' `data_ptr()` go
+straight in. The primary context is retained, which is the one that torch works in.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from harness.shim.errors import (
     CudaError,
@@ -51,7 +51,7 @@ _TOOLS = ("libcuinj64", "libToolsInjection", "libcuda-injection", "libsanitizer-
 
 _int, _u32, _u64, _size = ctypes.c_int, ctypes.c_uint, ctypes.c_uint64, ctypes.c_size_t
 _out = ctypes.c_void_p
-# What each function takes; outputs are addresses. `_v2` is the binary interface that the headers name plainly.
+# What each function takes; outputs are addresses. The headers hide the `_v2` of the binary interface.
 _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuInit": (_u32,),
     "cuDriverGetVersion": (_out,),
@@ -97,7 +97,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
 
 
 class Driver:
-    """The loaded driver library. `driver.call("cuMemFree_v2", address)` raises a typed error unless it returns 0.
+    """The loaded driver library: `call` raises a typed error unless a function returns 0.
 
     Raises:
         DriverMissingError: the library is not installed, or it finds no device.
@@ -114,8 +114,8 @@ class Driver:
         self.version = self.read(ctypes.c_int, "cuDriverGetVersion")
         if self.version < OLDEST_DRIVER:
             raise DriverTooOldError(
-                f"the NVIDIA driver speaks CUDA {_dotted(self.version)}; the shim needs {_dotted(OLDEST_DRIVER)} "
-                "or newer: update the driver"
+                f"the NVIDIA driver speaks CUDA {_dotted(self.version)}; the shim needs "
+                f"{_dotted(OLDEST_DRIVER)} or newer: update the driver"
             )
         self._functions |= {name: self._bind(name) for name in _PROTOTYPES}
         code = self._functions["cuInit"](0)
@@ -210,7 +210,7 @@ class Context:
         """The device's compute capability."""
         return self.attributes["major"], self.attributes["minor"]
 
-    def __enter__(self) -> Context:
+    def __enter__(self) -> Self:
         """Make it current; contexts nest."""
         self.driver.call("cuCtxPushCurrent_v2", self.handle)
         return self
@@ -233,7 +233,8 @@ class Context:
         held: list[int] = []
         try:
             for size in sizes:
-                held.append(int(self.driver.read(_u64, "cuMemAlloc_v2", size)))  # noqa: PERF401 - freed on failure
+                address = int(self.driver.read(_u64, "cuMemAlloc_v2", size))
+                held.append(address)  # one by one: what was taken is freed when the next one fails
             yield tuple(held)
         finally:
             for address in held:

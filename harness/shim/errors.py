@@ -33,7 +33,10 @@ class OutOfDeviceMemoryError(CudaError):
 class NotPermittedError(CudaError):
     """The driver does not allow this user to do it."""
 
-    advice = "; performance counters need the driver option NVreg_RestrictProfilingToAdminUsers=0 or administrator rights"
+    advice = (
+        "; performance counters need administrator rights, or the driver option "
+        "NVreg_RestrictProfilingToAdminUsers=0"
+    )
 
 
 class DeviceBusyError(CudaError):

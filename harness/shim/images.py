@@ -1,8 +1,8 @@
 """The kernels' images: which there are, and which one fits a device.
 
-For a device the exact architecture comes first, then a lower one of the same major, then PTX, which the driver
-compiles, then NVRTC. Release images stand in `harness/shim/images/` with a manifest of their hashes; a checkout
-has none, and NVRTC compiles what is needed on first use.
+For a device the exact architecture comes first, then a lower one of the same major, then PTX, which the
+driver compiles, then NVRTC. Release images stand in `harness/shim/images/` with a manifest of their hashes; a
+checkout has none, and NVRTC compiles what is needed on first use.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def image_for(unit: str, capability: Capability, *, released: Path = RELEASED) -
     """Return the best image of a unit for a device.
 
     Raises:
-        ArchitectureError: the device is older than the shim, or the unit is another architecture's, or nothing
-            released fits and no NVRTC knows the device.
+        ArchitectureError: the device is older than the shim, or the unit is another architecture's, or
+            nothing released fits and no NVRTC knows the device.
         CompileError: NVRTC refused the source.
     """
     name = f"sm_{capability[0]}{capability[1]}"

@@ -34,7 +34,7 @@ class Nvrtc:
     def __init__(self, path: str) -> None:
         self.path = path
         try:
-            # NVRTC 13.0.88 looks for its builtins by a bare name, which the loader knows only once they are loaded.
+            # NVRTC 13.0.88 opens its builtins by a bare name, which the loader knows once they are loaded.
             for builtins in sorted(Path(path).parent.glob("libnvrtc-builtins.so*")) if "/" in path else ():
                 ctypes.CDLL(str(builtins), ctypes.RTLD_GLOBAL)
             self._lib: Any = ctypes.CDLL(path)
@@ -51,7 +51,7 @@ class Nvrtc:
     def compile(
         self, source: str, architecture: str, *, headers: Mapping[str, str], ptx: bool = False
     ) -> bytes:
-        """Compile to machine code (or PTX) for an architecture such as `80` or `90a`; cached by all that bears on it.
+        """Compile to machine code, or PTX, for an architecture such as `90a`; cached by all that bears on it.
 
         Raises:
             CompileError: the source was refused; the message holds the first error.

@@ -72,7 +72,7 @@ def read_stamps(ring: bytes, written: int) -> list[Stamp]:
 
 
 def smallest_tick_ns(moments: Sequence[int]) -> int | None:
-    """Return the least distance between consecutive moments at which a timer moved, None if it moved less than twice."""
+    """Return the least distance between moments at which a timer moved; None if it moved less than twice."""
     steps = [b - a for a, b in pairwise(moments) if b > a]
     return min(steps) if steps else None
 
@@ -80,8 +80,8 @@ def smallest_tick_ns(moments: Sequence[int]) -> int | None:
 def clock_between(stamps: Iterable[Stamp], first: int, second: int) -> SmClock:
     """Return each SM's mean clock between the snapshots tagged `first` and `second`.
 
-    An SM may have stamped twice in a snapshot: the first stamp is taken. Both readings of a stamp are some tens
-    of cycles apart, the same in either snapshot, so the distance cancels.
+    An SM may have stamped twice in a snapshot: the first stamp is taken. Both readings of a stamp are some
+    tens of cycles apart, the same in either snapshot, so the distance cancels.
 
     Raises:
         ValueError: no SM is in both snapshots, or the timer did not move between them.
