@@ -104,3 +104,73 @@ class Record(Frozen):
     def metric(self, metric_id: str) -> Metric | None:
         """Return the metric with this id, or None."""
         return next((m for m in self.metrics if m.id == metric_id), None)
+
+
+class Check(Frozen):
+    """One test of the instrument: what it found, what it should have found."""
+
+    id: str
+    what: str
+    """What is tested, in one sentence."""
+    status: Literal["pass", "fail", "not available"]
+    measured: Quantity | None = None
+    unit: str = "1"
+    expected: str = ""
+    """What passes, in words, e.g. `at most 1000 ns`."""
+    reason: str | None = None
+    """Why it failed or could not be made."""
+
+
+class MeasuredCeiling(Frozen):
+    """One measured limit of a device."""
+
+    id: str
+    """`bandwidth.*`, `flops.<how>.<precision>`, `latency.*` or `clock.*`."""
+    value: Quantity | None
+    unit: str
+    method: str
+    threads: Count = 1
+    median: Quantity | None = None
+    per_cpu_s: Quantity | None = None
+    """The same work over the CPU time of a thread."""
+    n: Count = 0
+    provenance: Provenance = "measured"
+    reason: str | None = None
+
+
+class Certificate(Frozen):
+    """What `joulemark qualify` found of the instrument and of one device, at one time; never changed."""
+
+    schema_version: Count = SCHEMA_VERSION
+    machine_id: Digest
+    code_id: Digest
+    device_kind: str
+    device_index: Count = 0
+    device_name: str | None
+    driver: str | None
+    """The accelerator's driver; the certificate holds for no other."""
+    made_at: str
+    """UTC, ISO 8601."""
+    wall_s: FiniteFloat
+    quick: bool
+    checks: tuple[Check, ...]
+    ceilings: tuple[MeasuredCeiling, ...]
+    facts: Facts = Field(default_factory=dict)
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """The checks that failed."""
+        return tuple(check for check in self.checks if check.status == "fail")
+
+    @property
+    def bandwidth_b_s(self) -> float | None:
+        """The best measured memory bandwidth."""
+        return self._best("bandwidth.", "")
+
+    def flop_s(self, precision: str) -> float | None:
+        """The best measured arithmetic rate at `fp32`, `bf16`, …."""
+        return self._best("flops.", f".{precision}")
+
+    def _best(self, start: str, end: str) -> float | None:
+        values = [c.value for c in self.ceilings if c.id.startswith(start) and c.id.endswith(end)]
+        return max((value for value in values if value is not None), default=None)

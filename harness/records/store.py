@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"
 PLAN = "plan.json"
-RESERVED = ("index", "reference")
-"""Folders beside the sweeps: the derived index, and a store of its own that ships with the repository."""
+RESERVED = ("index", "reference", "certificates")
+"""Folders beside the sweeps: the derived index, a store of its own that ships with the repository, and what
+`joulemark qualify` found of the instrument."""
 _MAX_PLAN_BYTES = 256 * 2**20
 _PROBE_BYTES = 64 * 2**10
 _NAME = re.compile(NAME_PATTERN)
@@ -89,12 +90,21 @@ class Store:
             StoreError: the folder cannot be written; nothing was left behind.
             ValueError: the record holds what JSON cannot (NaN, an infinity), or is too large.
         """
-        data = serialise(record)
         path = self._path_of(record)
+        self.write_once(path, serialise(record))
+        return path
+
+    def write_once(self, path: Path, data: bytes) -> None:
+        """Write a file beneath the store so that it is there whole or not at all, and is never overwritten.
+
+        Raises:
+            AttemptTakenError: it is there, or another process writes it or died doing so.
+            StoreError: the folder cannot be written; nothing was left behind.
+        """
         with _advised(self.root):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{RECORD}.tmp")
-            # The temporary file claims the attempt: no writer passes between the check and the rename.
+            temporary = path.with_name(f".{path.name}.tmp")
+            # The temporary file claims the path: no writer passes between the check and the rename.
             try:
                 _write_synced(temporary, data)
             except FileExistsError:
@@ -103,7 +113,6 @@ class Store:
                 temporary.unlink()
                 raise AttemptTakenError(f"{path}: it is there, and records are never overwritten")
             self._publish(temporary, path)
-        return path
 
     def records(self, sweep: str | None = None) -> tuple[list[Record], list[Torn]]:
         """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised."""
