@@ -1,4 +1,4 @@
-"""What a report says, before it has a form: sections of text, tables and plots, with every number already text."""
+"""What a report says before it has a form: text, tables and plots, with every number already text."""
 
 from __future__ import annotations
 

@@ -17,14 +17,19 @@ SIDE_BY_SIDE = 3
 def machine_section(trials: Sequence[Trial]) -> Section:
     """Facts of every machine, side by side."""
     ids = letters([t.result.machine_id for t in trials])
-    facts = {i: next((r.machine for t in trials if t.result.machine_id == i for r in t.result.records), {}) for i in ids}
+    facts = {
+        i: next((r.machine for t in trials if t.result.machine_id == i for r in t.result.records), {})
+        for i in ids
+    }
     return Section("machine", "Machine", _blocks("machine", ids, facts))
 
 
 def software_section(trials: Sequence[Trial]) -> Section:
     """Facts of every set of software."""
     ids = letters([t.result.code_id for t in trials])
-    facts = {i: next((r.code for t in trials if t.result.code_id == i for r in t.result.records), {}) for i in ids}
+    facts = {
+        i: next((r.code for t in trials if t.result.code_id == i for r in t.result.records), {}) for i in ids
+    }
     return Section("software", "Software", _blocks("software", ids, facts))
 
 

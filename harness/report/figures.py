@@ -1,4 +1,4 @@
-"""Draw plots as SVG: dots and intervals on rows, for the screen with CSS colours and for paper with fixed ones."""
+"""Draw plots as SVG: dots and intervals on rows, in CSS colours for the screen and fixed ones for paper."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from harness.report.numbers import tick
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH_IN, LEFT_IN, RIGHT_IN = 7.2, 2.2, 1.2
-ROW_IN, GAP_ROWS = 0.25, 0.45
+WIDTH_IN, RIGHT_IN = 7.2, 1.2
+LEFTS_IN = (1.3, 1.8, 2.4)
+"""Room for labels: few widths, so that the axes of neighbouring figures are in line."""
+ROW_IN, GAP_ROWS, MARGIN_IN = 0.22, 0.4, 0.14
+LABEL_PT, SMALL_PT = 8.0, 6.6
 LOG_ABOVE = 30.0
 """A plot whose values span more than this factor has a logarithmic axis."""
 ZERO_BELOW = 0.75
@@ -28,18 +31,37 @@ MARKERS = ("o", "^", "s", "D")
 # Drawn in sentinel colours, which the screen replaces by CSS variables and paper by fixed colours.
 INK, MUTED, GRID, FILL = "#0a0b01", "#0a0b02", "#0a0b03", "#0a0b04"
 SERIES = ("#0a0b11", "#0a0b12", "#0a0b13", "#0a0b14")
-_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", FILL: "paper"} | {c: f"series-{i}" for i, c in enumerate(SERIES)}
-PAPER = {
-    "ink": "#1a1d21", "muted": "#59616b", "grid": "#d9dde2", "paper": "#ffffff",
-    "series-0": "#0b5a94", "series-1": "#c2500a", "series-2": "#00795a", "series-3": "#7a4ea3",
+_NAMES = {INK: "ink", MUTED: "muted", GRID: "grid", FILL: "paper"} | {
+    c: f"series-{i}" for i, c in enumerate(SERIES)
 }
-_RC: dict[str, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "joulemark", "font.family": "DejaVu Sans", "font.size": 8.0,
-    "text.parse_math": False, "text.color": INK, "axes.edgecolor": MUTED, "axes.labelcolor": MUTED,
-    "xtick.color": MUTED, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "xtick.major.size": 3.0,
+PAPER = {
+    "ink": "#1a1d21",
+    "muted": "#59616b",
+    "grid": "#d9dde2",
+    "paper": "#ffffff",
+    "series-0": "#0b5a94",
+    "series-1": "#c2500a",
+    "series-2": "#00795a",
+    "series-3": "#7a4ea3",
+}
+_RC: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "joulemark",
+    "font.family": "DejaVu Sans",
+    "font.size": 8.0,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "xtick.major.size": 3.0,
     "axes.unicode_minus": True,
 }
 _TAG = re.compile(r"<[^>]+>")
+_NO_GLYPH = "Glyph .* missing from font"
+"""Matplotlib's warning; the reader's own fonts may have the glyph."""
 
 
 @lru_cache(maxsize=256)
@@ -49,7 +71,9 @@ def draw(plot: Plot) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    labels = [_fit(row.label, LEFT_IN - 0.12) for row in plot.rows]
+    longest = max(_width_in(row.label, LABEL_PT) for row in plot.rows) + MARGIN_IN
+    left = next((width for width in LEFTS_IN if width >= longest), LEFTS_IN[-1])
+    labels = [_fit(row.label, left - MARGIN_IN) for row in plot.rows]
     positions, y = [], 0.0
     for i, row in enumerate(plot.rows):
         y += GAP_ROWS if row.first and i else 0.0
@@ -59,10 +83,15 @@ def draw(plot: Plot) -> str:
     top, bottom = 0.34 if many else 0.08, 0.46
     height = top + bottom + y * ROW_IN
     with mpl.rc_context(_RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts may have it
+        warnings.filterwarnings("ignore", message=_NO_GLYPH)
         figure = Figure(figsize=(WIDTH_IN, height))
         FigureCanvasSVG(figure)
-        box = (LEFT_IN / WIDTH_IN, bottom / height, (WIDTH_IN - LEFT_IN - RIGHT_IN) / WIDTH_IN, y * ROW_IN / height)
+        box = (
+            left / WIDTH_IN,
+            bottom / height,
+            (WIDTH_IN - left - RIGHT_IN) / WIDTH_IN,
+            y * ROW_IN / height,
+        )
         axes = figure.add_axes(box)
         _scale(axes, plot)
         axes.set_ylim(y - 0.5, -0.5)
@@ -74,15 +103,27 @@ def draw(plot: Plot) -> str:
         side_text = axes.get_yaxis_transform()
         for row, label, at in zip(plot.rows, labels, positions, strict=True):
             axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
-            axes.text(-0.025, at, label, transform=side_text, ha="right", va="center", linespacing=1.0,
-                      fontsize=8.0 if "\n" not in label else 6.6)
+            axes.text(
+                -0.025,
+                at,
+                label,
+                transform=side_text,
+                ha="right",
+                va="center",
+                linespacing=1.0,
+                fontsize=SMALL_PT if "\n" in label else LABEL_PT,
+            )
             axes.text(1.03, at, row.text, transform=side_text, ha="left", va="center", fontsize=7.6)
             _points(axes, row.points, at, spread=0.22 if many else 0.0)
         if many:
             _legend(axes, plot.series, lift=top / (y * ROW_IN))
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True,
-                       metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            out,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
     svg = out.getvalue()
     return svg[svg.index("<svg") :].strip()
 
@@ -117,10 +158,28 @@ def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> No
         y = at + spread * (k - (len(points) - 1) / 2)
         colour = SERIES[p.series % len(SERIES)]
         if p.low is not None and p.high is not None:
-            axes.plot([p.low, p.high], [y, y], color=colour, linewidth=1.5, marker="|", markersize=4.5,
-                      markeredgewidth=1.0, solid_capstyle="butt", zorder=2)
-        axes.plot([p.value], [y], linestyle="none", marker=MARKERS[p.series % len(MARKERS)], markersize=4.8,
-                  markerfacecolor=FILL if p.flagged else colour, markeredgecolor=colour, markeredgewidth=1.1, zorder=3)
+            axes.plot(
+                [p.low, p.high],
+                [y, y],
+                color=colour,
+                linewidth=1.5,
+                marker="|",
+                markersize=4.5,
+                markeredgewidth=1.0,
+                solid_capstyle="butt",
+                zorder=2,
+            )
+        axes.plot(
+            [p.value],
+            [y],
+            linestyle="none",
+            marker=MARKERS[p.series % len(MARKERS)],
+            markersize=4.8,
+            markerfacecolor=FILL if p.flagged else colour,
+            markeredgecolor=colour,
+            markeredgewidth=1.1,
+            zorder=3,
+        )
 
 
 def _legend(axes: Axes, series: tuple[str, ...], lift: float) -> None:
@@ -128,10 +187,21 @@ def _legend(axes: Axes, series: tuple[str, ...], lift: float) -> None:
 
     handles = [
         Line2D([], [], linestyle="none", marker=MARKERS[i], color=SERIES[i], markersize=4.8, label=name)
-        for i, name in enumerate(series) if name
+        for i, name in enumerate(series)
+        if name
     ]
-    axes.legend(handles=handles, loc="upper left", bbox_to_anchor=(-0.02, 1 + lift), ncols=len(handles), frameon=False,
-                fontsize=7.6, handletextpad=0.2, columnspacing=1.4, borderaxespad=0.0, borderpad=0.2)
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(-0.02, 1 + lift),
+        ncols=len(handles),
+        frameon=False,
+        fontsize=7.6,
+        handletextpad=0.2,
+        columnspacing=1.4,
+        borderaxespad=0.0,
+        borderpad=0.2,
+    )
 
 
 def _scale(axes: Axes, plot: Plot) -> None:
@@ -185,12 +255,12 @@ def log_ticks(start: float, stop: float, *, binary: bool = False) -> list[float]
 
 def _fit(label: str, width_in: float) -> str:
     """Break a label that is too wide into two smaller lines, and end it there."""
-    if _width_in(label, 8.0) <= width_in:
+    if _width_in(label, LABEL_PT) <= width_in:
         return label
     rest, lines = label, []
     for last in (False, True):
         n = len(rest)
-        while n > 1 and _width_in(rest[:n] + ("…" if last and n < len(rest) else ""), 6.6) > width_in:
+        while n > 1 and _width_in(rest[:n] + ("…" if last and n < len(rest) else ""), SMALL_PT) > width_in:
             n -= 1
         if not last and n < len(rest) and " " in rest[1:n]:
             n = rest.rindex(" ", 1, n) + 1
@@ -204,6 +274,8 @@ def _width_in(text: str, size_pt: float) -> float:
     from matplotlib.textpath import text_to_path
 
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        width, _, _ = text_to_path.get_text_width_height_descent(text, FontProperties("DejaVu Sans", size=size_pt), False)
+        warnings.filterwarnings("ignore", message=_NO_GLYPH)
+        width, _, _ = text_to_path.get_text_width_height_descent(
+            text, FontProperties("DejaVu Sans", size=size_pt), False
+        )
     return float(width) / 72.0

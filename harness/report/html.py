@@ -25,12 +25,18 @@ def render(model: ReportModel) -> bytes:
     def figure(plot: Plot) -> Markup:
         return Markup(figures.screen(figures.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(page).render(
-        model=model,
-        style=Markup(style),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        script_digest=digest,
-        figure=figure,
-        has_plot={s.id: any(isinstance(b, Plot) for b in s.blocks) for s in model.sections},
-    ).encode()
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return (
+        environment.from_string(page)
+        .render(
+            model=model,
+            style=Markup(style),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            script_digest=digest,
+            figure=figure,
+            has_plot={s.id: any(isinstance(b, Plot) for b in s.blocks) for s in model.sections},
+        )
+        .encode()
+    )

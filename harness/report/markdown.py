@@ -11,12 +11,16 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&$@!])")
 
 def render(model: ReportModel) -> bytes:
     """Render the model; figures are left to HTML and PDF."""
-    head = [f"# {escape(model.title)}", "", f"{escape(model.subtitle)}. Generated {escape(model.generated_at)} by {escape(model.generator)}."]
+    head = [
+        f"# {escape(model.title)}",
+        "",
+        f"{escape(model.subtitle)}. Generated {escape(model.generated_at)} by {escape(model.generator)}.",
+    ]
     head += ["", " · ".join(f"**{escape(t.text)}** {escape(t.term)}" for t in model.tiles)]
     parts = ["\n".join(head)]
     for section in model.sections:
         parts.append(f"## {escape(section.title)}")
-        parts += [text for block in section.blocks if (text := _block(block))]
+        parts += [text for block in section.blocks if (text := _block(block, section.title))]
     return ("\n\n".join(parts) + "\n").encode()
 
 
@@ -26,27 +30,31 @@ def escape(text: str) -> str:
     return re.sub(r"(?i)\b(https?|www)(?=[:.])", "\\1\u2060", _SPECIAL.sub(r"\\\1", one_line))
 
 
-def _block(block: Block) -> str:
+def _block(block: Block, section: str) -> str:
     match block:
         case Paragraph(text=text):
             return escape(text)
         case Items(items=items):
-            return "\n".join(f"- **{escape(i.term)}:** {escape(i.text)}" if i.term else f"- {escape(i.text)}" for i in items)
+            return "\n".join(
+                f"- **{escape(i.term)}:** {escape(i.text)}" if i.term else f"- {escape(i.text)}"
+                for i in items
+            )
         case Code(title=title, text=text):
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall(r"`+", text)), default=0))
             return f"**{escape(title)}**\n\n{fence}text\n{text}\n{fence}"
         case Table():
-            return _table(block)
+            return _table(block, section)
         case Plot():
             return ""
 
 
-def _table(table: Table) -> str:
+def _table(table: Table, section: str) -> str:
     head = "| " + " | ".join(escape(c.title) for c in table.columns) + " |"
     rule = "|" + "|".join(" ---: " if c.numeric else " --- " for c in table.columns) + "|"
     rows = ["| " + " | ".join(_cell(c) for c in row.cells) + " |" for row in table.rows]
     note = [f"\n{escape(table.note)}"] if table.note else []
-    return "\n".join([f"### {escape(table.title)}\n", head, rule, *rows, *note])
+    title = [f"### {escape(table.title)}\n"] if table.title != section else []
+    return "\n".join([*title, head, rule, *rows, *note])
 
 
 def _cell(cell: Cell) -> str:

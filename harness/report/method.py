@@ -12,48 +12,54 @@ from harness.report.trials import Trial, fact
 
 
 def level_text(trials: Sequence[Trial]) -> str:
-    """The level of the intervals, e.g. `95 %`; `stated` when the records hold several levels."""
+    """The level of the intervals, e.g. `95 %`; empty when there is none, or not one for all."""
     levels = {e.level for t in trials for e in t.result.estimates.values() if e.level is not None}
-    return f"{100 * levels.pop():.3g}\u00a0%" if len(levels) == 1 else "Uncertainty" if not levels else "Mixed-level"
+    return f"{100 * levels.pop():.3g}\u00a0%" if len(levels) == 1 else ""
 
 
 def method_section(trials: Sequence[Trial], level: str) -> Section:
     """Preset, replicas, clock, intervals, ranking, energy and limits."""
     ok = [t for t in trials if t.result.status == "ok"]
+    single = [t for t in ok if t.within_run_only]
     items = [
         Item("Preset", _preset(trials)),
         Item(
             "Replicas",
-            f"Each trial is measured by replicas, each a new process. {_replicas(ok)} Rounds run in random order, so "
-            "that a trial's replicas spread over the sweep.",
+            f"A trial is measured by replicas, each a new process. {_replicas(ok)} They run in rounds of "
+            "random order, so that a trial's replicas spread over the sweep.",
         ),
-        Item("Throughput", "Total items ÷ total time of the measured span; never a mean of rates, nothing filtered."),
+        Item(
+            "Throughput", "Total items ÷ total time of the measured span; no mean of rates, nothing filtered."
+        ),
         Item("Clock", _clock(ok)),
         Item(
             "Intervals",
-            f"The {level} interval of a trial is a t-interval on the logarithm of its replicas' values: over repeats "
-            "of the whole experiment on this machine it holds the true value that often. It does not cover other "
-            "machines of the same kind, other software, or a sensor's own calibration.",
+            f"{level or 'Stated'} intervals are t-intervals on the logarithm of the replicas' values: "
+            "were the whole experiment repeated on this machine, that share of them would hold the true value. "
+            "They do not cover other machines of the same kind, other software, or a sensor's own calibration.",
         ),
         Item(
             "Ranking",
-            "Only within one workload, mode and size. Two trials are ordered only when their intervals do not "
-            "overlap; a rank such as 1–3 says what the intervals leave open. Flagged values are ranked and marked, "
-            "invalid ones never.",
+            "Only within one workload, mode and size. Two trials are ordered only when their intervals do "
+            "not overlap; a range of ranks is what the intervals leave open. Flagged values are ranked and "
+            "marked, invalid ones never.",
         ),
-        Item("Digits", "A number is rounded where its interval ends; without an interval it has three digits."),
-        Item("Cost", "Not computed: no price was given." if not _priced(trials) else "Not part of this report."),
     ]
-    single = [t for t in ok if t.within_run_only]
     if single:
-        items.insert(
-            5,
+        items.append(
             Item(
                 "Within-run only",
-                f"{plural(len(single), 'trial')} rest on one process each. Their intervals do not hold what changes "
-                "from process to process, so they are shown and not ranked.",
-            ),
+                f"{plural(len(single), 'trial')} of one process each. How speed changes from process to "
+                "process is unknown there, so their values are shown and not ranked.",
+            )
         )
+    items += [
+        Item(
+            "Digits", "A number ends where its interval's half-width begins; without one it has three digits."
+        ),
+        Item("Cost", "Not part of this report." if _priced(trials) else "Not computed: no price was given."),
+        Item("Equations", "docs/method.md of the software named below."),
+    ]
     return Section("method", "Method", (Items(tuple(items)),))
 
 
@@ -78,15 +84,23 @@ def facts_rows(facts: Mapping[str, Any], most: int = 100) -> list[tuple[str, str
 
 
 def _fact_text(key: str, value: Any) -> str:
-    if value is None or value == "" or value == []:
+    if value is None or value in ("", []):
         return "unknown"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list | tuple):
         return line(", ".join(str(v) for v in value), 300)
     if isinstance(value, int | float):
-        for suffix, unit, scale in (("_bytes", "B", 1), ("_mhz", "Hz", 1e6), ("_hz", "Hz", 1), ("_ns", "s", 1e-9),
-                                    ("_mw", "W", 1e-3), ("_w", "W", 1), ("_s", "s", 1)):
+        for suffix, unit, scale in (
+            ("_bytes", "B", 1),
+            ("_khz", "Hz", 1e3),
+            ("_mhz", "Hz", 1e6),
+            ("_hz", "Hz", 1),
+            ("_ns", "s", 1e-9),
+            ("_mw", "W", 1e-3),
+            ("_w", "W", 1),
+            ("_s", "s", 1),
+        ):
             if key.endswith(suffix):
                 return quantity(value * scale, unit).text
     return line(value, 300)
@@ -97,11 +111,14 @@ def _preset(trials: Sequence[Trial]) -> str:
     for t in trials:
         measure = fact(t.result.config, "measure")
         if isinstance(measure, Mapping):
-            soak = "warmed as a whole before the sweep" if measure.get("soak") else "not soaked before the sweep"
+            keys = ("preset", "replicas", "max_replicas", "seconds", "warmup_s")
+            said = {k: line(measure.get(k), 40) for k in keys}
+            fewest, most = said["replicas"], said["max_replicas"]
+            soak = "warmed up as a whole" if measure.get("soak") is True else "not warmed up as a whole"
+            count = fewest if fewest == most else f"{fewest} to {most}"
             found[
-                f"{line(measure.get('preset'), 40)}: {measure.get('replicas')} to {measure.get('max_replicas')} replicas of "
-                f"{measure.get('seconds')} s each, after a warm-up of at least {measure.get('warmup_s')} s until steady; "
-                f"the device was {soak}"
+                f"{said['preset']}: {count} replicas of {said['seconds']} s, each after its own warm-up of "
+                f"at least {said['warmup_s']} s until steady; the device was {soak} before the sweep"
             ] = None
     return ". ".join(list(found)[:4]) + "." if found else "not recorded."
 
@@ -115,8 +132,12 @@ def _replicas(ok: Sequence[Trial]) -> str:
 
 
 def _clock(ok: Sequence[Trial]) -> str:
-    ticks = sorted({v for t in ok for r in t.result.records if isinstance(v := r.evidence.get("tick_ns"), int | float)})
-    text = "Host time by a monotonic clock; device time by events on the device's stream; neither stands for the other."
+    ticks = sorted(
+        {v for t in ok for r in t.result.records if isinstance(v := r.evidence.get("tick_ns"), int | float)}
+    )
+    text = (
+        "Host time by a monotonic clock, device time by events on its stream; one never stands for the other."
+    )
     if not ticks:
         return text + " The tick was not recorded."
     shown = listing([quantity(v * 1e-9, "s").text for v in ticks], 4)

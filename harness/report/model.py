@@ -11,7 +11,8 @@ from harness.report import failures, reproduce, tables, verdict
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.facts import machine_section, software_section
 from harness.report.method import level_text, method_section
-from harness.report.plots import MOST_FIGURES, in_order, plots
+from harness.report.omissions import omissions_section
+from harness.report.plots import MOST_FIGURES, drawable, in_order, plots
 from harness.report.ranking import Place, rank
 from harness.report.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
@@ -37,16 +38,28 @@ def build(
     sections = [
         _verdict(named, ranked, torn),
         _throughput(ranked, ok, order, level),
-        _metric_section(tables.LATENCY, ok, [
-            *plots("latency", "Latency", {"latency.p50": "p50", "latency.p90": "p90", "latency.p99": "p99"}, ok, order)
-        ] or plots("latency", "Iteration time", {"iteration.mean": "mean"}, ok, order)),
+        _metric_section(
+            tables.LATENCY,
+            ok,
+            [
+                *plots(
+                    "latency",
+                    "Latency",
+                    {"latency.p50": "p50", "latency.p90": "p90", "latency.p99": "p99"},
+                    ok,
+                    order,
+                )
+            ]
+            or plots("latency", "Iteration time", {"iteration.mean": "mean"}, ok, order),
+        ),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok, order)),
         _energy(ok, order, named),
         _metric_section(tables.COMPUTE, ok, []),
         _metric_section(tables.STARTUP, ok, []),
+        _metric_section(tables.other_table(ok), ok, []),
         failures.failed_section(named),
         failures.refused_section(named),
-        failures.omissions_section(ok, torn),
+        omissions_section(ok, torn),
         method_section(named, level),
         machine_section(named),
         software_section(named),
@@ -56,7 +69,9 @@ def build(
     machines = len({t.result.machine_id for t in named})
     return ReportModel(
         title=line(title, 120),
-        subtitle=f"{plural(len(sweeps), 'sweep')} ({listing(sweeps)}) on {plural(machines, 'machine')}" if sweeps else "",
+        subtitle=f"{plural(len(sweeps), 'sweep')} ({listing(sweeps)}) on {plural(machines, 'machine')}"
+        if sweeps
+        else "",
         generated_at=line(generated_at, 40),
         generator=f"Joulemark {harness.__version__}",
         tiles=_tiles(named),
@@ -68,11 +83,16 @@ def build(
 def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
     status = Counter(t.result.status for t in named)
     failed = len(named) - status["ok"] - status["refused"]
-    flagged = sum(any(e.validity in {"flagged", "invalid"} for e in t.result.estimates.values()) for t in named)
+    flagged = sum(
+        any(e.validity in {"flagged", "invalid"} for e in t.result.estimates.values()) for t in named
+    )
     return tuple(
         Item(term, str(n))
         for term, n in (
-            ("trials", len(named)), ("ok", status["ok"]), ("of them flagged", flagged), ("failed", failed),
+            ("trials", len(named)),
+            ("ok", status["ok"]),
+            ("of them flagged", flagged),
+            ("failed", failed),
             ("refused", status["refused"]),
         )
     )
@@ -84,7 +104,9 @@ def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Se
     if winners:
         blocks.append(Items(tuple(winners[: verdict.MOST_WINNERS])))
     if len(winners) > verdict.MOST_WINNERS:
-        blocks.append(Paragraph(f"{len(winners) - verdict.MOST_WINNERS} more groups stand in the ranked table.", "note"))
+        blocks.append(
+            Paragraph(f"{len(winners) - verdict.MOST_WINNERS} more groups stand in the ranked table.", "note")
+        )
     blocks.append(Paragraph(verdict.energy(named)))
     return Section("verdict", "Verdict", tuple(blocks))
 
@@ -113,7 +135,7 @@ def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequ
 def _memory_plots(ok: Sequence[Trial], order: dict[str, int]) -> list[Plot]:
     """The device's own peak where a device has one, the process's resident peak elsewhere."""
     found: list[Plot] = []
-    device = [t for t in ok if "memory.peak_allocated" in t.result.estimates]
+    device = [t for t in ok if drawable(t, "memory.peak_allocated") is not None]
     for metric, members, axis in (
         ("memory.peak_allocated", device, "Peak memory allocated"),
         ("memory.peak_rss", [t for t in ok if t not in device], "Peak resident memory"),
@@ -127,7 +149,11 @@ def _energy(ok: Sequence[Trial], order: dict[str, int], named: Sequence[Trial]) 
     blocks: list[Block] = [Paragraph(verdict.energy(named))]
     if table is not None:
         figures: list[Plot] = []
-        for metric, axis in (("energy.token", "Energy a token"), ("energy.sample", "Energy a sample")):
+        for metric, axis in (
+            ("energy.token", "Energy a token"),
+            ("energy.sample", "Energy a sample"),
+            ("energy.request", "Energy a request"),
+        ):
             figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok, order)
         blocks += [table, *_limited(figures)]
     return Section("energy", "Energy and power", tuple(blocks))
@@ -137,7 +163,11 @@ def _limited(figures: Sequence[Plot]) -> list[Block]:
     shown: list[Block] = list(figures[:MOST_FIGURES])
     if len(figures) > MOST_FIGURES:
         left = len(figures) - MOST_FIGURES
-        shown.append(Paragraph(f"{plural(left, 'figure')} left out to keep the report readable; the table has all.", "note"))
+        shown.append(
+            Paragraph(
+                f"{plural(left, 'figure')} left out to keep the report readable; the table has all.", "note"
+            )
+        )
     return shown
 
 
@@ -147,10 +177,15 @@ def _reproduce(named: Sequence[Trial]) -> Section:
     for t in named:
         by_sweep[t.result.sweep].append(t)
     for sweep, members in by_sweep.items():
-        blocks.append(Code(f"Sweep {line(sweep, 60)}", reproduce.commands(members)))
-    if blocks:
-        blocks.insert(0, Paragraph(
-            "These commands run the same trials with the same settings. What exists already in the results folder is "
-            "not measured again; name another folder with run.results=… to measure anew."
-        ))
+        if lines := reproduce.commands(members):
+            blocks.append(Code(f"Sweep {line(sweep, 60)}", "\n".join(lines)))
+    if not blocks:
+        return Section("reproduce", "How to reproduce", (Paragraph("The records keep no overrides."),))
+    blocks.insert(
+        0,
+        Paragraph(
+            "With the software named above, these commands run the same trials. What the results folder "
+            "already holds is not measured again; run.results=FOLDER names another one."
+        ),
+    )
     return Section("reproduce", "How to reproduce", tuple(blocks))

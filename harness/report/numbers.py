@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-NBSP = "\u00a0"
+NBSP, EN_DASH, MINUS = "\u00a0", "\u2013", "\u2212"
 PREFIXES = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 DIGITS_WITHOUT_INTERVAL = 3
@@ -41,11 +41,11 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
     scale = _step(unit) ** power
 
     def digits(x: float) -> str:
-        return f"{round(x / scale, decimals):.{max(decimals, 0)}f}".replace("-", "−")
+        return f"{round(x / scale, decimals):.{max(decimals, 0)}f}".replace("-", MINUS)
 
     interval = ""
     if low is not None and high is not None and high > low:
-        interval = f"{digits(low)}{'–' if low >= 0 else ' to '}{digits(high)}"
+        interval = f"{digits(low)}{EN_DASH if low >= 0 else ' to '}{digits(high)}"
     return Quantity(digits(value) + _suffix(unit, power), interval)
 
 
@@ -56,7 +56,7 @@ def tick(value: float, unit: str) -> str:
     suffix = _suffix(unit, power)
     if len(unit) > 2:  # the axis title names a long unit; the tick keeps the prefix alone
         suffix = suffix.removesuffix(unit).rstrip(NBSP)
-    return f"{scaled:.4g}{suffix}".replace("-", "−")
+    return f"{scaled:.4g}{suffix}".replace("-", MINUS)
 
 
 def _step(unit: str) -> float:

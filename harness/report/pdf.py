@@ -26,13 +26,10 @@ def render(model: ReportModel) -> bytes:
                 fields["svg"] = figures.paper(figures.draw(block))
     data["date"] = _date(model.generated_at)
     source = files("harness.report").joinpath("templates/report.typ").read_bytes()
-    compiled = typst.compile(
-        source,
-        sys_inputs={"model": json.dumps(data)},
-        font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")],
-        ignore_system_fonts=True,
-        format="pdf",
+    fonts = typst.Fonts(
+        include_system_fonts=False, font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")]
     )
+    compiled = typst.compile(source, sys_inputs={"model": json.dumps(data)}, font_paths=fonts, format="pdf")
     assert isinstance(compiled, bytes)
     return compiled
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.records.results import Estimate
 from harness.report.document import Plot, PlotRow, Point
-from harness.report.numbers import quantity
+from harness.report.numbers import EN_DASH, quantity
 from harness.report.ranking import Place
 from harness.report.tables import FLAG, shown
 from harness.report.text import plural
@@ -31,10 +31,10 @@ def plots(
         order: Trial name to its place, best first.
     """
     workloads = list(dict.fromkeys(t.workload for t in trials))
-    found = []
+    found: list[Plot] = []
     for workload in workloads:
         members = [t for t in trials if t.workload == workload]
-        units = {e.unit for t in members for m in series if (e := _drawable(t, m)) is not None}
+        units = {e.unit for t in members for m in series if (e := drawable(t, m)) is not None}
         found += [
             plot
             for unit in sorted(units)
@@ -56,10 +56,10 @@ def _plot(
     for (_, mode), group in groups(members).items():
         rows = []
         for t in sorted(group, key=lambda t: order.get(t.name, len(order))):
-            drawn = {m: e for m in series if (e := _drawable(t, m)) is not None and e.unit == unit}
+            drawn = {m: e for m in series if (e := drawable(t, m)) is not None and e.unit == unit}
             if drawn:
                 used |= drawn.keys()
-                label = " ".join(p for p in (mode, t.config, t.where) if p and p != "–")
+                label = " ".join(p for p in (mode, t.config, t.where) if p and p != EN_DASH)
                 rows.append((label, drawn))
         rows_by_group.append([_row(label, drawn, series) for label, drawn in rows])
     rows_by_group = [rows for rows in rows_by_group if rows]
@@ -73,8 +73,12 @@ def _plot(
     total = sum(len(rows) for rows in rows_by_group)
     legend = tuple(series[m] if m in used else "" for m in series)
     names = [name for name in legend if name]
-    caption = f"{', '.join(names)}: a dot and its interval." if len(names) > 1 else "A dot and its interval."
-    if any(p.flagged for r in rows_kept for p in r.points):
+    points = [p for r in rows_kept for p in r.points]
+    bars = any(p.low is not None for p in points)
+    caption = f"Dots are values{', bars their intervals' if bars else ''}."
+    if len(names) > 1:
+        caption += f" The number on the right is {names[0]}."
+    if any(p.flagged for p in points):
         caption += f" An open marker ({FLAG} in the tables) is a flagged value."
     if total > len(rows_kept):
         left = plural(total - len(rows_kept), "trial")
@@ -93,7 +97,8 @@ def _row(label: str, drawn: Mapping[str, Estimate], series: Mapping[str, str]) -
     return PlotRow(label, tuple(points), quantity(value, unit, low, high).text)
 
 
-def _drawable(trial: Trial, metric_id: str) -> Estimate | None:
+def drawable(trial: Trial, metric_id: str) -> Estimate | None:
+    """Return the estimate if a figure may show it."""
     e = trial.result.estimates.get(metric_id)
     return e if e is not None and e.value is not None and e.validity in {"valid", "flagged"} else None
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.records.results import Estimate
+from harness.report.numbers import EN_DASH
 from harness.report.trials import Trial
 
 
@@ -19,15 +20,18 @@ class Place:
     """One more than the trials that are surely better; None when it is not ranked."""
     worst: int | None
     """The trials of the group less those that are surely worse."""
+    ranked: int
+    """How many of the group are ranked."""
     why_not: str = ""
     """Why it is not ranked."""
 
     @property
     def text(self) -> str:
-        """The rank interval: `1`, `2–3`, or a dash."""
+        """The rank interval: one rank or a range, of how many; a dash when it is not ranked."""
         if self.best is None:
-            return "–"
-        return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
+            return EN_DASH
+        place = str(self.best) if self.best == self.worst else f"{self.best}{EN_DASH}{self.worst}"
+        return f"{place} of {self.ranked}"
 
 
 def surely_better(a: Estimate, b: Estimate) -> bool:
@@ -54,7 +58,7 @@ def rank(trials: Sequence[Trial], metric_id: str) -> list[Place]:
     """Place the trials of one group, best value first; those that cannot be ranked come last.
 
     Two trials are ordered only when their intervals do not overlap. A trial's rank is the interval from
-    1 + (trials surely better) to n − (trials surely worse).
+    1 + (trials surely better) to n - (trials surely worse).
     """
     pairs = [(t, t.result.estimates.get(metric_id)) for t in trials]
     ranked = [(t, e) for t, e in pairs if e is not None and not obstacle(t, e)]
@@ -62,11 +66,11 @@ def rank(trials: Sequence[Trial], metric_id: str) -> list[Place]:
     for trial, estimate in pairs:
         why_not = obstacle(trial, estimate)
         if why_not or estimate is None:
-            places.append(Place(trial, estimate, None, None, why_not))
+            places.append(Place(trial, estimate, None, None, len(ranked), why_not))
             continue
         better = sum(surely_better(other, estimate) for _, other in ranked)
         worse = sum(surely_better(estimate, other) for _, other in ranked)
-        places.append(Place(trial, estimate, 1 + better, len(ranked) - worse))
+        places.append(Place(trial, estimate, 1 + better, len(ranked) - worse, len(ranked)))
     return sorted(places, key=_key)
 
 

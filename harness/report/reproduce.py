@@ -1,85 +1,55 @@
-"""The commands that run the same trials again, written from the configurations in the records."""
+"""The commands that run the same trials again, from the overrides that each record keeps."""
 
 from __future__ import annotations
 
-import re
 import shlex
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from harness.report.text import line
 from harness.report.trials import Trial, fact
 
-GROUPS = {"workload": "name", "compress": "name", "parallel": "name", "precision": "name", "optimize": "name",
-          "measure": "preset", "price": "name"}
-"""Groups that are chosen by a file's name, and the key of the record that holds it."""
-SECTIONS = ("workload", "compress", "parallel", "precision", "optimize", "device", "measure", "power", "run")
-OUTSIDE = frozenset({"run.results", "run.retry_failed"})
-"""Keys that say where or when, not what."""
 MOST_LINES = 60
-_PLAIN = re.compile(r"[A-Za-z0-9_./:+-]+")
+LONGEST = 500
+Call = dict[str, tuple[str, ...]]
+"""One command: an override's key to the values that it sweeps over; an override without a value has none."""
 
 
-def overrides(config: Mapping[str, Any]) -> dict[str, str]:
-    """Every override of one trial's configuration, key to Hydra value; null keys keep their group's value."""
-    found = {"seed": _value(config.get("seed", 0))}
-    for group, key in GROUPS.items():
-        if (name := fact(config, group, key)) is not None:
-            found[group] = _value(name)
-    for section in SECTIONS:
-        for key, value in _leaves(section, config.get(section)):
-            if key not in OUTSIDE and key != f"{section}.{GROUPS.get(section)}":
-                found[key] = _value(value)
+def commands(trials: Sequence[Trial]) -> list[str]:
+    """Return the command lines that run these trials again; trials that form a grid share a line."""
+    recorded = [fact(t.result.config, "overrides") for t in trials]
+    calls = [_call(found) for found in recorded if isinstance(found, list | tuple)]
+    lines = [" ".join(["joulemark run", *_arguments(call)]) for call in _merged(calls)]
+    if len(lines) > MOST_LINES:
+        return [
+            *lines[:MOST_LINES],
+            f"# and {len(lines) - MOST_LINES} more; every record keeps its own overrides",
+        ]
+    return lines
+
+
+def _call(overrides: Sequence[object]) -> Call:
+    call: Call = {}
+    for override in overrides:
+        key, equals, value = line(override, LONGEST).partition("=")
+        call[key] = (value,) if equals else ()
+    return call
+
+
+def _merged(calls: Sequence[Call]) -> list[Call]:
+    """Join calls that differ in one key only into a sweep over it, key by key, last key first."""
+    found = list(calls)
+    for key in reversed(list(dict.fromkeys(k for call in found for k in call))):
+        same: dict[object, Call] = {}
+        for call in found:
+            if key not in call:
+                same.setdefault(("without", tuple(call.items())), call)
+                continue
+            rest = tuple((k, v) for k, v in call.items() if k != key)
+            values = same.get((key, rest), {}).get(key, ())
+            same[key, rest] = call | {key: tuple(dict.fromkeys((*values, *call[key])))}
+        found = list(same.values())
     return found
 
 
-def commands(trials: Sequence[Trial]) -> str:
-    """Shell lines that run these trials of one sweep again.
-
-    What is common stands once, in an array; a workload's trials that form a full grid take one line.
-    """
-    every = [overrides(t.result.config) for t in trials]
-    common = {k: v for k, v in every[0].items() if all(o.get(k) == v for o in every)}
-    by_workload: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for o in every:
-        by_workload[o.get("workload", "")].append({k: v for k, v in o.items() if k not in common})
-    lines = [call for several in by_workload.values() for call in _calls(several)]
-    left = len(lines) - MOST_LINES
-    run = ["joulemark run", '"${COMMON[@]}"']
-    shown = [" ".join([*run, *(shlex.quote(f"{k}={v}") for k, v in call.items())]) for call in lines[:MOST_LINES]]
-    if left > 0:
-        shown.append(f"# … and {left} more lines; `joulemark plan` lists every trial of an experiment")
-    array = "COMMON=(" + "\n  ".join(["", *(shlex.quote(f"{k}={v}") for k, v in common.items())]) + "\n)"
-    return "\n".join([array, *dict.fromkeys(shown)])
-
-
-def _calls(several: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """One multirun call when the trials are the full grid of their values, else a call each."""
-    unique = [dict(pairs) for pairs in dict.fromkeys(tuple(sorted(o.items())) for o in several)]
-    keys = list(several[0])
-    if any(set(o) != set(keys) for o in unique):
-        return list(several)
-    axes = {k: list(dict.fromkeys(o[k] for o in several)) for k in keys}
-    cells = 1
-    for values in axes.values():
-        cells *= len(values)
-    return [{k: ",".join(v) for k, v in axes.items()}] if cells == len(unique) else list(several)
-
-
-def _leaves(path: str, value: Any) -> list[tuple[str, Any]]:
-    if isinstance(value, Mapping):
-        return [leaf for key, below in value.items() for leaf in _leaves(f"{path}.{line(key, 60)}", below)]
-    return [] if value is None else [(path, value)]
-
-
-def _value(value: Any) -> str:
-    """Write a value so that Hydra reads the same value back."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ",".join(_value(v) for v in value) + "]"
-    text = line(value, 300)
-    if isinstance(value, str) and not _PLAIN.fullmatch(text):
-        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-    return text
+def _arguments(call: Call) -> list[str]:
+    return [shlex.quote(f"{key}={','.join(values)}" if values else key) for key, values in call.items()]

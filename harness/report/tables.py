@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from harness.records.results import Estimate
 from harness.report.document import Cell, Column, Row, Table
-from harness.report.numbers import quantity
+from harness.report.numbers import EN_DASH, quantity
 from harness.report.ranking import Place
 from harness.report.text import line
-from harness.report.trials import Trial, groups
+from harness.report.trials import HEADLINES, Trial, groups
 
-NONE = "–"
+NONE = EN_DASH
 FLAG = "◇"
 """Stands behind a flagged number, and is the open marker of the plots."""
 
@@ -30,9 +30,17 @@ class MetricTable:
 LATENCY = MetricTable(
     "latency",
     "Latency",
-    ("iteration.mean", "latency.p50", "latency.p90", "latency.p99", "latency.ttft", "latency.tpot"),
-    "Percentiles are those of one process; the interval is over processes. A tail percentile is left out where "
-    "too few iterations were measured to know it.",
+    (
+        "iteration.mean",
+        "iteration.mean.clean",
+        "latency.p50",
+        "latency.p90",
+        "latency.p99",
+        "latency.ttft",
+        "latency.tpot",
+    ),
+    "Percentiles are those of one process; the interval is over processes. A tail percentile is left out "
+    "where too few iterations were measured to know it.",
 )
 MEMORY = MetricTable(
     "memory",
@@ -50,14 +58,24 @@ MEMORY = MetricTable(
 ENERGY = MetricTable(
     "energy",
     "Energy and power",
-    ("energy.sample", "energy.token", "energy.iteration", "power.mean", "power.peak", "power.idle"),
-    "Energy is that of the measured window which also gives throughput.",
+    (
+        "energy.token",
+        "energy.sample",
+        "energy.request",
+        "energy.iteration",
+        "energy.iteration.uncertainty",
+        "power.mean",
+        "power.peak",
+        "power.idle",
+    ),
+    "Energy is that of the measured window which also gives throughput. The interval is over replicas; the "
+    "uncertainty of the sensor itself is a figure of its own.",
 )
 COMPUTE = MetricTable(
     "compute",
     "Arithmetic and training",
     ("model.parameters", "flops.step", "flops.rate", "mfu", "cpu.time", "loss.first", "loss.last"),
-    "FLOPs are those of the uncompressed model, two per multiply-add. MFU is against the vendor's dense peak.",
+    "FLOPs are those of the uncompressed model, two to a multiply-add. MFU is of the vendor's dense peak.",
 )
 STARTUP = MetricTable(
     "startup",
@@ -89,12 +107,21 @@ def metric_cell(estimate: Estimate | None) -> Cell:
     return Cell(q.text + flagged + guessed, q.interval, order=value, mark=estimate.validity)
 
 
+def other_table(trials: Sequence[Trial]) -> MetricTable:
+    """What no other table shows: metrics of other packages."""
+    known = {m for spec in (LATENCY, MEMORY, ENERGY, COMPUTE, STARTUP) for m in spec.metrics} | set(HEADLINES)
+    found = dict.fromkeys(m for t in trials for m in t.result.estimates if m not in known)
+    return MetricTable("other", "Other metrics", tuple(found))
+
+
 def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     """A table of the metrics that at least one trial has; None when no trial has any."""
     present = [m for m in spec.metrics if any(_has(t, m) for t in trials)]
     if not present:
         return None
-    titles = {m: next(t.result.estimates[m].title for t in trials if m in t.result.estimates) for m in present}
+    titles = {
+        m: next(t.result.estimates[m].title for t in trials if m in t.result.estimates) for m in present
+    }
     where = any(t.where for t in trials)
     rows = []
     for members in groups(trials).values():
@@ -118,7 +145,7 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
         Column("Rank", numeric=True),
         *name_columns(where=where),
         Column("Throughput", numeric=True),
-        Column(f"{level} interval", numeric=True),
+        Column(f"{level} interval".lstrip().capitalize(), numeric=True),
         Column("Replicas", numeric=True),
         Column("Validity", wide=True),
     )
@@ -135,7 +162,11 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
                 validity_cell(p),
             )
             rows.append(Row(cells, p.trial.workload, first=i == 0))
-    return Table("ranked", "Throughput, ranked", columns, tuple(rows))
+    note = (
+        "A rank holds within one workload, mode and size, and is a range where intervals overlap. Tokens are "
+        f"counted where the work has tokens, else samples, else requests. {FLAG} marks a flagged value."
+    )
+    return Table("ranked", "Ranked by throughput", columns, tuple(rows), note)
 
 
 def validity_cell(place: Place) -> Cell:
@@ -143,8 +174,8 @@ def validity_cell(place: Place) -> Cell:
     e = place.estimate
     validity = "unavailable" if e is None else e.validity
     reasons = [line(r, 120) for r in e.reasons] if e else []
-    if place.why_not in {"within-run only", "no interval"}:
-        reasons.append(f"not ranked: {place.why_not}")
+    if place.why_not in {"within-run only", "no interval"} and place.why_not not in reasons:
+        reasons.append(place.why_not)
     return Cell(validity, "; ".join(dict.fromkeys(reasons)), order=validity, mark=validity)
 
 

@@ -21,7 +21,14 @@ def line(value: object, limit: int = 200) -> str:
 
 def tail(value: str, lines: int = 12, width: int = 160) -> str:
     """Return the last lines of a log, each visible and bounded."""
-    kept = value[-lines * width * 4 :].replace("\r\n", "\n").replace("\r", "\n").expandtabs(4).rstrip().split("\n")
+    kept = (
+        value[-lines * width * 4 :]
+        .replace("\r\n", "\n")
+        .replace("\r", "\n")
+        .expandtabs(4)
+        .rstrip()
+        .split("\n")
+    )
     return "\n".join(_visible(k[: width - 1] + "…" if len(k) > width else k) for k in kept[-lines:])
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from harness.records.headline import ITEMS
 from harness.records.results import TrialResult
+from harness.report.numbers import EN_DASH
 from harness.report.text import line
 
-HEADLINES = ("throughput.tokens", "throughput.samples")
+HEADLINES = tuple(f"throughput.{kind}" for kind in ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Trial:
     def name(self) -> str:
         """Everything that names it, in one line."""
         parts = [self.workload, self.mode, self.config, self.where]
-        return " ".join(p for p in parts if p and p != "–")
+        return " ".join(p for p in parts if p and p != EN_DASH)
 
 
 def fact(facts: Mapping[str, Any], *path: str) -> Any:
@@ -55,7 +57,9 @@ def trials(results: Sequence[TrialResult]) -> list[Trial]:
     codes = letters([r.code_id for r in results])
     named = []
     for r in results:
-        workload, mode, size = (line(fact(r.config, "workload", k) or "", 40) for k in ("name", "mode", "size"))
+        workload, mode, size = (
+            line(fact(r.config, "workload", k) or "", 40) for k in ("name", "mode", "size")
+        )
         where = [
             f"machine {machines[r.machine_id]}" if len(machines) > 1 else "",
             line(r.sweep, 40) if len(sweeps) > 1 else "",
@@ -65,7 +69,7 @@ def trials(results: Sequence[TrialResult]) -> list[Trial]:
             Trial(
                 result=r,
                 workload=f"{workload} {size}".strip() or line(r.label, 60) or "unnamed",
-                mode=mode or "–",
+                mode=mode or EN_DASH,
                 config=_config(r, {workload, mode, size}),
                 where=" · ".join(w for w in where if w),
                 within_run_only=fact(r.config, "measure", "within_run_only") is True,
@@ -88,7 +92,9 @@ def groups(named: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:
 def headline(members: Sequence[Trial]) -> str:
     """The throughput that a group is ranked by: the one that most of its trials have a value for."""
     counts = {
-        metric: sum((e := t.result.estimates.get(metric)) is not None and e.value is not None for t in members)
+        metric: sum(
+            (e := t.result.estimates.get(metric)) is not None and e.value is not None for t in members
+        )
         for metric in HEADLINES
     }
     return max(HEADLINES, key=lambda metric: counts[metric])

@@ -1,4 +1,4 @@
-"""The verdict: what a reader who stops after one paragraph should know, and no more than the intervals allow."""
+"""The verdict: what a reader who stops after one page should know, and no more than the intervals allow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness.records.validity import describe
 from harness.report.document import Item
 from harness.report.numbers import quantity
 from harness.report.ranking import Place
@@ -14,23 +15,22 @@ from harness.report.text import line, listing, plural
 from harness.report.trials import Trial
 
 MOST_WINNERS = 30
-ENERGY = ("energy.token", "energy.sample", "energy.iteration")
+MOST_NAMED = 4
+ENERGY = ("energy.token", "energy.sample", "energy.request", "energy.iteration")
 
 
 def outcome(trials: Sequence[Trial], torn: Sequence[str]) -> str:
     """How many trials there are and how they ended."""
-    counts = Counter(t.result.status for t in trials)
     if not trials:
         return "There is no trial to report on."
-    parts = [f"{plural(len(trials), 'trial')}: {counts['ok']} ok"]
-    failed = sum(n for status, n in counts.items() if status not in {"ok", "refused"})
-    kinds = [f"{n} {status}" for status, n in sorted(counts.items()) if status not in {"ok", "refused"}]
-    parts.append(f"{failed} failed" + (f" ({listing(kinds)})" if kinds else ""))
-    parts.append(f"{counts['refused']} refused")
-    text = ", ".join(parts) + "."
-    if torn:
-        text += f" {plural(len(torn), 'record')} could not be read."
-    return text
+    counts = Counter(t.result.status for t in trials)
+    bad = {status: n for status, n in sorted(counts.items()) if status not in {"ok", "refused"}}
+    kinds = f" ({listing([f'{n} {status}' for status, n in bad.items()])})" if bad else ""
+    text = (
+        f"Of {plural(len(trials), 'trial')}, {counts['ok']} gave a result, {sum(bad.values())} failed{kinds} "
+        f"and {counts['refused']} {'was' if counts['refused'] == 1 else 'were'} refused."
+    )
+    return f"{text} {plural(len(torn), 'record')} could not be read." if torn else text
 
 
 def winner(places: Sequence[Place]) -> Item | None:
@@ -38,71 +38,76 @@ def winner(places: Sequence[Place]) -> Item | None:
     if not places:
         return None
     trial = places[0].trial
-    term = f"{trial.workload} {trial.mode}".strip()
+    term = f"{trial.workload} {trial.mode}"
     ranked = [p for p in places if p.best is not None]
-    if not ranked:
-        measured = [p for p in places if p.why_not in {"within-run only", "no interval"}]
-        if not measured:
-            return Item(term, "no valid throughput.")
-        reason = measured[0].why_not
-        if len(measured) == 1:
-            return Item(term, f"{_name(measured[0])}: {_number(measured[0])}, {reason}.")
-        return Item(term, f"not ranked ({reason}); highest value {_number(measured[0])} with {_name(measured[0])}.")
     leaders = [p for p in ranked if p.best == 1]
+    if not ranked:
+        return Item(term, _unranked(places))
     if len(ranked) == 1:
-        return Item(term, f"{_number(ranked[0])} with {_name(ranked[0])}, the only one ranked.")
+        alone = "" if len(places) == 1 else ", the only one that can be ranked"
+        return Item(term, f"{_named(ranked[0])}{alone}.")
     if len(leaders) == 1:
-        return Item(term, f"{_name(leaders[0])} is fastest, {_number(leaders[0])}{_lead(leaders[0], ranked)}.")
-    names = listing([_name(p) for p in leaders])
-    tied = "all are tied" if len(leaders) == len(ranked) else "tied for fastest"
-    return Item(term, f"{names}: {tied}, their intervals overlap; from {_number(leaders[0])} down.")
+        return Item(term, f"{_named(leaders[0])} is fastest{_lead(leaders[0], ranked)}.")
+    more = f" and {len(leaders) - MOST_NAMED} more" if len(leaders) > MOST_NAMED else ""
+    named = ", ".join(_named(p) for p in leaders[:MOST_NAMED])
+    return Item(term, f"tied, the intervals overlap: {named}{more}.")
 
 
-def _name(place: Place) -> str:
-    return " · ".join(p for p in (place.trial.config, place.trial.where) if p)
+def _unranked(places: Sequence[Place]) -> str:
+    """What to say of a group in which nothing can be ranked."""
+    measured = [p for p in places if p.why_not in {"within-run only", "no interval"}]
+    if not measured:
+        reasons = dict.fromkeys(
+            line(describe(r)).rstrip(".") for p in places if p.estimate for r in p.estimate.reasons
+        )
+        return f"no valid throughput ({'; '.join(reasons)})." if reasons else "no valid throughput."
+    why = dict.fromkeys(p.why_not for p in measured)
+    named = _named(measured[0])
+    return f"{named}{' has the highest value' if len(measured) > 1 else ''}; not ranked: {', '.join(why)}."
 
 
-def _number(place: Place) -> str:
+def _named(place: Place) -> str:
     assert place.estimate is not None
     value, low, high, unit = shown(place.estimate)
     q = quantity(value, unit, low, high)
-    return f"{q.text} [{q.interval}]" if q.interval else q.text
+    number = f"{q.text} [{q.interval}]" if q.interval else q.text
+    return f"{' · '.join(p for p in (place.trial.config, place.trial.where) if p)} at {number}"
 
 
 def _lead(first: Place, ranked: Sequence[Place]) -> str:
     """The least lead over every other that the intervals allow; nothing when it rounds to none."""
-    others = [p.estimate for p in ranked if p is not first]
-    e = first.estimate
-    assert e is not None and e.low is not None
-    ceiling = max(o.high for o in others if o is not None and o.high is not None)
-    ratio = math.floor(100 * e.low / ceiling) / 100 if ceiling > 0 else 0.0
+    highs = [p.estimate.high for p in ranked if p is not first and p.estimate and p.estimate.high is not None]
+    low = first.estimate.low if first.estimate else None
+    if low is None or max(highs) <= 0:
+        return ""
+    ratio = math.floor(100 * low / max(highs)) / 100
     return f", at least {ratio:.2f} times any other" if ratio >= 1.01 else ""
 
 
 def energy(trials: Sequence[Trial]) -> str:
     """Where energy was measured, or literally why there is none."""
     ok = [t for t in trials if t.result.status == "ok"]
-    have = [t for t in ok if any(_value(t, m) for m in ENERGY)]
-    reasons = energy_reasons([t for t in ok if t not in have])
     if not ok:
-        return "energy: unavailable (no trial finished)"
-    why = "; ".join(r if len(reasons) == 1 and not have else f"{r}: {plural(n, 'trial')}" for r, n in reasons.items())
-    if not have:
-        return f"energy: unavailable ({why})"
-    text = f"energy: measured in {len(have)} of {plural(len(ok), 'trial')}"
-    return f"{text}; unavailable in the others ({why})" if reasons else text
+        return "energy: unavailable (no trial has a result)"
+    without = [t for t in ok if not any(_usable(t, m) for m in ENERGY)]
+    reasons = energy_reasons(without)
+    if len(without) == len(ok):
+        several = len(reasons) > 1
+        said = [f"{r}: {plural(n, 'trial')}" if several else r for r, n in reasons.items()]
+        return f"energy: unavailable ({listing(said)})"
+    text = f"energy: measured in {len(ok) - len(without)} of {plural(len(ok), 'trial')}"
+    return f"{text}, unavailable in the others ({listing(list(reasons))})" if without else text
 
 
 def energy_reasons(trials: Sequence[Trial]) -> Mapping[str, int]:
     """Why trials have no energy, with how many trials say so, most first."""
     counts: Counter[str] = Counter()
     for t in trials:
-        found = [t.result.estimates[m] for m in ENERGY if m in t.result.estimates]
-        said = [r for e in found for r in e.reasons]
+        said = [r for m in ENERGY if m in t.result.estimates for r in t.result.estimates[m].reasons]
         counts[line(said[0]) if said else "not measured"] += 1
     return dict(counts.most_common())
 
 
-def _value(trial: Trial, metric_id: str) -> bool:
+def _usable(trial: Trial, metric_id: str) -> bool:
     e = trial.result.estimates.get(metric_id)
     return e is not None and e.value is not None and e.validity != "invalid"

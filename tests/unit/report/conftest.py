@@ -21,7 +21,12 @@ MACHINE = {
     "memory": {"total_bytes": 16 * 2**30},
     "accelerators": [],
 }
-CODE = {"harness": "0.1.0", "torch": "2.13.0", "python": "3.11.9", "git": {"commit": "f" * 40, "dirty": False}}
+CODE = {
+    "harness": "0.1.0",
+    "torch": "2.13.0",
+    "python": "3.11.9",
+    "git": {"commit": "f" * 40, "dirty": False},
+}
 
 
 def digest(*parts: object) -> str:
@@ -87,11 +92,18 @@ def trial(
         "power": {"sensor": "auto"},
         "run": {"name": sweep, "results": "/somewhere/else", "worker": "warm", "timeout_s": 120.0},
         "price": {"name": "none"},
+        "overrides": [
+            "+experiment=demo",
+            f"workload={workload}",
+            f"workload.mode={mode}",
+            f"precision={precision}",
+        ],
     }
     label = label if label is not None else f"{workload} {size} {mode} {precision}"
     work_id = digest(workload, mode, precision, size, identity)
     ids = {
-        "work_id": work_id, "trial_id": digest(work_id, measure), "machine_id": digest(machine), "code_id": digest(code),
+        "work_id": work_id, "trial_id": digest(work_id, measure),
+        "machine_id": digest(machine), "code_id": digest(code),
     }  # fmt: skip
 
     def record(replica: int, attempt: int, state: str) -> Record:
@@ -100,7 +112,8 @@ def trial(
             sweep=sweep, label=label, **ids, replica=replica, attempt=attempt, status=state,
             phase=(phase if status != "ok" else "measure") if bad else "done",
             reason=(reason or "lost to an unlucky signal") if bad else None,
-            started_at="2025-03-04T05:06:07Z", config=settings, machine=machine, code=code, evidence={"tick_ns": 41},
+            started_at="2025-03-04T05:06:07Z", config=settings, machine=machine, code=code,
+            evidence={"tick_ns": 41},
             worker=WorkerFacts(
                 kind="none" if state == "refused" else "warm",
                 signal=signal if bad else None, exit_code=exit_code if bad else 0,
@@ -109,7 +122,10 @@ def trial(
         )  # fmt: skip
 
     if status == "ok":
-        records = [*(record(r, lost, "ok") for r in range(replicas)), *(record(0, a, "crashed") for a in range(lost))]
+        records = [
+            *(record(r, lost, "ok") for r in range(replicas)),
+            *(record(0, a, "crashed") for a in range(lost)),
+        ]
     else:
         records = [record(0, 0, status)]
     return TrialResult(
@@ -119,7 +135,9 @@ def trial(
     )  # fmt: skip
 
 
-def measured(workload: str, mode: str, precision: str, rate: float, half: float = 0.02, **more: Any) -> TrialResult:
+def measured(
+    workload: str, mode: str, precision: str, rate: float, half: float = 0.02, **more: Any
+) -> TrialResult:
     """A trial with every kind of metric around one throughput; a CPU without an energy sensor."""
     unit = "throughput.samples" if workload in {"resnet", "mlp"} else "throughput.tokens"
     energy = "energy.sample" if unit.endswith("samples") else "energy.token"
@@ -131,7 +149,12 @@ def measured(workload: str, mode: str, precision: str, rate: float, half: float 
         estimate("iteration.mean", step, half),
         estimate("latency.p50", step * 0.97, half),
         estimate("latency.p90", step * (1.05 + rng.random() / 5), half * 2),
-        estimate("latency.p99", None, validity="unavailable", reasons=("too few effective samples: 368 are needed",)),
+        estimate(
+            "latency.p99",
+            None,
+            validity="unavailable",
+            reasons=("too few effective samples: 368 are needed",),
+        ),
         estimate("time.first_iteration", step * 9, 0.1),
         estimate("time.build", 0.2 + rng.random(), 0.2),
         estimate("flops.rate", rate * 3.1e6, half),
@@ -167,12 +190,14 @@ def _sweep() -> list[TrialResult]:
         results.append(measured("gpt", mode, "fp32", rate, 0.015))
         results.append(measured("gpt", mode, "bf16", rate * (0.62 if mode == "train" else 1.01), 0.025))
     results += [
-        measured("gpt", "infer", "fp32", 777.0, validity="invalid", reasons=("output wrong: largest error 0.3",)),
-        trial("bert", "train", "bf16", status="oom", phase="measure", reason="killed by the memory limit of 1 GiB",
-              signal="SIGKILL", log_tail="allocating 4 GiB\nallocating 8 GiB\n"),
-        trial("mlp", "train", "bf16", status="crashed", phase="build", reason="ValueError: no such layer",
-              exit_code=1, log_tail="Traceback (most recent call last):\n  File \"mlp.py\", line 3\nValueError: no such layer\n"),
-        trial("lstm", "train", "bf16", status="hung", phase="warmup", reason="no end after 120 s", signal="SIGKILL"),
+        measured("gpt", "infer", "fp32", 777.0, validity="invalid", reasons=("output_wrong",)),
+        trial("bert", "train", "bf16", status="oom", phase="measure", signal="SIGKILL",
+              reason="killed by the memory limit of 1 GiB", log_tail="allocating 4 GiB\nallocating 8 GiB\n"),
+        trial("mlp", "train", "bf16", status="crashed", phase="build", exit_code=1,
+              reason="ValueError: no such layer",
+              log_tail="Traceback (most recent call last):\n  File 'mlp.py'\nValueError: no such layer\n"),
+        trial("lstm", "train", "bf16", status="hung", phase="warmup", signal="SIGKILL",
+              reason="no end after 120 s"),
         trial("resnet", "train", "tf32", status="refused", phase="plan", reason="tf32 needs a CUDA device"),
     ]  # fmt: skip
     return results
