@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test lint format clean bench-overhead bench-cpu
+.PHONY: help setup demo test bench-loop bench-ab lint format clean bench-overhead bench-cpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -22,6 +22,12 @@ demo: $(STAMP)  ## run the demo sweep on this machine and write its report
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(PYTEST_ARGS)
+
+bench-loop: $(STAMP)  ## what the measured loop costs the host, beside a bare loop
+	$(BIN)/python benchmarks/loop_cost.py
+
+bench-ab: $(STAMP)  ## real A/A series and a planted slowdown of 10 %, about half an hour
+	$(BIN)/python benchmarks/ab_series.py
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .

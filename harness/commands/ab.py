@@ -133,7 +133,7 @@ def _tell(done: int, lines: Sequence[Line], each_s: float) -> None:
     found = headline.comparison
     usable = found.pairs if found is not None else 0
     look = next_look(usable - 1) or usable
-    say = headline.reason if found is None else f"{headline.metric_id} {effect(found)}"
+    say = str(headline.reason) if found is None else f"{headline.metric_id} {effect(found)}"
     say += f", {done - usable} disturbed" if found is not None and usable < done else ""
     left = f"look at {look} in {duration(each_s * (look - usable))}" if look > usable else "look"
     print(f"pair {done:2d}  {say}  ({each_s:.1f} s a pair; {left})", file=sys.stderr)

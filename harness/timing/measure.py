@@ -123,7 +123,7 @@ def measure_steps(
         window_s=settings.steady_window_s,
         tolerance=settings.steady_tolerance,
     )
-    span = _allocate(device, clock, settings, warm.period_ns)
+    span = allocate(device, clock, settings, warm.period_ns)
     span.timeline.reserve(warm.marks)
     duration_ns = round(settings.seconds * 1e9)
     first = first_index + warm.iterations
@@ -189,7 +189,8 @@ def measure(
     return measure_steps(lambda _index, _mark: fn(), device=device, settings=settings or TimingSettings())
 
 
-def _allocate(device: Device, clock: Clock, settings: TimingSettings, period_ns: float) -> Span:
+def allocate(device: Device, clock: Clock, settings: TimingSettings, period_ns: float) -> Span:
+    """Return a span with room for `settings.seconds` of iterations of about `period_ns`."""
     expected = max(settings.min_iterations, math.ceil(settings.seconds * 1e9 / period_ns))
     # The class that the device makes tells who paces; the smallest one costs nothing.
     if device.timeline(1, clock.now_ns).paced_by_host:

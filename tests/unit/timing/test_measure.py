@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib import import_module
@@ -130,7 +131,7 @@ def test_drift_is_a_difference_of_thirds_beyond_half_the_target(clock, device, g
 
 
 def test_short_iterations_are_chunked(clock, device):
-    """CPU time is read once for at least 4 ms of 0.1 ms steps, and every chunk has its verdict."""
+    """CPU time is read once for at least 6 ms of 0.1 ms steps, and every chunk has its verdict."""
     reads = []
 
     def phase(name):
@@ -140,9 +141,9 @@ def test_short_iterations_are_chunked(clock, device):
         lambda _i, _m: clock.work(MS // 10), device=device, settings=QUICK, clock=clock, on_phase=phase
     )
 
-    assert measured.chunk_iterations == 40
-    assert clock.cpu_reads - reads[-1][1] == measured.iterations // 40 + 1
-    assert measured.clean.shape == (measured.iterations // 40,)
+    assert measured.chunk_iterations == 60
+    assert clock.cpu_reads - reads[-1][1] == measured.iterations // 60 + 1
+    assert measured.clean.shape == (measured.iterations // 60,)
 
 
 def test_the_filter_names_the_disturbed_iterations(clock, device):
@@ -231,6 +232,36 @@ def test_collector_is_off_within_the_span_and_back_after(clock, device):
 
     assert states == [True] * 30 + [False] * 6
     assert gc.isenabled()
+
+
+def test_nothing_is_allocated_collected_or_printed_within_the_span(clock, device, capfd):
+    """From its second step to its last the span holds no more memory, collects nothing and prints nothing."""
+    held, collections = np.zeros(2000, np.int64), []
+    phase = ["warmup"]
+
+    def collected(stage, _info):
+        collections.append((phase[0], stage))
+
+    def step(index, _mark):
+        phase[0] = "span" if index >= 3000 else "warmup"
+        clock.work(MS // 10)
+        if index % 10 == 0 and index >= 3000:
+            held[(index - 3000) // 10] = tracemalloc.get_traced_memory()[0]
+
+    gc.callbacks.append(collected)
+    tracemalloc.start()
+    try:
+        measured = measure_steps(step, device=device, settings=QUICK, clock=clock)
+    finally:
+        tracemalloc.stop()
+        gc.callbacks.remove(collected)
+
+    assert measured.first_index == 3000
+    seen = held[1 : measured.iterations // 10]
+    assert len(seen) > 900
+    assert np.ptp(seen) < 1000, "some integers live and die; nothing may pile up"
+    assert not [c for c in collections if c[0] == "span"]
+    assert capfd.readouterr() == ("", "")
 
 
 def test_marks_are_times_from_the_iterations_start(clock, device):
