@@ -39,6 +39,13 @@ class GuardPower:
     """Standard uncertainty of the mean over the guard."""
     spread_w: float
     """How far one update period strays from the mean, beyond what the ticks' times explain."""
+    first: Tick
+    last: Tick
+
+    @property
+    def seconds(self) -> float:
+        """Return the guard's length from tick to tick."""
+        return (self.last.at_ns - self.first.at_ns) * 1e-9
 
 
 def guard_power(info: SensorInfo, ticks: Sequence[Tick]) -> GuardPower | None:
@@ -50,10 +57,10 @@ def guard_power(info: SensorInfo, ticks: Sequence[Tick]) -> GuardPower | None:
     if whole is None or any(p is None for p in powers):
         return None
     known = [p for p in powers if p is not None]
-    explained = fmean(p.u_watts**2 for p in known)
-    found = stdev(p.watts for p in known) ** 2
-    spread_w = math.sqrt(max(0.0, found - 2 * explained))
-    return GuardPower(whole.watts, math.hypot(whole.u_watts, spread_w / math.sqrt(len(known))), spread_w)
+    explained = fmean(u_watts**2 for _, u_watts in known)
+    spread_w = math.sqrt(max(0.0, stdev(watts for watts, _ in known) ** 2 - 2 * explained))
+    u_watts = math.hypot(whole[1], spread_w / math.sqrt(len(known)))
+    return GuardPower(whole[0], u_watts, spread_w, ticks[0], ticks[-1])
 
 
 def lag_of(info: SensorInfo) -> tuple[float, float]:
@@ -136,25 +143,43 @@ def _between(
     apart_w = abs(before.watts - after.watts)
     mean_w = joules / (sum(b - a for a, b in spans) * 1e-9)
     terms = (
-        before.watts * a.u_s,
-        after.watts * b.u_s,
-        (lead_s + pause_s / 2) * before.u_watts,
-        (tail_s + pause_s / 2) * after.u_watts,
-        # Power strays from period to period also where it was not measured.
-        _strayed(lead_s, info, before),
-        _strayed(tail_s, info, after),
+        *_guard_terms(info, before, a, before.first, lead_s, pause_s / 2),
+        *_guard_terms(info, after, b, after.last, tail_s, pause_s / 2),
         apart_w * u_lag_s,
         apart_w * pause_s / math.sqrt(12),
-        (info.quantum or 0.0) / math.sqrt(6),
         mean_w * STAMP_S * math.sqrt(2 * len(spans)),
     )
     return joules, math.hypot(*terms)
 
 
-def _strayed(seconds: float, info: SensorInfo, guard: GuardPower) -> float:
-    """Return the energy by which some seconds of idleness stray from the guard's mean."""
+def _guard_terms(
+    info: SensorInfo, guard: GuardPower, edge: Tick, far: Tick, seconds: float, pause_s: float
+) -> tuple[float, ...]:
+    """Return what a guard leaves open, in joules: its ticks' times, their quanta, and power that strays.
+
+    The edge's own error enters twice where the guard's power was taken from it too, and both add up.
+
+    Args:
+        info: The counter.
+        guard: Its power.
+        edge: The tick from which energy is counted.
+        far: The guard's tick away from the work.
+        seconds: From the edge to the work.
+        pause_s: Other idle time that takes the guard's power.
+    """
+    near = guard.last if far is guard.first else guard.first
+    share = (abs(seconds) + pause_s) / guard.seconds
+    step_j = (info.quantum or 0.0) / math.sqrt(12)
     periods = max(1.0, abs(seconds) / (info.update_period_s or abs(seconds) or 1.0))
-    return abs(seconds) * guard.spread_w / math.sqrt(periods)
+    strays = (
+        (abs(seconds) + pause_s) * guard.spread_w / math.sqrt(LEAST_TICKS),
+        abs(seconds) * guard.spread_w / math.sqrt(periods),
+    )
+    ends = (guard.watts * far.u_s * share, step_j * share)
+    if edge is near:
+        return (guard.watts * edge.u_s * (1 + share), step_j * (1 + share), *ends, *strays)
+    own = (guard.watts * edge.u_s, step_j)
+    return (*own, guard.watts * near.u_s * share, step_j * share, *ends, *strays)
 
 
 def _part_time_u(info: SensorInfo, work_w: float, idle_w: float, spans: int) -> float:
@@ -166,11 +191,11 @@ def _part_time_u(info: SensorInfo, work_w: float, idle_w: float, spans: int) -> 
     return abs(work_w - idle_w) * unseen_s / math.sqrt(12) * math.sqrt(2 / spans)
 
 
-def _power(info: SensorInfo, a: Tick, b: Tick) -> GuardPower | None:
+def _power(info: SensorInfo, a: Tick, b: Tick) -> tuple[float, float] | None:
+    """Return the mean power between two ticks and its standard uncertainty; None over a reset."""
     joules, _ = counted(info, [a.reading, b.reading])
     if joules is None:
         return None
     seconds = (b.at_ns - a.at_ns) * 1e-9
     watts = joules / seconds
-    u_watts = math.hypot(watts * a.u_s, watts * b.u_s, (info.quantum or 0.0) / math.sqrt(6)) / seconds
-    return GuardPower(watts, u_watts, 0.0)
+    return watts, math.hypot(watts * a.u_s, watts * b.u_s, (info.quantum or 0.0) / math.sqrt(6)) / seconds

@@ -17,6 +17,10 @@ from harness.energy.counting import REASONS, counted, new_values, stuck
 from harness.energy.trace import Samples
 
 Span = tuple[int, int]
+PERIOD_U = 1e-3
+"""Relative uncertainty of a probed update period."""
+READ_U_S = 500e-6
+"""How well the moment is known at which a counter was read."""
 GAP_S = 0.25
 """Samples further apart than this, and than ten sampling periods, are a gap."""
 
@@ -84,7 +88,7 @@ def counter_energy(
     quantum_var = (info.quantum or 0.0) ** 2 / 6
     if idle is not None:
         joules = raw_j - idle.watts * excess_s
-        edge_var = (period_s or 0.0) ** 2 * idle.watts**2 / 6
+        edge_var = 0.0 if period_s is None else (edges_u_s(outer_s, period_s) * idle.watts) ** 2
         outside_var = (excess_s * idle.u_watts) ** 2
     else:
         flags.append("edges_unaligned")
@@ -150,6 +154,36 @@ def idle_power(samples: Samples, span: Span) -> Idle | None:
     poll_s = median(b.mid_ns - a.mid_ns for a, b in pairwise(readings)) * 1e-9
     u_joules = math.sqrt((samples.sensor.quantum or 0.0) ** 2 / 6 + (watts_mean * poll_s) ** 2 / 6)
     return Idle(watts_mean, u_joules / seconds)
+
+
+def rest_power(info: SensorInfo, rest: Sequence[Reading]) -> Idle | None:
+    """Return the power between two reads in an idle guard; each may lie anywhere in the update period."""
+    joules, _ = counted(info, rest)
+    if joules is None or info.update_period_s is None:
+        return None
+    seconds = (rest[-1].mid_ns - rest[0].mid_ns) * 1e-9
+    watts = joules / seconds
+    edges_j = math.hypot(
+        watts * edges_u_s(seconds, info.update_period_s), (info.quantum or 0.0) / math.sqrt(6)
+    )
+    return Idle(watts, edges_j / seconds)
+
+
+def edges_u_s(seconds: float, period_s: float) -> float:
+    """Return how far the time that a counter covers may differ from the time between two reads of it.
+
+    A counter covers whole update periods. Over T = (n + f) periods it covers n or n + 1 of them, the latter
+    with probability f: `u = U*sqrt(f*(1 - f))`, which is 0 for reads a whole number of periods apart, and
+    `U/sqrt(6)` over all f. What is not known of the period and of the moments of reading spreads f.
+    """
+    periods = seconds / period_s
+    spread = periods * PERIOD_U + READ_U_S / period_s
+    if spread >= 0.5:
+        return period_s / math.sqrt(6)
+    nearby = (periods % 1, (periods + spread) % 1, (periods - spread) % 1)
+    if any(abs(f - 0.5) < spread for f in nearby):
+        return period_s / 2
+    return period_s * math.sqrt(max(f * (1 - f) for f in nearby))
 
 
 def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> float | None:

@@ -6,18 +6,20 @@ what ran before is waited out first.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
 
 from harness.energy.aligned import LEAST_TICKS, longest_lag_s
-from harness.energy.base import Reading, SensorInfo
-from harness.energy.estimate import Span
+from harness.energy.base import Reading, SensorError, SensorInfo
 from harness.energy.ticks import Host, Tick, Watch, poll_s
 
 TICKS = LEAST_TICKS + 1
 _PATIENCE_PERIODS, _PATIENCE_S = 6, 1.0
 """How much longer than planned a guard waits for ticks."""
+_REST_PERIODS = 5
+"""A silent guard's idle time in update periods: its power is known no better than one of them allows."""
 _MISFIT = 0.25
 """A counter whose ticks come at another pace than was probed, by this share, is another counter."""
 
@@ -76,24 +78,47 @@ class AlignedGuards:
 
 
 class SilentGuards:
-    """Guards that are slept through, for counters that polling disturbs: one read on each side."""
+    """Guards that are slept through, for counters that polling disturbs: a read at each of their ends."""
 
-    def __init__(self, infos: Sequence[SensorInfo], least_s: float, host: Host) -> None:
+    def __init__(
+        self, reads: Sequence[Callable[[], Reading]], infos: Sequence[SensorInfo], least_s: float, host: Host
+    ) -> None:
+        self._reads = tuple(reads)
         self._settle_s = max(longest_lag_s(info) for info in infos)
-        self._rest_s = max(*(3 * (info.update_period_s or 0.0) for info in infos), least_s - self._settle_s)
+        self._period_s = max(info.update_period_s or 0.0 for info in infos)
+        periods = max(_REST_PERIODS, math.ceil((least_s - self._settle_s) / self._period_s))
+        self._rest_s = periods * self._period_s
         self._host = host
-        self.idle: Span | None = None
+        self.before: list[tuple[Reading, ...]] = []
+        self.after: list[tuple[Reading, ...]] = []
 
-    def settle(self) -> None:
-        """Wait until what ran before is counted."""
+    def enter(self) -> list[int]:
+        """Wait until what ran before is counted, then stay idle; nothing shows if the facts still fit."""
         self._host.sleep(self._settle_s)
+        self._first_ns = self._host.now_ns()
+        self.before = self._rest()
+        return []
 
-    def rest(self) -> None:
-        """Stay idle before the work."""
-        begin_ns = self._host.now_ns()
-        self._host.sleep(self._rest_s)
-        self.idle = (begin_ns, self._host.now_ns())
+    def leave(self, _end_ns: int) -> None:
+        """Wait until all of the work is counted, then stay idle.
 
-    def leave(self) -> None:
-        """Wait until all of the work is counted."""
-        self._host.sleep(self._settle_s + self._rest_s)
+        All reads are a whole number of update periods apart: the counter then covers just the time between.
+        """
+        self._host.sleep(self._settle_s)
+        since_s = (self._host.now_ns() - self._first_ns) * 1e-9
+        self._host.sleep(-since_s % self._period_s)
+        self.after = self._rest()
+
+    def _rest(self) -> list[tuple[Reading, ...]]:
+        due_ns = self._host.now_ns() + round(self._rest_s * 1e9)
+        begin = [_read(read) for read in self._reads]
+        self._host.sleep((due_ns - self._host.now_ns()) * 1e-9)
+        return [(*a, *_read(read)) for a, read in zip(begin, self._reads, strict=True)]
+
+
+def _read(read: Callable[[], Reading]) -> tuple[Reading, ...]:
+    """Return one reading, or none where the sensor failed."""
+    try:
+        return (read(),)
+    except SensorError:
+        return ()

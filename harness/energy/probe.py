@@ -78,7 +78,7 @@ def probe_counter(
         SensorError: the counter does not answer.
     """
     host = host or Host()
-    ticks, read_cost_s = _ticks(read, info, host)
+    ticks, read_cost_s = _ticks(read, host)
     if len(ticks) < TICKS / 2:
         return Probe(None, None, read_cost_s, None)
     period_s = _period_s(ticks)
@@ -88,7 +88,7 @@ def probe_counter(
     return _with_lag(read, learnt.applied(info), learnt, load, host)
 
 
-def _ticks(read: Read, info: SensorInfo, host: Host) -> tuple[list[Tick], float]:
+def _ticks(read: Read, host: Host) -> tuple[list[Tick], float]:
     """Return some ticks of the counter and the median cost of a read in seconds."""
     fast = Watch([read], 0.0, host)
     fast.until(TICKS, [0], host.now_ns() + round(BURST_S * 1e9))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, pairwise
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
@@ -20,6 +20,7 @@ from harness.energy.estimate import (
     gauge_energy,
     idle_power,
     peak_power_w,
+    rest_power,
     update_period_s,
 )
 from harness.energy.none import NullMeter
@@ -94,8 +95,8 @@ class Evidence:
     """Why the edges could not be read."""
     spans: tuple[Span, ...] = ()
     """The parts of the span that are work."""
-    idle: Span | None = None
-    """Idle time before the span, when the edges were read outside guards."""
+    rests: tuple[Sequence[Reading], ...] = ()
+    """Reads at the ends of idle time before and after the span, where the counter is not polled."""
     before: tuple[Tick, ...] | None = None
     """The counter's ticks in the guard before the span; None is a window without polled guards."""
     after: tuple[Tick, ...] | None = None
@@ -121,7 +122,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     gauge = next(
         (s for s in evidence.samples if s.sensor.kind == "instant" and s.sensor.scope == main.scope), None
     )
-    idle = _idle(evidence, main, gauge, trace)
+    idle = _idle(evidence, main, gauge)
     flags = ["sampler_failed"] if evidence.sampler_problem else []
     if evidence.reason is not None:
         estimate = Estimate("none", flags=("sensor_error",), reason=evidence.reason)
@@ -191,15 +192,22 @@ def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: S
     )
 
 
-def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None, trace: Samples | None) -> Idle | None:
+def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None) -> Idle | None:
     """Return idle power from the guards' ticks, else from the samples in the guard before the span."""
     if evidence.before is not None:
-        powers = [guard_power(main, ticks) for ticks in (evidence.before, evidence.after or ())]
-        known = [p for p in powers if p is not None]
-        watts = [p.watts for p in known]
-        return Idle(fmean(watts), math.hypot(*(p.u_watts for p in known)) / len(known)) if known else None
-    samples = gauge if gauge is not None else trace
-    return idle_power(samples, evidence.idle) if samples is not None and evidence.idle is not None else None
+        guards = [guard_power(main, ticks) for ticks in (evidence.before, evidence.after or ())]
+        known = [p for p in guards if p is not None]
+        levels = [p.watts for p in known]
+        return Idle(fmean(levels), math.hypot(*(p.u_watts for p in known)) / len(known)) if known else None
+    if not all(len(rest) == 2 for rest in evidence.rests) or not evidence.rests:
+        return None
+    spans = [(rest[0].t1_ns, rest[1].t0_ns) for rest in evidence.rests]
+    seen = [idle_power(gauge, span) for span in spans] if gauge is not None else []
+    powers = [p for p in (seen or [rest_power(main, rest) for rest in evidence.rests]) if p is not None]
+    if len(powers) < len(spans):
+        return None
+    watts = [p.watts for p in powers]
+    return Idle(fmean(watts), math.hypot(*(p.u_watts for p in powers), stdev(watts) / 2) / 2)
 
 
 def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
@@ -227,7 +235,10 @@ def _from_counter(
         assert evidence.before is not None
         assert evidence.after is not None
         return aligned_energy(info, evidence.before, evidence.after, evidence.spans or (span,), between)
-    return counter_energy(info, [evidence.first, *between, evidence.last], span, idle)
+    first, last = evidence.first, evidence.last
+    if idle is not None and evidence.rests:
+        first, last = evidence.rests[0][0], evidence.rests[1][1]
+    return counter_energy(info, [first, *between, last], span, idle)
 
 
 def _cross_check(estimate: Estimate, gauge: Samples, span: Span) -> list[str]:

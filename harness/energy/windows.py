@@ -80,10 +80,8 @@ class Window:
         if error is not None:
             self._end()
             return
-        if isinstance(self._guards, AlignedGuards):
+        if self._guards is not None:
             self._guards.leave(span[1])
-        elif isinstance(self._guards, SilentGuards):
-            self._guards.leave()
         last = {meter: _edge(meter) for meter in self._real}
         trace = self._end()
         devices = []
@@ -101,12 +99,8 @@ class Window:
         if guarded and counters and all(f.update_period_s is not None for f in self._facts.values()):
             self._guards = self._make_guards()
         self._start_sampler()
-        if isinstance(self._guards, SilentGuards):
-            self._guards.settle()
         self._first = {meter: _edge(meter) for meter in self._real}
-        if isinstance(self._guards, SilentGuards):
-            self._guards.rest()
-        elif self._guards is not None and (misfits := self._guards.enter()):
+        if self._guards is not None and (misfits := self._guards.enter()):
             for place in misfits:  # the sensor is not what it was: another driver's, or another's
                 meter = counters[place]
                 self._facts[meter] = self._known(meter, probe=True, anew=True)
@@ -116,7 +110,7 @@ class Window:
     def _make_guards(self) -> AlignedGuards | SilentGuards:
         least_s = self._guard_s or 0.0
         if any(info.poll_disturbs for info in self._facts.values()):
-            return SilentGuards(list(self._facts.values()), least_s, self._host)
+            return SilentGuards(*self._readers(), least_s, self._host)
         return AlignedGuards(*self._readers(), least_s, self._host)
 
     def _readers(self) -> tuple[list[Callable[[], Reading]], list[SensorInfo]]:
@@ -157,13 +151,13 @@ class Window:
             problem or last[1],
             spans=_without(span, self._pauses),
         )
+        if self._guards is None or meter not in self._facts:
+            return evidence
+        place = list(self._facts).index(meter)
         if isinstance(self._guards, SilentGuards):
-            return replace(evidence, idle=self._guards.idle)
-        if self._guards is not None and meter in self._facts:
-            place = list(self._facts).index(meter)
-            before, after = self._guards.before[place], self._guards.after[place]
-            return replace(evidence, before=tuple(before), after=tuple(after))
-        return evidence
+            return replace(evidence, rests=(self._guards.before[place], self._guards.after[place]))
+        before, after = self._guards.before[place], self._guards.after[place]
+        return replace(evidence, before=tuple(before), after=tuple(after))
 
     def _end(self) -> tuple[Samples, ...]:
         trace = self._stop_sampler() if self._stop_sampler is not None else ()
