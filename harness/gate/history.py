@@ -1,0 +1,147 @@
+"""Nights from a results folder: each a sweep, its values from records, its verdicts from `gate.json`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from harness.gate.series import Event, Label, Night, last_good
+from harness.records.derive import trial_results
+from harness.records.results import TrialResult
+from harness.records.store import Store, read_bounded
+
+VERDICT = "gate.json"
+_MOST_BYTES = 64 << 20
+Series = tuple[str, str, str]
+"""Work, machine and metric: what is compared from night to night."""
+
+
+class Judged(BaseModel):
+    """What an earlier run of the gate said of one metric of one trial."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    work_id: Annotated[str, StringConstraints(max_length=64)]
+    machine_id: Annotated[str, StringConstraints(max_length=64)]
+    metric: str
+    label: Label
+    event: Event | None = None
+
+    @property
+    def series(self) -> Series:
+        """What it was said of."""
+        return self.work_id, self.machine_id, self.metric
+
+
+class JudgedNight(BaseModel):
+    """The file that the gate leaves in a night's sweep."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    night: str
+    verdicts: tuple[Judged, ...]
+
+
+@dataclass
+class History:
+    """The nights before, and tonight."""
+
+    tonight: str
+    results: list[TrialResult]
+    """Tonight's."""
+    before: dict[Series, list[Night]] = field(default_factory=dict)
+    """Oldest first."""
+    commits: dict[tuple[Series, str], str] = field(default_factory=dict)
+    """By series and night, the commit that was measured."""
+    left_out: list[str] = field(default_factory=list)
+
+    def nights(self, series: Series) -> list[Night]:
+        """Return the nights of one series, oldest first."""
+        return self.before.get(series, [])
+
+    def good_commit(self, series: Series) -> str | None:
+        """Return the commit that tonight is measured against; None where none is known."""
+        night = last_good(self.nights(series))
+        return self.commits.get((series, night.name)) if night is not None else None
+
+
+def read_history(
+    store: Store, *, pattern: str = "*", tonight: str | None = None, accept: tuple[str, ...] = ()
+) -> History:
+    """Read the nights of a results folder.
+
+    Args:
+        store: the results.
+        pattern: of the sweeps' names.
+        tonight: the night to judge; None is the newest.
+        accept: nights whose level is the new normal.
+
+    Raises:
+        ValueError: there are no nights, or a `gate.json` is malformed; the line names the file and field.
+    """
+    names = [name for name in store.sweeps() if fnmatchcase(name, pattern) or name == tonight]
+    nights: list[tuple[str, str, list[TrialResult]]] = []
+    left_out: list[str] = []
+    for name in names:
+        records, torn = store.records(name)
+        left_out += [f"{bad.path}: {bad.reason}" for bad in torn]
+        if records:
+            nights.append((min(r.started_at for r in records), name, trial_results(records)))
+    nights.sort(key=lambda night: night[:2])
+    if tonight is not None:
+        at = next((i for i, night in enumerate(nights) if night[1] == tonight), None)
+        if at is None:
+            raise ValueError(f"{store.root}: no records of the night {tonight}")
+        nights = nights[: at + 1]
+    if not nights:
+        raise ValueError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
+    *earlier, (_, last, results) = nights
+    history = History(last, results, left_out=left_out)
+    for _, name, found in earlier:
+        _add(history, name, found, _judged(store.root / name / VERDICT), accepted=name in accept)
+    return history
+
+
+def _add(
+    history: History,
+    name: str,
+    results: list[TrialResult],
+    judged: dict[Series, Judged],
+    *,
+    accepted: bool,
+) -> None:
+    for result in results:
+        for e in result.estimates.values():
+            if e.value is None or e.value <= 0 or e.validity == "invalid":
+                continue
+            series = (result.work_id, result.machine_id, e.metric_id)
+            said = judged.get(series)
+            # A night that no gate has judged counts as accepted: that is how a history begins.
+            night = Night(
+                name,
+                e.value,
+                said.label if said else "insufficient_data",
+                "accepted" if accepted else said.event if said else None,
+            )
+            history.before.setdefault(series, []).append(night)
+            commit = result.records[-1].code.get("git_commit")
+            if isinstance(commit, str):
+                history.commits[series, name] = commit
+
+
+def _judged(path: Path) -> dict[Series, Judged]:
+    try:
+        night = JudgedNight.model_validate_json(read_bounded(path, _MOST_BYTES))
+    except FileNotFoundError:
+        return {}
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return {verdict.series: verdict for verdict in night.verdicts}

@@ -1,0 +1,106 @@
+"""What the gate watches, and how strictly: one YAML file, validated before anything is read."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.records.metrics import METRICS
+from harness.records.store import read_bounded
+
+_MOST_BYTES = 1 << 20
+_Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Rule(_Strict):
+    """One metric, for the trials whose label matches."""
+
+    metric: str
+    trials: str = "*"
+    """Pattern of labels, e.g. `gpt * train *`."""
+    direction: Literal["higher", "lower"] | None = None
+    """Which values are better; only for a metric whose definition does not say."""
+    delta: _Share | None = None
+    """The effect below which a difference does not matter; the policy's unless given."""
+    floor: _Share | None = None
+    """The least standard deviation of ln value from night to night; the policy's unless given."""
+    required: bool = False
+    """Whether its absence fails the gate."""
+
+
+class Policy(_Strict):
+    """The whole file."""
+
+    nights: str = "nightly*"
+    """Pattern of the sweeps that are nights."""
+    delta: _Share = 0.01
+    floor: _Share = 0.003
+    """From A/A runs on this runner (`joulemark gate --noise-floor`)."""
+    accept: tuple[str, ...] = ()
+    """Nights whose level is the new normal although it is worse: known and wanted."""
+    metrics: tuple[Rule, ...] = Field(min_length=1)
+
+    def rule(self, metric_id: str, label: str) -> Rule | None:
+        """Return the first rule for a metric of a trial, completed by the policy's own values."""
+        for rule in self.metrics:
+            if rule.metric == metric_id and fnmatchcase(label, rule.trials):
+                return rule.model_copy(
+                    update={
+                        "delta": rule.delta or self.delta,
+                        "floor": rule.floor or self.floor,
+                        "direction": direction(rule),
+                    }
+                )
+        return None
+
+
+def direction(rule: Rule) -> Literal["higher", "lower"]:
+    """Return which values of the rule's metric are better."""
+    known = METRICS[rule.metric].direction
+    return known if known != "none" else rule.direction or "lower"
+
+
+def read_policy(path: Path) -> Policy:
+    """Read and check a policy.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no policy; one line names the file and the field.
+    """
+    import yaml
+
+    try:
+        loaded = yaml.safe_load(read_bounded(path, _MOST_BYTES))
+        policy = Policy.model_validate(loaded)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"{path}:{line} is not YAML: {getattr(error, 'problem', error)}") from error
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply") from None
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    for i, rule in enumerate(policy.metrics):
+        if rule.metric not in METRICS:
+            raise ValueError(
+                f"{path}: metrics.{i}.metric: no metric {rule.metric!r}; see `joulemark list metrics`"
+            )
+        known = METRICS[rule.metric].direction
+        if known == "none" and rule.direction is None:
+            raise ValueError(f"{path}: metrics.{i}.direction: {rule.metric} has none of its own, give one")
+        if known != "none" and rule.direction not in {None, known}:
+            raise ValueError(f"{path}: metrics.{i}.direction: {rule.metric} is better when {known}")
+    return policy

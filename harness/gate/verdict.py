@@ -1,0 +1,212 @@
+"""Judge tonight by a policy: a verdict for each series, one exit code, as JSON, Markdown and lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from harness.gate.history import History, Series
+from harness.gate.policy import Policy, Rule
+from harness.gate.series import Judgement, Label, is_value, judge_night
+from harness.records.results import Estimate, TrialResult
+from harness.records.validity import describe
+from harness.stats import Comparison
+
+Confirm = Callable[[TrialResult, Series, Rule], Comparison | None]
+"""Measures the last good code against tonight's, for one metric of one trial."""
+_ORDER: tuple[Label, ...] = (
+    "regression",
+    "suspicious",
+    "environment_shift",
+    "insufficient_data",
+    "no_regression",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesVerdict:
+    """One metric of one trial on one machine."""
+
+    label: Label
+    trial: str
+    metric: str
+    work_id: str
+    machine_id: str
+    value: float | None
+    unit: str
+    judgement: Judgement
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        j = self.judgement
+        parts = [f"{self.label}: {self.trial} {self.metric}"]
+        if self.value is not None:
+            parts.append(f"{self.value:.4g} {self.unit}")
+        if j.screened is not None and j.screened.shift is not None:
+            parts.append(f"{j.screened.shift:+.2%} from the last {j.screened.nights} nights")
+        if j.comparison is not None:
+            parts.append(f"pairs {j.comparison.effect:+.2%}{_bounds(j.comparison)} over {j.comparison.pairs}")
+        if j.reason is not None:
+            parts.append(j.reason)
+        return ", ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The whole night."""
+
+    night: str
+    series: tuple[SeriesVerdict, ...]
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """3 when something got worse; 4 when something cannot be said; else 0."""
+        labels = {s.label for s in self.series}
+        if "regression" in labels:
+            return 3
+        return 4 if labels & {"suspicious", "insufficient_data"} or not labels else 0
+
+    def counts(self) -> dict[str, int]:
+        """Count the labels, the worst first."""
+        found = Counter(s.label for s in self.series)
+        return {label: found[label] for label in _ORDER if found[label]}
+
+    def lines(self) -> list[str]:
+        """Return what is not plain quiet, a line each, and the counts."""
+        lines = [s.sentence() for s in self.series if s.label != "no_regression" or s.judgement.event]
+        counts = ", ".join(f"{n} {label}" for label, n in self.counts().items()) or "nothing was judged"
+        return [*lines, f"gate of {self.night}: {counts}"]
+
+    def plain(self) -> dict[str, Any]:
+        """Return everything as JSON values; `history` reads the label and the event back."""
+        return {
+            "night": self.night,
+            "exit_code": self.exit_code,
+            "counts": self.counts(),
+            "verdicts": [
+                {
+                    "label": s.label,
+                    "event": s.judgement.event,
+                    "trial": s.trial,
+                    "metric": s.metric,
+                    "value": s.value,
+                    "unit": s.unit,
+                    "work_id": s.work_id,
+                    "machine_id": s.machine_id,
+                    "reason": s.judgement.reason,
+                    "screen": asdict(s.judgement.screened) if s.judgement.screened else None,
+                    "pairs": asdict(s.judgement.comparison) if s.judgement.comparison else None,
+                }
+                for s in self.series
+            ],
+            "left_out": list(self.left_out),
+        }
+
+    def markdown(self) -> str:
+        """Return a summary for a CI step."""
+        counts = ", ".join(f"**{n}** {label}" for label, n in self.counts().items())
+        rows = [
+            "| label | trial | metric | tonight | screen | pairs | reason |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for s in self.series:
+            j = s.judgement
+            shift = f"{j.screened.shift:+.2%}" if j.screened and j.screened.shift is not None else "—"
+            pairs = f"{j.comparison.effect:+.2%}{_bounds(j.comparison)}" if j.comparison else "—"
+            value = f"{s.value:.4g} {s.unit}" if s.value is not None else "—"
+            cells = (s.label, s.trial, s.metric, value, shift, pairs, j.reason or "")
+            rows.append("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
+        left_out = [f"- left out: {line}" for line in self.left_out]
+        return "\n".join(
+            [f"## Gate of {self.night}: {counts or 'nothing was judged'}", "", *rows, *left_out, ""]
+        )
+
+
+def judge_history(
+    history: History, policy: Policy, confirm: Confirm = lambda _result, _series, _rule: None
+) -> Verdict:
+    """Judge every metric that the policy watches, the worst first.
+
+    Args:
+        history: from `read_history`.
+        policy: from `read_policy`.
+        confirm: measures pairs; called only for suspects.
+    """
+    found = [*_judge_results(history, policy, confirm), *_missing(history, policy)]
+    found.sort(key=lambda s: (_ORDER.index(s.label), s.trial, s.metric))
+    return Verdict(history.tonight, tuple(found), tuple(history.left_out))
+
+
+def _judge_results(history: History, policy: Policy, confirm: Confirm) -> Iterator[SeriesVerdict]:
+    for result in history.results:
+        for metric_id in dict.fromkeys(rule.metric for rule in policy.metrics):
+            rule = policy.rule(metric_id, result.label)
+            if rule is None or result.status == "refused":
+                continue
+            series = (result.work_id, result.machine_id, metric_id)
+            estimate = result.estimates.get(metric_id)
+            problem = _problem(result, estimate)
+            if problem is None:
+                assert estimate is not None
+                assert estimate.value is not None
+                assert rule.delta is not None
+                assert rule.floor is not None
+                assert rule.direction is not None
+                judgement = judge_night(
+                    history.nights(series),
+                    estimate.value,
+                    lambda r=result, s=series, rule=rule: confirm(r, s, rule),  # type: ignore[misc]
+                    delta=rule.delta,
+                    floor=rule.floor,
+                    direction=rule.direction,
+                )
+            elif rule.required:
+                judgement = Judgement("regression", reason=f"a required metric {problem}")
+            elif history.nights(series):
+                judgement = Judgement("insufficient_data", reason=f"it {problem}")
+            else:
+                continue
+            yield SeriesVerdict(
+                judgement.label,
+                result.label,
+                metric_id,
+                result.work_id,
+                result.machine_id,
+                estimate.value if estimate is not None else None,
+                estimate.unit if estimate is not None else "",
+                judgement,
+            )
+
+
+def _problem(result: TrialResult, estimate: Estimate | None) -> str | None:
+    """Say why a metric cannot be judged, None where it can."""
+    if result.status != "ok":
+        return f"is absent: the trial {result.status} in phase {result.phase}"
+    if estimate is None:
+        return "is absent"
+    if estimate.value is None:
+        return f"has no value: {'; '.join(estimate.reasons) or 'no reason was recorded'}"
+    if not is_value(estimate.value):
+        return "is zero"
+    if estimate.validity == "invalid":
+        return "is invalid: " + "; ".join(describe(reason) for reason in estimate.reasons)
+    return None
+
+
+def _missing(history: History, policy: Policy) -> Iterator[SeriesVerdict]:
+    """Yield a failure for every required metric of which tonight has no trial at all."""
+    for rule in policy.metrics:
+        if rule.required and not any(fnmatchcase(r.label, rule.trials) for r in history.results):
+            reason = "a required metric is absent: no trial of tonight matches"
+            judgement = Judgement("regression", reason=reason)
+            yield SeriesVerdict("regression", rule.trials, rule.metric, "", "", None, "", judgement)
+
+
+def _bounds(comparison: Comparison) -> str:
+    if comparison.low is None or comparison.high is None:
+        return ""
+    return f" ({comparison.low:+.2%} to {comparison.high:+.2%})"
