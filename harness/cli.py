@@ -81,6 +81,16 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = verb(
+        "qualify",
+        "calibrate and test the instrument on this machine, and measure what the device can do at most",
+        "examples:\n  joulemark qualify\n  joulemark qualify --device cuda:1 --json\n"
+        "  joulemark qualify --quick\n\nexit code 1: a check failed; the certificate is kept all the same\n",
+    )
+    sub.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
+    sub.add_argument("--quick", action="store_true", help="seconds instead of a minute, with fewer checks")
+    results(sub)
+
+    sub = verb(
         "list",
         "list what there is to run and to measure",
         "examples:\n  joulemark list workloads\n  joulemark list metrics --json\n",
@@ -175,6 +185,48 @@ def _parser() -> argparse.ArgumentParser:
     results(sub)
 
     sub = verb(
+        "gate",
+        "judge the newest night by a policy: screen it, and confirm suspects by pairs in the same job",
+        "examples:\n  joulemark gate --history results --policy gate.yaml\n"
+        "  joulemark gate --policy gate.yaml --night nightly-20260101 --markdown summary.md\n"
+        "  joulemark gate --policy gate.yaml --noise-floor 'aa-*'     what A/A runs of `ab` scatter by\n\n"
+        "Pairs are measured against the commit of the accepted night two weeks back, unless --base- names\n"
+        "another. The verdict is kept in the night's own folder, where the next night reads it.\n",
+    )
+    sub.add_argument("--history", default="results", metavar="DIR", help="the results folder (results)")
+    sub.add_argument("--policy", required=True, metavar="FILE", help="which metrics, how strictly (YAML)")
+    sub.add_argument("--night", metavar="SWEEP", help="the night to judge (default: the newest)")
+    sub.add_argument("--screen-only", action="store_true", help="measure no pairs: suspects stay suspicious")
+    sub.add_argument("--markdown", metavar="FILE", help="also write the verdict as Markdown")
+    sub.add_argument("--noise-floor", metavar="PATTERN", help="read A/A sessions of these names instead")
+    for side in ("base", "head"):
+        sub.add_argument(f"--{side}-python", metavar="PATH", help=f"the {side}'s Python interpreter")
+        sub.add_argument(
+            f"--{side}-checkout", metavar="DIR|REVISION", help=f"the {side}'s sources: a folder or a revision"
+        )
+    sub.add_argument("--pair-seconds", type=float, metavar="S", help="measured time of each process")
+    sub.add_argument("--config-dir", action="append", default=[], metavar="DIR", help="your own groups")
+
+    sub = verb(
+        "bisect",
+        "find the commit that made a configuration slower, by git bisect and pairs of processes",
+        "examples:\n  joulemark bisect v1.0 HEAD workload=gpt workload.mode=train --pair-seconds 2\n"
+        "  joulemark bisect abc123 def456 workload=mlp --metric energy.sample\n\n"
+        "The commits are checked out into folders of their own; yours is not touched.\n\n" + _OVERRIDES,
+    )
+    sub.add_argument("good", metavar="GOOD", help="a revision without the regression")
+    sub.add_argument("bad", metavar="BAD", help="a revision with it")
+    overrides(sub)
+    sub.add_argument("--repository", default=".", metavar="DIR", help="a folder of the repository (.)")
+    sub.add_argument("--metric", metavar="ID", help="decide by this metric (default: iteration time)")
+    sub.add_argument("--python", metavar="PATH", help="the interpreter that runs the commits")
+    sub.add_argument("--pair-seconds", type=float, metavar="S", help="measured time of each process")
+    sub.add_argument(
+        "--delta", type=float, default=0.01, metavar="D", help="the least effect worth searching for (0.01)"
+    )
+    results(sub)
+
+    sub = verb(
         "export",
         "write the results of sweeps in another tool's format",
         "examples:\n  joulemark export demo --to junit -o demo.xml\n"
@@ -225,6 +277,7 @@ def _complete_sweep(prefix: str, **_: object) -> list[str]:
 
 _VERBS = {
     "doctor": "harness.commands.doctor",
+    "qualify": "harness.commands.qualify",
     "list": "harness.commands.listing",
     "plan": "harness.commands.plan",
     "run": "harness.commands.run",
@@ -232,6 +285,8 @@ _VERBS = {
     "ab": "harness.commands.ab",
     "compare": "harness.commands.compare",
     "report": "harness.commands.report",
+    "gate": "harness.commands.gate",
+    "bisect": "harness.commands.bisect",
     "export": "harness.commands.export",
     "index": "harness.commands.index",
     "completion": "harness.completion",

@@ -1,0 +1,90 @@
+"""Measure the last good code against tonight's, in pairs, in the same job (docs/method.md, section 3)."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.gate.history import History, Series
+from harness.gate.policy import Rule
+from harness.pairs import Pairs, SideFailedError
+from harness.records.results import TrialResult
+from harness.records.schema import Record
+from harness.records.store import Store
+from harness.sides import environment, make_side
+from harness.stats import Comparison, StatsError, compare
+
+_RUN_CONTROL = ("run.name=", "run.results=", "+run.name=")
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where one side's code is; None is taken from the records, or is what runs here."""
+
+    python: str | None = None
+    checkout: str | None = None
+
+
+@dataclass
+class Confirmer:
+    """Runs pairs for suspects; the metrics of one trial share each set of pairs."""
+
+    history: History
+    store: Store
+    base: Where
+    head: Where
+    config_dirs: tuple[Path, ...] = ()
+    pair_seconds: float | None = None
+    note: list[str] = field(default_factory=list)
+    """Why pairs could not be measured."""
+    _sets: dict[tuple[str, int], tuple[list[Record], list[Record]] | None] = field(default_factory=dict)
+    _asked: dict[Series, int] = field(default_factory=dict)
+
+    def __call__(self, result: TrialResult, series: Series, rule: Rule) -> Comparison | None:
+        """Compare one metric by a set of pairs that this metric has not been judged by yet."""
+        number = self._asked.get(series, 0)
+        self._asked[series] = number + 1
+        key = (result.trial_id, number)
+        if key not in self._sets:
+            self._sets[key] = self._measure(result, series, rule, number)
+        measured = self._sets[key]
+        if measured is None:
+            return None
+        before, after = (
+            [m.value for r in side if (m := r.metric(series[2])) is not None and m.value is not None]
+            for side in measured
+        )
+        assert rule.delta is not None
+        try:
+            return compare(before, after, rule.delta, direction=rule.direction or "lower")
+        except StatsError as error:
+            self.note.append(f"{result.label} {series[2]}: {error}")
+            return None
+
+    def _measure(
+        self, result: TrialResult, series: Series, rule: Rule, number: int
+    ) -> tuple[list[Record], list[Record]] | None:
+        checkout = self.base.checkout
+        if checkout is None and self.base.python is None:
+            checkout = self.history.good_commit(series)
+            if checkout is None:
+                self.note.append(f"{result.label}: no commit of a good night is known; name one by --base-")
+                return None
+        words = [str(w) for w in result.config.get("overrides", ())]
+        words = [w for w in words if not w.startswith(_RUN_CONTROL)] + ["run.worker=exec"]
+        if self.pair_seconds is not None:
+            words.append(f"measure.seconds={self.pair_seconds:g}")
+        name = f"confirm-{self.history.tonight}-{result.trial_id[:8]}-{number}"
+        try:
+            with contextlib.ExitStack() as stack:
+                old = stack.enter_context(environment(self.base.python, checkout))
+                new = stack.enter_context(environment(self.head.python, self.head.checkout))
+                base = make_side("base", words, old, self.config_dirs)
+                head = make_side("head", words, new, self.config_dirs)
+                pairs = Pairs(name[:70], base, head, self.store, delta=rule.delta or 0.01)
+                pairs.run()
+                return pairs.records(base), pairs.records(head)
+        except (ValueError, SideFailedError) as error:
+            self.note.append(f"{result.label}: {error}")
+            return None
