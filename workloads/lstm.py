@@ -1,33 +1,33 @@
-"""LSTM language model: training, and generation by sampling."""
+"""LSTM, GRU and plain recurrent language models: training, and generation by sampling."""
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads import flops
-from workloads.base import Batch, GenerativeWorkload, Size, Units, WorkloadSpec
+from workloads.base import Batch, Size, Units, WorkloadSpec
+from workloads.language import LanguageModel
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.batches import Bytes
+GATES = {"lstm": 4, "gru": 3, "rnn": 1}
+"""Matrix products of each kind of cell; `rnn` is the plain one, with tanh."""
 
 
-class LSTMLanguageModel(GenerativeWorkload):
+class LSTMLanguageModel(LanguageModel):
     """A recurrent language model; its cache is the state, whose size does not grow with the context.
 
-    Training reads `seq` tokens of each sample; generation reads prompts of `prompt` tokens and makes
-    `new_tokens`, which are the tokens it counts.
+    `shape.cell` chooses LSTM, GRU or a plain RNN. Generation makes `new_tokens`, the tokens it counts.
     """
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
         name="lstm",
-        title="LSTM language model",
+        title="Recurrent language model",
         family="text",
-        summary="Stacked LSTM with tied embeddings: training, and generation with sampling",
+        summary="Stacked LSTM, GRU or RNN with tied embeddings: training, and generation with sampling",
         unit="tokens",
         modes=("train", "generate"),
         sizes={
@@ -39,6 +39,7 @@ class LSTMLanguageModel(GenerativeWorkload):
                 "vocab": 256,
                 "hidden": 128,
                 "layers": 2,
+                "cell": "lstm",
             },
             "base": {
                 "batch": 64,
@@ -48,6 +49,7 @@ class LSTMLanguageModel(GenerativeWorkload):
                 "vocab": 32768,
                 "hidden": 1024,
                 "layers": 2,
+                "cell": "lstm",
             },
             "large": {
                 "batch": 128,
@@ -57,6 +59,7 @@ class LSTMLanguageModel(GenerativeWorkload):
                 "vocab": 32768,
                 "hidden": 4096,
                 "layers": 4,
+                "cell": "lstm",
             },
         },
         train={"optimizer": "adamw", "lr": 3e-3},
@@ -65,33 +68,17 @@ class LSTMLanguageModel(GenerativeWorkload):
 
     def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:
         super().__init__(mode, size, seed=seed, data=data)
-        if data is not None and self.n("vocab") < 256:
-            raise ValueError(f"lstm: bytes of a text need a vocab of 256, not {self.n('vocab')}")
+        if size["cell"] not in GATES:
+            raise ValueError(f"lstm: cell {size['cell']!r} is not one of {', '.join(GATES)}")
 
     def build_model(self) -> nn.Module:
         """Build the model; the output layer is the embedding."""
         from workloads.nets import lstm
 
-        return lstm.LSTMModel(vocab=self.n("vocab"), hidden=self.n("hidden"), layers=self.n("layers"))
-
-    @cached_property
-    def _text(self) -> Bytes | None:
-        from workloads.sources import read_text
-
-        return None if self.data is None else read_text(self.data, self._length)
-
-    @property
-    def _length(self) -> int:
-        return self.n("seq") + 1 if self.mode == "train" else self.n("prompt")
-
-    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return `tokens` (B, S), and in training the `targets` that follow them."""
-        from workloads import batches
-
-        return batches.language(
-            batches.rng(self.seed, index), self._text, self.n("batch"), self._length, self.n("vocab"),
-            targets=self.mode == "train", rank=rank, world=world,
-        )  # fmt: skip
+        cell = str(self.size["cell"])
+        return lstm.RecurrentModel(
+            cell=cell, vocab=self.n("vocab"), hidden=self.n("hidden"), layers=self.n("layers")
+        )
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of the next token."""
@@ -116,7 +103,9 @@ class LSTMLanguageModel(GenerativeWorkload):
 
     def _forward(self, rows: int, steps: int, logits: int) -> float:
         hidden = self.n("hidden")
-        cells = flops.recurrent(rows, steps, 4, [(hidden, hidden)] * self.n("layers"))
+        cells = flops.recurrent(
+            rows, steps, GATES[str(self.size["cell"])], [(hidden, hidden)] * self.n("layers")
+        )
         return cells + flops.linear(logits, hidden, self.n("vocab"))
 
     def units(self, batch: Batch) -> Units:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from workloads import flops
-from workloads.base import Batch, Size, Units, Workload, WorkloadSpec
+from workloads.base import Size, WorkloadSpec
+from workloads.images import ImageClassifier
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 STAGES = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Bottleneck blocks of each stage, by depth."""
 
 
-class ResNet(Workload):
+class ResNet(ImageClassifier):
     """ResNet-50 (`base`) and its kin, with channels last in memory, as convolutions run fastest."""
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
@@ -50,53 +49,11 @@ class ResNet(Workload):
         net = resnet.ResNet(stages=STAGES[self.n("depth")], width=self.n("width"), classes=self.n("classes"))
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    @cached_property
-    def _files(self) -> tuple[list[Path], list[int]] | None:
-        from workloads.sources import image_classes, image_files
-
-        if self.data is None:
-            return None
-        files = image_files(self.data)
-        return files, image_classes(self.data, files, self.n("classes"))
-
-    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return `images` (B, 3, side, side), normally distributed or read from files, and `labels` (B,)."""
-        import numpy as np
-        import torch
-
-        from workloads import batches
-        from workloads.sources import read_image
-
-        random = batches.rng(self.seed, index)
-        rows, side = self.n("batch"), self.n("image")
-        if self._files is None:
-            images = random.standard_normal((rows, 3, side, side), dtype=np.float32)
-            labels = random.integers(0, self.n("classes"), rows)
-        else:
-            files, classes = self._files
-            drawn = random.integers(0, len(files), rows)
-            images = np.stack([read_image(files[i], side) for i in drawn])
-            labels = np.array([classes[i] for i in drawn], dtype=np.int64)
-        batch = batches.shard({"images": images, "labels": labels}, rank, world)
-        batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
-        return batch
-
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy of the classes."""
-        from torch.nn import functional as F
-
-        return F.cross_entropy(model(batch["images"]), batch["labels"])
-
-    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return class logits (B, classes)."""
-        logits: torch.Tensor = model(batch["images"])
-        return logits
-
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the bottleneck blocks."""
         return list(model.blocks)  # type: ignore[arg-type]
 
-    def _forward(self, rows: int) -> float:
+    def forward_flops(self, rows: int) -> float:
         """Sum the convolutions and the classifier; stride 2 writes ceil(side / 2) pixels a side."""
         width, side = self.n("width"), _half(self.n("image"))
         work = flops.conv2d(rows * side * side, 3, width, 7)
@@ -113,14 +70,6 @@ class ResNet(Workload):
                     work += flops.conv2d(pixels, channels, 4 * inner, 1)
                 channels = 4 * inner
         return work + flops.linear(rows, channels, self.n("classes"))
-
-    def units(self, batch: Batch) -> Units:
-        """Count a step, convolution by convolution."""
-        rows = len(batch["images"])
-        pixels = 4.0 * batch["images"].numel()
-        if self.mode == "train":
-            return Units(rows, 0, 0, flops.TRAIN_FACTOR * self._forward(rows), pixels + 8.0 * rows)
-        return Units(rows, 0, rows, self._forward(rows), pixels + 4.0 * rows * self.n("classes"))
 
 
 def _half(side: int) -> int:

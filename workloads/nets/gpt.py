@@ -19,6 +19,14 @@ class Cache(NamedTuple):
     values: torch.Tensor
     length: int
 
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write positions behind `length`; return all keys and values, each (B, heads, S, head size)."""
+        start, end = self.length, self.length + k.shape[2]
+        keys, values = self.keys[layer], self.values[layer]
+        keys[:, :, start:end] = k
+        values[:, :, start:end] = v
+        return (keys[:, :, :end], values[:, :, :end]) if start else (k, v)
+
 
 class Attention(nn.Module):
     """Causal self-attention."""
@@ -34,14 +42,8 @@ class Attention(nn.Module):
         batch, seq, hidden = x.shape
         # (3, B, heads, S, head size)
         q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        start = 0
         if cache is not None:
-            start = cache.length
-            keys, values = cache.keys[layer], cache.values[layer]
-            keys[:, :, start : start + seq] = k
-            values[:, :, start : start + seq] = v
-            if start:
-                k, v = keys[:, :, : start + seq], values[:, :, : start + seq]
+            k, v = cache.write(layer, k, v)
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
         y = F.scaled_dot_product_attention(q, k, v, is_causal=seq > 1)
         attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))

@@ -9,7 +9,7 @@ from workloads import registry
 from workloads.base import Workload
 from workloads.sizes import resolve_size
 
-NAMES = ("resnet", "mlp", "lstm", "bert", "gpt")
+NAMES = ("resnet", "mlp", "lstm", "bert", "gpt", "llama", "vit", "inception", "dlrm")
 CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]
 
 

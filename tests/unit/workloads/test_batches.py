@@ -7,7 +7,7 @@ from workloads import registry
 from workloads.bert import CLS, IGNORED, MASK, PAD, SEP
 from workloads.sources import SHIPPED
 
-DATA = {"gpt": SHIPPED, "lstm": SHIPPED, "mlp": SHIPPED, "bert": SHIPPED}
+DATA = {"gpt": SHIPPED, "llama": SHIPPED, "lstm": SHIPPED, "mlp": SHIPPED, "bert": SHIPPED}
 
 
 def same(one, other) -> bool:
@@ -53,13 +53,13 @@ def test_a_rank_outside_the_world_is_an_error(make):
 def test_synthetic_data_is_random(case, make):
     """Zeros would make hardware look faster than it is."""
     batch = make(*case).make_batch(0)
-    inputs = batch.get("images", batch.get("tokens"))
+    inputs = batch.get("images", batch.get("tokens", batch.get("dense")))
     assert len(inputs.unique()) > 50
 
 
 def test_language_targets_are_the_tokens_one_place_later(make):
     """The model learns the next token."""
-    for name in ("gpt", "lstm"):
+    for name in ("gpt", "lstm", "llama"):
         batch = make(name, "train", data=SHIPPED).make_batch(0)
         assert torch.equal(batch["tokens"][:, 1:], batch["targets"][:, :-1])
 

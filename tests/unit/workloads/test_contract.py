@@ -22,7 +22,7 @@ TORCH_FREE = (
 
 def test_specs_sizes_and_data_identity_load_without_torch():
     """`plan` and `list` look at every workload; they must not pay for torch or numpy."""
-    code = TORCH_FREE.format(names=("resnet", "mlp", "lstm", "bert", "gpt"))
+    code = TORCH_FREE.format(names=tuple(registry.BUILT_IN))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -30,7 +30,7 @@ def test_specs_sizes_and_data_identity_load_without_torch():
 def test_all_sizes_of_a_workload_have_the_same_keys(name):
     """A sweep over sizes may override the same keys everywhere."""
     sizes = registry.get(name).spec.sizes
-    assert set(sizes) == {"tiny", "base", "large"}
+    assert {"tiny", "base", "large"} <= set(sizes)
     assert {frozenset(size) for size in sizes.values()} == {frozenset(sizes["tiny"])}
     assert "batch" in sizes["tiny"]
 
@@ -76,8 +76,11 @@ def test_blocks_are_parts_of_the_model(name, make):
 
 def test_generating_workloads_speak_the_cache_protocol():
     """Prefill, decode and rewind exist where the modes need them."""
-    for name in ("gpt", "lstm"):
-        assert issubclass(registry.get(name), GenerativeWorkload)
+    for name in registry.BUILT_IN:
+        modes = set(registry.get(name).spec.modes)
+        assert not modes & {"prefill", "decode", "generate"} or issubclass(
+            registry.get(name), GenerativeWorkload
+        )
 
 
 @pytest.mark.parametrize(
@@ -92,6 +95,15 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("bert", "infer", {"vocab": 4}, "vocab 4 does not hold"),
         ("mlp", "infer", {"vocab": 1}, "vocab 1 does not hold"),
         ("resnet", "infer", {"depth": 51}, "depth 51 is not one of 26, 50, 101, 152"),
+        ("lstm", "train", {"cell": "mlp"}, "cell 'mlp' is not one of lstm, gru, rnn"),
+        ("llama", "train", {"seq": 257}, "llama train: 257 positions wanted, the model has 256"),
+        ("llama", "train", {"kv_heads": 3}, "4 heads do not divide among 3 kv_heads"),
+        ("llama", "train", {"hidden": 132}, "even head size, not 33"),
+        ("vit", "infer", {"image": 60}, "image 60 does not divide by patch 8"),
+        ("vit", "infer", {"heads": 3}, "hidden 128 does not divide by heads 3"),
+        ("inception", "infer", {"version": 2}, "version 2 is not one of 1, 3"),
+        ("inception", "infer", {"version": 3}, "image 64 is smaller than the 75 pixels needed"),
+        ("inception", "infer", {"width": 20}, "width 20 is not a multiple of 8"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused_before_anything_is_built(make, name, mode, overrides, message):
@@ -100,7 +112,7 @@ def test_sizes_that_cannot_work_are_refused_before_anything_is_built(make, name,
         make(name, mode, **overrides)
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp", "bert"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp", "bert", "llama"])
 def test_a_text_s_bytes_must_fit_the_vocabulary(make, name, tmp_path):
     """A vocabulary under 256 cannot hold bytes."""
     with pytest.raises(ValueError, match="vocab"):

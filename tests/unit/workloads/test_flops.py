@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -32,6 +34,15 @@ def counted(run) -> float:
         ("bert", "train", "large", 336_226_108),
         ("gpt", "train", "base", 124_439_808),  # output layer tied
         ("gpt", "train", "large", 1_557_611_200),
+        ("gpt", "train", "gpt3", 174_604_259_328),  # GPT-3 175B, on meta for planning
+        ("llama", "train", "base", 8_030_261_248),  # Llama 3 8B
+        ("llama", "train", "large", 70_553_706_496),  # Llama 3 70B
+        ("vit", "train", "base", 86_567_656),  # ViT-B/16
+        ("vit", "train", "large", 304_326_632),  # ViT-L/16
+        ("inception", "infer", "base", 6_998_552),  # GoogLeNet
+        ("inception", "train", "base", 13_378_280),  # with both auxiliary classifiers
+        ("inception", "infer", "large", 23_834_568),  # Inception v3
+        ("inception", "train", "large", 27_161_264),  # with the auxiliary classifier
     ],
 )
 def test_parameter_counts_are_the_published_ones(make, name, mode, size, expected):
@@ -92,6 +103,58 @@ def test_lstm_against_arithmetic(make):
     assert generate.units(generate.make_batch(0)).tokens == 8
 
 
+@pytest.mark.parametrize(("cell", "gates"), [("lstm", 4), ("gru", 3), ("rnn", 1)])
+def test_recurrent_cells_cost_by_their_gates(make, cell, gates):
+    """The same layers with fewer gates; the parameters follow: gates·(2·h² + 2·h) a layer."""
+    workload = make("lstm", "train", batch=2, seq=5, hidden=8, layers=3, vocab=300, cell=cell)
+    forward = 2 * 5 * (3 * gates * 2 * 8 * 16 + 2 * 8 * 300)
+    assert workload.units(workload.make_batch(0)).flops == 3 * forward
+    parameters = sum(p.numel() for p in workload.build_model().parameters())
+    assert parameters == 3 * gates * (2 * 64 + 16) + 300 * 8 + 300
+
+
+def test_llama_8b_s_decode_step_against_arithmetic(make):
+    """2·N_mm + 4·L·d·ctx a token; N_mm is all weights but the token embedding and the norms."""
+    weights = 8_030_261_248 - 128_256 * 4096 - (2 * 32 + 1) * 4096
+    workload = make("llama", "decode", "base", batch=3)
+    assert workload.step_units(3, 1023).flops == 3 * (2 * weights + 4 * 32 * 4096 * 1024)
+
+
+def test_a_llama_decode_step_is_what_torch_counts(make):
+    """One token a sequence over a cache of fewer heads than queries."""
+    workload = make("llama", "decode", batch=2, prompt=33)
+    model, batch = workload.build_model().eval(), workload.make_batch(0)
+    with torch.no_grad():
+        _, cache = workload.prefill(model, batch, 34)
+        step = counted(lambda: workload.decode(model, batch["tokens"][:, -1], cache))
+    assert step == workload.step_units(2, 33).flops
+
+
+def test_googlenet_and_inception_cost_what_was_published(make):
+    """1.58 and 5.71 billion multiply-adds an image at the published sizes, without auxiliary heads."""
+    for size, expected in (("base", 1.582e9), ("large", 5.713e9)):
+        workload = make("inception", "infer", size, batch=1)
+        assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("sizes", [{}, {"version": 3, "image": 75, "width": 8}])
+def test_inception_s_auxiliary_heads_are_counted_in_training(make, sizes):
+    """The training forward is what torch counts, with the heads."""
+    workload = make("inception", "train", batch=2, **sizes)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3
+
+
+def test_dlrm_has_the_parameters_of_its_tables_and_networks(make):
+    """Tables of rows·d, and networks 13-512-256-128 and (128 + 27·26/2)-1024-512-256-1."""
+    with torch.device("meta"):
+        model = make("dlrm", "train", "base").build_model()
+    dense, over = [13, 512, 256, 128], [128 + 351, 1024, 512, 256, 1]
+    networks = sum(i * o + o for widths in (dense, over) for i, o in pairwise(widths))
+    assert sum(p.numel() for p in model.parameters()) == 26 * 400_000 * 128 + networks
+
+
 @pytest.mark.parametrize("gates", [1, 3, 4])
 def test_recurrent_layers_may_differ_in_width(gates):
     """The input width of the first layer is its own."""
@@ -105,6 +168,12 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("resnet", "infer", {"image": 97, "depth": 50}),
         ("mlp", "infer", {"layers": 3}),
         ("bert", "infer", {"seq": 40}),
+        ("vit", "infer", {"image": 48, "patch": 16}),
+        ("inception", "infer", {}),
+        ("inception", "infer", {"image": 97, "width": 8}),
+        ("inception", "infer", {"image": 75, "width": 8, "version": 3}),
+        ("inception", "infer", {"image": 100, "width": 8, "version": 3}),
+        ("dlrm", "infer", {"tables": 5}),
     ],
 )
 def test_the_closed_form_of_inference_is_what_torch_counts(make, name, mode, sizes):

@@ -83,7 +83,7 @@ def test_bf16_gives_nearly_the_logits_of_fp32(make):
     assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05 * float(outputs[0].abs().max())
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp", "llama"])
 def test_the_loss_on_the_shipped_text_falls(make, name):
     """Thirty steps at the workload's own optimizer and rate."""
     job = job_of(make(name, "train", data=SHIPPED))
@@ -155,10 +155,13 @@ def test_the_learning_rate_that_is_given_is_used(make):
     torch.testing.assert_close(2 * moves[0], moves[1], rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm"])
-def test_generation_from_the_cache_is_full_recomputation(make, name):
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("gpt", {}), ("llama", {}), ("lstm", {}), ("lstm", {"cell": "gru"}), ("lstm", {"cell": "rnn"})],
+)
+def test_generation_from_the_cache_is_full_recomputation(make, name, more):
     """Greedy tokens equal those of running the whole sequence again for every token."""
-    workload = make(name, "generate", batch=2, prompt=12, new_tokens=9, data=SHIPPED)
+    workload = make(name, "generate", batch=2, prompt=12, new_tokens=9, data=SHIPPED, **more)
     job = job_of(workload, top_k=1)
     job.step(0, silent)
     sequence = workload.make_batch(0)["tokens"]
@@ -171,7 +174,7 @@ def test_generation_from_the_cache_is_full_recomputation(make, name):
     assert job.check()["output_ok"]
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "llama"])
 def test_equal_seeds_sample_equal_tokens(make, name):
     """A request's tokens depend on the seed and its index, not on what ran before."""
     one, again, other = (job_of(make(name, "generate", seed=s), top_k=20) for s in (1, 1, 2))
@@ -216,8 +219,11 @@ def test_cache_bytes_are_those_of_the_positions_it_holds(make, precision, width)
     for mode, positions in (("prefill", 10), ("decode", 11), ("generate", 14)):
         job = job_of(make("gpt", mode, **sizes), precision)
         assert job.kv_cache_bytes == 2 * 4 * 2 * positions * 128 * width
-    state = job_of(make("lstm", "generate", **sizes), precision)
-    assert state.kv_cache_bytes == 2 * 2 * 2 * 128 * width
+    shared = job_of(make("llama", "decode", **sizes), precision)  # half as many key heads as query heads
+    assert shared.kv_cache_bytes == 2 * 4 * 2 * 11 * 64 * width
+    for cell, states in (("lstm", 2), ("gru", 1), ("rnn", 1)):
+        recurrent = job_of(make("lstm", "generate", **sizes, cell=cell), precision)
+        assert recurrent.kv_cache_bytes == states * 2 * 2 * 128 * width
     assert job_of(make("gpt", "train"), precision).kv_cache_bytes == 0
 
 
@@ -326,6 +332,9 @@ def traced(monkeypatch):
         ("resnet", "infer", "compiled, 1 graph"),
         ("bert", "train", "compiled, 1 graph"),
         ("gpt", "decode", "compiled, 1 graph"),
+        ("vit", "infer", "compiled, 1 graph"),
+        ("llama", "decode", "compiled, 1 graph"),
+        ("dlrm", "train", "compiled, 1 graph"),
         ("gpt", "generate", "compiled, 2 graphs"),  # prefill, and one decode step of any length
         ("lstm", "train", "not compiled"),  # the compiler leaves an LSTM alone without saying so
     ],
@@ -340,6 +349,17 @@ def test_the_graphs_that_the_compiler_made_are_counted(make, name, mode, expecte
         compiled.step(index, silent)
     assert compiled.compiled == expected
     torch.testing.assert_close(compiled.output(), eager.output())
+
+
+def test_a_decode_step_of_shared_keys_is_the_full_sequence(make):
+    """Rotated keys stay in the cache as they were written."""
+    workload = make("llama", "decode", batch=2, prompt=20)
+    job = job_of(workload)
+    job.step(0, silent)
+    tokens = workload.make_batch(0)["tokens"]
+    with torch.no_grad():
+        full = job.model(torch.cat([tokens, tokens[:, -1:]], 1))[:, -1]
+    torch.testing.assert_close(job.output(), full, rtol=1e-4, atol=1e-5)
 
 
 def test_the_compiler_s_code_gives_the_eager_result(make):

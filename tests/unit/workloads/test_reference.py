@@ -106,6 +106,32 @@ def resnet_weights(reference, stages):
     ])  # fmt: skip
 
 
+def llama_weights(reference):
+    """Llama keeps query, key, value apart, and the two halves of its gated network."""
+    state = fused(renamed(reference.state_dict(), [
+        (r"^model\.", ""), (r"embed_tokens", "token"), (r"^layers\.", "blocks."), (r"lm_head", "head"),
+        (r"input_layernorm", "norm1"), (r"post_attention_layernorm", "norm2"),
+        (r"self_attn\.([qkv])_proj", r"attention.\1"), (r"self_attn\.o_proj", "attention.out"),
+        (r"mlp\.", "network."), (r"down_proj", "down"),
+    ]))  # fmt: skip
+    for key in [key for key in state if "gate_proj" in key]:
+        up = state.pop(key.replace("gate_proj", "up_proj"))
+        state[key.replace("gate_proj", "gate_up")] = torch.cat([state.pop(key), up])
+    return state
+
+
+def vit_weights(reference):
+    """ViT keeps query, key and value apart."""
+    return fused(renamed(reference.state_dict(), [
+        (r"^vit\.embeddings\.cls_token", "first"), (r"^vit\.embeddings\.position_embeddings", "position"),
+        (r"^vit\.embeddings\.patch_embeddings\.projection", "project"), (r"^vit\.layernorm", "norm"),
+        (r"^vit\.layers\.", "blocks."), (r"attention\.([qkv])_proj", r"attention.\1"),
+        (r"attention\.o_proj", "attention.out"), (r"mlp\.fc1", "up"), (r"mlp\.fc2", "down"),
+        (r"layernorm_before", "norm1"), (r"layernorm_after", "norm2"),
+        (r"^classifier", "head"),
+    ]))  # fmt: skip
+
+
 def ours(name: str, mode: str, **sizes) -> torch.nn.Module:
     """Build our model at small sizes, for inference."""
     kind = registry.get(name)
@@ -135,6 +161,37 @@ def test_gpt_gives_the_logits_of_gpt2():
     tokens = torch.randint(SIZES["vocab"], (3, 50))
     assert_close(model(tokens), reference(tokens).logits)
     assert_close(model(tokens, last_only=True), reference(tokens).logits[:, -1])
+
+
+@torch.no_grad()
+def test_llama_gives_the_logits_of_llama():
+    """Rotary positions, four query heads over two key heads, gated network, in fp32."""
+    shape = {"vocab": 101, "hidden": 48, "inner": 80, "layers": 3, "heads": 4, "kv_heads": 2, "theta": 10_000}
+    reference = transformers.LlamaForCausalLM(transformers.LlamaConfig(
+        vocab_size=101, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, rms_norm_eps=1e-5,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    )).eval()  # fmt: skip
+    randomise(reference)
+    model = ours("llama", "train", **shape)
+    model.load_state_dict(llama_weights(reference))
+    tokens = torch.randint(101, (3, 50))
+    assert_close(model(tokens), reference(tokens).logits)
+    assert_close(model(tokens, last_only=True), reference(tokens).logits[:, -1])
+
+
+@torch.no_grad()
+def test_vit_gives_the_logits_of_vit():
+    """Patches, class token, and as many positions as there are."""
+    reference = transformers.ViTForImageClassification(transformers.ViTConfig(
+        image_size=48, patch_size=8, hidden_size=48, num_hidden_layers=3, num_attention_heads=4,
+        intermediate_size=192, num_labels=7,
+    )).eval()  # fmt: skip
+    randomise(reference)
+    model = ours("vit", "infer", image=48, patch=8, hidden=48, layers=3, heads=4, classes=7)
+    model.load_state_dict(vit_weights(reference))
+    images = torch.randn(2, 3, 48, 48)
+    assert_close(model(images), reference(images).logits)
 
 
 def bert_reference(kind, **more):
@@ -192,11 +249,16 @@ def test_resnet_gives_the_logits_of_resnet_50():
 
 
 def test_the_base_sizes_have_the_reference_s_shapes():
-    """GPT-2 small and BERT-base, weight by weight, without memory."""
+    """GPT-2 small, BERT-base and ViT-B/16, weight by weight, without memory."""
     with torch.device("meta"):
         pairs = [
             ("gpt", "train", gpt_weights(transformers.GPT2LMHeadModel(transformers.GPT2Config()))),
             ("bert", "train", bert_weights(transformers.BertForPreTraining(transformers.BertConfig()))),
+            (
+                "vit",
+                "infer",
+                vit_weights(transformers.ViTForImageClassification(transformers.ViTConfig(num_labels=1000))),
+            ),
         ]
         for name, mode, weights in pairs:
             kind = registry.get(name)
