@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from harness.launch import Workers
@@ -27,7 +27,7 @@ class Attempts:
     me: Identity
     on_wait: Callable[[], None] = lambda: None
     """Called about twice a second while waiting, to draw progress."""
-    session: Facts = field(default_factory=dict)
+    session: Callable[[PlannedTrial], Facts] = lambda _trial: {}
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
@@ -52,7 +52,7 @@ class Attempts:
             "config": trial.payload,
             "size": dict(trial.size),
             "folder": str(folder),
-            "session": self.session,
+            "session": self.session(trial),
         }
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
@@ -113,7 +113,7 @@ class Attempts:
             machine=self.me.machine,
             code=self.me.code,
             metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
-            evidence=self.session | result.get("evidence", {}),
+            evidence=self.session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},
             worker=WorkerFacts(
                 kind=worker or trial.config.run.worker,  # type: ignore[arg-type]

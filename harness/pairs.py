@@ -20,6 +20,7 @@ from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.sides import Side
+from harness.soak import Session
 from harness.stats import compare, finished
 from harness.stats.compare import LOOKS
 from harness.sweep import plan_payload
@@ -42,6 +43,8 @@ class Pairs:
         delta: the effect below which a difference does not matter.
         on_pair: told after each pair how many there are and what they say so far.
         on_wait: called about twice a second while a process runs.
+        note: told what is worth one line.
+        session: what is known of the accelerators, filled by a soak before the first pair.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Pairs:
     delta: float = 0.01
     on_pair: Callable[[int, list[Line]], None] = lambda _pairs, _lines: None
     on_wait: Callable[[], None] = lambda: None
+    note: Callable[[str], None] = lambda _text: None
+    session: Session = field(default_factory=Session)
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     def sweep(self, side: Side) -> str:
@@ -77,10 +82,12 @@ class Pairs:
             if self.base.environment != self.head.environment:
                 theirs = stack.enter_context(self.head.environment.workers())
             run = {
-                side.name: partial(Attempts(self.sweep(side), self.store, side.me, self.on_wait).run, workers)
+                side.name: partial(self._attempts(side).run, workers)
                 for side, workers in ((self.base, ours), (self.head, theirs))
             }
             lines = self._look()
+            if not self._done(lines):
+                self.session.run([self.base.trial, self.head.trial], ours, self.note, self.on_wait)
             while not self._done(lines):
                 self._pair(run)
                 lines = self._look()
@@ -99,6 +106,9 @@ class Pairs:
         ledger = self._ledgers[side.name]
         good = {r.replica: r for r in ledger.ok(side.trial.trial_id)}
         return [good[i] for i in range(self.pairs())]
+
+    def _attempts(self, side: Side) -> Attempts:
+        return Attempts(self.sweep(side), self.store, side.me, self.on_wait, self.session.evidence)
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))

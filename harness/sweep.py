@@ -18,6 +18,7 @@ from harness.plan import Plan, PlannedTrial
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record
 from harness.records.store import Store
+from harness.soak import Session
 from harness.stats import StatsError, plan_replicas
 
 
@@ -48,11 +49,13 @@ class Sweep:
     workers: Callable[[], Workers] = Workers
     ledger: Ledger = field(init=False)
     attempts: Attempts = field(init=False)
+    session: Session = field(default_factory=Session)
     _walls: dict[str, list[float]] = field(default_factory=dict)
     _tried: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.attempts = Attempts(self.plan.sweep, self.store, self.me, self.progress.tick)
+        evidence = self.session.evidence
+        self.attempts = Attempts(self.plan.sweep, self.store, self.me, self.progress.tick, evidence)
 
     def run(self) -> Ledger:
         """Run what is missing, and return what the disk then holds.
@@ -77,6 +80,7 @@ class Sweep:
             )
             self._record_refusals()
             with self.workers() as workers:
+                self.session.run(self._left(), workers, self.progress.note, self.progress.tick)
                 self._rounds(workers)
         return self.ledger
 
@@ -100,6 +104,9 @@ class Sweep:
         for trial in self.plan.refused:
             if trial.trial_id not in self.ledger.by_trial:
                 self.ledger.add(self.attempts.refuse(trial))
+
+    def _left(self) -> list[PlannedTrial]:
+        return [t for t in self.plan.runnable if any(self._wants(t, i) for i in range(self.wanted(t)))]
 
     def _rounds(self, workers: Workers) -> None:
         number = 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from harness import energy, summary, timing
+from harness.conditions import conditions_evidence, conditions_reader, soak_evidence, soak_settings
 from harness.config import Config, MeasureConfig
 from harness.devices import registry as devices
 from harness.devices.base import Device
@@ -40,7 +41,8 @@ def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> 
     """Run one replica and return its part of the record as plain data; a failure is a result too.
 
     Args:
-        spec: `config` (validated before) and `size` (resolved).
+        spec: `config` (validated before) and `size` (resolved); `session`, what is known of the session; and
+            `task`, which is `soak` where the device is only to be warmed.
         on_phase: told start, build, check, warmup, measure and finish as they begin.
     """
     import torch
@@ -54,7 +56,9 @@ def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> 
 
     try:
         config = Config.model_validate(spec["config"])
-        return {"status": "ok", **_measured(config, spec["size"], phase)}
+        if spec.get("task") == "soak":
+            return {"status": "ok", "soak": _soaked(config, spec["size"])}
+        return {"status": "ok", **_measured(config, spec["size"], spec.get("session", {}), phase)}
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever a model raises is the trial's result
@@ -63,11 +67,31 @@ def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> 
         return {"status": "oom" if memory else "crashed", "reason": _reason(error, reached)}
 
 
-def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> dict[str, Any]:
-    """Measure one workload in this process; the recipe of a trial."""
-    on_phase("start")
+def _soaked(config: Config, size: Size) -> Facts:
+    """Warm the device with this work until it is steady; return the evidence."""
+    device = _open(config)
+    job = _prepare(config, _workload(config, size), device)
+    job.step(0, lambda _mark: None)
+    found = timing.soak(
+        job.step,
+        device=device,
+        settings=soak_settings(config.measure),
+        read=conditions_reader(device),
+        first_index=1,
+    )
+    return soak_evidence(found)
+
+
+def _open(config: Config) -> Device:
     device = devices.get(config.device.kind)(config.device.index, threads=config.device.threads)
     device.open()
+    return device
+
+
+def _measured(config: Config, size: Size, session: Facts, on_phase: Callable[[str], None]) -> dict[str, Any]:
+    """Measure one workload in this process; the recipe of a trial."""
+    on_phase("start")
+    device = _open(config)
     device.reset_peak_memory()
 
     on_phase("build")
@@ -91,6 +115,7 @@ def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> di
         window=window,
         on_phase=on_phase,
         first_index=1,
+        read=conditions_reader(device),
     )
 
     on_phase("finish")
@@ -118,6 +143,7 @@ def _measured(config: Config, size: Size, on_phase: Callable[[str], None]) -> di
         "metrics": [m.model_dump(mode="json") for m in metrics],
         "evidence": {
             **timing_evidence(measurement),
+            **conditions_evidence(measurement.conditions, session),
             "output_ok": bool(checked["output_ok"] and last["output_ok"]),
             "output_reason": checked["output_reason"] or last["output_reason"],
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness.commands.output import print_json
@@ -78,6 +79,7 @@ def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> 
         _tell(done, lines, (time.monotonic() - began) / pairs_now)
 
     pairs.on_pair = told
+    pairs.note = partial(print, file=sys.stderr)
     signal.signal(signal.SIGTERM, stop)
     print(f"{name}: {_what(base)} against {_what(head)}", file=sys.stderr)
     try:

@@ -15,7 +15,7 @@ from harness.records.metrics import METRICS
 from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -76,6 +76,10 @@ def _names_metric(metric_ids: Any, _threshold: float, metric: Metric) -> bool:
     return metric.id in metric_ids
 
 
+def _unsteady_soak(soak: Any, _threshold: float, _metric: Metric) -> bool:
+    return soak.get("done") is True and soak.get("steady") is not True
+
+
 def _has_any(flags: frozenset[str]) -> Predicate:
     return lambda value, _threshold, _metric: any(flag in value for flag in flags)
 
@@ -126,6 +130,8 @@ _RULES = (
     _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
     Rule(TARGET_MISSED, "The interval is wider than planned.", _PLANNED, "target_missed", _is_true),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
+    Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, _NUMBER, 0.97),
+    Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak, dict),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
     Rule("cotenant", "Other processes used the device.", _DEVICE, "cotenants", _above, _NUMBER, 0),
     Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, _NUMBER, 0.025),

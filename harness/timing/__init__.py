@@ -1,5 +1,16 @@
 """Timing: `measure` a function, or a workload's steps, from warm-up to flags (docs/method.md, 2 and 3)."""
 
 from harness.timing.measure import Measurement, TimingSettings, measure, measure_steps
+from harness.timing.soak import Conditions, ReadConditions, Soak, SoakSettings, soak
 
-__all__ = ["Measurement", "TimingSettings", "measure", "measure_steps"]
+__all__ = [
+    "Conditions",
+    "Measurement",
+    "ReadConditions",
+    "Soak",
+    "SoakSettings",
+    "TimingSettings",
+    "measure",
+    "measure_steps",
+    "soak",
+]

@@ -20,8 +20,8 @@ Mark = Callable[[str], None]
 Step = Callable[[int, Mark], object]
 
 CHUNK_NS = 6_000_000
-"""Reading CPU time and switches takes 2 to 3 µs with cold caches: 0.05 % of this much work. Longer chunks would
-cost less, and more of them would be disturbed."""
+"""Reading CPU time and switches takes 2 to 3 µs with cold caches: 0.05 % of this much work. Longer chunks
+would cost less, and more of them would be disturbed."""
 
 
 @dataclass(frozen=True, slots=True)

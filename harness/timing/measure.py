@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from harness.devices import registry
 from harness.devices.base import Counters, Device, DeviceError
 from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import CHUNK_NS, Chunks, Layout, Span, Step, collector_off
+from harness.timing.soak import Conditions, ReadConditions
 from harness.timing.steady import drifted, warm_up
 
 HOST_SAMPLES = 1 << 20
@@ -73,6 +74,8 @@ class Measurement:
     """By mark, its time from the iteration's start in ns, shape (iterations,); -1 where it was not passed."""
     flags: tuple[str, ...]
     """`not_steady`, `drift`, `drift_unknown`, `grouped`, `buffer_full`."""
+    conditions: Conditions = field(default_factory=Conditions)
+    """What the device told right after the span."""
 
     @property
     def period_ns(self) -> float:
@@ -94,6 +97,7 @@ def measure_steps(
     on_phase: Callable[[str], None] = lambda _phase: None,
     clock: Clock | None = None,
     first_index: int = 0,
+    read: ReadConditions = Conditions,
 ) -> Measurement:
     """Run `step(index, mark)` until steady, then measure it.
 
@@ -108,6 +112,7 @@ def measure_steps(
         on_phase: Told `warmup`, then `measure`.
         clock: The host's clocks; tests script them.
         first_index: Index of the first warm-up step.
+        read: Tells the device's conditions; asked once, right after the span.
     """
     clock = clock or HostClock()
     on_phase("warmup")
@@ -136,6 +141,7 @@ def measure_steps(
         span.run(step, first=first, at_least=settings.min_iterations, duration_ns=duration_ns)
         device.synchronize()
         span_ns = clock.now_ns() - begin_ns
+        conditions = read()
         after = device.counters()
 
     durations_ns = span.timeline.durations_ns()
@@ -169,6 +175,7 @@ def measure_steps(
         drift=bool(drift),
         marks=span.timeline.marks_ns() if span.layout.group == 1 else {},
         flags=tuple(name for name, raised in flags.items() if raised),
+        conditions=conditions,
     )
 
 
