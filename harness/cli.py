@@ -86,7 +86,9 @@ def _parser() -> argparse.ArgumentParser:
         "examples:\n  joulemark qualify\n  joulemark qualify --device cuda:1 --json\n"
         "  joulemark qualify --quick\n\nexit code 1: a check failed; the certificate is kept all the same\n",
     )
-    sub.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)")
+    sub.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
     sub.add_argument("--quick", action="store_true", help="seconds instead of a minute, with fewer checks")
     results(sub)
 

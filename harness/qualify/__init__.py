@@ -1,0 +1,1 @@
+"""Calibration and self-test of the instrument on this machine: what `joulemark qualify` does."""

@@ -1,0 +1,162 @@
+"""The whole qualification of one device: every check, every ceiling, one certificate."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from harness import shim
+from harness.devices import registry as devices
+from harness.devices.base import read_steal
+from harness.locks import device_lock
+from harness.machine import Identity
+from harness.qualify import cpu, judging, sensors, workers
+from harness.records.schema import Certificate, Check, Facts, MeasuredCeiling
+from harness.shim import cpu_ceilings
+from harness.shim.ceiling import Ceilings
+from harness.shim.errors import ShimError
+
+STEAL = 0.025
+"""Share of stolen time above which figures are not this machine's alone (docs/method.md, section 5)."""
+
+OnCheck = Callable[[Check], None]
+OnStage = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The device to qualify."""
+
+    kind: str
+    index: int = 0
+
+    @property
+    def name(self) -> str:
+        """As `harness.shim.ceilings` takes it."""
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+def target(name: str) -> Target:
+    """Return the device that a name such as `auto`, `cpu` or `cuda:1` means here.
+
+    Raises:
+        ValueError: no such device, or none that can be qualified.
+    """
+    kind, _, index = name.partition(":")
+    if index and not index.isdecimal():
+        raise ValueError(f"device {name!r}: what follows the colon is a number")
+    kind = devices.resolve_kind(kind)
+    if kind not in {"cpu", "cuda"}:
+        raise ValueError(f"device {name!r} cannot be qualified: choose cpu, cuda or cuda:N")
+    reason = devices.get(kind).unavailable_reason(int(index or 0))
+    if reason is not None:
+        raise ValueError(reason)
+    return Target(kind, int(index or 0))
+
+
+def certify(
+    device: Target,
+    me: Identity,
+    *,
+    quick: bool = False,
+    on_check: OnCheck = lambda _check: None,
+    on_stage: OnStage = lambda _stage: None,
+) -> Certificate:
+    """Calibrate and test the instrument on one device, alone on it.
+
+    Raises:
+        ShimError: the device's driver refuses; its subclass says why.
+    """
+    made_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    found: list[Check] = []
+    ceilings: list[MeasuredCeiling] = []
+    facts: Facts = {}
+    driver = me.code.get("accelerator_driver") if device.kind == "cuda" else None
+
+    def note(checks: Iterator[Check]) -> None:
+        for check in checks:
+            found.append(check)
+            on_check(check)
+
+    def limits(measure: Callable[[], Ceilings]) -> None:
+        on_stage("ceilings")
+        try:
+            measured = measure()
+        except ShimError as error:
+            note(iter([_known_answers(str(error))]))
+            return
+        note(iter([_known_answers(None)]))
+        ceilings.extend(MeasuredCeiling(**asdict(entry)) for entry in measured.entries)
+        facts.update(measured.facts)
+
+    with device_lock(f"{device.kind}-{device.index}", lambda: on_stage("waiting for the device")):
+        began, stolen = time.monotonic(), read_steal()
+        # Workers come first: nothing of this process is then on the device or in the way of theirs.
+        on_stage("workers")
+        note(workers.checks(device.kind, device.index, quick=quick))
+        on_stage("instrument")
+        if device.kind == "cuda":
+            _cuda(device, note, limits, quick=quick)
+        else:
+            note(cpu.checks(quick=quick))
+            limits(lambda: shim.ceilings("cpu", quick=quick))
+            with sensors.busy_cpu() as load:
+                on_stage("energy sensor")
+                note(sensors.checks("cpu", None, load, quick=quick))
+        steal = cpu_ceilings.steal_ratio(stolen, read_steal())
+        note(iter([_steal(steal)]))
+        wall_s = time.monotonic() - began
+    return Certificate(
+        machine_id=me.machine_id,
+        code_id=me.code_id,
+        device_kind=device.kind,
+        device_index=device.index,
+        device_name=facts.get("name") or facts.get("cpu"),
+        driver=driver,
+        made_at=made_at,
+        wall_s=wall_s,
+        quick=quick,
+        checks=tuple(found),
+        ceilings=tuple(ceilings),
+        facts=facts,
+    )
+
+
+def _cuda(
+    device: Target,
+    note: Callable[[Iterator[Check]], None],
+    limits: Callable[[Callable[[], Ceilings]], None],
+    *,
+    quick: bool,
+) -> None:
+    from harness.qualify import cuda
+    from harness.shim.cuda import CudaShim
+
+    with CudaShim(device.index) as opened:
+        note(cuda.checks(opened, quick=quick))
+        limits(lambda: shim.ceilings(device.name, quick=quick))
+        with sensors.busy_device(lambda: opened.arithmetic("fp32")) as load:
+            note(sensors.checks("cuda", _hardware_id(device), load, quick=quick))
+
+
+def _hardware_id(device: Target) -> str | None:
+    """Return the device's UUID as its sensor knows it."""
+    return devices.get(device.kind)(device.index).hardware_id()
+
+
+def _known_answers(problem: str | None) -> Check:
+    return judging.holds(
+        "ceilings.results",
+        "Every routine behind the ceilings computes its known answer.",
+        good=problem is None,
+        reason=problem or "",
+    )
+
+
+def _steal(ratio: float | None) -> Check:
+    check_id, what = "machine.steal", "The machine's time that its hypervisor took meanwhile."
+    if ratio is None:
+        return judging.not_available(check_id, what, "the kernel does not tell")
+    return judging.at_most(check_id, what, ratio, STEAL, "1")

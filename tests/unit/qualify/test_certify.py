@@ -1,0 +1,67 @@
+"""The qualification as a whole: what a certificate holds, and how it is refused."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+
+from harness.machine import Identity
+from harness.qualify import certify, judging
+from harness.records.certificates import certificate_id
+from harness.shim.ceiling import Ceilings, rate
+from harness.shim.errors import ShimError
+
+ME = Identity({}, {"accelerator_driver": "570"}, "a" * 64, "b" * 64)
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    """Replace what takes time by parts whose answers are known."""
+
+    def one(check_id):
+        return lambda *_, **__: iter([judging.holds(check_id, "what", good=True, reason="")])
+
+    found = Ceilings("cpu", (rate("bandwidth.triad", "B/s", 10.0, [10**9], "known"),), {"cpu": "A processor"})
+    parts = SimpleNamespace(ceilings=lambda *_, **__: found)
+    monkeypatch.setattr(certify.workers, "checks", one("workers.same"))
+    monkeypatch.setattr(certify.cpu, "checks", one("timer.tick"))
+    monkeypatch.setattr(certify.sensors, "checks", one("energy.poll"))
+    monkeypatch.setattr(certify.shim, "ceilings", lambda *_, **__: parts.ceilings())
+    monkeypatch.setattr(certify, "device_lock", lambda *_: nullcontext())
+    monkeypatch.setattr(certify, "read_steal", lambda: (None, None))
+    return parts
+
+
+def test_a_certificate_holds_every_check_and_ceiling_in_order(parts):
+    """All parts are in it, told one by one, and the steal that nobody tells is said to be unknown."""
+    told = []
+    made = certify.certify(certify.Target("cpu"), ME, on_check=told.append)
+    ids = ["workers.same", "timer.tick", "ceilings.results", "energy.poll", "machine.steal"]
+    assert [c.id for c in made.checks] == ids == [c.id for c in told]
+    assert made.checks[-1].status == "not available"
+    assert made.bandwidth_b_s == 10.0
+    assert (made.machine_id, made.device_name, made.driver) == (ME.machine_id, "A processor", None)
+    assert len(certificate_id(made)) == 16
+
+
+def test_a_wrong_result_fails_its_check_and_gives_no_ceilings(parts):
+    """A routine that computes something wrong leaves a failed check and no figures."""
+
+    def wrong(*_, **__):
+        raise ShimError("triad: the result is 3 and must be 7")
+
+    parts.ceilings = wrong
+    made = certify.certify(certify.Target("cpu"), ME)
+    assert [c.id for c in made.failed] == ["ceilings.results"]
+    assert made.failed[0].reason == "triad: the result is 3 and must be 7"
+    assert made.ceilings == ()
+    assert made.bandwidth_b_s is None
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("cpu:1", "the CPU is one device"), ("cuda:x", "a number"), ("tpu", "tpu")]
+)
+def test_a_device_that_cannot_be_qualified_is_refused_in_one_line(name, said):
+    """Bad names and missing devices are errors before anything runs."""
+    with pytest.raises((ValueError, KeyError), match=said):
+        certify.target(name)
