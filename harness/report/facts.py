@@ -45,5 +45,5 @@ def _blocks(name: str, ids: Mapping[str, str], facts: Mapping[str, Mapping[str, 
         rows = tuple(Row((Cell(n), *(Cell(texts[key].get(n, NONE)) for key in part))) for n in names)
         titles = [f"{name.capitalize()} {ids[key]}" if len(keys) > 1 else "Value" for key in part]
         columns = (Column("Fact"), *(Column(title, wide=True) for title in titles))
-        blocks.append(Table(f"{name}-{start}", f"{name.capitalize()} facts", columns, rows, sortable=False))
+        blocks.append(Table(f"{name}-{start}", name.capitalize(), columns, rows, sortable=False))
     return tuple(blocks)

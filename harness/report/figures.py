@@ -276,6 +276,6 @@ def _width_in(text: str, size_pt: float) -> float:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_NO_GLYPH)
         width, _, _ = text_to_path.get_text_width_height_descent(
-            text, FontProperties("DejaVu Sans", size=size_pt), False
+            text, FontProperties(family="DejaVu Sans", size=size_pt), False
         )
     return float(width) / 72.0

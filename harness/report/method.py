@@ -34,9 +34,9 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
         Item("Clock", _clock(ok)),
         Item(
             "Intervals",
-            f"{level or 'Stated'} intervals are t-intervals on the logarithm of the replicas' values: "
-            "were the whole experiment repeated on this machine, that share of them would hold the true value. "
-            "They do not cover other machines of the same kind, other software, or a sensor's own calibration.",
+            f"{level or 'Stated'} intervals are t-intervals on the logarithm of the replicas' values: were "
+            "the whole experiment repeated on this machine, that share of them would hold the true value. "
+            "They do not cover other machines of the same kind, other software, or a sensor's calibration.",
         ),
         Item(
             "Ranking",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import harness
 from harness.records.results import TrialResult
@@ -12,7 +13,7 @@ from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, R
 from harness.report.facts import machine_section, software_section
 from harness.report.method import level_text, method_section
 from harness.report.omissions import omissions_section
-from harness.report.plots import MOST_FIGURES, drawable, in_order, plots
+from harness.report.plots import MOST_FIGURES, drawable, plots
 from harness.report.ranking import Place, rank
 from harness.report.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
@@ -31,29 +32,16 @@ def build(
         generated_at: UTC, ISO 8601; the same model gives the same bytes.
     """
     named = trials(results)
-    ok = [t for t in named if t.result.status == "ok"]
-    ranked = [rank(members, headline(members)) for members in groups(ok).values()]
-    order = in_order(ranked)
+    with_result = [t for t in named if t.result.status == "ok"]
+    ranked = [rank(members, headline(members)) for members in groups(with_result).values()]
+    ok = [p.trial for places in ranked for p in places]
     level = level_text(ok)
     sections = [
         _verdict(named, ranked, torn),
-        _throughput(ranked, ok, order, level),
-        _metric_section(
-            tables.LATENCY,
-            ok,
-            [
-                *plots(
-                    "latency",
-                    "Latency",
-                    {"latency.p50": "p50", "latency.p90": "p90", "latency.p99": "p99"},
-                    ok,
-                    order,
-                )
-            ]
-            or plots("latency", "Iteration time", {"iteration.mean": "mean"}, ok, order),
-        ),
-        _metric_section(tables.MEMORY, ok, _memory_plots(ok, order)),
-        _energy(ok, order, named),
+        _throughput(ranked, ok, level),
+        _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
+        _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
+        _energy(ok, named),
         _metric_section(tables.COMPUTE, ok, []),
         _metric_section(tables.STARTUP, ok, []),
         _metric_section(tables.other_table(ok), ok, []),
@@ -75,8 +63,14 @@ def build(
         generated_at=line(generated_at, 40),
         generator=f"Joulemark {harness.__version__}",
         tiles=_tiles(named),
-        sections=tuple(s for s in sections if s.blocks),
+        sections=tuple(_fitted(s) for s in sections if s.blocks),
         workloads=tuple(dict.fromkeys(t.workload for t in named)),
+    )
+
+
+def _fitted(section: Section) -> Section:
+    return replace(
+        section, blocks=tuple(tables.widened(b) if isinstance(b, Table) else b for b in section.blocks)
     )
 
 
@@ -111,9 +105,7 @@ def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Se
     return Section("verdict", "Verdict", tuple(blocks))
 
 
-def _throughput(
-    ranked: Sequence[Sequence[Place]], ok: Sequence[Trial], order: dict[str, int], level: str
-) -> Section:
+def _throughput(ranked: Sequence[Sequence[Place]], ok: Sequence[Trial], level: str) -> Section:
     if not ok:
         return Section("throughput", "Throughput", (Paragraph("No trial has a result."),))
     by_metric: dict[str, list[Trial]] = defaultdict(list)
@@ -122,7 +114,7 @@ def _throughput(
     figures = [
         p
         for metric, members in by_metric.items()
-        for p in plots(metric.replace(".", "-"), "Throughput", {metric: "throughput"}, members, order)
+        for p in plots(metric.replace(".", "-"), "Throughput", {metric: "throughput"}, members)
     ]
     return Section("throughput", "Throughput", (ranked_table(ranked, level), *_limited(figures)))
 
@@ -132,7 +124,15 @@ def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequ
     return Section(spec.id, spec.title, (table, *_limited(figures)) if table is not None else ())
 
 
-def _memory_plots(ok: Sequence[Trial], order: dict[str, int]) -> list[Plot]:
+def _latency_plots(ok: Sequence[Trial]) -> list[Plot]:
+    """Percentiles; the mean where no trial has enough iterations for them."""
+    quantiles = {"latency.p50": "p50", "latency.p90": "p90", "latency.p99": "p99"}
+    return plots("latency", "Latency", quantiles, ok) or plots(
+        "latency", "Iteration time", {"iteration.mean": "mean"}, ok
+    )
+
+
+def _memory_plots(ok: Sequence[Trial]) -> list[Plot]:
     """The device's own peak where a device has one, the process's resident peak elsewhere."""
     found: list[Plot] = []
     device = [t for t in ok if drawable(t, "memory.peak_allocated") is not None]
@@ -140,11 +140,11 @@ def _memory_plots(ok: Sequence[Trial], order: dict[str, int]) -> list[Plot]:
         ("memory.peak_allocated", device, "Peak memory allocated"),
         ("memory.peak_rss", [t for t in ok if t not in device], "Peak resident memory"),
     ):
-        found += plots(metric.replace(".", "-").replace("_", "-"), axis, {metric: "peak"}, members, order)
+        found += plots(metric.replace(".", "-").replace("_", "-"), axis, {metric: "peak"}, members)
     return found
 
 
-def _energy(ok: Sequence[Trial], order: dict[str, int], named: Sequence[Trial]) -> Section:
+def _energy(ok: Sequence[Trial], named: Sequence[Trial]) -> Section:
     table = metric_table(tables.ENERGY, ok)
     blocks: list[Block] = [Paragraph(verdict.energy(named))]
     if table is not None:
@@ -154,7 +154,7 @@ def _energy(ok: Sequence[Trial], order: dict[str, int], named: Sequence[Trial]) 
             ("energy.sample", "Energy a sample"),
             ("energy.request", "Energy a request"),
         ):
-            figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok, order)
+            figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok)
         blocks += [table, *_limited(figures)]
     return Section("energy", "Energy and power", tuple(blocks))
 

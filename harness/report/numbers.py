@@ -9,7 +9,7 @@ NBSP, EN_DASH, MINUS = "\u00a0", "\u2013", "\u2212"
 PREFIXES = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 DIGITS_WITHOUT_INTERVAL = 3
-FEWEST_DIGITS, MOST_DIGITS = 2, 6
+MOST_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +79,14 @@ def _power(value: float, unit: str) -> int:
 
 
 def _decimals(value: float, half: float) -> int:
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    # Of the rounded value: 999.9 is written as 1000.
+    magnitude = math.floor(math.log10(float(f"{abs(value):.2e}"))) if value else 0
     if half > 0:
         exponent = math.floor(math.log10(half))
         wanted = -exponent + (half / 10.0**exponent < 3.0)
     else:
-        wanted = DIGITS_WITHOUT_INTERVAL - 1 - magnitude if value else 0
-    return min(max(wanted, FEWEST_DIGITS - 1 - magnitude), MOST_DIGITS - 1 - magnitude)
+        wanted = max(DIGITS_WITHOUT_INTERVAL - 1 - magnitude, 0) if value else 0
+    return min(max(wanted, -magnitude), MOST_DIGITS - 1 - magnitude)
 
 
 def _suffix(unit: str, power: int) -> str:

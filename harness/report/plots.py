@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from harness.records.results import Estimate
 from harness.report.document import Plot, PlotRow, Point
 from harness.report.numbers import EN_DASH, quantity
-from harness.report.ranking import Place
 from harness.report.tables import FLAG, shown
 from harness.report.text import plural
 from harness.report.trials import Trial, groups
@@ -18,17 +17,14 @@ MOST_FIGURES = 16
 """Figures of one section."""
 
 
-def plots(
-    section: str, axis: str, series: Mapping[str, str], trials: Sequence[Trial], order: Mapping[str, int]
-) -> list[Plot]:
+def plots(section: str, axis: str, series: Mapping[str, str], trials: Sequence[Trial]) -> list[Plot]:
     """Plot metrics, one figure a workload and unit.
 
     Args:
         section: Prefix of the figures' ids.
         axis: What is plotted, e.g. `Latency`.
         series: Metric id to its name in the legend; the first one's value is written beside the row.
-        trials: Trials with results.
-        order: Trial name to its place, best first.
+        trials: Trials with results, best first in each group.
     """
     workloads = list(dict.fromkeys(t.workload for t in trials))
     found: list[Plot] = []
@@ -38,7 +34,7 @@ def plots(
         found += [
             plot
             for unit in sorted(units)
-            if (plot := _plot(f"{section}-{len(found)}", axis, unit, series, members, order)) is not None
+            if (plot := _plot(f"{section}-{len(found)}", axis, unit, series, members)) is not None
         ]
     return found
 
@@ -49,13 +45,12 @@ def _plot(
     unit: str,
     series: Mapping[str, str],
     members: Sequence[Trial],
-    order: Mapping[str, int],
 ) -> Plot | None:
     rows_by_group: list[list[PlotRow]] = []
     used: set[str] = set()
     for (_, mode), group in groups(members).items():
         rows = []
-        for t in sorted(group, key=lambda t: order.get(t.name, len(order))):
+        for t in group:
             drawn = {m: e for m in series if (e := drawable(t, m)) is not None and e.unit == unit}
             if drawn:
                 used |= drawn.keys()
@@ -101,8 +96,3 @@ def drawable(trial: Trial, metric_id: str) -> Estimate | None:
     """Return the estimate if a figure may show it."""
     e = trial.result.estimates.get(metric_id)
     return e if e is not None and e.value is not None and e.validity in {"valid", "flagged"} else None
-
-
-def in_order(ranked: Sequence[Sequence[Place]]) -> dict[str, int]:
-    """Trial name to its place in the report."""
-    return {p.trial.name: i for i, p in enumerate(p for places in ranked for p in places)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.records.results import Estimate
 from harness.report.document import Cell, Column, Row, Table
@@ -13,6 +13,8 @@ from harness.report.text import line
 from harness.report.trials import HEADLINES, Trial, groups
 
 NONE = EN_DASH
+LONG_TEXT = 30
+"""Characters beyond which a column's text is let wrap."""
 FLAG = "◇"
 """Stands behind a flagged number, and is the open marker of the plots."""
 
@@ -167,6 +169,17 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
         f"counted where the work has tokens, else samples, else requests. {FLAG} marks a flagged value."
     )
     return Table("ranked", "Ranked by throughput", columns, tuple(rows), note)
+
+
+def widened(table: Table) -> Table:
+    """Let the columns of words wrap in which a text is long."""
+    columns = tuple(
+        replace(
+            c, wide=c.wide or (not c.numeric and any(len(r.cells[i].text) > LONG_TEXT for r in table.rows))
+        )
+        for i, c in enumerate(table.columns)
+    )
+    return replace(table, columns=columns)
 
 
 def validity_cell(place: Place) -> Cell:

@@ -71,7 +71,8 @@ def _named(place: Place) -> str:
     value, low, high, unit = shown(place.estimate)
     q = quantity(value, unit, low, high)
     number = f"{q.text} [{q.interval}]" if q.interval else q.text
-    return f"{' · '.join(p for p in (place.trial.config, place.trial.where) if p)} at {number}"
+    flagged = " (flagged)" if place.estimate.validity == "flagged" else ""
+    return f"{' · '.join(p for p in (place.trial.config, place.trial.where) if p)} at {number}{flagged}"
 
 
 def _lead(first: Place, ranked: Sequence[Place]) -> str:

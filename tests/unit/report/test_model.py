@@ -1,0 +1,211 @@
+"""The model says what the results say, and why something is not there."""
+
+from __future__ import annotations
+
+from harness.report import build
+from harness.report.document import Code, Paragraph, Plot, Table
+from harness.report.tables import NONE
+
+WHEN = "2025-03-04T05:06:07Z"
+
+
+def model(results, **more):
+    """Build with fixed title and time."""
+    return build(results, title="T", generated_at=WHEN, **more)
+
+
+def section(found, section_id):
+    """One section by id."""
+    return next(s for s in found.sections if s.id == section_id)
+
+
+def table(found, table_id):
+    """One table's rows as text."""
+    blocks = [b for s in found.sections for b in s.blocks if isinstance(b, Table) and b.id == table_id]
+    return [[c.text for c in row.cells] for row in blocks[0].rows]
+
+
+def words(found, section_id):
+    """All text of a section's paragraphs."""
+    return " ".join(b.text for b in section(found, section_id).blocks if isinstance(b, Paragraph))
+
+
+def test_counts_and_sections(sweep):
+    """The tiles and the first sentence count every trial once, and every promised section is there."""
+    found = model(sweep, torn=["a/record.json: truncated"])
+    assert [t.text for t in found.tiles] == ["25", "21", "3", "3", "1"]
+    assert words(found, "verdict").startswith(
+        "Of 25 trials, 21 gave a result, 3 failed (1 crashed, 1 hung and 1 oom) and 1 was refused. 1 record"
+    )
+    assert [s.id for s in found.sections] == [
+        "verdict", "throughput", "latency", "memory", "energy", "compute", "startup", "failed", "refused",
+        "omissions", "method", "machine", "software", "reproduce",
+    ]  # fmt: skip
+
+
+def test_building_is_pure(sweep):
+    """The same results give an equal model."""
+    assert model(sweep) == model(sweep)
+
+
+def test_energy_is_unavailable_with_the_records_own_reason(sweep):
+    """Without a sensor the report says so literally, with the reason of the metrics."""
+    said = "energy: unavailable (no sensor: this virtual machine shows neither RAPL nor NVML)"
+    assert said in words(model(sweep), "verdict")
+    assert said in words(model(sweep), "energy")
+    assert not [b for b in section(model(sweep), "energy").blocks if isinstance(b, Table | Plot)]
+
+
+def test_energy_that_was_measured_is_shown(make_trial, make_estimate):
+    """Where one trial has energy the table and the sentence tell which have it."""
+    results = [
+        make_trial(
+            "gpt", "train", "a", make_estimate("throughput.tokens", 9.0), make_estimate("energy.token", 0.012)
+        ),
+        make_trial("gpt", "train", "b", make_estimate("throughput.tokens", 8.0)),
+    ]
+    found = model(results)
+    assert "energy: measured in 1 of 2 trials, unavailable in the others (not measured)" in words(
+        found, "energy"
+    )
+    assert table(found, "energy-table") == [["gpt tiny", "train", "a", "12.00\u00a0mJ"]]
+
+
+def test_failures_keep_phase_signal_reason_and_log(sweep):
+    """Every failed trial is a row with its phase, what ended it and why; its log's end is there."""
+    found = model(sweep)
+    rows = table(found, "failed-table")
+    assert [
+        "bert tiny",
+        "train",
+        "bf16",
+        "oom",
+        "measure",
+        "SIGKILL",
+        "killed by the memory limit of 1 GiB",
+    ] in rows
+    assert ["mlp tiny", "train", "bf16", "crashed", "build", "exit 1", "ValueError: no such layer"] in rows
+    assert len(rows) == 3
+    logs = [b.text for b in section(found, "failed").blocks if isinstance(b, Code)]
+    assert any("allocating 8 GiB" in log for log in logs)
+    assert table(found, "attempts-table") == [
+        ["lstm tiny", "train", "fp32", "crashed", "measure", "SIGKILL", "lost to an unlucky signal"]
+    ]
+
+
+def test_refused_trials_are_not_failures(sweep):
+    """A refused trial stands apart, with the plan's reason."""
+    assert table(model(sweep), "refused-table") == [
+        ["resnet tiny", "train", "tf32", "tf32 needs a CUDA device"]
+    ]
+
+
+def test_an_invalid_value_is_shown_nowhere(sweep):
+    """An invalid throughput has no number, no rank and no dot, and its reason is explained."""
+    found = model(sweep)
+    row = next(r for r in table(found, "ranked") if r[1:4] == ["gpt tiny", "infer", "fp32"])
+    assert row[0] == NONE
+    assert row[4] == "invalid"
+    shown = [
+        c.text
+        for s in found.sections
+        for b in s.blocks
+        if isinstance(b, Table)
+        for r in b.rows
+        for c in r.cells
+    ]
+    drawn = [r.text for s in found.sections for b in s.blocks if isinstance(b, Plot) for r in b.rows]
+    assert not [text for text in (*shown, *drawn) if text.startswith("777")]
+    assert any(
+        r[1] == "output_wrong: The outputs failed their check." for r in table(found, "omissions-table")
+    )
+
+
+def test_missing_values_are_dashes_and_never_zero(sweep):
+    """A metric that a trial lacks is a dash in its cell and a reason among the omissions."""
+    found = model(sweep)
+    header = [c.title for b in section(found, "latency").blocks if isinstance(b, Table) for c in b.columns]
+    at = header.index("Time to first token")
+    assert {r[at] for r in table(found, "latency-table") if r[1] != "generate"} == {NONE}
+    assert "Latency p99" not in header
+    assert any("too few effective samples" in r[1] for r in table(found, "omissions-table"))
+
+
+def test_reasons_that_differ_in_numbers_are_one_row(make_trial, make_estimate):
+    """A hundred trials with too few samples, each with its own count, make one line."""
+    results = [
+        make_trial(
+            "gpt", "train", f"p{n}", make_estimate("throughput.tokens", 9.0),
+            make_estimate("latency.p99", None, validity="unavailable", reasons=(f"{n} of 368 samples",)),
+        )
+        for n in range(100)
+    ]  # fmt: skip
+    rows = table(model(results), "omissions-table")
+    assert rows == [
+        [
+            "unavailable",
+            "0 of 368 samples (numbers differ)",
+            "Latency p99",
+            "100",
+            "all with a result",
+        ]
+    ]
+
+
+def test_machines_and_sweeps_are_told_apart(make_measured):
+    """Two machines and sweeps are named on every row, ranked together, and described side by side."""
+    results = [
+        make_measured("gpt", "train", "fp32", 100.0, sweep="one", machine={"cpu": "first"}),
+        make_measured("gpt", "train", "fp32", 200.0, sweep="two", machine={"cpu": "second"}),
+    ]
+    found = model(results)
+    assert [(r[0], r[4]) for r in table(found, "ranked")] == [
+        ("1 of 2", "machine B · two"),
+        ("2 of 2", "machine A · one"),
+    ]
+    assert ["cpu", "first", "second"] in table(found, "machine-0")
+    assert found.subtitle == "2 sweeps (one and two) on 2 machines"
+
+
+def test_metrics_of_other_packages_are_not_dropped(make_trial, make_estimate):
+    """A metric that no table knows has a table of its own."""
+    from dataclasses import replace
+
+    foreign = replace(
+        make_estimate("iteration.mean", 2.0, None), metric_id="acme.wear", title="Wear", unit="J"
+    )
+    found = model([make_trial("gpt", "train", "a", make_estimate("throughput.tokens", 9.0), foreign)])
+    assert table(found, "other-table") == [["gpt tiny", "train", "a", "2.00\u00a0J"]]
+
+
+def test_an_estimated_value_says_so(make_trial, make_estimate):
+    """What was modelled is never shown as measured."""
+    from dataclasses import replace
+
+    guess = replace(make_estimate("energy.token", 0.5, None), provenance="estimated")
+    found = model([make_trial("gpt", "train", "a", make_estimate("throughput.tokens", 9.0), guess)])
+    assert table(found, "energy-table")[0][-1] == "500\u00a0mJ (estimated)"
+
+
+def test_nothing_to_report(make_trial):
+    """No trial, or none with a result, still makes a report that says so."""
+    assert words(model([]), "verdict").startswith("There is no trial to report on.")
+    only_failed = model([make_trial(status="hung", phase="start", reason="no answer")])
+    assert "No trial has a result." in words(only_failed, "throughput")
+    assert "energy: unavailable (no trial has a result)" in words(only_failed, "verdict")
+
+
+def test_figures_are_limited_and_say_what_they_leave_out(make_measured):
+    """A workload with many trials is drawn up to a limit; the caption counts the rest, the table has all."""
+    results = [
+        make_measured("gpt", mode, "fp32", 100.0 + i, label=f"gpt tiny {mode} fp32 b{i}", identity=i)
+        for i in range(40)
+        for mode in ("train", "infer")
+    ]
+    found = model(results)
+    plot = next(b for b in section(found, "throughput").blocks if isinstance(b, Plot))
+    assert len(plot.rows) == 24
+    assert "56 trials of 80 left out here" in plot.caption
+    assert {r.label.split()[0] for r in plot.rows} == {"train", "infer"}
+    assert plot.rows[0].label == "train fp32 b39"
+    assert len(table(found, "ranked")) == 80
