@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help setup demo test bench-loop bench-ab lint format clean bench-overhead bench-cpu
+.PHONY: help setup demo test bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -40,6 +40,9 @@ format: $(STAMP)  ## let ruff rewrite the layout
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 8 minutes; keeps the tables
+	$(BIN)/python -m benchmarks.stats_bench --write docs/statistics.md
 
 bench-cpu: $(STAMP)  ## the CPU's measured ceilings against plain C beside them
 	$(BIN)/python benchmarks/cpu_ceilings.py
