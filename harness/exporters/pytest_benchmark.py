@@ -86,14 +86,15 @@ def _benchmark(result: TrialResult, name: str, times: list[float]) -> dict[str, 
 def statistics(times: list[float]) -> dict[str, Any]:
     """Return pytest-benchmark's statistics of a series, by its definitions.
 
-    Quartiles are the medians of the halves; outliers lie beyond one standard deviation of the mean, and
+    Quartiles lie at n·q - 1/2, counted from 0 (Hazen); outliers beyond one standard deviation of the mean, and
     beyond 1.5 interquartile ranges of the quartiles.
     """
+    import numpy as np
+
     data = sorted(times)
-    mean, half = fmean(data), len(data) // 2
+    mean = fmean(data)
     spread = stdev(data) if len(data) > 1 else 0.0
-    lower, upper = (data[:half], data[-half:]) if half else (data, data)
-    q1, q3 = median(lower), median(upper)
+    q1, q3 = (float(q) for q in np.quantile(data, [0.25, 0.75], method="hazen"))
     iqr = q3 - q1
     low, high = q1 - 1.5 * iqr, q3 + 1.5 * iqr
     by_spread = sum(t < mean - spread or t > mean + spread for t in data)

@@ -7,7 +7,6 @@ it. A test takes the fixture `device_benchmark`, or names a workload of the cata
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -94,13 +93,11 @@ def joulemark_device(request: pytest.FixtureRequest) -> Device:
 @pytest.fixture
 def device_benchmark(
     request: pytest.FixtureRequest, joulemark_device: Device, joulemark_clock: Clock
-) -> Iterator[DeviceBenchmark]:
+) -> DeviceBenchmark:
     """Measure a function: `device_benchmark(fn, *args, items=64, unit="samples")` returns what `fn` does."""
     from harness.pytest_plugin.fixture import DeviceBenchmark
 
-    measuring = DeviceBenchmark(request, _session(request.config), joulemark_device, joulemark_clock)
-    yield measuring
-    measuring.close()
+    return DeviceBenchmark(request, _session(request.config), joulemark_device, joulemark_clock)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -174,11 +174,6 @@ class DeviceBenchmark:
         together = max(1, round(iterations / len(points)))
         self._save([point * together for point in points], together)
 
-    def close(self) -> None:
-        """Say so when a test asked for the fixture and measured nothing."""
-        if not self.records and not self._is_off():
-            self._request.node.warn(pytest.PytestWarning("device_benchmark was not called in this test"))
-
     def _benchmark(self) -> Any:
         """Return pytest-benchmark's fixture, or None where it is not installed."""
         if not self._request.config.pluginmanager.hasplugin("benchmark"):

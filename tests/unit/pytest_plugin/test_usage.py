@@ -1,0 +1,203 @@
+"""The plugin as users run it: ten tests in a file, options, and what is not installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+_TEN = """
+import pytest
+
+def busy(n):
+    return sum(range(n))
+
+@pytest.mark.parametrize("n", [1_000, 2_000, 4_000])
+def test_sum(device_benchmark, n):
+    assert device_benchmark(busy, n, items=n, unit="tokens") == n * (n - 1) // 2
+
+@pytest.mark.benchmark(group="sorting")
+def test_sorted(device_benchmark):
+    assert device_benchmark(sorted, [3, 1, 2]) == [1, 2, 3]
+
+@pytest.mark.benchmark(group="sorting")
+def test_reversed(device_benchmark):
+    device_benchmark(lambda: [3, 1, 2].sort(reverse=True))
+
+@pytest.mark.joulemark(workload="noop", overrides=["measure.seconds=0.05", "measure.warmup_s=0"])
+def test_workload(device_benchmark):
+    assert device_benchmark.value("iteration.mean") > 0
+
+def test_fails(device_benchmark):
+    device_benchmark(lambda: 1 / 0)
+
+@pytest.mark.joulemark(device="cpu:7")
+def test_absent(device_benchmark):
+    device_benchmark(busy, 10)
+
+def test_assertion(device_benchmark):
+    device_benchmark(busy, 10)
+    assert device_benchmark.value("iteration.mean") < 60
+
+def test_plain():
+    assert True
+"""
+_QUICK = """
+import pytest
+from harness.config import MeasureConfig
+from harness.pytest_plugin.session import Session
+
+@pytest.fixture(autouse=True, scope="session")
+def _short(request):
+    Session.measure = MeasureConfig(preset="quick", replicas=1, max_replicas=1, seconds=0.02, warmup_s=0.01,
+        warmup_cap_s=0.05, steady_window_s=0.01, within_run_only=True)
+"""
+# A device that needs no torch, for what is not about devices.
+_LIGHT = (
+    _QUICK
+    + """
+from harness.devices.cpu import CpuDevice
+
+class Light(CpuDevice):
+    def open(self): pass
+    def facts(self): return {}
+
+@pytest.fixture
+def joulemark_device(): return Light()
+"""
+)
+
+
+def _run(pytester: pytest.Pytester, test: str, *options: str, world: str = _LIGHT) -> pytest.RunResult:
+    pytester.makeconftest(world)
+    pytester.makepyfile(test_user=test)
+    return pytester.runpytest_subprocess("--joulemark-power=none", "--joulemark-device=cpu", *options)
+
+
+def test_ten_tests_give_statistics_and_records(pytester: pytest.Pytester) -> None:
+    """Eight pass, one fails, one is skipped with its reason; both kinds of files hold what they should."""
+    result = _run(
+        pytester, _TEN, "-rs", "--benchmark-json=out.json", "--joulemark-results=results", world=_QUICK
+    )
+    result.assert_outcomes(passed=8, failed=1, skipped=1)
+    result.stdout.fnmatch_lines(["*SKIPPED*device cpu:7: no device cpu:7*"])
+    saved = json.loads((pytester.path / "out.json").read_text())
+    found = {b["name"]: b for b in saved["benchmarks"]}
+    assert set(found) == {
+        *(f"test_sum[{n}]" for n in (1000, 2000, 4000)),
+        *("test_sorted", "test_reversed", "test_workload", "test_assertion"),
+    }
+    assert found["test_sorted"]["group"] == "sorting"
+    assert found["test_sum[2000]"]["params"] == {"n": 2000}
+    assert all(b["stats"]["rounds"] >= 3 for b in saved["benchmarks"])
+
+    records = [json.loads(p.read_text()) for p in (pytester.path / "results").glob("*/*/*/*/record.json")]
+    told = {r["label"].rpartition("::")[2]: r["status"] for r in records}
+    assert told["test_fails"] == "crashed"
+    assert sum(status == "ok" for status in told.values()) == 7
+    assert "test_absent" not in told
+    compared = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", "out.json", "--columns=mean"],
+        cwd=pytester.path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "test_sum[4000]" in compared.stdout
+
+
+def test_a_saved_run_is_compared_with_the_next(pytester: pytest.Pytester) -> None:
+    """--benchmark-autosave and --benchmark-compare work as with any benchmark."""
+    test = "def test_it(device_benchmark):\n    device_benchmark(sum, range(500))\n"
+    _run(pytester, test, "--benchmark-autosave").assert_outcomes(passed=1)
+    again = _run(pytester, test, "--benchmark-compare", "--benchmark-compare-fail=mean:100000%")
+    again.assert_outcomes(passed=1)
+    again.stdout.fnmatch_lines(["*test_it (0001*", "*test_it (NOW)*"], consecutive=False)
+
+
+def test_without_pytest_benchmark_it_measures_and_says_what_is_lost(pytester: pytest.Pytester) -> None:
+    """Nothing breaks; the summary names the reason."""
+    test = "def test_it(device_benchmark):\n    assert device_benchmark(sum, [1, 2]) == 3\n"
+    result = _run(pytester, test, "-p", "no:benchmark")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["no statistics for 1 measured tests: pytest-benchmark*not installed*"])
+
+
+def test_workers_of_xdist_take_turns_and_leave_records(pytester: pytest.Pytester) -> None:
+    """Two workers write into one sweep, and the summary says what pytest-benchmark does not keep."""
+    test = """
+import pytest
+@pytest.mark.parametrize("n", range(4))
+def test_it(device_benchmark, n):
+    device_benchmark(sum, range(100 + n))
+"""
+    result = _run(pytester, test, "-n", "2", "--joulemark-results=results")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*took turns on each device*the records do*"])
+    (sweep,) = [p for p in (pytester.path / "results").iterdir() if p.is_dir()]
+    assert len(list(sweep.glob("*/*/*/record.json"))) == 4
+
+
+def test_wrong_use_is_told_in_one_line(pytester: pytest.Pytester) -> None:
+    """A wrong argument fails the test with what is wrong."""
+    test = """
+def test_unit(device_benchmark):
+    device_benchmark(sum, [1], unit="pages")
+def test_items(device_benchmark):
+    device_benchmark(sum, [1], items=0)
+def test_twice(device_benchmark):
+    device_benchmark(sum, [1])
+    device_benchmark(sum, [1])
+"""
+    result = _run(pytester, test)
+    result.assert_outcomes(failed=3)
+    result.stdout.fnmatch_lines(
+        [
+            "*unit='pages': it is one of samples, tokens, requests*",
+            "*items=0: a call processes at least one*",
+            "*measures once in a test*",
+        ]
+    )
+
+
+def test_benchmarks_that_are_turned_off_run_once_and_leave_nothing(pytester: pytest.Pytester) -> None:
+    """--benchmark-disable calls the function as a plain test would."""
+    test = """
+def test_it(device_benchmark):
+    calls = []
+    device_benchmark(calls.append, 1)
+    assert calls == [1]
+"""
+    result = _run(pytester, test, "--benchmark-disable", "--joulemark-results=results")
+    result.assert_outcomes(passed=1)
+    assert not (pytester.path / "results").exists()
+
+
+def test_the_plugin_costs_a_run_that_does_not_use_it_no_import() -> None:
+    """Loading the plugin imports neither torch nor numpy nor pydantic."""
+    code = (
+        "import sys, pytest, harness.pytest_plugin as p\n"
+        "print([m for m in ('torch', 'numpy', 'pydantic', 'hydra', 'yaml') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_gate_without_records_is_refused(pytester: pytest.Pytester) -> None:
+    """--joulemark-gate needs --joulemark-results, and says so before anything runs."""
+    result = _run(pytester, "def test_it(): pass\n", "--joulemark-gate=gate.yaml")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["*--joulemark-gate judges records: name their folder*"])
+
+
+def test_a_session_is_judged_against_the_earlier_ones(pytester: pytest.Pytester) -> None:
+    """The first sessions are too few, so the exit status says that nothing can be said yet."""
+    pytester.path.joinpath("gate.yaml").write_text("metrics:\n- metric: iteration.mean\n  required: true\n")
+    test = "def test_it(device_benchmark):\n    device_benchmark(sum, range(100))\n"
+    result = _run(pytester, test, "--joulemark-results=results", "--joulemark-gate=gate.yaml")
+    result.stdout.fnmatch_lines(["insufficient_data: *test_it iteration.mean*", "gate of pytest-*"])
+    assert result.ret == 4
