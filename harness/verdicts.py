@@ -126,7 +126,7 @@ def _line(
         without = [reasons for validity, reasons in judged if validity == word]
         if without:
             share = "" if len(without) == len(records) else f" in {len(without)} of {len(records)} processes"
-            return Line(metric_id, reason=f"{describe(without[0][0])}{share}")
+            return Line(metric_id, reason=f"{describe(without[0][0]).rstrip('.')}{share}")
     if any(m.semantics_version != METRICS[metric_id].version for r in records if (m := r.metric(metric_id))):
         return Line(metric_id, reason="it was measured under another definition")
     before, after = ([v for v in _values(side, metric_id) if v is not None] for side in (base, head))
