@@ -64,7 +64,7 @@ class WorkloadSpec:
     name: str
     title: str
     family: str
-    """`vision`, `text`, `micro` or `selftest`."""
+    """`vision`, `text`, `recommendation`, `generative`, `micro` or `selftest`."""
     summary: str
     unit: str
     """The headline item of throughput: `samples` or `tokens`."""
@@ -121,6 +121,14 @@ class Workload(abc.ABC):
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the outputs of one forward pass without gradients."""
         raise UnsupportedError(f"{self.spec.name} has no inference mode")
+
+    def outputs(self, batch: Batch) -> int:
+        """Count the numbers in the model's own format that `units` took for four bytes; 0 where few."""
+        return 0
+
+    def unread_weights(self, batch: Batch) -> int:
+        """Count the weights that a step without training never reads: rows that nobody looks up."""
+        return 0
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the repeated blocks, the units to shard or to checkpoint; none by default."""

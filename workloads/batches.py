@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    import torch
+
     from workloads.base import Batch
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -33,6 +35,11 @@ def shard(arrays: dict[str, np.ndarray[Any, Any]], rank: int, world: int) -> Bat
         raise ValueError(f"batch {rows} is smaller than the {world} ranks that share it")
     first, last = rank * rows // world, (rank + 1) * rows // world
     return {name: torch.from_numpy(array[first:last].copy()) for name, array in arrays.items()}
+
+
+def distinct(tokens: torch.Tensor) -> int:
+    """Return how many different values there are."""
+    return len(np.unique(tokens.numpy()))
 
 
 def windows(random: np.random.Generator, text: Bytes, rows: int, length: int) -> tuple[Ints, Ints]:

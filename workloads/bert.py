@@ -184,6 +184,12 @@ class Bert(Workload):
         """Return the transformer blocks."""
         return list(model.encoder.blocks)  # type: ignore[union-attr, arg-type]
 
+    def unread_weights(self, batch: Batch) -> int:
+        """The embeddings of words that do not occur."""
+        from workloads.batches import distinct
+
+        return (self.n("vocab") - distinct(batch["tokens"])) * self.n("hidden")
+
     def units(self, batch: Batch) -> Units:
         """Count a step. FLOPs include padding and unused prediction slots, which the model computes too."""
         rows, seq = batch["tokens"].shape

@@ -84,6 +84,13 @@ class DLRM(Workload):
         logits: torch.Tensor = model(batch["dense"], batch["rows"])
         return logits
 
+    def unread_weights(self, batch: Batch) -> int:
+        """The tables' rows that no sample looks up."""
+        from workloads.batches import distinct
+
+        read = sum(distinct(batch["rows"][:, table]) for table in range(self.n("tables")))
+        return (self.n("tables") * self.n("rows") - read) * self.n("hidden")
+
     def units(self, batch: Batch) -> Units:
         """Count a step: the networks and all pairs' products; looking rows up is no arithmetic."""
         samples = len(batch["dense"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads import flops
 from workloads.base import Batch, GenerativeWorkload, Size, Units
@@ -52,6 +52,9 @@ class DecoderLanguageModel(LanguageModel):
     training and prefill, and those made in decoding and generation. A subclass gives the model and what the
     matrix products of its blocks cost.
     """
+
+    tied: ClassVar[bool] = True
+    """True when the output layer is the token embedding, so that a step reads all of it."""
 
     def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:
         super().__init__(mode, size, seed=seed, data=data)
@@ -116,6 +119,17 @@ class DecoderLanguageModel(LanguageModel):
         steps = [self.step_units(rows, seq + done) for done in range(made - 1)]
         work = first.flops + sum(step.flops for step in steps)
         return Units(rows, rows * made, rows, work, read + 8.0 * rows * made)
+
+    def unread_weights(self, batch: Batch) -> int:
+        """The rows of an embedding of its own that no token looks up, in every pass."""
+        from workloads.batches import distinct
+
+        if self.tied:
+            return 0
+        tokens, passes = batch["tokens"], self.n("new_tokens") if self.mode == "generate" else 1
+        first = tokens[:, -1] if self.mode == "decode" else tokens
+        read = distinct(first) + (passes - 1) * min(len(tokens), self.n("vocab"))
+        return (passes * self.n("vocab") - read) * self.n("hidden")
 
     def step_units(self, batch_size: int, context: int) -> Units:
         """Count one decode step: 2·N + 4·L·d·ctx a token, where ctx counts the token itself."""

@@ -81,6 +81,8 @@ class Llama(DecoderLanguageModel):
                 f"llama: rotary positions need an even head size, not {self.n('hidden') // heads}"
             )
 
+    tied = False
+
     def build_model(self) -> nn.Module:
         """Build the model; the output layer has weights of its own."""
         from workloads.nets import llama

@@ -113,6 +113,12 @@ class MLPClassifier(Workload):
         """Return the hidden layers."""
         return list(model.hidden)  # type: ignore[arg-type]
 
+    def unread_weights(self, batch: Batch) -> int:
+        """The embeddings of words that do not occur."""
+        from workloads.batches import distinct
+
+        return (self.n("vocab") - distinct(batch["tokens"])) * self.n("hidden")
+
     def units(self, batch: Batch) -> Units:
         """Count a step; summing the embeddings is no matrix product and not counted."""
         tokens = batch["tokens"]

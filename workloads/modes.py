@@ -113,12 +113,9 @@ def prepare(
     graphs = _compile(model, compile_mode)
 
     weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
-    # The workload counts inputs and outputs in fp32; how wide things are stored is known here.
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
-    stored = float(weights * passes + cache_bytes)
-    counted = [sum((workload.units(part) for part in parts[1:]), workload.units(parts[0])) for parts in micro]
-    narrowed = tree_bytes(micro[0]) - tree_bytes(ring[0])
-    counted = [replace(units, least_bytes=units.least_bytes + stored - narrowed) for units in counted]
+    stored = float(weights * passes + cache_bytes - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
+    counted = [_count(workload, parts, stored, 2 if cast_to is not None else 4) for parts in micro]
     return Job(
         step=step,
         units=lambda index: counted[index % RING],
@@ -152,6 +149,18 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
         raise ValueError(f"batch {rows} does not split into {parts} equal micro-batches")
     size = rows // parts
     return [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(parts)]
+
+
+def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int) -> Units:
+    """Count a ring entry, its traffic with the `stored` bytes.
+
+    The workload takes all numbers for fp32, and every weight for read; a number is `width` bytes here.
+    """
+    units = sum((workload.units(part) for part in parts[1:]), workload.units(parts[0]))
+    traffic = units.least_bytes + stored
+    if workload.mode not in TRAINING:  # training writes every weight
+        traffic -= (4 - width) * workload.outputs(parts[0]) + width * workload.unread_weights(parts[0])
+    return replace(units, least_bytes=traffic)
 
 
 def _to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None) -> Batch:

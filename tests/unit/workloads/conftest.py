@@ -10,6 +10,8 @@ from workloads.base import Workload
 from workloads.sizes import resolve_size
 
 NAMES = ("resnet", "mlp", "lstm", "bert", "gpt", "llama", "vit", "inception", "dlrm")
+MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
+"""Single operators; `optimizer`, which has no batch to speak of, is tested apart."""
 CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]
 
 
@@ -28,9 +30,9 @@ def name(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=CASES, ids="-".join)
+@pytest.fixture(params=[*CASES, *((name, "infer") for name in MICRO)], ids="-".join)
 def case(request) -> tuple[str, str]:
-    """Each real workload's name with each of its modes."""
+    """Each real workload's and operator's name with each of its modes."""
     return request.param
 
 
