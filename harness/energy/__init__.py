@@ -1,6 +1,7 @@
 """Energy and power: sensors, the sampler beside the work, and estimates with their uncertainty."""
 
 from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo, SensorUnavailable
+from harness.energy.loop import IterationEnergy, measure_loop
 from harness.energy.registry import UnknownSensor, resolve
 from harness.energy.result import DeviceEnergy, EnergyResult
 from harness.energy.windows import Window, window
@@ -8,6 +9,7 @@ from harness.energy.windows import Window, window
 __all__ = [
     "DeviceEnergy",
     "EnergyResult",
+    "IterationEnergy",
     "PowerMeter",
     "Reading",
     "SensorError",
@@ -15,6 +17,7 @@ __all__ = [
     "SensorUnavailable",
     "UnknownSensor",
     "Window",
+    "measure_loop",
     "resolve",
     "window",
 ]

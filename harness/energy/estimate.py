@@ -57,7 +57,11 @@ def update_period_s(samples: Samples) -> float | None:
 
 
 def counter_energy(
-    info: SensorInfo, readings: Sequence[Reading], span: Span, idle: Idle | None = None
+    info: SensorInfo,
+    readings: Sequence[Reading],
+    span: Span,
+    idle: Idle | None = None,
+    pause_s: float = 0.0,
 ) -> Estimate:
     """Estimate by the difference of a counter between the first and last reading, which enclose the span.
 
@@ -69,6 +73,7 @@ def counter_energy(
         readings: in order of time, the two edges and every sample between them.
         span: of the work.
         idle: idle power, when the readings at both edges were taken in idle guards.
+        pause_s: idle time within the span, taken off where idle power is known.
     """
     method = "counter_guarded" if idle is not None else "counter_unaligned"
     if idle is None:
@@ -76,7 +81,7 @@ def counter_energy(
     raw_j, problem = counted(info, readings)
     if raw_j is None:
         return Estimate(method, flags=(problem,), reason=REASONS[problem])
-    span_s = (span[1] - span[0]) * 1e-9
+    span_s = (span[1] - span[0]) * 1e-9 - (pause_s if idle is not None else 0.0)
     outer_s = (readings[-1].mid_ns - readings[0].mid_ns) * 1e-9
     excess_s = max(0.0, outer_s - span_s)
     period_s = info.update_period_s

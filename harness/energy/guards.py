@@ -47,6 +47,13 @@ class AlignedGuards:
         self.before = self._ticks(self._host.now_ns())
         return self._misfits()
 
+    def anchor(self) -> None:
+        """Wait for the next tick, and return right after it."""
+        self._watch.forget()
+        now_ns = self._host.now_ns()
+        patience_s = _PATIENCE_PERIODS * max(info.update_period_s or 0.0 for info in self.infos)
+        self._watch.until(1, [now_ns] * len(self.infos), now_ns + round(patience_s * 1e9))
+
     def leave(self, end_ns: int) -> None:
         """Wait until all of the work is counted, then until idle power is known."""
         self._watch.forget()
@@ -99,14 +106,18 @@ class SilentGuards:
         self.before = self._rest()
         return []
 
+    def anchor(self) -> None:
+        """Wait until a whole number of update periods after the first read."""
+        since_s = (self._host.now_ns() - self._first_ns) * 1e-9
+        self._host.sleep(-since_s % self._period_s)
+
     def leave(self, _end_ns: int) -> None:
         """Wait until all of the work is counted, then stay idle.
 
         All reads are a whole number of update periods apart: the counter then covers just the time between.
         """
         self._host.sleep(self._settle_s)
-        since_s = (self._host.now_ns() - self._first_ns) * 1e-9
-        self._host.sleep(-since_s % self._period_s)
+        self.anchor()
         self.after = self._rest()
 
     def _rest(self) -> list[tuple[Reading, ...]]:

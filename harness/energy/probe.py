@@ -24,13 +24,15 @@ TICKS = 12
 """Ticks from which the update period is taken."""
 SEARCH_S = 5.0
 """A counter without a tick in so long gives no facts."""
+DISTINCT = 3
+"""Increments that must differ before their common divisor is taken for the counter's step."""
 BURST_S = 0.03
 """Polled without a pause for so long, to see a counter that ticks every millisecond."""
 REST_PERIODS, ROUNDS = 4, 3
 """Polled and unpolled stretches that are compared, in update periods, and how often."""
 DISTURBED = 0.05
 """Polling disturbs when it shifts the power by more than this share, and by three standard errors."""
-PULSES, PULSE_PERIODS = 8, 4
+PULSES, PULSE_PERIODS = 8, 6
 PART_TIME = 0.15
 """A counter is part-time when its lag differs between pulses by more than this share of its period."""
 
@@ -110,11 +112,11 @@ def _period_s(ticks: list[Tick]) -> float:
 
 
 def _quantum_j(info: SensorInfo, ticks: list[Tick]) -> float | None:
-    """Return the largest step of which all seen increments are multiples."""
+    """Return the largest step of which all seen increments are multiples; None when they hardly differ."""
     if info.quantum is None:
         return None
     steps = [round((b.joules - a.joules) / info.quantum) for a, b in pairwise(ticks)]
-    return math.gcd(*steps) * info.quantum
+    return math.gcd(*steps) * info.quantum if len(set(steps)) >= DISTINCT else None
 
 
 def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool | None:
@@ -167,12 +169,13 @@ def _with_lag(read: Read, info: SensorInfo, learnt: Probe, load: Switch, host: H
         return learnt
     spread_s = max(lags) - min(lags)
     part_time = spread_s > PART_TIME * period_s
-    # Evenly spread edges see all of the unmeasured part but for one step between them.
-    unseen_s = min(period_s, spread_s * PULSES / (PULSES - 1)) if part_time else 0.0
+    # Between two of the phases that were tried the lag may be larger still, by half their distance at most.
+    unseen_s = min(period_s, spread_s + period_s / PULSES / 2) if part_time else 0.0
+    # The unseen part of a period only ever makes work show too early.
     return replace(
         learnt,
-        lag_s=max(0.0, fmean(lags)),
-        lag_u_s=stdev(lags) / math.sqrt(len(lags)),
+        lag_s=max(0.0, max(lags) if part_time else fmean(lags)),
+        lag_u_s=period_s / PULSES / 2 if part_time else stdev(lags) / math.sqrt(len(lags)),
         averaging_window_s=period_s - unseen_s,
         aliases=part_time,
     )
@@ -190,11 +193,13 @@ def _lag_s(
     def excess_j(tick: Tick) -> float:
         return tick.joules - base.joules - idle.watts * (tick.at_ns - base.at_ns) * 1e-9
 
+    whole_j = excess_j(end)
     pulse_s = (pulse[1] - pulse[0]) * 1e-9
-    work_w = excess_j(end) / pulse_s
-    if work_w <= 3 * idle.u_watts or work_w <= 0.1 * idle.watts:
+    if whole_j <= pulse_s * max(3 * idle.u_watts, 0.1 * idle.watts):
         return None
-    inside = [t for t in ticks if 0.2 * pulse_s < excess_j(t) / work_w < 0.8 * pulse_s]
-    if not inside:
+    inside = [t for t in ticks if 0.15 < excess_j(t) / whole_j < 0.85]
+    if len(inside) < 2:
         return None
+    # Between ticks within the pulse the power is whole, whatever was seen of its edges.
+    work_w = (excess_j(inside[-1]) - excess_j(inside[0])) / ((inside[-1].at_ns - inside[0].at_ns) * 1e-9)
     return median((t.at_ns - pulse[0]) * 1e-9 - excess_j(t) / work_w for t in inside)

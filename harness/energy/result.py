@@ -61,6 +61,7 @@ class EnergyResult:
     """Energy over a window. The totals are None as soon as one device in them is."""
 
     span_s: float
+    """Of the work, pauses left out."""
     joules: float | None
     u_joules: float | None
     u_absolute_joules: float | None
@@ -140,7 +141,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     for samples in evidence.samples:
         flags += _trace_flags(samples, span)
     peak_from = gauge if gauge is not None else trace
-    span_s = (span[1] - span[0]) * 1e-9
+    work_s = _work_s(evidence, span)
     return DeviceEnergy(
         meter.source,
         meter.device,
@@ -151,7 +152,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
         estimate.joules,
         estimate.u_joules,
         estimate.u_absolute_joules,
-        mean_w=estimate.joules / span_s if estimate.joules is not None else None,
+        mean_w=estimate.joules / work_s if estimate.joules is not None else None,
         peak_w=peak_power_w(peak_from, span) if peak_from is not None else None,
         idle_w=idle.watts if idle is not None else None,
         flags=tuple(dict.fromkeys([*estimate.flags, *flags])),
@@ -160,8 +161,12 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     )
 
 
-def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: Span) -> EnergyResult:
+def total(
+    devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: Span, work_s: float | None = None
+) -> EnergyResult:
     """Add up the devices that are part of the total.
+
+    `work_s` is the span without its pauses, where there were any.
 
     Repeatability adds in squares; the gains of like sensors may err together, so their parts add plainly.
     """
@@ -175,7 +180,7 @@ def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: S
             for d, u in zip(parts, us, strict=True)
         ]
         absolute = math.hypot(u_joules, sum(gains))
-    span_s = (span[1] - span[0]) * 1e-9
+    span_s = (span[1] - span[0]) * 1e-9 if work_s is None else work_s
     return EnergyResult(
         span_s,
         joules,
@@ -190,6 +195,11 @@ def total(devices: tuple[DeviceEnergy, ...], trace: tuple[Samples, ...], span: S
         devices=devices,
         trace=trace,
     )
+
+
+def _work_s(evidence: Evidence, span: Span) -> float:
+    """Return the seconds of work in the span, without its pauses."""
+    return sum(end - start for start, end in evidence.spans or (span,)) * 1e-9
 
 
 def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None) -> Idle | None:
@@ -238,7 +248,8 @@ def _from_counter(
     first, last = evidence.first, evidence.last
     if idle is not None and evidence.rests:
         first, last = evidence.rests[0][0], evidence.rests[1][1]
-    return counter_energy(info, [first, *between, last], span, idle)
+    pause_s = (span[1] - span[0]) * 1e-9 - _work_s(evidence, span)
+    return counter_energy(info, [first, *between, last], span, idle, pause_s)
 
 
 def _cross_check(estimate: Estimate, gauge: Samples, span: Span) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from harness.energy.base import Reading, SensorError
 
-POLL_S = (0.2e-3, 1e-3)
+POLL_S = (0.2e-3, 0.5e-3)
 """Least and longest pause between polls: fine enough for a tick, and idle enough not to be work."""
 SHARP_POLLS = 4
 """A tick within so many pauses is sharp; a longer one means that this process was held up."""

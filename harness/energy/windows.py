@@ -53,15 +53,26 @@ class Window:
         return self._result
 
     @property
-    def period_s(self) -> float | None:
-        """The longest update period of the metered counters, once the block has begun; None is unknown."""
-        periods = [info.update_period_s for info in self._facts.values() if info.update_period_s is not None]
-        return max(periods, default=None)
+    def slowest(self) -> SensorInfo | None:
+        """The metered counter that is renewed least often, once the block has begun; None is unknown."""
+        known = [info for info in self._facts.values() if info.update_period_s is not None]
+        return max(known, key=lambda info: info.update_period_s or 0.0, default=None)
 
-    def pause(self, seconds: float) -> None:
-        """Stay idle within the block; the idle energy of the pause is taken off where there are guards."""
+    @property
+    def guarded(self) -> bool:
+        """Whether idle power is measured around the block, once it has begun."""
+        return self._guards is not None
+
+    def pause(self, share: float) -> None:
+        """Stay idle within the block, until that share of the counter's update period after a tick of it.
+
+        The idle energy of the pause is taken off. Without guards there is nothing to wait for.
+        """
+        if self._guards is None or self.slowest is None or self.slowest.update_period_s is None:
+            return
         begin_ns = self._host.now_ns()
-        self._host.sleep(seconds)
+        self._guards.anchor()
+        self._host.sleep(share * self.slowest.update_period_s)
         self._pauses.append((begin_ns, self._host.now_ns()))
 
     def __enter__(self) -> Self:
@@ -90,7 +101,8 @@ class Window:
             if meter in last:
                 evidence = self._evidence(meter, last[meter], trace, span)
             devices.append(device_energy(evidence, span, in_total=self._counts(meter)))
-        self._result = total(tuple(devices), trace, span)
+        work_s = sum(b - a for a, b in _without(span, self._pauses)) * 1e-9
+        self._result = total(tuple(devices), trace, span, work_s)
 
     def _begin(self) -> None:
         counters = [meter for meter in self._real if meter.sensors[0].kind == "counter"]

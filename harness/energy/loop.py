@@ -1,0 +1,95 @@
+"""The energy of one iteration: a loop of them within a window, in blocks shifted against the sensor's period.
+
+docs/method.md, section 4. Iterations in step with a counter that looks at a part of each period only would
+show it the same part of the work each time; pauses between blocks move the work on by parts of the period.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from harness.energy.alias import FLAG, is_aliased, left_by_shifts, shifts
+from harness.energy.result import EnergyResult
+from harness.energy.ticks import Host
+from harness.energy.windows import Window
+
+_PACE_ITERATIONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class IterationEnergy:
+    """Energy per iteration over a loop, or None with the reason in `window.reason`."""
+
+    iterations: int
+    blocks: int
+    iteration_s: float
+    joules: float | None
+    u_joules: float | None
+    """Standard uncertainty, repeatability."""
+    u_absolute_joules: float | None
+    window: EnergyResult
+
+
+def measure_loop(
+    step: Callable[[int], object],
+    window: Window,
+    *,
+    seconds: float = 5.0,
+    synchronize: Callable[[], None] = lambda: None,
+    shift: bool = True,
+    host: Host | None = None,
+) -> IterationEnergy:
+    """Run `step(index)` for some seconds within a window, and return the energy of one iteration.
+
+    Args:
+        step: One iteration.
+        window: Not yet entered; its guards give the idle power that the pauses take off.
+        seconds: Of work, pauses and guards not counted.
+        synchronize: Waits until the device has done all that was asked of it.
+        shift: Cut the work into blocks, shifted against the counter's period; without it a loop in step with
+            the counter is flagged `aliased`.
+        host: The clock; tests script it.
+    """
+    host = host or Host()
+    begin_ns = host.now_ns()
+    for index in range(_PACE_ITERATIONS):
+        step(index)
+    synchronize()
+    iteration_s = max(1e-9, (host.now_ns() - begin_ns) * 1e-9 / _PACE_ITERATIONS)
+    done = 0
+    with window:
+        info = window.slowest
+        # Without guards the energy of pauses is not known, so there are none.
+        blocks = shifts(info, iteration_s) if shift and window.guarded and info is not None else 1
+        each = max(1, math.ceil(seconds / iteration_s / blocks))
+        work_ns = 0
+        for block in range(blocks):
+            start_ns = host.now_ns()
+            for index in range(done, done + each):
+                step(index)
+            synchronize()
+            done += each
+            work_ns += host.now_ns() - start_ns
+            if block + 1 < blocks:
+                window.pause((block + 1) / blocks)
+    iteration_s = work_ns * 1e-9 / done
+    result = window.result
+    counters = [device.sensors[0] for device in result.devices if device.sensors]
+    if blocks == 1:
+        if any(is_aliased(info, iteration_s, result.span_s) for info in counters):
+            result = replace(result, flags=(*result.flags, FLAG))
+    elif result.joules is not None and result.u_joules is not None and result.u_absolute_joules is not None:
+        left_j = max(left_by_shifts(info, blocks) for info in counters) * result.joules
+        result = replace(
+            result,
+            u_joules=math.hypot(result.u_joules, left_j),
+            u_absolute_joules=math.hypot(result.u_absolute_joules, left_j),
+            method=f"{result.method}_shifted",
+        )
+    joules, u_joules, u_absolute = (
+        None if total is None else total / done
+        for total in (result.joules, result.u_joules, result.u_absolute_joules)
+    )
+    return IterationEnergy(done, blocks, iteration_s, joules, u_joules, u_absolute, result)
