@@ -1,0 +1,177 @@
+"""The whole stopping rule in scripted time: warm-up, steady state, span, replicas, plan, interval."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from harness.devices.base import Peak
+from harness.machine import Identity
+from harness.plan import make_plan
+from harness.records import open_store
+from harness.records.derive import trial_results
+from harness.summary import EnergyUse, RankRun, summarise
+from harness.supervise import Outcome
+from harness.sweep import Sweep
+from harness.timing import measure_steps
+from harness.trial import timing_settings
+from workloads.base import Units
+
+MS = 1_000_000
+SETTLING = 80
+"""Iterations that a new process is slow for."""
+OVERRIDES = [
+    "workload=noop", "device=cpu", "measure.replicas=4", "measure.seconds=1.0", "measure.warmup_s=0.2",
+    "measure.steady_window_s=0.2", "measure.target_cpu=0.03", "run.name=scripted",
+]  # fmt: skip
+
+
+class ScriptedProcesses:
+    """Workers on the scripted clock: process p settles at `factors[p]` times 10 ms an iteration."""
+
+    def __init__(self, clock, device, factors):
+        self.clock, self.device, self.factors = clock, device, factors
+        self.measured = []
+        self.order = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def run(self, spec, _folder, **_):
+        """Measure as a worker does, in scripted time."""
+        seed = spec["config"]["seed"]
+        self.order.append(seed)
+        factor = self.factors[self.order.count(seed) - 1]
+
+        def step(index, _mark):
+            slow = 1 + max(0, SETTLING - index) / 100
+            self.clock.work(round(10 * MS * factor * slow))
+
+        settings = timing_settings(SimpleNamespace(**self.config(spec)))
+        found = measure_steps(step, device=self.device, settings=settings, clock=self.clock)
+        self.measured.append(found)
+        rank = RankRun(found, [Units(1)], {"peak_rss": 1})
+        metrics = summarise(
+            [rank], peak=Peak(None, reason="scripted"), energy=EnergyUse(None), single_threaded=True
+        )
+        plain = [m.model_dump(mode="json") for m in metrics]
+        evidence = {"steady": found.steady, "drift": found.drift, "iterations": found.iterations}
+        return Outcome(exit_code=0, result={"status": "ok", "metrics": plain, "evidence": evidence})
+
+    @staticmethod
+    def config(spec):
+        """Return the parts of the configuration that the settings are made of."""
+        given = spec["config"]
+        return {"measure": SimpleNamespace(**given["measure"]), "device": SimpleNamespace(**given["device"])}
+
+
+class Silent:
+    """Progress that remembers what it was told of the time left."""
+
+    def __init__(self):
+        self.left = []
+
+    def started(self, trial, replica):
+        """Say nothing."""
+
+    def tick(self):
+        """Say nothing."""
+
+    def note(self, text):
+        """Say nothing."""
+
+    def finished(self, record, left_s):
+        """Remember."""
+        self.left.append(left_s)
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, clock, device):
+    """Run a plan in scripted time and return the sweep, its workers and what progress heard."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    me = Identity({}, {}, "a" * 64, "b" * 64)
+
+    def run(factors, *more):
+        processes, progress = ScriptedProcesses(clock, device, factors), Silent()
+        store = open_store(tmp_path / "results")
+        done = Sweep(make_plan([*OVERRIDES, *more]), store, me, progress, lambda: processes)
+        done.run()
+        return store.records("scripted")[0], processes, progress
+
+    return run
+
+
+def test_the_pilot_plans_the_replicas_and_the_interval_is_steins(sweep):
+    """Four processes plan N; exactly N run; each is measured settled; the interval is the two-stage one."""
+    factors = [1.0, 1.04, 0.97, 1.01, *[1.0, 1.02] * 20]
+    records, processes, _ = sweep(factors)
+
+    logs = np.log(factors[:4])
+    critical = student.ppf(0.975, 3)
+    planned = math.ceil((critical * logs.std(ddof=1) / math.log1p(0.03)) ** 2)
+    assert 4 < planned < 30
+    assert len(records) == planned
+
+    for found, factor in zip(processes.measured, factors, strict=False):
+        assert found.steady
+        assert found.first_index >= SETTLING, "no iteration of the settling is in the span"
+        assert set(found.durations_ns) == {round(10 * MS * factor)}
+        assert found.iterations == math.ceil(100 / factor)
+        assert found.flags == ()
+
+    estimate = trial_results(records)[0].estimates["iteration.mean.clean"]
+    centre = np.log(factors[:planned]).mean()
+    half = critical * logs.std(ddof=1) / math.sqrt(planned)
+    assert estimate.n == planned
+    assert estimate.value == pytest.approx(0.01 * math.exp(centre), rel=1e-9)
+    assert estimate.low == pytest.approx(0.01 * math.exp(centre - half), rel=1e-9)
+    assert estimate.high == pytest.approx(0.01 * math.exp(centre + half), rel=1e-9)
+    assert math.exp(half) - 1 <= 0.03
+    assert "target_missed" not in estimate.reasons
+
+
+def test_little_spread_needs_no_more_than_the_pilot(sweep):
+    """Processes that agree within a fraction of the target: the pilot is enough."""
+    records, _, _ = sweep([1.0, 1.001, 0.999, 1.0005])
+    assert len(records) == 4
+
+
+def test_a_target_out_of_reach_stops_at_the_cap_and_says_so(sweep):
+    """Half the processes twice as slow: no more than the cap, and the result misses its target."""
+    records, _, _ = sweep([1.0, 2.0] * 20, "measure.max_replicas=8")
+    assert len(records) == 8
+    assert "target_missed" in trial_results(records)[0].estimates["iteration.mean.clean"].reasons
+
+
+def test_the_same_script_gives_the_same_numbers(sweep, clock):
+    """Nothing but the scripted clock decides: at another hour, the same measurement to the nanosecond."""
+    _, first, _ = sweep([1.0, 1.001, 0.999, 1.0005])
+    clock.work(123_456_789)
+    _, second, _ = sweep([1.0, 1.001, 0.999, 1.0005], "run.name=scripted-again")
+    for one, other in zip(first.measured, second.measured, strict=True):
+        assert (one.first_index, one.iterations, one.span_ns) == (
+            other.first_index,
+            other.iterations,
+            other.span_ns,
+        )
+
+
+def test_every_configuration_runs_once_a_round_in_recorded_random_order(sweep):
+    """Five trials, four replicas: each round holds each once, in orders that differ and are recorded."""
+    records, processes, progress = sweep([1.0, 1.001, 0.999, 1.0005], "seed=range(5)")
+    rounds = [processes.order[i : i + 5] for i in range(0, 20, 5)]
+    assert all(sorted(one) == list(range(5)) for one in rounds)
+    assert len(set(map(tuple, rounds))) > 1
+    places = {(r.replica, r.round_order): r.config["seed"] for r in records}
+    assert [[places[n, i] for i in range(5)] for n in range(4)] == rounds
+    assert progress.left[-1] == 0.0
+    assert len(progress.left) == 20
+    assert min(progress.left[:-1]) > 0.0, "the time left is told anew after every replica"
