@@ -17,7 +17,8 @@ class Command:
         self.folder = folder
         self.mark = f"JOULEMARK_TEST={uuid.uuid4().hex}"
         name, _, value = self.mark.partition("=")
-        self.environment = {**os.environ, name: value, "COLUMNS": "200"}
+        # A folder for locks of its own: a test waits for no sweep but its own.
+        self.environment = {**os.environ, name: value, "COLUMNS": "200", "TMPDIR": str(folder)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start it and return at once."""
