@@ -216,7 +216,7 @@ def _scale(axes: Axes, plot: Plot) -> None:
         note = "logarithmic axis"
     else:
         from_zero = low >= 0 and low < ZERO_BELOW * high
-        pad = 0.08 * ((high - low) or abs(high) or 1.0)
+        pad = max(0.08 * (high - low), 0.04 * abs(high)) or 1.0  # never so close that ticks look alike
         start, stop = (0.0 if from_zero else low - pad), high + pad
         axes.set_xlim(start, stop)
         ticks = linear_ticks(start, stop, binary=plot.unit == "B")

@@ -116,8 +116,9 @@ def _preset(trials: Sequence[Trial]) -> str:
             fewest, most = said["replicas"], said["max_replicas"]
             soak = "warmed up as a whole" if measure.get("soak") is True else "not warmed up as a whole"
             count = fewest if fewest == most else f"{fewest} to {most}"
+            noun = "replica" if count == "1" else "replicas"
             found[
-                f"{said['preset']}: {count} replicas of {said['seconds']} s, each after its own warm-up of "
+                f"{said['preset']}: {count} {noun} of {said['seconds']} s, each after its own warm-up of "
                 f"at least {said['warmup_s']} s until steady; the device was {soak} before the sweep"
             ] = None
     return ". ".join(list(found)[:4]) + "." if found else "not recorded."

@@ -10,6 +10,8 @@ from harness.report.trials import Trial, fact
 
 MOST_LINES = 60
 LONGEST = 500
+WHERE = frozenset({"run.results"})
+"""Overrides that say where the records went, not what was measured."""
 Call = dict[str, tuple[str, ...]]
 """One command: an override's key to the values that it sweeps over; an override without a value has none."""
 
@@ -31,7 +33,11 @@ def _call(overrides: Sequence[object]) -> Call:
     call: Call = {}
     for override in overrides:
         key, equals, value = line(override, LONGEST).partition("=")
+        if key in WHERE:
+            continue
         call[key] = (value,) if equals else ()
+        if key.lstrip("+") == "experiment":
+            call["sweep"] = ("[]",)  # the trial's own overrides stand for the experiment's grids
     return call
 
 
@@ -46,9 +52,13 @@ def _merged(calls: Sequence[Call]) -> list[Call]:
                 continue
             rest = tuple((k, v) for k, v in call.items() if k != key)
             values = same.get((key, rest), {}).get(key, ())
-            same[key, rest] = call | {key: tuple(dict.fromkeys((*values, *call[key])))}
+            same[key, rest] = call | {key: tuple(sorted({*values, *call[key]}, key=_by_length))}
         found = list(same.values())
     return found
+
+
+def _by_length(value: str) -> tuple[int, str]:
+    return len(value), value  # so that 10 comes after 9
 
 
 def _arguments(call: Call) -> list[str]:

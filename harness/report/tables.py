@@ -13,7 +13,7 @@ from harness.report.text import line
 from harness.report.trials import HEADLINES, Trial, groups
 
 NONE = EN_DASH
-LONG_TEXT = 30
+LONG_TEXT = 40
 """Characters beyond which a column's text is let wrap."""
 FLAG = "◇"
 """Stands behind a flagged number, and is the open marker of the plots."""

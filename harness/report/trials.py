@@ -12,6 +12,8 @@ from harness.records.results import TrialResult
 from harness.report.numbers import EN_DASH
 from harness.report.text import line
 
+MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
+"""The order in which modes stand; others follow."""
 HEADLINES = tuple(f"throughput.{kind}" for kind in ITEMS)
 
 
@@ -36,6 +38,11 @@ class Trial:
         return " ".join(p for p in parts if p and p != EN_DASH)
 
 
+def _place(trial: Trial) -> tuple[str, int, str, str, str]:
+    mode = MODES.index(trial.mode) if trial.mode in MODES else len(MODES)
+    return trial.workload, mode, trial.mode, trial.config, trial.where
+
+
 def fact(facts: Mapping[str, Any], *path: str) -> Any:
     """Return the value at a path of nested mappings, or None."""
     value: Any = facts
@@ -51,7 +58,10 @@ def letters(ids: Sequence[str]) -> dict[str, str]:
 
 
 def trials(results: Sequence[TrialResult]) -> list[Trial]:
-    """Name every result; two results of a group never share a name."""
+    """Name every result, in an order that does not depend on how the records were found.
+
+    Two results of a group never share a name.
+    """
     machines = letters([r.machine_id for r in results])
     sweeps = {r.sweep for r in results}
     codes = letters([r.code_id for r in results])
@@ -76,9 +86,10 @@ def trials(results: Sequence[TrialResult]) -> list[Trial]:
             )
         )
     shared = Counter(t.name for t in named)
-    return [
+    told_apart = [
         replace(t, config=f"{t.config} · {t.result.trial_id[:8]}") if shared[t.name] > 1 else t for t in named
     ]
+    return sorted(told_apart, key=_place)
 
 
 def groups(named: Sequence[Trial]) -> dict[tuple[str, str], list[Trial]]:

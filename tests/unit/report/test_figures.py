@@ -13,13 +13,13 @@ from harness.report.figures import MOST_TICKS, draw, linear_ticks, log_ticks, pa
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def plot(values, *, labels=None, unit="tokens/s", flagged=False):
+def plot(values, *, labels=None, unit="tokens/s", flagged=False, bars=True):
     """A plot of one series."""
     rows = tuple(
         PlotRow(
             labels[i] if labels else f"row {i}",
-            (Point(0, v, v * 0.95, v * 1.05, flagged),),
-            f"{v} {unit}",
+            (Point(0, v, *((v * 0.95, v * 1.05) if bars else (None, None)), flagged),),
+            "text",
             first=i == 0,
         )
         for i, v in enumerate(values)
@@ -70,6 +70,13 @@ def test_log_ticks_are_few_and_inside(factor):
         assert ticks == sorted(ticks)
         assert ticks[0] >= 0.3
         assert ticks[-1] <= 0.3 * factor
+
+
+def test_nearly_equal_values_have_ticks_that_differ():
+    """Two memory peaks of almost one size share an axis on which no two ticks read the same."""
+    found = draw(plot((178.80 * 2**20, 178.81 * 2**20), unit="B", bars=False))
+    ticks = [t for t in texts(found) if t.endswith("MiB")]
+    assert len(set(ticks)) == len(ticks) >= 2
 
 
 def test_flagged_points_are_open():

@@ -48,6 +48,11 @@ def test_building_is_pure(sweep):
     assert model(sweep) == model(sweep)
 
 
+def test_the_order_of_records_does_not_matter(sweep):
+    """However the store lists the trials, the report is the same."""
+    assert model(sweep[::-1]) == model(sweep)
+
+
 def test_energy_is_unavailable_with_the_records_own_reason(sweep):
     """Without a sensor the report says so literally, with the reason of the metrics."""
     said = "energy: unavailable (no sensor: this virtual machine shows neither RAPL nor NVML)"

@@ -46,6 +46,27 @@ def test_commands_cover_every_trial_and_no_other(make_trial, left_out):
     assert left_out or len(lines) == 1
 
 
+@pytest.mark.parametrize("experiment", ["demo", "faults"])
+def test_an_experiments_commands_plan_its_very_trials(make_trial, experiment):
+    """The real planner gives the same trials for the report's commands as for the experiment."""
+    from harness.plan import make_plan
+
+    planned = make_plan([f"+experiment={experiment}"]).trials
+    kept = [make_trial(config={"overrides": list(t.overrides)}, identity=t.trial_id) for t in planned]
+    again = {
+        trial.trial_id
+        for command in commands(trials(kept))
+        for trial in make_plan(shlex.split(command)[2:]).trials
+    }
+    assert again == {t.trial_id for t in planned}
+
+
+def test_where_the_records_went_is_left_out(make_trial):
+    """A results folder of the machine that measured is no part of how to reproduce."""
+    lines = commands(with_overrides(make_trial, [{"workload": "gpt", "run.results": "/mnt/x"}]))
+    assert lines == ["joulemark run workload=gpt"]
+
+
 def test_hostile_overrides_are_quoted_for_the_shell(make_trial):
     """A value that would run a command or end the line is one harmless word."""
     lines = commands(with_overrides(make_trial, [{"workload.data": "$(touch x); `id` \n rm"}]))
