@@ -86,8 +86,8 @@ def _benchmark(result: TrialResult, name: str, times: list[float]) -> dict[str, 
 def statistics(times: list[float]) -> dict[str, Any]:
     """Return pytest-benchmark's statistics of a series, by its definitions.
 
-    Quartiles lie at n·q - 1/2, counted from 0 (Hazen); outliers beyond one standard deviation of the mean, and
-    beyond 1.5 interquartile ranges of the quartiles.
+    Quartiles lie at n·q - 1/2, counted from 0 (Hazen); outliers beyond one standard deviation of the mean,
+    and beyond 1.5 interquartile ranges of the quartiles.
     """
     import numpy as np
 
