@@ -8,7 +8,7 @@ from itertools import compress
 from statistics import median
 from typing import Any
 
-from harness.records.headline import CLEAN, item_kind, iteration_metric
+from harness.records.headline import CLEAN, CLEAN_PROCESSES, RAW, item_kind
 from harness.records.metrics import METRICS
 from harness.records.schema import Record
 from harness.records.validity import describe, judge
@@ -67,13 +67,14 @@ def verdicts(base: Sequence[Record], head: Sequence[Record], how: How, *, paired
         how: `stats.compare` for pairs.
         paired: record i of both sides ran side by side.
     """
+    before, after = _undisturbed(base, head, paired=paired)
+    clean = len(before) >= CLEAN_PROCESSES * len(base) and len(after) >= CLEAN_PROCESSES * len(head)
     lines = []
     for metric_id in compared(base, head):
-        if metric_id == CLEAN:
-            before, after = _undisturbed(base, head, paired=paired)
+        if metric_id == RAW and clean:
             left_out = len(base) + len(head) - len(before) - len(after)
             note = (f"{left_out} disturbed processes left out",) if left_out else ()
-            lines.append(_line(metric_id, before, after, how, note))
+            lines.append(_line(CLEAN, before, after, how, note))
         else:
             lines.append(_line(metric_id, base, head, how))
     return lines
@@ -93,13 +94,14 @@ def _undisturbed(
 def compared(base: Sequence[Record], head: Sequence[Record]) -> list[str]:
     """Return the metrics to compare: iteration time, throughput, latency, memory and energy.
 
+    Iteration time is the undisturbed mean where enough processes have one: single-threaded work on the CPU.
     The headline is the iteration time. Where an iteration of one side does more than one of the other, times
     of iterations say nothing and the headline is throughput.
     """
     records = [*base, *head]
     kind = item_kind(records)
     alike = kind is None or _same_step(base, head, kind)
-    ids = [iteration_metric(records)] if alike else []
+    ids = [RAW] if alike else []
     ids += [f"throughput.{kind}"] if kind else []
     ids += [i for i in _LATENCIES if (alike or i == "latency.tpot") and _any_value(records, i)]
     ids += [next((i for i in _MEMORY if _any_value(records, i)), _MEMORY[0])]

@@ -8,8 +8,8 @@ from harness.records.schema import Record
 
 ITEMS = ("tokens", "samples", "requests")
 """Kinds of items, the headline's first: a work that has tokens is measured in tokens."""
-CLEAN, _RAW = "iteration.mean.clean", "iteration.mean"
-CLEAN_PROCESSES = 0.75
+CLEAN, RAW = "iteration.mean.clean", "iteration.mean"
+CLEAN_PROCESSES = 0.5
 """Share of the processes that must have an undisturbed mean before it is the one that is compared."""
 
 
@@ -20,7 +20,7 @@ def iteration_metric(records: Iterable[Record]) -> str:
     alone. Else the plain mean. A record without the metric then stays out of the comparison.
     """
     clean = [m is not None and m.value is not None for m in (record.metric(CLEAN) for record in records)]
-    return CLEAN if clean and sum(clean) >= CLEAN_PROCESSES * len(clean) else _RAW
+    return CLEAN if clean and sum(clean) >= CLEAN_PROCESSES * len(clean) else RAW
 
 
 def item_kind(records: Iterable[Record]) -> str | None:

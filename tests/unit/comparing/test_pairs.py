@@ -116,7 +116,7 @@ def test_a_process_that_fails_ends_it_with_its_record(pairs, store):
 
 
 def test_disturbed_pairs_are_replaced(pairs):
-    """A quarter may be disturbed: the look comes when there are enough undisturbed pairs, and says so."""
+    """Up to half may be disturbed: the look comes when there are enough undisturbed pairs, and says so."""
     run, _ = pairs(lambda _sweep, call: 0.01 * noise(call), clean=lambda _sweep, call: call not in {2, 9})
     headline = run.run()[0]
     assert (headline.metric_id, headline.comparison.pairs, run.pairs()) == ("iteration.mean.clean", 6, 8)
@@ -124,7 +124,7 @@ def test_disturbed_pairs_are_replaced(pairs):
 
 
 def test_where_most_are_disturbed_the_plain_mean_is_compared(pairs):
-    """Fewer than three quarters undisturbed: all processes, by the mean over all iterations."""
+    """Fewer than half of the pairs undisturbed: all of them, by the mean over all iterations."""
     run, _ = pairs(lambda _sweep, call: 0.01 * noise(call), clean=lambda _sweep, call: call % 2 == 0)
     headline = run.run()[0]
     assert (headline.metric_id, headline.comparison.pairs) == ("iteration.mean", 6)
