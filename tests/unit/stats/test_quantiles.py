@@ -7,7 +7,15 @@ import math
 import numpy as np
 import pytest
 
-from harness.stats import StatsError, effective_sample_size, least_effective_samples, quantile
+from harness.stats import (
+    StatsError,
+    effective_sample_size,
+    interval,
+    least_effective_samples,
+    process_quantile_interval,
+    quantile,
+    quantile_interval,
+)
 
 
 @pytest.mark.parametrize(("q", "samples"), [(0.5, 6), (0.9, 36), (0.99, 368), (0.999, 3688), (0.01, 368)])
@@ -73,3 +81,64 @@ def test_quantiles_of_nothing_are_typed_errors(values, q):
     """No value, NaN, and a percentage for a share are refused."""
     with pytest.raises(StatsError):
         quantile(values, q)
+
+
+def test_order_statistics_bound_the_median_of_six():
+    """The least sample that can: all of it, since 2·0.5⁶ = 0.031 is left outside."""
+    found = quantile_interval([1.0, 4.0, 2.0, 5.0, 3.0, 6.0], 0.5)
+    assert (found.estimate, found.low, found.high) == (3.5, 1.0, 6.0)
+    assert found.flags == ("within-run only",)
+
+
+def test_too_few_samples_give_no_bounds():
+    """Five for a median, 35 for p90: the value stands, the bounds are withheld and the flag says why."""
+    for n, q in ((5, 0.5), (35, 0.9)):
+        found = quantile_interval(np.arange(1.0, n + 1), q)
+        assert (found.low, found.high) == (None, None)
+        assert "too few samples" in found.flags
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.9])
+def test_order_statistics_cover_correlated_series_too(keep):
+    """The p90 of an AR(1) is held in at least 93 of 100 series, by counting effective samples."""
+    rng = np.random.default_rng(8)
+    truth = 1.2815515655446004
+    held = []
+    for _ in range(150):
+        noise = rng.normal(0, math.sqrt(1 - keep**2), 2400)
+        series = noise if keep == 0 else _ar1(noise, keep)
+        found = quantile_interval(series[400:], 0.9)
+        held.append(found.low is not None and found.low <= truth <= found.high)
+    assert np.mean(held) >= 0.9
+
+
+def _ar1(noise, keep):
+    series = np.empty_like(noise)
+    last = 0.0
+    for i, step in enumerate(noise):
+        last = keep * last + step
+        series[i] = last
+    return series
+
+
+def test_over_processes_a_quantile_is_a_metric_like_any_other():
+    """The t-interval on the logs of the processes' own quantiles."""
+    rng = np.random.default_rng(9)
+    processes = [rng.lognormal(i / 100, 0.1, 500) for i in range(4)]
+    own = [quantile(p, 0.9).value for p in processes]
+    assert process_quantile_interval(processes, 0.9) == interval(own)
+
+
+def test_one_process_too_short_withholds_the_bounds():
+    """Its tail is only its largest, and would pass for a tail."""
+    rng = np.random.default_rng(10)
+    found = process_quantile_interval([rng.lognormal(0, 0.1, n) for n in (500, 500, 20)], 0.9)
+    assert (found.low, found.high) == (None, None)
+    assert found.flags == ("too few samples",)
+
+
+@pytest.mark.parametrize("bad", [[], [[]], [[1.0, math.nan]], [[1.0, 0.0]]])
+def test_bad_processes_are_refused(bad):
+    """No process, an empty one, NaN, a time of zero."""
+    with pytest.raises(StatsError):
+        process_quantile_interval(bad, 0.5)
