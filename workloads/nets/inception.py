@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads import inception as data
+from workloads import architectures as data
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
