@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from harness.certified import certificate_facts
 from harness.launch import Workers
 from harness.locks import device_lock
 from harness.machine import Identity
@@ -29,6 +30,7 @@ class Attempts:
     """Called about twice a second while waiting, to draw progress."""
     session: Callable[[PlannedTrial], Facts] = lambda _trial: {}
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
+    _certificates: dict[tuple[str, int], Facts] = field(default_factory=dict)
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
         """Run one replica and return its record.
@@ -51,8 +53,9 @@ class Attempts:
         spec = {
             "config": trial.payload,
             "size": dict(trial.size),
+            "replica": replica,
             "folder": str(folder),
-            "session": self.session(trial),
+            "session": self._session(trial),
         }
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
@@ -74,6 +77,13 @@ class Attempts:
             raise
         status, reason = judge(outcome, config.run.timeout_s)
         return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
+
+    def _session(self, trial: PlannedTrial) -> Facts:
+        device = trial.config.device
+        if (device.kind, device.index) not in self._certificates:
+            found = certificate_facts(self.store, self.me, device.kind, device.index)
+            self._certificates[device.kind, device.index] = found
+        return {"certificate": self._certificates[device.kind, device.index], **self.session(trial)}
 
     def refuse(self, trial: PlannedTrial) -> Record:
         """Write the record of a cell that the plan refused."""
@@ -113,7 +123,7 @@ class Attempts:
             machine=self.me.machine,
             code=self.me.code,
             metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
-            evidence=self.session(trial) | result.get("evidence", {}),
+            evidence=self._session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},
             worker=WorkerFacts(
                 kind=worker or trial.config.run.worker,  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from workloads.base import Units
 
 FIRST_TOKEN = "first_token"  # noqa: S105 - a mark in a step, not a secret
 PERCENTILES = {"latency.p50": 0.5, "latency.p90": 0.9, "latency.p99": 0.99}
+NO_CEILING = Peak(None, reason="no ceiling of this device was measured")
 CLEAN_SHARE = 0.2
 """Iterations that must be undisturbed before their mean stands for the work (docs/method.md, section 2)."""
 
@@ -73,6 +74,7 @@ def summarise(
     *,
     peak: Peak,
     energy: EnergyUse,
+    ceiling: Peak = NO_CEILING,
     single_threaded: bool = False,
     output_tokens: int | None = None,
     losses: Sequence[float] = (),
@@ -87,6 +89,7 @@ def summarise(
         ranks: One or more ranks of one trial.
         peak: Dense peak of one rank's device.
         energy: Of the span, all devices.
+        ceiling: What one rank's device was measured to reach at most, from its certificate.
         single_threaded: A step never used more than one CPU thread.
         output_tokens: Tokens that an iteration generates for each sequence, for `latency.tpot`.
         losses: Training losses, the first step's first.
@@ -101,7 +104,7 @@ def summarise(
     slowest = max((rank.measurement for rank in ranks), key=lambda measurement: measurement.span_ns)
     total = sum((rank.units for rank in ranks), Units(0))
     metrics = [
-        *_rates(total, slowest, peak, ranks),
+        *_rates(total, slowest, peak, ceiling, ranks),
         *_iterations(slowest, single_threaded=single_threaded),
         *_latencies(slowest, output_tokens),
         make("time.warmup", max(rank.measurement.warmup_ns for rank in ranks) / 1e9),
@@ -125,7 +128,9 @@ def _items(units: Units) -> dict[str, int]:
     return {kind: count for kind, count in counts.items() if count}
 
 
-def _rates(total: Units, slowest: Measurement, peak: Peak, ranks: Sequence[RankRun]) -> Iterator[Metric]:
+def _rates(
+    total: Units, slowest: Measurement, peak: Peak, ceiling: Peak, ranks: Sequence[RankRun]
+) -> Iterator[Metric]:
     span_s, n = slowest.span_ns / 1e9, slowest.iterations
     for kind, count in _items(total).items():
         yield make(f"throughput.{kind}", count / span_s, n=n)
@@ -133,14 +138,16 @@ def _rates(total: Units, slowest: Measurement, peak: Peak, ranks: Sequence[RankR
         reason = "the workload counts no model FLOPs"
         yield make("flops.rate", None, reason=reason)
         yield make("mfu", None, reason=reason)
+        yield make("mfu.measured", None, reason=reason)
         return
     rate = total.flops / span_s
     yield make("flops.rate", rate, n=n)
     yield make("flops.step", sum(sum(u.flops for u in rank.cycle) / len(rank.cycle) for rank in ranks))
-    if peak.flop_s is None:
-        yield make("mfu", None, reason=peak.reason or "no dense peak is known for this device")
-    else:
-        yield make("mfu", rate / (peak.flop_s * len(ranks)), n=n)
+    for metric_id, limit in (("mfu", peak), ("mfu.measured", ceiling)):
+        if limit.flop_s is None:
+            yield make(metric_id, None, reason=limit.reason or "no dense peak is known for this device")
+        else:
+            yield make(metric_id, rate / (limit.flop_s * len(ranks)), n=n)
 
 
 def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metric]:

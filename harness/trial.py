@@ -7,13 +7,15 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
-from harness import energy, summary, timing
+from harness import certified, energy, summary, timing
 from harness.conditions import conditions_evidence, conditions_reader, soak_evidence, soak_settings
 from harness.config import Config, MeasureConfig
 from harness.devices import registry as devices
 from harness.devices.base import Device
+from harness.profile import evidence as profile
 from harness.records.schema import Facts
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError, Workload
@@ -58,7 +60,7 @@ def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> 
         config = Config.model_validate(spec["config"])
         if spec.get("task") == "soak":
             return {"status": "ok", "soak": _soaked(config, spec["size"])}
-        return {"status": "ok", **_measured(config, spec["size"], spec.get("session", {}), phase)}
+        return {"status": "ok", **_measured(config, spec["size"], spec, phase)}
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever a model raises is the trial's result
@@ -88,7 +90,9 @@ def _open(config: Config) -> Device:
     return device
 
 
-def _measured(config: Config, size: Size, session: Facts, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def _measured(
+    config: Config, size: Size, spec: Mapping[str, Any], on_phase: Callable[[str], None]
+) -> dict[str, Any]:
     """Measure one workload in this process; the recipe of a trial."""
     on_phase("start")
     device = _open(config)
@@ -122,9 +126,13 @@ def _measured(config: Config, size: Size, session: Facts, on_phase: Callable[[st
     used = window.result
     losses = job.losses()
     rank = summary.RankRun(measurement, [job.units(i) for i in range(_ring())], device.memory())
+    session = spec.get("session", {})
+    certificate, precision = session.get("certificate", {}), config.precision.name
+    placed = certified.placement(rank.units, measurement.span_ns / 1e9, certificate, precision)
     metrics = summary.summarise(
         [rank],
-        peak=device.dense_peak(config.precision.name),
+        peak=device.dense_peak(precision),
+        ceiling=certified.ceiling(certificate, precision),
         energy=summary.EnergyUse(used.joules, used.u_joules, used.peak_w, used.idle_w, used.reason),
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
@@ -139,6 +147,11 @@ def _measured(config: Config, size: Size, session: Facts, on_phase: Callable[[st
         },
     )
     last = job.check()
+    evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
+    if config.measure.profile and spec.get("replica", 0) == 0:
+        on_phase("profile")
+        trace = Path(spec["folder"]) / "profile-trace.json" if config.measure.trace else None
+        evidence |= profile.evidence(job, device, measurement, placed, trace)
     return {
         "metrics": [m.model_dump(mode="json") for m in metrics],
         "evidence": {
@@ -152,6 +165,7 @@ def _measured(config: Config, size: Size, session: Facts, on_phase: Callable[[st
             "sensor_flags": list(used.flags),
             "u_absolute_joules": used.u_absolute_joules,
             "device": device.facts(),
+            **evidence,
         },
         "series": {
             "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),

@@ -1,0 +1,54 @@
+"""The profile pass of a trial, after its measurement: what a record keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from harness.devices.base import Device
+from harness.profile import collect
+from harness.profile.verdict import bottleneck
+from harness.records.schema import Facts
+from harness.stats.roofline import Placement
+from harness.timing import Measurement
+
+
+def evidence(
+    job: Any,
+    device: Device,
+    measurement: Measurement,
+    placed: Placement | str,
+    trace: Path | None,
+) -> Facts:
+    """Profile some steps after the measurement, and say what bounds the work.
+
+    A pass that fails costs the profile and nothing else: what was measured before it stands.
+
+    Args:
+        job: a prepared workload, see `workloads.modes.Job`.
+        device: an opened device.
+        measurement: of the same job, taken before.
+        placed: its place under the ceilings, or why it has none.
+        trace: where to write a Chrome trace; None writes none.
+    """
+    m = measurement
+    iterations = collect.iterations_for(m.period_ns / 1e9)
+    try:
+        facts = collect.profile_steps(
+            job.step,
+            device=device,
+            model=job.model,
+            first_index=m.first_index + m.iterations,
+            iterations=iterations,
+            compiled=job.compiled is not None,
+            trace=trace,
+        )
+    except Exception as error:  # noqa: BLE001 - whatever a model or the profiler raises
+        return {"profile": {"reason": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}}
+    capped = "software_power_cap" in m.conditions.states if m.conditions.clock_mhz is not None else None
+    verdict = bottleneck(facts, None if isinstance(placed, str) else placed, power_capped=capped)
+    return {
+        "profile": facts.as_dict() | {"slowdown": facts.span_ns / iterations / m.period_ns},
+        "bottleneck": asdict(verdict),
+    }
