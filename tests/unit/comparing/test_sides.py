@@ -120,6 +120,18 @@ def test_another_interpreter_plans_for_itself():
     assert side.trial.foreign is not None
 
 
+def test_a_worker_of_a_checkout_imports_from_it(repository, tmp_path, trial):
+    """A new interpreter of a revision measures, with the revision's modules first on its path."""
+    (repository / "sitecustomize.py").write_text("print('of the checkout')\n")
+    with environment(None, ".") as here, here.workers() as workers:
+        spec = {"config": trial.payload, "size": dict(trial.size)}
+        spec["config"]["measure"] |= {"seconds": 0.02, "warmup_s": 0.0, "warmup_cap_s": 0.02}
+        outcome = workers.run(spec, tmp_path, worker="exec", timeout_s=60)
+    assert outcome.result is not None, outcome.log_tail
+    assert outcome.result["status"] == "ok", outcome.result
+    assert "of the checkout" in (tmp_path / "log.txt").read_text()
+
+
 def test_an_interpreter_without_joulemark_says_so(tmp_path):
     """The last line of its error is the reason."""
     broken = tmp_path / "python"
