@@ -85,8 +85,8 @@ def left_by_shifts(info: SensorInfo, blocks: int) -> float:
     """Return the relative standard uncertainty that remains after shifting by equal parts of the period.
 
     The start of each block is known to within its step, 1/blocks of the period; power that swings by its own
-    mean over half a period then leaves `2/sqrt(12)/blocks**1.5`. A counter that looks all the time leaves none.
+    mean over half a period then leaves `2/sqrt(12)/blocks**1.5`. A counter that always looks leaves none.
     """
     if info.kind != "counter" or info.aliases is False:
         return 0.0
-    return 2 / math.sqrt(12) / blocks**1.5
+    return 2 / math.sqrt(12 * blocks**3)

@@ -10,8 +10,17 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
-Kind = Literal["counter", "instant", "average"]
-"""An energy counter, a power gauge without averaging, or one that averages over a window."""
+Kind = Literal["counter", "instant", "average", "temperature", "clock", "events", "utilisation"]
+"""An energy counter, a power gauge without averaging, one that averages; or what state a device is in."""
+UNITS: dict[str, str] = {
+    "counter": "J",
+    "instant": "W",
+    "average": "W",
+    "temperature": "degC",
+    "clock": "MHz",
+    "events": "bits",
+    "utilisation": "%",
+}
 Scope = Literal["gpu", "module", "memory", "package", "node"]
 
 DEFAULT_GAIN_UNCERTAINTY = 0.05
@@ -60,13 +69,20 @@ class SensorInfo:
     read_cost_s: float | None = None
     gain_uncertainty: float | None = None
     """Relative standard uncertainty of the gain, once calibrated."""
+    part: str = ""
+    """Tells sensors of one kind and scope apart, e.g. `sm` of two clocks."""
     within: str | None = None
     """Device of the same source whose reading contains this one; the two are never summed."""
 
     @property
     def id(self) -> str:
         """Return a name that is unique on one machine, e.g. `rapl:intel-rapl:0:package:counter`."""
-        return f"{self.source}:{self.device}:{self.scope}:{self.kind}"
+        return ":".join(filter(None, (self.source, self.device, self.scope, self.kind, self.part)))
+
+    @property
+    def unit(self) -> str:
+        """Return the unit of its values."""
+        return UNITS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +93,8 @@ class Reading:
     t1_ns: int
     energy_j: float | None = None
     power_w: float | None = None
+    state: float | None = None
+    """Of a sensor that tells a device's state, in its kind's unit."""
 
     @property
     def mid_ns(self) -> int:
@@ -88,7 +106,7 @@ class Reading:
 class NativeRead:
     """How the native sampler reads a sensor without Python; `sampler.c` says what each `op` does."""
 
-    op: Literal[1, 2, 3, 4]
+    op: Literal[1, 2, 3, 4, 5, 6]
     scale: float
     """Joules or watts of one unit of the raw value."""
     function: int = 0
@@ -96,6 +114,8 @@ class NativeRead:
     field: int = 0
     field_scope: int = 0
     path: str = ""
+    every: int = 1
+    """Read in every so many rounds of the sampler; a device's state changes slowly."""
 
 
 class PowerMeter(ABC):
@@ -105,6 +125,8 @@ class PowerMeter(ABC):
     device: str
     sensors: tuple[SensorInfo, ...]
     """At least one; the first is the one that energy is taken from."""
+    states: tuple[SensorInfo, ...] = ()
+    """What else the device tells of itself: temperature, clocks, why they are low."""
 
     @classmethod
     @abstractmethod
@@ -131,7 +153,7 @@ class PowerMeter(ABC):
 
     @abstractmethod
     def read(self, sensor: SensorInfo) -> Reading:
-        """Read one of this meter's sensors now.
+        """Read one of this meter's sensors or states now.
 
         Raises:
             SensorError: the sensor did not answer.

@@ -125,7 +125,7 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     joules = sum(watts * seconds for watts, seconds in held)
     span_s = (span[1] - span[0]) * 1e-9
     mean_w = joules / span_s
-    smear_s = (info.update_period_s or median(s for _, s in held)) + (info.averaging_window_s or 0.0)
+    smear_s = _renewed_s(info, samples) + (info.averaging_window_s or 0.0)
     values = [watts for watts, _ in held]
     changes = 1 + sum(a != b for a, b in pairwise(values))
     spread_var = (stdev(values) ** 2 / changes) * span_s**2 if len(values) > 1 else 0.0
@@ -137,6 +137,16 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     if u_joules > abs(joules) / 2:
         flags.append("below_resolution")
     return with_gain(info, Estimate(method, joules, u_joules, flags=tuple(flags), coverage=1.0))
+
+
+def _renewed_s(info: SensorInfo, samples: Samples) -> float:
+    """Return how often a gauge is renewed: its update period, else as its changes show, else the reads'."""
+    if info.update_period_s is not None:
+        return info.update_period_s
+    readings = list(samples.readings())
+    changes = [b.mid_ns for a, b in pairwise(readings) if a.power_w != b.power_w]
+    steps = [b - a for a, b in pairwise(changes if len(changes) > 1 else [r.mid_ns for r in readings])]
+    return median(steps) * 1e-9 if steps else 0.0
 
 
 def idle_power(samples: Samples, span: Span) -> Idle | None:

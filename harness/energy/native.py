@@ -23,7 +23,7 @@ class _Channel(ctypes.Structure):
         ("op", ctypes.c_int32),
         ("field", ctypes.c_uint32),
         ("field_scope", ctypes.c_uint32),
-        ("reserved", ctypes.c_int32),
+        ("every", ctypes.c_int32),
         ("scale", ctypes.c_double),
         ("function", ctypes.c_void_p),
         ("handle", ctypes.c_void_p),
@@ -43,8 +43,8 @@ class NativeSampler:
         self._lib = load()
         channels = (_Channel * len(reads))(
             *(
-                _Channel(r.op, r.field, r.field_scope, 0, r.scale, r.function, r.handle, os.fsencode(r.path))
-                for r in reads
+                _Channel(r.op, r.field, r.field_scope, r.every, r.scale, r.function, r.handle, path)
+                for r, path in zip(reads, [os.fsencode(r.path) for r in reads], strict=True)
             )
         )
         self._capacity = capacity_rows

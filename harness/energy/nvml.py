@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import perf_counter_ns
 from typing import Any, Self
 
@@ -24,8 +25,10 @@ from harness.energy.base import (
 )
 from harness.energy.nvml_library import address, library, unavailable
 
-_ENERGY_OP, _FIELD_OP, _POWER_OP = 2, 3, 4
+_U64_OP, _FIELD_OP, _U32_OP, _TYPED_OP, _PAIR_OP = 2, 3, 4, 5, 6
 _MILLI = 1e-3
+_STATE_EVERY = 10
+"""States are read in every so many rounds of the sampler."""
 _AVERAGE_S = 1.0
 """NVML's reference: the average field covers one second."""
 _FIELDS: tuple[tuple[Kind, str, Scope, int], ...] = (
@@ -59,8 +62,10 @@ class NvmlMeter(PowerMeter):
             sources.append(plain)
         if not sources:
             raise SensorUnavailable(f"{self._label}: it has neither an energy counter nor a power reading")
-        self._sources = {s.info: s for s in sources}
-        self.sensors = tuple(self._sources)
+        self.sensors = tuple(s.info for s in sources)
+        states = self._states()
+        self.states = tuple(s.info for s in states)
+        self._sources = {s.info: s for s in (*sources, *states)}
 
     @classmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
@@ -94,17 +99,19 @@ class NvmlMeter(PowerMeter):
             raise unavailable(nvml, f"NVML, GPU {device}", error) from error
 
     def read(self, sensor: SensorInfo) -> Reading:
-        """Read the counter or a gauge."""
+        """Read the counter, a gauge or a state."""
         raw = self._sources[sensor].raw
         t0_ns = perf_counter_ns()
         try:
-            value = raw() * _MILLI
+            value = raw()
         except self._nvml.NVMLError as error:
             raise SensorError(f"{sensor.id}: {error}") from error
         t1_ns = perf_counter_ns()
         if sensor.kind == "counter":
-            return Reading(t0_ns, t1_ns, energy_j=value)
-        return Reading(t0_ns, t1_ns, power_w=value)
+            return Reading(t0_ns, t1_ns, energy_j=value * _MILLI)
+        if sensor in self.states:
+            return Reading(t0_ns, t1_ns, state=value)
+        return Reading(t0_ns, t1_ns, power_w=value * _MILLI)
 
     def fingerprint(self) -> str:
         """Return the driver's version, which brings the sensors' firmware interface with it."""
@@ -123,7 +130,7 @@ class NvmlMeter(PowerMeter):
             info,
             lambda: float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)),
             "nvmlDeviceGetTotalEnergyConsumption",
-            _ENERGY_OP,
+            _U64_OP,
         )
 
     def _gauge(self, kind: Kind, field_name: str, scope: Scope, field_scope: int) -> _Source | None:
@@ -151,8 +158,28 @@ class NvmlMeter(PowerMeter):
             info,
             lambda: float(self._nvml.nvmlDeviceGetPowerUsage(self._handle)),
             "nvmlDeviceGetPowerUsage",
-            _POWER_OP,
+            _U32_OP,
         )
+
+    def _states(self) -> list[_Source]:
+        """Return what the device tells of its temperature, clocks, event reasons and utilisation."""
+        nvml, handle = self._nvml, self._handle
+        events = "nvmlDeviceGetCurrentClocksEventReasons"
+        if not (hasattr(nvml, events) and address(events)):
+            events = "nvmlDeviceGetCurrentClocksThrottleReasons"  # its name in older drivers
+        found: list[_Source | None] = []
+        for kind, part, function, op, code in (
+            ("temperature", "", "nvmlDeviceGetTemperature", _TYPED_OP, nvml.NVML_TEMPERATURE_GPU),
+            ("clock", "sm", "nvmlDeviceGetClockInfo", _TYPED_OP, nvml.NVML_CLOCK_SM),
+            ("clock", "memory", "nvmlDeviceGetClockInfo", _TYPED_OP, nvml.NVML_CLOCK_MEM),
+            ("events", "", events, _U64_OP, None),
+            ("utilisation", "", "nvmlDeviceGetUtilizationRates", _PAIR_OP, None),
+        ):
+            info = SensorInfo("nvml", self.device, self._label, kind, "gpu", part=part)  # type: ignore[arg-type]
+            call = partial(getattr(nvml, function), handle, *([] if code is None else [code]))
+            raw = partial(_first, call)
+            found.append(self._probe(info, raw, function, op, (code or 0, 0), scale=1.0, every=_STATE_EVERY))
+        return [source for source in found if source is not None]
 
     def _probe(
         self,
@@ -161,6 +188,8 @@ class NvmlMeter(PowerMeter):
         function: str,
         op: Any,
         field: tuple[int, int] = (0, 0),
+        scale: float = _MILLI,
+        every: int = 1,
     ) -> _Source | None:
         """Return the sensor if it answers now; one that this chip or driver does not have is no error."""
         try:
@@ -180,7 +209,7 @@ class NvmlMeter(PowerMeter):
             import ctypes
 
             handle = ctypes.cast(self._handle, ctypes.c_void_p).value or 0
-            native = NativeRead(op, _MILLI, code, handle, *field)
+            native = NativeRead(op, scale, code, handle, *field, every=every)
         return _Source(info, raw, native)
 
     def _field_value(self, field: int, scope: int) -> float:
@@ -189,3 +218,9 @@ class NvmlMeter(PowerMeter):
             raise self._nvml.NVMLError(value.nvmlReturn)
         member = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")[value.valueType]
         return float(getattr(value.value, member))
+
+
+def _first(call: Callable[[], Any]) -> float:
+    """Return a number, or the first of a pair: how busy the GPU is, then its memory."""
+    value = call()
+    return float(value.gpu if hasattr(value, "gpu") else value)

@@ -106,6 +106,7 @@ def _gpu(nvml: Any, index: int) -> Facts:
             "pcie_max_width": lambda: int(nvml.nvmlDeviceGetMaxPcieLinkWidth(h)),
             "memory_bytes": lambda: int(nvml.nvmlDeviceGetMemoryInfo(h).total),
             "memory_used_bytes": lambda: int(nvml.nvmlDeviceGetMemoryInfo(h).used),
+            "power_w": lambda: nvml.nvmlDeviceGetPowerUsage(h) * _MILLI,
             "temperature_c": lambda: int(nvml.nvmlDeviceGetTemperature(h, nvml.NVML_TEMPERATURE_GPU)),
             "clock_event_reasons": lambda: event_reasons(_event_bits(nvml, h)),
             "processes": lambda: [

@@ -30,6 +30,8 @@ BURST_S = 0.03
 """Polled without a pause for so long, to see a counter that ticks every millisecond."""
 REST_PERIODS, ROUNDS = 4, 3
 """Polled and unpolled stretches that are compared, in update periods, and how often."""
+REST_S = 0.05
+"""The least length of such a stretch."""
 DISTURBED = 0.05
 """Polling disturbs when it shifts the power by more than this share, and by three standard errors."""
 PULSES, PULSE_PERIODS = 8, 6
@@ -124,13 +126,14 @@ def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool
     shifts: list[float] = []
     for _ in range(ROUNDS):
         watch = Watch([read], poll_s(period_s), host)
-        limit_ns = round((REST_PERIODS + 6) * period_s * 1e9)
-        watch.until(REST_PERIODS + 1, [0], host.now_ns() + limit_ns)
+        count = max(REST_PERIODS, math.ceil(REST_S / period_s))
+        limit_ns = round((count + 6) * period_s * 1e9)
+        watch.until(count + 1, [0], host.now_ns() + limit_ns)
         polled = guard_power(info, watch.ticks[0])
         if polled is None:
             return None
         start = watch.ticks[0][-1]
-        host.sleep((REST_PERIODS - 0.5) * period_s)
+        host.sleep((count - 0.5) * period_s)
         watch.forget()
         watch.until(1, [0], host.now_ns() + limit_ns)
         if not watch.ticks[0]:

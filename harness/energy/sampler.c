@@ -14,12 +14,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { READ_FILE = 1, NVML_ENERGY = 2, NVML_FIELD = 3, NVML_POWER = 4 };
+enum op { READ_FILE = 1, NVML_U64 = 2, NVML_FIELD = 3, NVML_U32 = 4, NVML_TYPED = 5, NVML_PAIR = 6 };
 
 struct channel {
     int32_t op;
     uint32_t field, field_scope;
-    int32_t reserved;
+    int32_t every; /* read in each so many rounds */
     double scale;
     void *function;
     void *handle;
@@ -101,15 +101,18 @@ static int read_channel(const struct sampler *s, int i, double *value)
         return s->files[i] < 0 ? s->files[i] : read_file(s->files[i], value);
     if (c->op == NVML_FIELD)
         return read_field(c, value);
-    if (c->op == NVML_ENERGY) {
+    if (c->op == NVML_U64) {
         unsigned long long mj = 0;
         status = ((int (*)(void *, unsigned long long *))c->function)(c->handle, &mj);
         *value = (double)mj;
         return status;
     }
-    unsigned int mw = 0;
-    status = ((int (*)(void *, unsigned int *))c->function)(c->handle, &mw);
-    *value = mw;
+    unsigned int pair[2] = {0, 0};
+    if (c->op == NVML_TYPED)
+        status = ((int (*)(void *, int, unsigned int *))c->function)(c->handle, (int)c->field, pair);
+    else /* one number, or the first of two */
+        status = ((int (*)(void *, unsigned int *))c->function)(c->handle, pair);
+    *value = pair[0];
     return status;
 }
 
@@ -117,10 +120,13 @@ static void *run(void *argument)
 {
     struct sampler *s = argument;
     int64_t due = now_ns();
+    int round = 0;
     pthread_mutex_lock(&s->mutex);
     while (!s->stop) {
         pthread_mutex_unlock(&s->mutex);
         for (int i = 0; i < s->n; i++) {
+            if (round % s->channels[i].every)
+                continue;
             struct row *r = &s->rows[s->written % s->capacity];
             double value = 0;
             r->channel = i;
@@ -130,6 +136,7 @@ static void *run(void *argument)
             r->value = r->status ? 0 : value * s->channels[i].scale;
             s->written++;
         }
+        round++;
         int64_t now = now_ns();
         due += s->period_ns;
         if (due < now)

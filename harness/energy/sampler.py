@@ -34,7 +34,12 @@ class Sampler:
         Raises:
             SensorError: the sensors could not be opened again, or did not answer.
         """
-        channels = [(meter, sensor) for meter in meters for sensor in meter.sensors if sensor not in silent]
+        channels = [
+            (meter, sensor)
+            for meter in meters
+            for sensor in (*meter.sensors, *meter.states)
+            if sensor not in silent
+        ]
         self._sensors: tuple[SensorInfo, ...] = tuple(sensor for _, sensor in channels)
         self.kind: Literal["native", "process"]
         period_ns = round(1e9 / sample_hz)

@@ -45,7 +45,8 @@ class ProcessSampler:
             os.ftruncate(shared, _HEAD.size + capacity_rows * ROW.size)
             self._memory = mmap.mmap(shared, 0)
             order = [
-                [meter.source, meter.locate(), meter.sensors.index(sensor)] for meter, sensor in channels
+                [meter.source, meter.locate(), (*meter.sensors, *meter.states).index(sensor)]
+                for meter, sensor in channels
             ]
             task = json.dumps(
                 {"fd": shared, "period_ns": period_ns, "capacity": capacity_rows, "channels": order}
@@ -104,7 +105,9 @@ def main(task: str) -> None:
     except SensorError as error:
         print(error.reason, flush=True)
         return
-    channels = [(meters[s, d], meters[s, d].sensors[i]) for s, d, i in todo["channels"]]
+    channels = [
+        (meters[s, d], (*meters[s, d].sensors, *meters[s, d].states)[i]) for s, d, i in todo["channels"]
+    ]
     written = 0
     due_ns = time.perf_counter_ns()
     while True:
@@ -113,7 +116,7 @@ def main(task: str) -> None:
             t0_ns = time.perf_counter_ns()
             try:
                 got = meter.read(sensor)
-                value = got.energy_j if sensor.kind == "counter" else got.power_w
+                value = next((v for v in (got.energy_j, got.power_w, got.state) if v is not None), None)
                 assert value is not None
                 ROW.pack_into(memory, row, got.t0_ns, got.t1_ns, value, number, 0)
             except SensorError:

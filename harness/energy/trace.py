@@ -21,7 +21,7 @@ class Samples:
     t0_ns: array[int]
     t1_ns: array[int]
     value: array[float]
-    """Joules of a counter, watts of a gauge; 0.0 where `status` is not 0, and then without meaning."""
+    """In the sensor's unit; 0.0 where `status` is not 0, and then without meaning."""
     status: array[int]
     """0, or the source's own error number."""
     lost: int = 0
@@ -33,6 +33,10 @@ class Samples:
         for t0, t1, value, status in zip(self.t0_ns, self.t1_ns, self.value, self.status, strict=True):
             if status == 0:
                 yield Reading(t0, t1, value, None) if counter else Reading(t0, t1, None, value)
+
+    def values(self) -> list[float]:
+        """Return the values that were read without an error."""
+        return [v for v, status in zip(self.value, self.status, strict=True) if status == 0]
 
     def between(self, start_ns: int, end_ns: int) -> Samples:
         """Return the reads that began and ended in the closed interval."""

@@ -70,9 +70,17 @@ class VirtualMeter(PowerMeter):
         self.device = "0"
         self.sensors = (
             SensorInfo(
-                "virtual", "0", "Virtual", "counter", "gpu", quantum=0.001, wrap_j=wrap_j, gain_uncertainty=0.0
+                "virtual",
+                "0",
+                "Virtual",
+                "counter",
+                "gpu",
+                quantum=0.001,
+                wrap_j=wrap_j,
+                gain_uncertainty=0.0,
             ),
         )
+        self._tick, self._disturbed_j = 0, 0.0
         self._looked, self._looked_j = None, 0.0
         self.host = Host(self.now_ns, self.sleep)
 
@@ -104,7 +112,10 @@ class VirtualMeter(PowerMeter):
         self.now += self._read_s
         self._read_count += 1
         joules = (1000.0 + self._counted(t0 + self._read_s * self._random.random())) * self._gain
-        joules += self._disturb_j * self._read_count
+        tick = math.floor((t0 - self._lag - self._phase) / self._period)
+        if tick != self._tick:  # what reading costs shows at the next tick, like all else
+            self._tick, self._disturbed_j = tick, self._disturb_j * self._read_count
+        joules += self._disturbed_j
         joules = math.floor(joules / self._quantum + 1e-9) * self._quantum
         if self._wrap_j is not None:
             joules %= self._wrap_j

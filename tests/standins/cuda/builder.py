@@ -9,7 +9,17 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 KERNELS = HERE.parents[2] / "harness" / "shim" / "kernels"
-FLAGS = ("-O2", "-std=c++17", "-shared", "-fPIC", "-pthread", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror")
+FLAGS = (
+    "-O2",
+    "-std=c++17",
+    "-shared",
+    "-fPIC",
+    "-pthread",
+    "-ffp-contract=off",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+)
 
 
 class NoCompilerError(Exception):

@@ -13,6 +13,9 @@
  *   gain FACTOR            what the sensors say of the truth
  *   error FROM TO CODE WHAT   WHAT is a function, `instant` or `average` (the field alone), or * for all
  *   reset AT               stuck FROM TO          slow SECONDS
+ *   disturb JOULES         each read of the counter costs so much, which its next tick shows
+ *   temperature SECONDS LOW HIGH   rises from LOW to HIGH degrees over the first SECONDS
+ *   events FROM TO BITS    clock event reasons within that time, beside 0x4
  *   process PID BYTES      a running compute process
  * Compiled with -DOLD_DRIVER the energy counter, field values and event reasons do not exist at all.
  * Truth: standin_energy_j(device, t0_ns, t1_ns), the exact integral. standin_set_power(device, watts) changes the
@@ -28,7 +31,7 @@
 #include <time.h>
 
 enum { OK = 0, UNINITIALIZED = 1, INVALID = 2, NOT_SUPPORTED = 3, NOT_FOUND = 6, SHORT = 7, NO_FUNCTION = 13 };
-enum { DEVICES = 16, SEGMENTS = 4096, RULES = 32, PROCESSES = 8 };
+enum { DEVICES = 16, SEGMENTS = 1 << 16, RULES = 32, PROCESSES = 8 };
 
 struct segment { double start, seconds, w0, w1, before_j; };
 struct rule { double from, to; int code; char function[64]; };
@@ -41,7 +44,10 @@ struct device {
     double length, total_j;
     double period, lag, quantum_mj, window;
     struct gauge instant, average;
-    double gain, reset_at, stuck_from, stuck_to, slow;
+    double gain, reset_at, stuck_from, stuck_to, slow, disturb_j;
+    double warm_s, cold_c, hot_c, events_from, events_to;
+    unsigned long long events, reads;
+    double tick, disturbed_j;
     struct rule rules[RULES];
     int n_rules;
     struct { unsigned pid; unsigned long long bytes; } processes[PROCESSES];
@@ -173,6 +179,7 @@ static void read_line(char *line, struct device *d)
     else if (!strcmp(word, "device") && n_devices < DEVICES) {
         d = &devices[n_devices++];
         *d = (struct device){.gain = 1, .reset_at = INFINITY, .stuck_from = INFINITY, .stuck_to = INFINITY,
+                             .cold_c = 41, .hot_c = 41,
                              .period = -1, .instant = {-1, 0}, .average = {-1, 0}};
         if (sscanf(rest, "%95s %95[^\n]", d->uuid, d->name) != 2) bad(line);
     }
@@ -187,6 +194,9 @@ static void read_line(char *line, struct device *d)
     else if (!strcmp(word, "reset") && n == 1) d->reset_at = a;
     else if (!strcmp(word, "stuck") && n == 2) d->stuck_from = a, d->stuck_to = b;
     else if (!strcmp(word, "slow") && n == 1) d->slow = a;
+    else if (!strcmp(word, "disturb") && n == 1) d->disturb_j = a;
+    else if (!strcmp(word, "temperature") && n == 3) d->warm_s = a, d->cold_c = b, d->hot_c = c;
+    else if (!strcmp(word, "events") && n == 3) d->events_from = a, d->events_to = b, d->events = (unsigned long long)c;
     else if (!strcmp(word, "process") && n == 2 && d->n_processes < PROCESSES) {
         d->processes[d->n_processes].pid = (unsigned)a;
         d->processes[d->n_processes++].bytes = (unsigned long long)b;
@@ -314,7 +324,9 @@ int nvmlDeviceGetMaxClockInfo(struct device *d, int type, unsigned *out)
 int nvmlDeviceGetTemperature(struct device *d, int sensor, unsigned *out)
 {
     ENTER(d);
-    *out = sensor == 0 ? 41 : 0;
+    double t = now_s();
+    double share = d->warm_s > 0 ? fmin(fmax(t / d->warm_s, 0), 1) : 0;
+    *out = sensor == 0 ? (unsigned)lround(d->cold_c + share * (d->hot_c - d->cold_c)) : 0;
     return OK;
 }
 
@@ -323,6 +335,15 @@ int nvmlDeviceGetCudaComputeCapability(struct device *d, int *major, int *minor)
     ENTER(d);
     *major = 9;
     *minor = 0;
+    return OK;
+}
+
+struct utilisation { unsigned gpu, memory; };
+
+int nvmlDeviceGetUtilizationRates(struct device *d, struct utilisation *out)
+{
+    ENTER(d);
+    *out = (struct utilisation){73, 12};
     return OK;
 }
 
@@ -381,14 +402,20 @@ static double counter_mj(struct device *d)
         joules -= joules_to(d, d->reset_at);
         before = 1;
     }
-    double mj = (before + joules * d->gain) * 1e3;
+    d->reads++;
+    if (t > d->tick) { /* what reading cost shows at the next tick, like all else */
+        d->tick = t;
+        d->disturbed_j = (double)d->reads * d->disturb_j;
+    }
+    double mj = (before + joules * d->gain + d->disturbed_j) * 1e3;
     return d->quantum_mj > 0 ? floor(mj / d->quantum_mj + 1e-9) * d->quantum_mj : mj;
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(struct device *d, unsigned long long *out)
 {
     ENTER(d);
-    *out = 0x4; /* software power cap */
+    double t = now_s();
+    *out = 0x4 | (t >= d->events_from && t < d->events_to ? d->events : 0); /* 0x4: software power cap */
     return OK;
 }
 

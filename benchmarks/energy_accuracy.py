@@ -1,0 +1,176 @@
+"""How far energy is from the truth, in wall-clock time, against the stand-in NVML (docs/energy.md).
+
+    python benchmarks/energy_accuracy.py [--quick] [--json FILE]
+
+Each scenario runs in a process of its own whose NVML plays a counter; the work is power that the stand-in is
+told to draw, and truth is its exact integral over the same moments.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+STANDIN = Path(__file__).parents[1] / "tests" / "standins" / "nvml" / "builder.py"
+IDLE_W, WORK_W, LOW_W = 60.0, 500.0, 150.0
+CODE = """
+import ctypes, json, random, time
+import harness.energy as energy
+lib = ctypes.CDLL("libnvidia-ml.so.1")
+lib.standin_energy_j.restype = ctypes.c_double
+lib.standin_set_power.argtypes = [ctypes.c_int, ctypes.c_double]
+draw = lambda watts: lib.standin_set_power(0, watts)
+truth = lambda a, b: lib.standin_energy_j(0, ctypes.c_int64(a), ctypes.c_int64(b))
+now = time.perf_counter_ns
+
+def until(moment_ns):
+    while (left := moment_ns - now()) > 0:
+        time.sleep(left * 1e-9 if left > 200_000 else 0)
+
+def window_of(seconds, watts, idle):
+    w = energy.window("nvml", guard_s={guard})
+    time.sleep(random.uniform(0, 0.1))
+    with w:
+        start = now()
+        draw(watts)
+        until(start + round(seconds * 1e9))
+        draw(idle)
+        end = now()
+    return w.result, truth(start, end)
+
+def loop_of(period, seconds, shift, spans):
+    def step(_):
+        start = spans[-1][1] if spans and now() - spans[-1][1] < 2_000_000 else now()
+        draw({work})
+        until(start + round(period * 0.25e9))
+        draw({low})
+        until(start + round(period * 1e9))
+        draw({idle})
+        spans.append((start, start + round(period * 1e9)))
+    done = energy.measure_loop(step, energy.window("nvml"), seconds=seconds, shift=shift)
+    return done.window, sum(truth(a, b) for a, b in spans[-done.iterations:])
+
+rows = []
+for i in range({repeats}):
+    {call}
+    rows.append([r.joules, r.u_joules, r.u_absolute_joules, t, r.method, list(r.flags), r.reason])
+print(json.dumps(rows))
+"""
+FULL = "counter 0.1 0.03 1\ninstant 0.1 0.1\n"
+PART = "counter {0} 0 1 {1}\ninstant {0} {1}\n"
+
+
+def scenarios(quick: bool) -> Iterator[tuple[str, str, str, int, float | None, float]]:
+    """Yield name, script, call, repeats, limit in per cent (None shows a figure only), guard_s."""
+    few = 4 if quick else 20
+    for seconds, limit in ((0.2, 1.0), (0.23, 1.0), (1.0, 0.5), (1.037, 0.5)):
+        call = f"r, t = window_of({seconds}, {WORK_W}, {IDLE_W})"
+        yield f"burst {seconds} s, tick-aligned", FULL, call, few, limit, -1
+    burst = f"r, t = window_of(0.2, {WORK_W}, {IDLE_W})"
+    yield "burst 0.2 s, reads alone", FULL + "disturb 0.05\n", burst, few, 5.0, -1
+    yield "burst 0.2 s, no guards", FULL, burst, few, None, 0
+    yield "burst 1 s, no guards", FULL, f"r, t = window_of(1.0, {WORK_W}, {IDLE_W})", few, None, 0
+    steady = f"r, t = window_of(5.0, {WORK_W}, {WORK_W})"
+    yield "steady 5 s", FULL, f"draw({WORK_W}); " + steady, max(2, few // 4), 0.3, -1
+    for period, update, window in (
+        (0.02, 0.02, 0.005),
+        (0.1, 0.1, 0.025),
+        (0.1, 0.02, 0.005),
+        (0.02, 0.1, 0.025),
+    ):
+        for shift in (True, False):
+            call = f"r, t = loop_of({period}, 5.0, {shift}, [])"
+            name = f"iterations of {1e3 * period:g} ms, part-time counter {1e3 * update:g} ms"
+            script = PART.format(update, window)
+            repeats = max(2, few // 5)
+            yield (
+                f"{name}, {'shifted' if shift else 'plain'}",
+                script,
+                call,
+                repeats,
+                1.0 if shift else None,
+                -1,
+            )
+
+
+def main() -> None:
+    """Run all scenarios and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a few windows each")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    options = parser.parse_args()
+    builder = _builder()
+    figures: list[dict[str, Any]] = []
+    covered: list[bool] = []
+    print("| scenario | n | error p95 | limit | 95 % interval covers | stated u | method, flags |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        library = builder.build(Path(folder) / "lib")
+        for number, (name, script, call, repeats, limit, guard) in enumerate(scenarios(options.quick)):
+            path = Path(folder) / f"{number}.txt"
+            path.write_text(
+                f"device GPU-00000000-0000-0000-0000-0000000000{number:02d} GPU\nhold 0 60\n{script}"
+            )
+            code = CODE.format(
+                call=call,
+                repeats=repeats,
+                guard=guard if guard >= 0 else None,
+                work=WORK_W,
+                low=LOW_W,
+                idle=IDLE_W,
+            )
+            rows = builder.run(code, builder.environment(library, path, Path(folder) / "cache"), 300)
+            figure = summary(name, rows, limit)
+            if "aligned" in figure["method"] or "guarded" in figure["method"]:
+                covered += figure["covers"]
+            figures.append(figure)
+            print(line(figure), flush=True)
+    print(f"\nintervals that cover the truth, all guarded windows: {sum(covered)} of {len(covered)}")
+    if options.json:
+        options.json.write_text(json.dumps({"figures": figures, "covered": sum(covered), "of": len(covered)}))
+    sys.exit(any(f["limit"] is not None and f["p95"] > f["limit"] for f in figures))
+
+
+def summary(name: str, rows: list[list[Any]], limit: float | None) -> dict[str, Any]:
+    """Return one scenario's figures; a window without a number is an error as large as the truth."""
+    errors = sorted(100 * abs(((j or 0.0) - t) / t) for j, _, _, t, *_ in rows)
+    covers = [j is not None and u is not None and abs(j - t) <= 1.96 * u for j, u, _, t, *_ in rows]
+    return {
+        "name": name,
+        "n": len(rows),
+        "p95": errors[min(len(errors) - 1, round(0.95 * len(errors)))] if len(errors) < 20 else errors[-2],
+        "limit": limit,
+        "covers": covers,
+        "u": 100 * max((u or 0.0) / t for _, u, _, t, *_ in rows),
+        "method": rows[0][4],
+        "flags": sorted({flag for row in rows for flag in row[5] if flag != "gain_uncalibrated"}),
+    }
+
+
+def line(f: dict[str, Any]) -> str:
+    """Return a figure as a row of the table."""
+    limit = "" if f["limit"] is None else f"{f['limit']:g} %"
+    how = ", ".join([f["method"], *f["flags"]])
+    return (
+        f"| {f['name']} | {f['n']} | {f['p95']:.2f} % | {limit} | {sum(f['covers'])}/{f['n']} | "
+        f"{f['u']:.2f} % | {how} |"
+    )
+
+
+def _builder() -> Any:
+    spec = importlib.util.spec_from_file_location("nvml_standin_builder", STANDIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+if __name__ == "__main__":
+    main()
