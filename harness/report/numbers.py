@@ -45,8 +45,17 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
 
     interval = ""
     if low is not None and high is not None and high > low:
-        interval = f"{digits(low)}{EN_DASH if low >= 0 else ' to '}{digits(high)}"
+        # One unit and one digit cannot serve both ends of an interval that spans more than twentyfold.
+        wide = 0 < 20 * low < high
+        ends = [_short(end, unit) if wide else digits(end) for end in (low, high)]
+        interval = (EN_DASH if low >= 0 else " to ").join(ends)
     return Quantity(digits(value) + _suffix(unit, power), interval)
+
+
+def _short(value: float, unit: str) -> str:
+    """Format one end of a wide interval by itself: two digits, its own prefix, no long unit."""
+    value = float(f"{value:.1e}")
+    return tick(value, unit)
 
 
 def tick(value: float, unit: str) -> str:
