@@ -84,7 +84,8 @@ def test_ticks_keep_their_prefix(value, unit, text):
 
 
 def test_both_ends_of_a_wide_interval_are_seen():
-    """An interval over an order of magnitude gives each end its own prefix: no bound above 0 reads 0."""
-    assert quantity(4.4e3, "tokens/s", 37.31, 519_600.0).interval == "37–520 k".replace(" ", NBSP)
-    assert quantity(19e-3, "s", 4.2e-6, 151_517.0).interval == "4.2 µs–150 ks".replace(" ", NBSP)
-    assert quantity(3.0, "s", 2.0, 4.0).interval == "2.0–4.0"
+    """A wide interval gives each end its own prefix: no bound above 0 reads 0."""
+    wide = quantity(4.4e3, "tokens/s", 37.31, 519_600.0).interval
+    assert wide.replace(NBSP, " ").split(EN_DASH) == ["37", "520 k"]
+    wide = quantity(19e-3, "s", 4.2e-6, 151_517.0).interval
+    assert wide.replace(NBSP, " ").split(EN_DASH) == ["4.2 µs", "150 ks"]
