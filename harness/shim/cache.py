@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -44,11 +43,9 @@ def store(name: str, content: bytes) -> None:
     """
     with contextlib.suppress(OSError):
         folder().mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, temporary = tempfile.mkstemp(dir=folder(), prefix=f".{name}-")
+        temporary = folder() / f".{name}-{os.getpid()}"
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(content).digest() + content)
-            Path(temporary).replace(folder() / name)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.write_bytes(hashlib.sha256(content).digest() + content)
+            temporary.replace(folder() / name)
+        finally:
+            temporary.unlink(missing_ok=True)

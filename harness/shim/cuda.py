@@ -15,7 +15,3 @@ from harness.shim.cuda_memory import Memory
 
 class CudaShim(Memory, Arithmetic):
     """An opened device: its clocks, memory and arithmetic."""
-
-    def __enter__(self) -> CudaShim:
-        """Return itself; it is open already."""
-        return self

@@ -7,12 +7,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from harness.shim.cuda_clock import Clocks
 from harness.shim.cuda_session import Rate
 from harness.shim.driver import Context
+from harness.shim.timing import median
 
 BANDWIDTHS = ("read", "write", "copy", "triad")
 LATENCIES = ("launch", "synchronize", "barrier", "l1", "l2", "memory")

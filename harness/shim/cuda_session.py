@@ -6,7 +6,6 @@ import ctypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from statistics import median
 from typing import Any, Self
 
 from harness.shim import driver as cuda_driver
@@ -14,6 +13,7 @@ from harness.shim.driver import Context
 from harness.shim.errors import GateExpiredError
 from harness.shim.images import SPECIFIC, image_for
 from harness.shim.launch import Function, Launch, Module
+from harness.shim.timing import median
 
 Enqueue = Callable[[], object]
 MOST_GATED = 128
