@@ -6,12 +6,10 @@ import abc
 import resource
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
+from harness import host
 from harness.devices.timeline import Now, Timeline
-
-PROC_STAT = Path("/proc/stat")
 
 
 class DeviceError(RuntimeError):
@@ -108,20 +106,6 @@ class Device(abc.ABC):
 
     def counters(self) -> Counters:
         """Return what the operating system has counted so far for this process and this machine."""
-        steal, total = read_steal()
+        steal, total = host.read_steal()
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
         return Counters(time.process_time_ns(), switches, steal, total)
-
-
-def read_steal(stat: Path = PROC_STAT) -> tuple[int, int] | tuple[None, None]:
-    """Return stolen and total jiffies of all CPUs since boot, or (None, None) where the kernel tells none."""
-    try:
-        with stat.open(encoding="ascii") as lines:
-            fields = lines.readline().split()
-    except OSError:
-        return None, None
-    # cpu user nice system idle iowait irq softirq steal guest guest_nice; the guests are within user and nice
-    if len(fields) < 9 or fields[0] != "cpu":
-        return None, None
-    jiffies = [int(field) for field in fields[1:9]]
-    return jiffies[7], sum(jiffies)

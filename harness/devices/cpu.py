@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from harness.devices import host
+from harness import host
 from harness.devices.base import Device, DeviceError, Peak
 from harness.devices.timeline import HostTimeline, Now, Timeline, smallest_step
 

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.devices import host
+from harness import host
 from harness.devices.base import Device, DeviceError, Peak
 from harness.devices.cpu import set_threads, thread_facts
 from harness.devices.peaks import dense_peak

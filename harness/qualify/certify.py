@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from harness import shim
 from harness.devices import registry as devices
-from harness.devices.base import read_steal
+from harness.host import read_steal
 from harness.locks import device_lock
 from harness.machine import Identity
 from harness.qualify import cpu, judging, sensors, workers

@@ -9,9 +9,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from harness import native
-from harness.devices import host
-from harness.devices.base import read_steal
+from harness import host, native
 from harness.shim import cpu, cpu_library
 from harness.shim.ceiling import Ceiling, Ceilings, latency, missing, rate
 
@@ -59,7 +57,7 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
     team = tuple(cpus) if cpus is not None else one_cpu_a_core()
     levels = data_caches()
     arrays = arrays_bytes(effort)
-    stolen = read_steal()
+    stolen = host.read_steal()
     try:
         cpu.library()
     except native.NotBuiltError as error:
@@ -76,7 +74,7 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
         facts = {"routines": "native", "compiler": native.compiler_path(), "flags": " ".join(cpu.FLAGS)}
         facts["pinned_threads"] = cpu.run("chain", 1, team, 1).pinned
     entries += cpu_library.products(effort.reps)
-    after = read_steal()
+    after = host.read_steal()
     return Ceilings(
         "cpu",
         tuple(entries),

@@ -16,8 +16,8 @@ MAY_IMPORT = {
     "harness.report": {"harness.records", "harness.stats"},
     "harness.exporters": {"harness.records", "harness.stats"},
     "harness.energy": {"harness.native"},
-    "harness.shim": {"harness.native"},
-    "harness.devices": {"harness.shim"},
+    "harness.shim": {"harness.native", "harness.host"},
+    "harness.devices": {"harness.shim", "harness.host"},
     "harness.timing": {"harness.devices"},
     "workloads": set(),
 }

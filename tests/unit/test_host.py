@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.devices import host
-from harness.devices.base import read_steal
+from harness import host
 
 
 def write_topology(root: Path, cores: dict[int, tuple[int, int]]) -> Path:
@@ -65,15 +64,15 @@ def test_cpu_name_is_the_model_or_unknown(tmp_path):
 def test_steal_is_read_from_the_kernels_totals(tmp_path):
     """Steal is the eighth column; guests are within user time and not added again."""
     (tmp_path / "stat").write_text("cpu  100 1 20 500 4 5 6 64 30 2\ncpu0 1 2 3\n")
-    assert read_steal(tmp_path / "stat") == (64, 700)
+    assert host.read_steal(tmp_path / "stat") == (64, 700)
 
 
 @pytest.mark.parametrize("text", ["", "cpu 1 2 3\n", "intr 5\n"])
 def test_steal_that_is_not_told_is_none(tmp_path, text):
     """An old, empty or absent file gives None, not 0."""
     (tmp_path / "stat").write_text(text)
-    assert read_steal(tmp_path / "stat") == (None, None)
-    assert read_steal(tmp_path / "absent") == (None, None)
+    assert host.read_steal(tmp_path / "stat") == (None, None)
+    assert host.read_steal(tmp_path / "absent") == (None, None)
 
 
 def test_peak_memory_is_the_kernels_high_water_mark(tmp_path):

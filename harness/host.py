@@ -1,4 +1,4 @@
-"""The CPU as the operating system shows it: cores that this process may use, its name, its peak memory."""
+"""The CPU as the operating system shows it: usable cores, its name, peak memory, time that was stolen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 SYS_CPU = Path("/sys/devices/system/cpu")
 CGROUP_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")
 CPUINFO = Path("/proc/cpuinfo")
+PROC_STAT = Path("/proc/stat")
 
 
 def physical_cores(cpus: set[int], topology: Path = SYS_CPU) -> int:
@@ -74,3 +75,17 @@ def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
     except OSError:
         pass
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def read_steal(stat: Path = PROC_STAT) -> tuple[int, int] | tuple[None, None]:
+    """Return stolen and total jiffies of all CPUs since boot, or (None, None) where the kernel tells none."""
+    try:
+        with stat.open(encoding="ascii") as lines:
+            fields = lines.readline().split()
+    except OSError:
+        return None, None
+    # cpu user nice system idle iowait irq softirq steal guest guest_nice; the guests are within user and nice
+    if len(fields) < 9 or fields[0] != "cpu":
+        return None, None
+    jiffies = [int(field) for field in fields[1:9]]
+    return jiffies[7], sum(jiffies)
