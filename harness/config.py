@@ -129,6 +129,10 @@ class RunConfig(Section):
     """Tries at a replica within one run; a failed replica is not tried again unless `retry_failed`."""
     retry_failed: bool = False
     order_seed: int = Field(default=0, ge=0)
+    monitor: bool = False
+    """Serve the running sweep's metrics to Prometheus, on the loopback address."""
+    monitor_port: int = Field(default=9646, ge=0, le=65535)
+    """0 takes a free one."""
 
 
 class PriceConfig(Section):

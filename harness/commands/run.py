@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 from pathlib import Path
 from types import FrameType
@@ -13,7 +14,7 @@ from harness.ledger import exit_code
 from harness.machine import identify
 from harness.plan import make_plan
 from harness.records import open_store
-from harness.sweep import Sweep
+from harness.sweep import Progress, Sweep
 
 
 def main(options: argparse.Namespace) -> int:
@@ -25,7 +26,15 @@ def main(options: argparse.Namespace) -> int:
     store = open_store(folders.pop())
     me = identify()
     signal.signal(signal.SIGTERM, stop)
-    with progress.make(plan) as shown:
+    with contextlib.ExitStack() as stack:
+        terminal = progress.make(plan)
+        stack.enter_context(terminal)
+        shown: Progress = terminal
+        run = plan.trials[0].config.run
+        if run.monitor:
+            from harness.monitor import MonitoredProgress
+
+            shown = stack.enter_context(MonitoredProgress(plan, shown, run.monitor_port))
         sweep = Sweep(plan, store, me, shown)
         sweep.run()
     ledger, torn = status.read(store, plan.sweep, me.machine_id, me.code_id)

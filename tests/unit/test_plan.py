@@ -50,6 +50,7 @@ def test_how_it_is_measured_makes_another_trial_of_the_same_work(override):
         "run.order_seed=3",
         "report.title=T",
         "run.attempts=2",
+        "run.monitor=true",
     ],
 )
 def test_run_control_is_in_no_identity(override):
@@ -156,6 +157,7 @@ measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_ite
   within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
 power: sensor devices sample_hz
 run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
+  monitor monitor_port
 price: name
 report: title
 """
