@@ -9,6 +9,7 @@ from harness.commands.output import print_json, print_table
 from harness.ledger import Ledger
 from harness.records import open_store
 from harness.records.store import Store, Torn
+from harness.records.validity import RULES_VERSION, WITHIN_RUN_ONLY
 
 
 def main(options: argparse.Namespace) -> int:
@@ -38,7 +39,15 @@ def show(
     rows = [_row(trial, ledger) for trial in plan["trials"]]
     left_out = [f"{t.path}: {t.reason}" for t in torn]
     if as_json:
-        print_json({"sweep": sweep, "trials": rows, "other_records": ledger.elsewhere, "left_out": left_out})
+        print_json(
+            {
+                "sweep": sweep,
+                "trials": rows,
+                "other_records": ledger.elsewhere,
+                "left_out": left_out,
+                "rules_version": RULES_VERSION,
+            }
+        )
         return rows
     print_table(
         ["trial", "state", "replicas", "result", "reason"],
@@ -83,5 +92,6 @@ def _result(trial_id: str, ledger: Ledger) -> str | None:
         e = estimates.get(name)
         if e is not None and e.value is not None:
             interval = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"
-            return f"{e.value:,.4g} {e.unit}{interval}"
+            label = f", {WITHIN_RUN_ONLY}" if WITHIN_RUN_ONLY in e.reasons else ""
+            return f"{e.value:,.4g} {e.unit}{interval}{label}"
     return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from harness.records.schema import Metric, Record
 from harness.records.validity import REPLICAS_DISAGREE, RULES, TARGET_MISSED, WITHIN_RUN_ONLY, judge
 
 LEVEL = 0.95
+_OF_MEAN_TIME = ("iteration.mean", "throughput.*", "flops.rate", "mfu")
 _WORST: tuple[Validity, ...] = ("unavailable", "valid", "flagged", "invalid")
 
 
@@ -73,7 +75,7 @@ def _estimates(replicas: Sequence[Record], level: float) -> dict[str, Estimate]:
     for metric_id in ordered:
         metrics = [record.metric(metric_id) for record in replicas]
         verdicts = [verdict.get(metric_id) for verdict in judged]
-        estimates[metric_id] = _estimate(metric_id, metrics, verdicts, replicas[-1].config, level)
+        estimates[metric_id] = _estimate(metric_id, metrics, verdicts, replicas[-1], level)
     return estimates
 
 
@@ -81,7 +83,7 @@ def _estimate(
     metric_id: str,
     metrics: Sequence[Metric | None],
     verdicts: Sequence[tuple[Validity, tuple[str, ...]] | None],
-    config: Mapping[str, Any],
+    last: Record,
     level: float,
 ) -> Estimate:
     known = [metric for metric in metrics if metric is not None]
@@ -90,7 +92,7 @@ def _estimate(
     validity = max((v[0] for v in verdicts if v), key=_WORST.index)
     combined: _Combined | None = None
     if values:
-        combined = _combine(metric_id, values, config, level)
+        combined = _combine(metric_id, values, last, level)
         reasons += combined.flags
         if len(values) < len(metrics):
             reasons.append(f"no value in {len(metrics) - len(values)} of {len(metrics)} replicas")
@@ -117,7 +119,7 @@ def _estimate(
     )
 
 
-def _combine(metric_id: str, values: list[float], config: Mapping[str, Any], level: float) -> _Combined:
+def _combine(metric_id: str, values: list[float], last: Record, level: float) -> _Combined:
     definition = METRICS.get(metric_id)
     # Nothing is known of a foreign metric's distribution: its plain mean is the least claim.
     scale = definition.scale if definition else "linear"
@@ -128,12 +130,31 @@ def _combine(metric_id: str, values: list[float], config: Mapping[str, Any], lev
             return _Combined(values[0])
         return _Combined(fmean(values), flags=(REPLICAS_DISAGREE,), invalid=True)
     if len(values) == 1:
-        return _Combined(values[0], flags=(WITHIN_RUN_ONLY,))
+        return _within_run(metric_id, values[0], last, level)
     if scale == "linear":
         return _linear(values, level)
     if min(values) <= 0:
         return _Combined(fmean(values), flags=("zero_value",), invalid=True)
-    return _log(metric_id, values, config, level)
+    return _log(metric_id, values, last.config, level)
+
+
+def _within_run(metric_id: str, value: float, record: Record, level: float) -> _Combined:
+    """Return one process's value, with the interval of ten batch means where it is a matter of mean time."""
+    from harness.stats import StatsError, within_run_interval
+
+    alone = _Combined(value, flags=(WITHIN_RUN_ONLY,))
+    if not any(fnmatchcase(metric_id, pattern) for pattern in _OF_MEAN_TIME):
+        return alone
+    try:
+        found = within_run_interval(record.series.get("iteration_s", ()), level)
+    except StatsError:
+        return alone
+    if found.low is None or found.high is None:
+        return alone
+    low, high = found.low / found.estimate, found.high / found.estimate
+    if metric_id != "iteration.mean":
+        low, high = 1 / high, 1 / low  # a rate falls as the time rises
+    return _Combined(value, value * low, value * high, (WITHIN_RUN_ONLY,))
 
 
 def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: float) -> _Combined:

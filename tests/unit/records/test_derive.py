@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from harness.records.derive import trial_results
@@ -57,6 +58,21 @@ def test_one_replica_is_labelled_within_run_only(make_record: Any) -> None:
     estimate = _estimates(make_record, "throughput.samples", [5.0])
     assert (estimate.value, estimate.low, estimate.high, estimate.level) == (5.0, None, None, None)
     assert (estimate.validity, estimate.reasons) == ("flagged", ("within-run only",))
+
+
+def test_one_replica_has_the_interval_of_its_batch_means(make_record: Any) -> None:
+    """Ten batches of its iterations give time and rate an interval, still labelled within-run only."""
+    times = [0.01 * (1 + 0.01 * (batch % 2)) for batch in range(10) for _ in range(5)]
+    metrics = {"iteration.mean": 0.01005, "throughput.samples": 99.5, "latency.p50": 0.01}
+    record = make_record(metrics, series={"iteration_s": times})
+    found = trial_results([record])[0].estimates
+    logs = np.log(times[::5])
+    half = 2.2621572 * logs.std(ddof=1) / math.sqrt(10)
+    time, rate = found["iteration.mean"], found["throughput.samples"]
+    assert time.high / time.value == pytest.approx(math.exp(half))
+    assert rate.value / rate.low == pytest.approx(math.exp(half))
+    assert (time.reasons, rate.reasons) == (("within-run only",),) * 2
+    assert found["latency.p50"].low is None
 
 
 def test_seeded_losses_that_repeat_have_no_interval(make_record: Any) -> None:
