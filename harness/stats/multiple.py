@@ -47,17 +47,12 @@ def across_sweep(
         least_effect: The smallest |effect| worth a verdict.
         looks: Looks that each comparison could take; 1 for comparisons of finished records.
     """
-    if not comparisons:
-        return []
-    tested = [one for one in comparisons if one.p_value is not None]
-    p_values = [min(1.0, looks * one.p_value) for one in tested if one.p_value is not None]
-    rejected = dict(zip(map(id, tested), benjamini_hochberg(p_values, q), strict=True)) if tested else {}
-
-    def judged(one: Comparison) -> Comparison:
-        if one.label not in {"better", "worse"}:
-            return one
-        if abs(one.effect) >= least_effect and rejected.get(id(one), True):
-            return one
-        return replace(one, label="inconclusive")
-
-    return [judged(one) for one in comparisons]
+    p_values = [min(1.0, looks * one.p_value) for one in comparisons if one.p_value is not None]
+    rejected = iter(benjamini_hochberg(p_values, q) if p_values else [])
+    borne = [one.p_value is None or next(rejected) for one in comparisons]
+    return [
+        one
+        if one.label not in {"better", "worse"} or (kept and abs(one.effect) >= least_effect)
+        else replace(one, label="inconclusive")
+        for one, kept in zip(comparisons, borne, strict=True)
+    ]

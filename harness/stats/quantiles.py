@@ -110,7 +110,7 @@ def quantile_interval(series: npt.ArrayLike, q: float, level: float = 0.95) -> I
     spread = len(ordered) / independent
     return Interval(
         estimate=found.value,
-        low=float(ordered[math.floor((low - 1) * spread)]),
+        low=float(ordered[max(0, math.floor((low - 1) * spread))]),
         high=float(ordered[min(len(ordered), math.ceil((high + 1) * spread)) - 1]),
         level=level,
         n=len(ordered),
