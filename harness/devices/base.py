@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import resource
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,6 +39,20 @@ class Peak:
     source: str | None = None
     """The public document that states the figure."""
     reason: str | None = None
+
+
+class Watch(AbstractContextManager[None]):
+    """What a device notes of itself around a measured span, `with watch:`; this one notes nothing."""
+
+    def __enter__(self) -> None:
+        """The span begins."""
+
+    def __exit__(self, *_exception: object) -> None:
+        """The span ended."""
+
+    def evidence(self, soak_hz: float | None = None) -> dict[str, Any]:  # noqa: ARG002 - others hold against it
+        """Return what a record says of it, given the clock of the session's soak. Once, after the span."""
+        return {}
 
 
 class Device(abc.ABC):
@@ -103,6 +118,10 @@ class Device(abc.ABC):
     def hardware_id(self) -> str | None:
         """Return the identifier by which a power sensor finds the same device (NVIDIA: the UUID)."""
         return None
+
+    def watch(self) -> Watch:
+        """Return what watches this device's own clock around one span. Call before the warm-up."""
+        return Watch()
 
     def counters(self) -> Counters:
         """Return what the operating system has counted so far for this process and this machine."""

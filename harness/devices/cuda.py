@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import host
-from harness.devices.base import Device, DeviceError, Peak
+from harness.devices.base import Device, DeviceError, Peak, Watch
 from harness.devices.cpu import set_threads, thread_facts
 from harness.devices.peaks import dense_peak
 from harness.devices.timeline import Event, EventTimeline, Now, Timeline, smallest_step
@@ -126,6 +126,12 @@ class CudaDevice(Device):
             probe.stamp()
         self.synchronize()
         return smallest_step(probe.durations_ns())
+
+    def watch(self) -> Watch:
+        """Return a watch over the clock of every SM, by the shim."""
+        from harness.devices.cuda_watch import SmWatch
+
+        return SmWatch(self.index)
 
     def dense_peak(self, precision: str) -> Peak:
         """Look the device's exact name up in `peaks.py`."""
