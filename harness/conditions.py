@@ -30,6 +30,12 @@ def soak_evidence(found: timing.Soak) -> Facts:
     }
 
 
+def soak_clock_hz(session: Facts) -> float | None:
+    """Return the clock of the session soak's last window, None where there was no soak or no such sensor."""
+    mhz = (session.get("soak") or {}).get("clock_mhz")
+    return None if mhz is None else float(mhz) * 1e6
+
+
 def conditions_reader(device: Device) -> timing.ReadConditions:
     """Return what reads this device's conditions; a device without such sensors tells nothing."""
     uuid = device.hardware_id()

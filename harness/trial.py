@@ -6,12 +6,19 @@ import gc
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from harness import certified, energy, summary, timing
-from harness.conditions import conditions_evidence, conditions_reader, soak_evidence, soak_settings
+from harness.conditions import (
+    conditions_evidence,
+    conditions_reader,
+    soak_clock_hz,
+    soak_evidence,
+    soak_settings,
+)
 from harness.config import Config, MeasureConfig
 from harness.devices import registry as devices
 from harness.devices.base import Device
@@ -112,11 +119,12 @@ def _measured(
     checked = job.check()
 
     window = energy_window(config, device)
+    watch = device.watch()
     measurement = timing.measure_steps(
         job.step,
         device=device,
         settings=timing_settings(config),
-        window=window,
+        window=_within(window, watch),
         on_phase=on_phase,
         first_index=1,
         read=conditions_reader(device),
@@ -157,6 +165,7 @@ def _measured(
         "evidence": {
             **timing_evidence(measurement),
             **conditions_evidence(measurement.conditions, session),
+            **watch.evidence(soak_clock_hz(session)),
             "output_ok": bool(checked["output_ok"] and last["output_ok"]),
             "output_reason": checked["output_reason"] or last["output_reason"],
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
@@ -172,6 +181,12 @@ def _measured(
             **({"loss": thin(losses)} if losses else {}),
         },
     }
+
+
+@contextmanager
+def _within(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
+    with outer, inner:
+        yield
 
 
 def _ring() -> int:

@@ -130,6 +130,7 @@ _RULES = (
     _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
     Rule(TARGET_MISSED, "The interval is wider than planned.", _PLANNED, "target_missed", _is_true),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
+    Rule("sm_clock_fell", "The SMs' own clock fell by 3 % or more.", _DEVICE, "sm_throttled", _is_true),
     Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, _NUMBER, 0.97),
     Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak, dict),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),

@@ -28,6 +28,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("grouped", {"timing_flags": ["grouped"]}, {"timing_flags": []}, "flagged", _ids("latency.p")),
     ("target_missed", {"target_missed": True}, {"target_missed": False}, "flagged", PLANNED),
     ("throttled", {"throttled": True}, {"throttled": False}, "flagged", TIME | ENERGY),
+    ("sm_clock_fell", {"sm_throttled": True}, {"sm_throttled": False}, "flagged", TIME | ENERGY),
     ("clock_fell", {"clock_ratio": 0.96}, {"clock_ratio": 0.97}, "flagged", TIME | ENERGY),
     (
         "soak_not_steady",
