@@ -53,8 +53,9 @@ def loop_of(period, seconds, shift, spans):
         until(start + round(period * 1e9))
         draw({idle})
         spans.append((start, start + round(period * 1e9)))
-    done = energy.measure_loop(step, energy.window("nvml"), seconds=seconds, shift=shift)
-    return done.window, sum(truth(a, b) for a, b in spans[-done.iterations:])
+    r = energy.measure_loop(step, energy.window("nvml"), seconds=seconds, shift=shift).window
+    idle_s = (r.span_ns[1] - r.span_ns[0]) * 1e-9 - r.span_s
+    return r, truth(*r.span_ns) - {idle} * idle_s
 
 rows = []
 for i in range({repeats}):

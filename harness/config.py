@@ -112,6 +112,12 @@ class PowerConfig(Section):
     devices: tuple[str, ...] = ()
     """Sensor devices by index or UUID; none named is the trial's own device."""
     sample_hz: PositiveFloat = Field(default=100.0, le=2000.0)
+    guard: bool = True
+    """Keep the device idle for about a second before and after the span, where an energy counter needs it."""
+    phases: bool = False
+    """Measure prefill and decode, or forward and backward, in loops of their own after the span."""
+    phase_s: PositiveFloat = 2.0
+    """Seconds of each such loop."""
 
 
 class RunConfig(Section):

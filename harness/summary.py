@@ -218,6 +218,8 @@ def _energy(energy: EnergyUse, total: Units, slowest: Measurement) -> Iterator[M
     yield of("energy.iteration.uncertainty", energy.u_joules, n)
     for kind, count in _items(total).items():
         yield of(f"energy.{kind.removesuffix('s')}", energy.joules, count)
+        per_joule = count / energy.joules if energy.joules else None
+        yield of(f"efficiency.{kind}", per_joule)
     yield of("power.mean", energy.joules, slowest.span_ns / 1e9)
     yield of("power.peak", energy.peak_w)
     yield of("power.idle", energy.idle_w)

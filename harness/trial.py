@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import certified, energy, summary, timing
+from harness import certified, summary, timing, trial_energy
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -118,7 +118,7 @@ def _measured(
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    window = energy_window(config, device)
+    window = trial_energy.window(config, device)
     watch = device.watch()
     measurement = timing.measure_steps(
         job.step,
@@ -132,6 +132,7 @@ def _measured(
 
     on_phase("finish")
     used = window.result
+    trial_energy.keep_trace(used, measurement, spec)
     losses = job.losses()
     rank = summary.RankRun(measurement, [job.units(i) for i in range(_ring())], device.memory())
     session = spec.get("session", {})
@@ -141,7 +142,7 @@ def _measured(
         [rank],
         peak=device.dense_peak(precision),
         ceiling=certified.ceiling(certificate, precision),
-        energy=summary.EnergyUse(used.joules, used.u_joules, used.peak_w, used.idle_w, used.reason),
+        energy=trial_energy.use(used),
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
         losses=losses,
@@ -170,15 +171,14 @@ def _measured(
             "output_reason": checked["output_reason"] or last["output_reason"],
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
-            "sensor_method": used.method,
-            "sensor_flags": list(used.flags),
-            "u_absolute_joules": used.u_absolute_joules,
+            **trial_energy.evidence(used, measurement),
             "device": device.facts(),
             **evidence,
         },
         "series": {
             "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),
             **({"loss": thin(losses)} if losses else {}),
+            **trial_energy.series(used, thin),
         },
     }
 
@@ -219,17 +219,6 @@ def _prepare(config: Config, workload: Workload, device: Device) -> Any:
         compile_mode=config.optimize.compile_mode if config.optimize.compile else None,
         temperature=w.temperature,
         top_k=w.top_k,
-    )
-
-
-def energy_window(config: Config, device: Device) -> energy.Window:
-    """Meter the devices that were named, else the trial's own where the sensor is the device's own."""
-    named = config.power.devices
-    own = device.hardware_id()
-    if not named and own is not None and config.power.sensor in {"auto", "nvml"}:
-        named = (own,)
-    return energy.window(
-        config.power.sensor, named, device_kind=config.device.kind, sample_hz=config.power.sample_hz
     )
 
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from harness.energy.base import SensorInfo
 
 FLAG = "aliased"
-LIMIT = 0.1
+LIMIT = 0.05
 """A harmonic of a larger weight may shift the energy by as large a share of its swing."""
 ASSUMED_SHARE = 0.25
 """Part of each period that a counter looks at where nothing was probed (seen so on some GPUs)."""

@@ -16,8 +16,10 @@ from harness.energy.base import Reading, SensorError, SensorInfo
 from harness.energy.ticks import Host, Tick, Watch, poll_s
 
 TICKS = LEAST_TICKS + 1
-_PATIENCE_PERIODS, _PATIENCE_S = 6, 1.0
+_PATIENCE_PERIODS, _PATIENCE_S = 12, 1.0
 """How much longer than planned a guard waits for ticks."""
+_BLUR = 2.0
+"""A tick that is known so many times worse than the best ones is left out."""
 _REST_PERIODS = 5
 """A silent guard's idle time in update periods: its power is known no better than one of them allows."""
 _MISFIT = 0.25
@@ -79,9 +81,17 @@ class AlignedGuards:
         patience_s = max(wait_s) + (TICKS + _PATIENCE_PERIODS) * period_s + _PATIENCE_S
         self._watch.until(TICKS, from_ns, begin_ns + round(patience_s * 1e9))
         return [
-            [t for t in ticks if t.since_ns >= begin]
+            _sharpest([t for t in ticks if t.since_ns >= begin])
             for ticks, begin in zip(self._watch.ticks, from_ns, strict=True)
         ]
+
+
+def _sharpest(ticks: list[Tick]) -> list[Tick]:
+    """Leave out ticks at which this process was held up, as long as enough are left."""
+    if len(ticks) <= TICKS:
+        return ticks
+    limit_s = sorted(t.u_s for t in ticks)[TICKS - 1] * _BLUR
+    return [t for t in ticks if t.u_s <= limit_s]
 
 
 class SilentGuards:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import chain, pairwise
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 from typing import Any
 
 from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
@@ -29,6 +29,9 @@ from harness.energy.trace import Samples
 
 DISAGREE, CONFLICT = 0.02, 0.05
 """Relative difference of counter and power integral that is flagged, and that voids (docs/method.md, 4)."""
+
+MISFIT = 0.25
+"""A counter that ticks at another pace than was probed, by this share, is believed, and not the probe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class EnergyResult:
 
     span_s: float
     """Of the work, pauses left out."""
+    span_ns: Span
+    """Start and end on `time.perf_counter_ns`."""
     joules: float | None
     u_joules: float | None
     u_absolute_joules: float | None
@@ -183,6 +188,7 @@ def total(
     span_s = (span[1] - span[0]) * 1e-9 if work_s is None else work_s
     return EnergyResult(
         span_s,
+        span,
         joules,
         u_joules,
         absolute,
@@ -221,9 +227,16 @@ def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None) -> Idle |
 
 
 def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
-    if samples is None or sensor.kind != "counter" or sensor.update_period_s is not None:
+    """Return a counter's facts with the update period that its samples show, where they tell of another."""
+    if samples is None or sensor.kind != "counter":
         return sensor
-    return replace(sensor, update_period_s=update_period_s(samples))
+    seen_s, known_s = update_period_s(samples), sensor.update_period_s
+    if known_s is not None:
+        steps = [b - a for a, b in pairwise(samples.t0_ns)]
+        blurred = not steps or seen_s is None or seen_s < 3 * median(steps) * 1e-9
+        if blurred or abs(seen_s / known_s - 1) < MISFIT:  # type: ignore[operator]
+            return sensor
+    return replace(sensor, update_period_s=seen_s)
 
 
 def _from_counter(

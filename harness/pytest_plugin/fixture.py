@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from harness import summary, timing
+from harness import summary, timing, trial_energy
 from harness.config import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
 from harness.locks import device_lock
@@ -22,7 +22,7 @@ from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
 from harness.timing.clocks import Clock
-from harness.trial import energy_window, thin, timing_evidence, timing_settings
+from harness.trial import thin, timing_evidence, timing_settings
 from workloads.base import Units
 
 UNITS = ("samples", "tokens", "requests")
@@ -96,7 +96,7 @@ class DeviceBenchmark:
                 result = fn(*args, **kwargs)
                 self._device.synchronize()
                 first_ns = self._clock.now_ns() - first_ns
-                window = energy_window(config, self._device)
+                window = trial_energy.window(config, self._device)
                 measured = timing.measure_steps(
                     lambda _index, _mark: fn(*args, **kwargs),
                     device=self._device,
@@ -114,14 +114,13 @@ class DeviceBenchmark:
         metrics = summary.summarise(
             [summary.RankRun(measured, [units], self._device.memory())],
             peak=Peak(None, reason="a function counts no model FLOPs"),
-            energy=summary.EnergyUse(used.joules, used.u_joules, used.peak_w, used.idle_w, used.reason),
+            energy=trial_energy.use(used),
             given={"time.first_iteration": first_ns / 1e9},
         )
         self.measurement = measured
         evidence = {
             **timing_evidence(measured),
-            "sensor_method": used.method,
-            "sensor_flags": list(used.flags),
+            **trial_energy.evidence(used, measured),
             "device": self._device.facts(),
         }
         durations_s = measured.durations_ns / 1e9

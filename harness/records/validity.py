@@ -22,9 +22,9 @@ REPLICAS_DISAGREE = "replicas_disagree"
 
 _RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu*")
 _TIME = (*_RAW_TIME, "iteration.mean.clean")
-_ENERGY = ("energy.*", "power.mean", "power.peak")
+_ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
-_PLANNED = ("throughput.*", "iteration.*", "flops.rate", "mfu*", "energy.*", "power.mean")
+_PLANNED = ("throughput.*", "iteration.*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
 
 Predicate = Callable[[Any, float, Metric], bool]
 """Over the evidence, the rule's threshold and the metric; it has no other input and no effect."""
@@ -114,12 +114,17 @@ def _sensor(
     return Rule(rule_id, text, _ENERGY, "sensor_flags", fires, list, severity=severity)
 
 
-_SENSOR_NOTES = frozenset({"edges_unaligned", "averaged_gauge", "gain_uncalibrated"})
+_SENSOR_NOTES = frozenset(
+    {
+        "edges_unaligned", "averaged_gauge", "gain_uncalibrated", "guards_differ", "guards_unusable",
+        "part_time_counter",
+    }
+)  # fmt: skip
 """Flags that say how the energy was read; what they cost stands in its uncertainty."""
 _SENSOR_FLAGS = _SENSOR_NOTES | {
     "sample_gap", "trace_truncated", "sensor_error", "sampler_failed", "below_resolution",
     "update_period_unknown", "sensors_disagree", "sensors_conflict",
-    "counter_reset", "counter_still", "sensor_stuck",
+    "counter_reset", "counter_still", "sensor_stuck", "aliased",
 }  # fmt: skip
 
 _RULES = (
@@ -148,6 +153,7 @@ _RULES = (
     _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
     _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
     _sensor("sensor_unknown", "The sensor's update period is unknown.", "update_period_unknown"),
+    _sensor("sensor_aliased", "Iterations came in step with a counter that may be part-time.", "aliased"),
     _sensor("sensors_disagree", "Sensors differ by over 2 %.", "sensors_disagree"),
     _sensor("sensors_conflict", "Sensors differ by over 5 %.", "sensors_conflict", severity="invalid"),
     _sensor("counter_reset", "The counter was set back.", "counter_reset", severity="invalid"),

@@ -16,7 +16,7 @@ def _ids(*prefixes: str) -> set[str]:
 
 LATENCY = _ids("latency.")
 TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | LATENCY
-ENERGY = _ids("energy.", "power.mean", "power.peak")
+ENERGY = _ids("energy.", "efficiency.", "power.mean", "power.peak")
 PLANNED = (TIME | ENERGY) - LATENCY - {"power.peak"}
 
 # rule, evidence that fires it, evidence beside it that does not, severity, metrics touched
@@ -52,6 +52,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("sensor_error", {"sensor_flags": ["sampler_failed"]}, {"sensor_flags": []}, "flagged", ENERGY),
     ("sensor_coarse", {"sensor_flags": ["below_resolution"]}, {"sensor_flags": []}, "flagged", ENERGY),
     ("sensor_unknown", {"sensor_flags": ["update_period_unknown"]}, {"sensor_flags": []}, "flagged", ENERGY),
+    ("sensor_aliased", {"sensor_flags": ["aliased"]}, {"sensor_flags": ["guards_differ"]}, "flagged", ENERGY),
     (
         "sensors_disagree",
         {"sensor_flags": ["sensors_disagree"]},
