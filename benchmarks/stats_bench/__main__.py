@@ -43,7 +43,8 @@ def main() -> int:
             f"Cells that bear a bound have {options.repetitions} seeded repetitions, all others "
             f"{shown(options.repetitions)}.\n"
         )
-        write(options.write, "\n".join([says, bounds.markdown(), *(table.markdown() for table in tables)]))
+        shown_tables = [bounds, estimates.scenarios(), *tables]
+        write(options.write, "\n".join([says, *(table.markdown() for table in shown_tables)]))
     return 0 if all(bound.held for table in tables for bound in table.bounds) else 1
 
 

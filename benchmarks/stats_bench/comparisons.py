@@ -64,7 +64,7 @@ def power(repetitions: int) -> Table:
         "Share found (`worse`) on a machine that is warm. Time is simulated, mean and 95th percentile; "
         f"{POWER_LIMIT_S} s are 16 pairs. A common rule's power comes with its false alarms of the table "
         "above.",
-        ["rule", "scenario", *(f"+{effect:.0%}" for effect in POWER), "time at +1 %", "p95"],
+        ["rule", "scenario", *("+" + share(effect, 0) for effect in POWER), "time at +1 %", "p95"],
     )
     cases = [(name, QUIET) for name in RULES]
     cases += [(PAIRED, scenario) for scenario in STEADY if scenario is not QUIET]
@@ -85,7 +85,7 @@ def power(repetitions: int) -> Table:
         if bound:
             for effect, limit in POWER.items():
                 in_time = [v for v in found[effect] if v.took_s <= POWER_LIMIT_S and v.label == "worse"]
-                says = f"power at {effect:.0%} within {POWER_LIMIT_S} s"
+                says = f"power at {share(effect, 0)} within {POWER_LIMIT_S} s"
                 table.bounds.append(Bound(says, len(in_time) / count, limit, at_least=True))
     return table
 

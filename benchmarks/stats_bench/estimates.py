@@ -13,7 +13,16 @@ from benchmarks.stats_bench.process import fast, measured
 from benchmarks.stats_bench.rules import Answer
 from benchmarks.stats_bench.table import Bound, Table, seconds, share, shown
 from benchmarks.stats_bench.warming import soak, soaked
-from benchmarks.stats_bench.world import LONG_BURSTS, STEADY, THERMAL, WANDER, WARMING, Scenario, Session
+from benchmarks.stats_bench.world import (
+    DRIFT,
+    LONG_BURSTS,
+    STEADY,
+    THERMAL,
+    WANDER,
+    WARMING,
+    Scenario,
+    Session,
+)
 
 Rule = Callable[[Session], Answer]
 DEFAULT = "**default**"
@@ -27,7 +36,15 @@ RULES: dict[str, Rule] = {
 }
 LIMIT_S = {"quiet": 180, "spiky": 450}
 """Within which the default preset reaches ±1 %."""
-SLOW_THERMAL = replace(THERMAL, name="slow thermal", says="1.5 % slower when warm, 100 s", heat_s=100.0)
+SLOW_THERMAL = replace(
+    THERMAL, name="slow thermal", says="1.5 % slower when warm, with a time constant of 100 s", heat_s=100.0
+)
+
+
+def scenarios() -> Table:
+    """Say what every scenario stands for."""
+    rows = [[s.name, s.says] for s in (*STEADY, LONG_BURSTS, *WARMING, SLOW_THERMAL, DRIFT)]
+    return Table("Scenarios", "What disturbs the machine.", ["scenario", "what it is"], rows)
 
 
 def intervals(repetitions: int) -> Table:
@@ -82,7 +99,7 @@ def rounds(repetitions: int) -> Table:
     """What it is worth to spread replicas over the session."""
     table = Table(
         "Replicas in rounds or back to back",
-        f"A machine whose mood wanders by {WANDER.wander:.1%}, by the default preset without soak; in "
+        f"A machine whose mood wanders by {share(WANDER.wander)}, by the default preset without soak; in "
         "rounds the sweep's other configurations run between replicas.",
         ["mood lasts", "between replicas", "coverage", "half-width"],
     )

@@ -52,7 +52,7 @@ def nights(repetitions: int) -> Table:
     count = shown(repetitions)
     table = Table(
         "A night after thirty",
-        f"Nights differ by {NIGHT_SD:.1%} (sd); the screen takes the median and MAD of 30, and at least "
+        f"Nights differ by {share(NIGHT_SD)} (sd); the screen takes the median and MAD of 30, and at least "
         "0.2 %. A suspect night is confirmed by pairs of last-good and head; the environment moves every "
         "value of the night and no pair. The last columns are fixed thresholds on tonight against the "
         "night before.",

@@ -43,7 +43,7 @@ class Table:
     def markdown(self) -> str:
         """Return the table as Markdown."""
         lines = [f"### {self.title}", "", self.says, "", _row(self.header)]
-        lines += [_row(["---"] + ["---:"] * (len(self.header) - 1)), *map(_row, self.rows)]
+        lines += [_row([_rule(column) for column in zip(*self.rows, strict=True)]), *map(_row, self.rows)]
         return "\n".join(lines) + "\n"
 
 
@@ -82,6 +82,11 @@ def write(path: Path, text: str) -> None:
     if not begin or not end:
         raise ValueError(f"{path} has no lines {BEGIN} and {END}")
     path.write_text(f"{before}{begin}\n\n{text}\n{end}{after}", encoding="utf-8")
+
+
+def _rule(column: tuple[str, ...]) -> str:
+    """Align numbers to the right."""
+    return "---:" if all(cell.lstrip("-")[0].isdigit() for cell in column) else "---"
 
 
 def _row(cells: list[str]) -> str:

@@ -196,14 +196,20 @@ class Series:
 
 QUIET = Scenario("quiet", "0.5 % within and 0.2 % between processes")
 SPREAD = Scenario("spread", "1 % between processes", between=0.01)
-WANDER = Scenario("wander", "0.5 % of mood over 30 s; in rounds", wander=0.005, wander_s=30.0, gap_s=120.0)
+WANDER = Scenario(
+    "wander",
+    "0.5 % of mood over 30 s; 120 s of other work between replicas",
+    wander=0.005,
+    wander_s=30.0,
+    gap_s=120.0,
+)
 LONG_BURSTS = Scenario("long bursts", "9 % of the time 30 % slower, 0.15 s at a time", burst_share=0.09)
-THERMAL = Scenario("thermal", "1.5 % slower when warm, 40 s", heat=0.015)
+THERMAL = Scenario("thermal", "1.5 % slower when warm, with a time constant of 40 s", heat=0.015)
 STEADY = (
     QUIET,
     Scenario("correlated", "AR(1) of 1 s, 1 % within processes", within=0.01, correlation_s=1.0),
     SPREAD,
-    Scenario("two clocks", "flips by 1.5 %, 3 s at a time", clock=0.0075),
+    Scenario("two clocks", "flips between clocks 1.5 % apart, 3 s at a time", clock=0.0075),
     Scenario("two kinds", "half of the processes 1.5 % slower", two_kinds=0.0075, between=0.003),
     Scenario("spiky", "1 % of iterations take three times as long", spike_share=0.01, spike=2.0),
     Scenario("bursts", "9 % of the time 30 % slower, 0.05 s at a time", burst_share=0.09, burst_s=0.05),
@@ -211,11 +217,13 @@ STEADY = (
 )
 """Where the promised coverage must hold."""
 WARMING = (
-    Scenario("ramp", "each process begins 30 % slower, 0.8 s", ramp=0.3),
+    Scenario("ramp", "each process begins 30 % slower, for 0.8 s", ramp=0.3),
     Scenario("recompile", "1.5 s of compiling after 1 to 3 s, then 10 % faster", recompile=0.1),
-    Scenario("late step", "2 % slower from a moment in the first half minute", step=0.02),
+    Scenario("late step", "2 % slower from a moment in the session's first half minute", step=0.02),
     THERMAL,
 )
 """Where the first numbers are not the steady ones."""
-DRIFT = Scenario("strong drift", "20 % slower when warm, 120 s", heat=0.2, heat_s=120.0)
+DRIFT = Scenario(
+    "strong drift", "20 % slower when warm, with a time constant of 120 s", heat=0.2, heat_s=120.0
+)
 """A machine that nobody waited for."""
