@@ -229,6 +229,26 @@ def _parser() -> argparse.ArgumentParser:
     results(sub)
 
     sub = verb(
+        "bundle",
+        "put sweeps into one file, listed with their sha256",
+        "examples:\n  joulemark bundle demo -o demo.tar\n",
+    )
+    sub.add_argument("sweeps", nargs="+", metavar="SWEEP").completer = _complete_sweep  # type: ignore[attr-defined]
+    sub.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
+    results(sub)
+
+    sub = verb("verify", "check a bundle, file by file", "examples:\n  joulemark verify demo.tar\n")
+    sub.add_argument("bundle", metavar="BUNDLE")
+
+    sub = verb(
+        "merge",
+        "add the sweeps of bundles to a results folder; nothing in it is overwritten",
+        "examples:\n  joulemark merge one.tar two.tar --results all\n",
+    )
+    sub.add_argument("bundles", nargs="+", metavar="BUNDLE")
+    results(sub)
+
+    sub = verb(
         "export",
         "write the results of sweeps in another tool's format",
         "examples:\n  joulemark export demo --to junit -o demo.xml\n"
@@ -289,6 +309,9 @@ _VERBS = {
     "report": "harness.commands.report",
     "gate": "harness.commands.gate",
     "bisect": "harness.commands.bisect",
+    "bundle": "harness.commands.bundle",
+    "verify": "harness.commands.bundle",
+    "merge": "harness.commands.bundle",
     "export": "harness.commands.export",
     "index": "harness.commands.index",
     "completion": "harness.completion",
