@@ -33,6 +33,8 @@ def certificate_facts(store: Store, me: Identity, device_kind: str, device_index
         "made_at": certificate.made_at,
         "quick": certificate.quick,
         "failed": [check.id for check in certificate.failed],
+        "passed": sum(check.status == "pass" for check in certificate.checks),
+        "not_available": sum(check.status == "not available" for check in certificate.checks),
         "bandwidth_b_s": certificate.bandwidth_b_s,
         "flop_s": {precision: rate for precision, rate in rates.items() if rate is not None},
     }

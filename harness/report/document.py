@@ -124,7 +124,42 @@ class Plot:
     kind: Literal["plot"] = "plot"
 
 
-Block: TypeAlias = Paragraph | Items | Code | Table | Plot
+@dataclass(frozen=True, slots=True)
+class Roof:
+    """A pair of measured ceilings."""
+
+    label: str
+    flop_s: float
+    bandwidth_b_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RooflineMark:
+    """One trial in a roofline figure; `roof` indexes the figure's roofs."""
+
+    label: str
+    intensity: float
+    attained_flop_s: float
+    roof: int
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """Attained FLOP/s over FLOPs a byte, under measured ceilings. At least one roof and one mark."""
+
+    id: str
+    title: str
+    roofs: tuple[Roof, ...]
+    marks: tuple[RooflineMark, ...]
+    caption: str
+    workload: str = ""
+    """Empty: it shows trials of several workloads."""
+    axis: str = "Attained FLOP/s over arithmetic intensity"
+    kind: Literal["plot"] = "plot"
+
+
+Figure: TypeAlias = Plot | Roofline
+Block: TypeAlias = Paragraph | Items | Code | Table | Figure
 
 
 @dataclass(frozen=True, slots=True)

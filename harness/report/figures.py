@@ -44,7 +44,7 @@ PAPER = {
     "series-2": "#00795a",
     "series-3": "#7a4ea3",
 }
-_RC: Any = {
+RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "joulemark",
     "font.family": "DejaVu Sans",
@@ -59,6 +59,8 @@ _RC: Any = {
     "xtick.major.size": 3.0,
     "axes.unicode_minus": True,
 }
+SVG: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
+"""Metadata that would change from run to run is left out."""
 _TAG = re.compile(r"<[^>]+>")
 _NO_GLYPH = "Glyph .* missing from font"
 """Matplotlib's warning; the reader's own fonts may have the glyph."""
@@ -82,7 +84,7 @@ def draw(plot: Plot) -> str:
     many = sum(bool(s) for s in plot.series) > 1
     top, bottom = 0.34 if many else 0.08, 0.46
     height = top + bottom + y * ROW_IN
-    with mpl.rc_context(_RC), warnings.catch_warnings():
+    with mpl.rc_context(RC), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_NO_GLYPH)
         figure = Figure(figsize=(WIDTH_IN, height))
         FigureCanvasSVG(figure)
@@ -122,7 +124,7 @@ def draw(plot: Plot) -> str:
             out,
             format="svg",
             transparent=True,
-            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+            metadata=SVG,
         )
     svg = out.getvalue()
     return svg[svg.index("<svg") :].strip()

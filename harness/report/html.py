@@ -6,7 +6,7 @@ import base64
 import hashlib
 from importlib.resources import files
 
-from harness.report.document import Plot, ReportModel
+from harness.report.document import Figure, Plot, ReportModel, Roofline
 
 
 def render(model: ReportModel) -> bytes:
@@ -14,7 +14,7 @@ def render(model: ReportModel) -> bytes:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    from harness.report import figures
+    from harness.report import drawing, figures
 
     templates = files("harness.report").joinpath("templates")
     style, script, page = (
@@ -22,8 +22,8 @@ def render(model: ReportModel) -> bytes:
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
-    def figure(plot: Plot) -> Markup:
-        return Markup(figures.screen(figures.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
+    def figure(plot: Figure) -> Markup:
+        return Markup(figures.screen(drawing.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -36,7 +36,7 @@ def render(model: ReportModel) -> bytes:
             script=Markup(script),  # noqa: S704 - our own file
             script_digest=digest,
             figure=figure,
-            has_plot={s.id: any(isinstance(b, Plot) for b in s.blocks) for s in model.sections},
+            has_plot={s.id: any(isinstance(b, Plot | Roofline) for b in s.blocks) for s in model.sections},
         )
         .encode()
     )

@@ -15,6 +15,7 @@ from harness.report.method import level_text, method_section
 from harness.report.omissions import omissions_section
 from harness.report.plots import MOST_FIGURES, drawable, plots
 from harness.report.ranking import Place, rank
+from harness.report.roofline import certificate_section, roofline_section
 from harness.report.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, groups, headline, trials
@@ -43,12 +44,14 @@ def build(
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
         _energy(ok, named),
         _metric_section(tables.COMPUTE, ok, []),
+        roofline_section(ok),
         _metric_section(tables.STARTUP, ok, []),
         _metric_section(tables.other_table(ok), ok, []),
         failures.failed_section(named),
         failures.refused_section(named),
         omissions_section(ok, torn),
         method_section(named, level),
+        certificate_section(ok),
         machine_section(named),
         software_section(named),
         _reproduce(named),

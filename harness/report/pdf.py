@@ -9,7 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.report.document import Plot, ReportModel
+from harness.report.document import Plot, ReportModel, Roofline
 
 
 def render(model: ReportModel) -> bytes:
@@ -17,13 +17,13 @@ def render(model: ReportModel) -> bytes:
     import matplotlib as mpl
     import typst
 
-    from harness.report import figures
+    from harness.report import drawing, figures
 
     data = asdict(model)
     for section, out in zip(model.sections, data["sections"], strict=True):
         for block, fields in zip(section.blocks, out["blocks"], strict=True):
-            if isinstance(block, Plot):
-                fields["svg"] = figures.paper(figures.draw(block))
+            if isinstance(block, Plot | Roofline):
+                fields["svg"] = figures.paper(drawing.draw(block))
     data["date"] = _date(model.generated_at)
     source = files("harness.report").joinpath("templates/report.typ").read_bytes()
     fonts = typst.Fonts(

@@ -32,6 +32,7 @@ def test_a_trial_is_told_the_ceilings_and_the_failed_checks(tmp_path):
     found = certified.certificate_facts(store, ME, "cpu", 0)
     assert found == {
         "id": certificates.certificate_id(made), "made_at": made.made_at, "quick": True, "failed": ["tick"],
+        "passed": 0, "not_available": 0,
         "bandwidth_b_s": 10.0, "flop_s": {"fp32": 5.0},
     }  # fmt: skip
     assert certified.certificate_facts(store, ME, "cuda", 0) == {"id": None, "reason": certified.ABSENT}

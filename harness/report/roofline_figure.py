@@ -1,0 +1,79 @@
+"""Draw rooflines: attained FLOP/s over FLOPs a byte, both logarithmic, under the measured ceilings."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+from harness.report.document import Roofline
+from harness.report.figures import GRID, MARKERS, MUTED, RC, SERIES, SVG, WIDTH_IN, log_ticks
+from harness.report.numbers import tick
+
+HEIGHT_IN, LEFT_IN, BOTTOM_IN, MARGIN_IN = 3.4, 0.85, 0.5, 0.15
+
+
+@lru_cache(maxsize=64)
+def draw(plot: Roofline) -> str:
+    """Draw a roofline as an SVG element in sentinel colours; equal plots give equal text."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    ridges = [roof.flop_s / roof.bandwidth_b_s for roof in plot.roofs]
+    left = min([m.intensity for m in plot.marks] + ridges) / 4
+    right = max([m.intensity for m in plot.marks] + ridges) * 4
+    low = min(m.attained_flop_s for m in plot.marks) / 3
+    high = max([roof.flop_s for roof in plot.roofs] + [m.attained_flop_s for m in plot.marks]) * 2.5
+    with mpl.rc_context(RC):
+        figure = Figure(figsize=(WIDTH_IN, HEIGHT_IN))
+        FigureCanvasSVG(figure)
+        axes = figure.add_axes(
+            (
+                LEFT_IN / WIDTH_IN,
+                BOTTOM_IN / HEIGHT_IN,
+                1 - (LEFT_IN + MARGIN_IN) / WIDTH_IN,
+                1 - (BOTTOM_IN + MARGIN_IN) / HEIGHT_IN,
+            )
+        )
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(left, right)
+        axes.set_ylim(low, high)
+        axes.set_xticks(ticks := log_ticks(left, right), [tick(t, "1") for t in ticks])
+        axes.set_yticks(ticks := log_ticks(low, high), [tick(t, "FLOP/s") for t in ticks])
+        axes.minorticks_off()
+        axes.tick_params(axis="y", colors=MUTED, width=0.6, size=3.0)
+        axes.grid(color=GRID, linewidth=0.6)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+        axes.set_xlabel("FLOPs for each byte of the least traffic (logarithmic)", fontsize=7.6, labelpad=3)
+        axes.set_ylabel("FLOP/s (logarithmic)", fontsize=7.6, labelpad=3)
+        for i, roof in enumerate(plot.roofs):
+            colour, ridge = SERIES[i % len(SERIES)], ridges[i]
+            heights = [left * roof.bandwidth_b_s, roof.flop_s, roof.flop_s]
+            axes.plot([left, ridge, right], heights, color=colour, linewidth=1.4, zorder=2)
+            axes.text(right, roof.flop_s, roof.label, ha="right", va="bottom", fontsize=7.6, color=colour)
+        for mark in plot.marks:
+            colour = SERIES[mark.roof % len(SERIES)]
+            axes.plot(
+                [mark.intensity],
+                [mark.attained_flop_s],
+                linestyle="none",
+                marker=MARKERS[mark.roof % len(MARKERS)],
+                markersize=4.8,
+                color=colour,
+                zorder=3,
+            )
+            axes.annotate(
+                mark.label,
+                (mark.intensity, mark.attained_flop_s),
+                xytext=(4, 2),
+                textcoords="offset points",
+                fontsize=6.6,
+                clip_on=True,
+            )
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata=SVG)
+    svg = out.getvalue()
+    return svg[svg.index("<svg") :].strip()
