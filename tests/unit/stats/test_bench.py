@@ -15,8 +15,9 @@ import pytest
 from scipy.stats import binomtest
 
 from benchmarks.stats_bench import estimates, orders, rules
+from benchmarks.stats_bench.process import measured
 from benchmarks.stats_bench.table import BEGIN, END, Bound, Table, write
-from benchmarks.stats_bench.warming import soak
+from benchmarks.stats_bench.warming import soak, soaked
 from benchmarks.stats_bench.world import DRIFT, LONG_BURSTS, QUIET, SPREAD, STEADY, WARMING, Session
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "statistics.md"
@@ -42,6 +43,17 @@ def named(scenario):
 def test_the_fast_paths_are_the_harness():
     """Processes and soaks of every scenario, by the real loops on a scripted clock and on arrays."""
     assert estimates.differing(2) == 0
+
+
+def test_the_whole_rule_runs_on_the_scripted_clock(monkeypatch):
+    """Soak, pilot, plan, what it asks for, and the interval: by the harness's loops, the same each time."""
+    by_arrays = rules.two_stage(Session(SPREAD, [20, 5]))
+    monkeypatch.setattr(rules, "fast", measured)
+    monkeypatch.setattr(rules, "soak", soaked)
+    first, second = (rules.two_stage(Session(SPREAD, [20, 5])) for _ in range(2))
+    assert first == second == by_arrays
+    assert first.met
+    assert first.took_s > 30 + 7 * 9.5, "this pilot asks for more than its six processes"
 
 
 @pytest.mark.parametrize("scenario", STEADY, ids=named)
