@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from harness import oslevel
+from harness.certified import certificate_facts
 from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.energy import doctor as energy
-from harness.machine import identify
+from harness.machine import Identity, identify
 from harness.records import open_store
 from workloads import registry as workloads
 
@@ -30,7 +31,7 @@ class Check:
 def main(options: argparse.Namespace) -> int:
     """Print every check; the exit code is 0, since what is missing may not be needed."""
     me = identify()
-    checks = [*_devices(), *_sensors(), *_system(), *_tools(), *_plugins()]
+    checks = [*_devices(), *_certificates(me), *_sensors(), *_system(), *_tools(), *_plugins()]
     if options.json:
         print_json({"checks": [asdict(c) for c in checks], "machine": me.machine, "code": me.code})
         return 0
@@ -48,6 +49,24 @@ def _devices() -> list[Check]:
         reason = devices.get(kind).unavailable_reason()
         mend = "install its driver and a torch build for it" if kind != "cpu" else None
         checks.append(Check(f"device {kind}", reason is None, reason or "available", mend))
+    return checks
+
+
+def _certificates(me: Identity) -> list[Check]:
+    """Say of each device that works which certificate holds for it."""
+    checks = []
+    for kind in ("cpu", "cuda"):
+        if devices.get(kind).unavailable_reason() is not None:
+            continue
+        found = certificate_facts(open_store("results"), me, kind, 0)
+        what, mend = f"certificate {kind}", f"joulemark qualify --device {kind}"
+        if found["id"] is None:
+            checks.append(Check(what, False, "none holds: MFU has no measured ceiling", mend))
+            continue
+        detail = f"{found['id']} of {found['made_at']}" + (", quick" if found["quick"] else "")
+        if found["failed"]:
+            detail += f"; failed: {', '.join(found['failed'])}"
+        checks.append(Check(what, not found["failed"], detail, mend))
     return checks
 
 
