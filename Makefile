@@ -3,8 +3,15 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+# A PYTHON that the caller names runs gpu-check as it is: a GPU machine may have no network to make .venv with.
+ifeq ($(origin PYTHON),file)
+GPU_PYTHON := $(BIN)/python
+GPU_NEEDS  := $(STAMP)
+else
+GPU_PYTHON := $(PYTHON)
+endif
 
-.PHONY: help setup demo test bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu
+.PHONY: help setup demo test gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -28,6 +35,12 @@ bench-loop: $(STAMP)  ## what the measured loop costs the host, beside a bare lo
 
 bench-ab: $(STAMP)  ## real A/A series and a planted slowdown of 10 %, about half an hour
 	$(BIN)/python benchmarks/ab_series.py
+
+gpu-check: $(GPU_NEEDS)  ## all that needs a GPU, at most 8 minutes: tests, qualify, a short sweep; one archive
+	$(GPU_PYTHON) tools/gpu_check.py $(GPU_CHECK_ARGS)
+
+images: $(STAMP)  ## the shim's release images for every architecture, with a manifest of their hashes
+	$(BIN)/python tools/build_images.py
 
 lint: $(STAMP)  ## ruff and mypy
 	$(BIN)/ruff check .
