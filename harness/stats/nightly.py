@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.compare import Comparison, Direction
-from harness.stats.errors import Floats, StatsError, finite, positive
+from harness.stats.errors import Floats, StatsError, positive
 
 NIGHTS = 30
 """Accepted nights that make the baseline."""
@@ -104,16 +104,12 @@ def night_label(
         return "quiet"
     if confirmation is None:
         raise StatsError("a suspect night needs the pairs that confirm it")
-    moved_by = confirmation.effect
-    if confirmation.label != "inconclusive" and abs(moved_by) >= delta / 2 and _excludes_zero(confirmation):
-        return "improvement" if (moved_by < 0) == (direction == "lower") else "regression"
-    if confirmation.label == "inconclusive" and _holds(confirmation, screened.shift):
+    effect, open_ = confirmation.effect, confirmation.label == "inconclusive"
+    if not open_ and abs(effect) >= delta / 2 and not _holds(confirmation, 0.0):
+        return "improvement" if (effect < 0) == (direction == "lower") else "regression"
+    if open_ and _holds(confirmation, screened.shift):
         return "inconclusive"
     return "environment_shift"
-
-
-def _excludes_zero(comparison: Comparison) -> bool:
-    return not _holds(comparison, 0.0)
 
 
 def _holds(comparison: Comparison, effect: float) -> bool:
@@ -126,7 +122,7 @@ def _holds(comparison: Comparison, effect: float) -> bool:
 def _cusum(z: Floats) -> float:
     """Return the two-sided cumulative sum after the last night, signed by the side that is larger."""
     up = down = 0.0
-    for value in finite(z):
+    for value in z:
         up = max(0.0, up + value - CUSUM_SLACK)
         down = max(0.0, down - value - CUSUM_SLACK)
     return float(up if up >= down else -down)
