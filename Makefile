@@ -11,7 +11,7 @@ else
 GPU_PYTHON := $(PYTHON)
 endif
 
-.PHONY: help setup demo test gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu
+.PHONY: help setup demo test gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu bench-shim
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -59,6 +59,9 @@ bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, 
 
 bench-cpu: $(STAMP)  ## the CPU's measured ceilings against plain C beside them
 	$(BIN)/python benchmarks/cpu_ceilings.py
+
+bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the host
+	$(BIN)/python benchmarks/shim_cost.py
 
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py

@@ -8,7 +8,6 @@ checkout has none, and NVRTC compiles what is needed on first use.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -125,9 +124,15 @@ def file_name(unit: str, architecture: str, kind: str) -> str:
 
 def _manifest(folder: Path) -> dict[str, Any]:
     try:
-        loaded = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
     except FileNotFoundError:
-        return {}
+        return {}  # a checkout has none
+    import json
+
+    try:
+        loaded = json.loads(text)
+    except ValueError as error:
+        raise ArchitectureError(f"the manifest of the released images is damaged: {error}") from error
     return loaded if isinstance(loaded, dict) else {}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -72,6 +74,13 @@ def test_a_damaged_release_is_refused(released):
     released("timing.sm_90.cubin", damaged="timing.sm_90.cubin")
     with pytest.raises(ArchitectureError, match=r"timing\.sm_90\.cubin is damaged"):
         image_for("timing", (9, 0), released=released.folder)
+
+
+def test_a_damaged_manifest_is_refused(tmp_path):
+    """A torn manifest vouches for nothing."""
+    (tmp_path / images.MANIFEST).write_text('{"images": {')
+    with pytest.raises(ArchitectureError, match="manifest of the released images is damaged"):
+        image_for("timing", (9, 0), released=tmp_path)
 
 
 def test_a_release_of_another_source_is_passed_over(released):
@@ -154,6 +163,21 @@ def test_a_source_that_does_not_compile_names_its_first_error():
     """The user sees the compiler's line, not its whole log."""
     with pytest.raises(CompileError, match=r'error: identifier "nonsense" is undefined'):
         compiler_for("80").compile("__device__ int x = nonsense;", "80", headers={})
+
+
+def test_builtins_beside_nvrtc_are_loaded_first_and_for_all(monkeypatch):
+    """NVRTC 13.0.88 finds its builtins only when the loader has them under their bare name."""
+    loaded = []
+    real = ctypes.CDLL
+
+    def load(path, mode=ctypes.DEFAULT_MODE):
+        loaded.append((Path(path).name.split(".")[0], mode))
+        return real(path, mode)
+
+    monkeypatch.setattr(nvrtc.ctypes, "CDLL", load)
+    Nvrtc(next(path for path in nvrtc.candidates() if "/" in path))
+    assert ("libnvrtc-builtins", ctypes.RTLD_GLOBAL) in loaded
+    assert loaded[-1][0] == "libnvrtc"
 
 
 def test_a_library_that_is_no_nvrtc_is_refused(library):
