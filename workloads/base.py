@@ -153,6 +153,13 @@ class GenerativeWorkload(Workload):
     def rewind(self, cache: Any, length: int) -> Any:
         """Return the cache as it was after `length` positions, so that decode steps repeat the same work."""
 
+    def reorder(self, cache: Any, rows: torch.Tensor) -> Any:
+        """Return the cache of these rows, (R,), for a search by beams; a row may come several times.
+
+        An equal number of rows changes places within the beams of a sample only.
+        """
+        raise UnsupportedError(f"{self.spec.name} has no search by beams")
+
     @abc.abstractmethod
     def step_units(self, batch_size: int, context: int) -> Units:
         """Count one decode step over `batch_size` sequences with `context` positions behind them."""

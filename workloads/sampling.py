@@ -48,3 +48,33 @@ def generate(
         logits, cache = workload.decode(model, tokens[-1], cache)
         tokens.append(choose(logits))
     return torch.stack(tokens, 1)
+
+
+def beam_search(
+    workload: GenerativeWorkload,
+    model: nn.Module,
+    batch: Batch,
+    new_tokens: int,
+    beams: int,
+    mark: Callable[[str], None],
+) -> torch.Tensor:
+    """Return the likeliest continuation found with `beams` kept, (B, new_tokens).
+
+    All are as long, so that the work is the same every time; nothing ends early.
+    """
+    samples = len(batch["tokens"])
+    logits, cache = workload.prefill(model, batch, batch["tokens"].shape[1] + new_tokens - 1)
+    scores, tokens = logits.float().log_softmax(-1).topk(beams)  # (B, beams)
+    mark("first_token")
+    first = torch.arange(samples, device=tokens.device)[:, None] * beams
+    found = tokens[:, :, None]
+    cache = workload.reorder(cache, torch.arange(samples, device=tokens.device).repeat_interleave(beams))
+    for _ in range(new_tokens - 1):
+        logits, cache = workload.decode(model, tokens.flatten(), cache)
+        steps = logits.float().log_softmax(-1).view(samples, beams, -1)
+        scores, best = (scores[:, :, None] + steps).flatten(1).topk(beams)
+        parent, tokens = best // steps.shape[-1], best % steps.shape[-1]
+        cache = workload.reorder(cache, (first + parent).flatten())
+        kept = found.gather(1, parent[:, :, None].expand(-1, -1, found.shape[2]))
+        found = torch.cat((kept, tokens[:, :, None]), 2)
+    return found[:, 0]

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from workloads.base import Batch, GenerativeWorkload, UnsupportedError, Workload
-from workloads.sampling import generate, sample
+from workloads.sampling import beam_search, generate, sample
 
 Mark = Callable[[str], None]
 Run = Callable[[int, Mark], torch.Tensor]
@@ -159,28 +159,35 @@ def _generate(
     temperature: float,
     top_k: int | None,
 ) -> tuple[Run, int]:
-    new_tokens = workload.n("new_tokens")
+    new_tokens, beams = workload.n("new_tokens"), int(workload.size.get("beams", 1))
     generator = torch.Generator(ring[0]["tokens"].device)
 
     def choose(logits: torch.Tensor) -> torch.Tensor:
         return sample(logits, temperature=temperature, top_k=top_k, generator=generator)
+
+    def search(index: int, mark: Mark) -> torch.Tensor:
+        return beam_search(workload, model, ring[index % len(ring)], new_tokens, beams, mark)
 
     def run(index: int, mark: Mark) -> torch.Tensor:
         generator.manual_seed(workload.seed + index)  # a request's tokens depend on its index alone
         return generate(workload, model, ring[index % len(ring)], new_tokens, choose, mark)
 
     capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
-    return run, _rehearsed_cache_bytes(workload, model, ring[0], capacity)
+    cache_bytes = _rehearsed_cache_bytes(workload, model, ring[0], capacity, beams)
+    return (run if beams == 1 else search), cache_bytes
 
 
 def _rehearsed_cache_bytes(
-    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int
+    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int, beams: int = 1
 ) -> int:
     """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
     with torch.device("meta"):
         shadow = workload.build_model().to(next(model.parameters()).dtype).eval()
     with torch.inference_mode():
         _, cache = workload.prefill(shadow, {k: v.to("meta") for k, v in batch.items()}, capacity)
+        if beams > 1:
+            rows = torch.arange(len(batch["tokens"]), device="meta").repeat_interleave(beams)
+            cache = workload.reorder(cache, rows)
     return tree_bytes(cache)
 
 

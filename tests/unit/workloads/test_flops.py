@@ -7,6 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import flops
+from workloads.modes import prepare
 
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -17,9 +18,17 @@ def cpu_attention_flops(query, key, value, *args, out_shape=None, **kwargs) -> i
     return 4 * batch * heads * queries * key[2] * size
 
 
+def grouped_flops(x, weight, *args, out_shape=None, **kwargs) -> int:
+    """Torch has no count of grouped products: every row meets one weight (in, out)."""
+    return 2 * x[0] * weight[1] * weight[2]
+
+
+FORMULAS = {CPU_ATTENTION: cpu_attention_flops, torch.ops.aten._grouped_mm: grouped_flops}
+
+
 def counted(run) -> float:
     """FLOPs of `run()` by torch's own counter."""
-    with FlopCounterMode(display=False, custom_mapping={CPU_ATTENTION: cpu_attention_flops}) as counter:
+    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
         run()
     return float(counter.get_total_flops())
 
@@ -37,6 +46,9 @@ def counted(run) -> float:
         ("gpt", "train", "gpt3", 174_604_259_328),  # GPT-3 175B, on meta for planning
         ("llama", "train", "base", 8_030_261_248),  # Llama 3 8B
         ("llama", "train", "large", 70_553_706_496),  # Llama 3 70B
+        ("moe", "train", "base", 46_702_792_704),  # Mixtral 8x7B
+        ("moe", "train", "large", 140_630_071_296),  # Mixtral 8x22B
+        ("translation", "train", "base", 63_082_496),  # 65 M published, of another vocabulary
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
         ("vit", "train", "large", 304_326_632),  # ViT-L/16
         ("inception", "infer", "base", 6_998_552),  # GoogLeNet
@@ -135,6 +147,53 @@ def test_googlenet_and_inception_cost_what_was_published(make):
     for size, expected in (("base", 1.582e9), ("large", 5.713e9)):
         workload = make("inception", "infer", size, batch=1)
         assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(expected, rel=1e-3)
+
+
+def test_translation_s_forward_is_what_torch_counts_less_the_causal_half(make):
+    """Encoder, cross-attention and logits in full; the decoder's own attention in its lower triangle."""
+    workload = make("translation", "train", batch=3, seq=20)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    upper = flops.attention(3, 20, 20, 128, 2, causal=True)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3 + upper
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_a_translation_is_what_torch_counts(make, beams):
+    """The source once, the first word once a sentence, the others once a beam."""
+    workload = make("translation", "generate", batch=2, seq=12, new_tokens=5, beams=beams)
+    job = prepare(workload, device=torch.device("cpu"), precision="fp32", optimizer=None, lr=None)
+    assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
+    assert job.units(0).tokens == 2 * 5
+
+
+def test_translation_s_encoder_is_read_once(make):
+    """Of the least traffic, only what writes the words comes once a word."""
+    few, many = (make("translation", "generate", new_tokens=n) for n in (1, 3))
+    model = few.build_model()
+    once = sum(p.numel() for p in model.encoder.parameters())
+    once += sum(p.numel() for block in model.decoder for p in block.source.kv.parameters())
+    assert few.unread_weights(few.make_batch(0)) == 0
+    assert many.unread_weights(many.make_batch(0)) == 2 * once
+
+
+def test_experts_cost_the_chosen_ones(make):
+    """A forward pass of two of four experts, the router and attention is what torch counts."""
+    workload = make("moe", "train", batch=2, seq=24)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    upper = flops.attention(2, 24, 24, 128, 2, causal=True)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3 + upper
+
+
+def test_experts_that_no_token_can_choose_are_not_read(make):
+    """Three tokens with one choice each leave five of eight experts alone, in every layer."""
+    workload = make("moe", "decode", batch=3, experts=8, active=1)
+    batch = workload.make_batch(0)
+    model = workload.build_model()
+    expert = sum(p[0].numel() for p in (model.blocks[0].network.gate_up, model.blocks[0].network.down))
+    looked_up = len(set(batch["tokens"][:, -1].tolist()))
+    assert workload.unread_weights(batch) == (256 - looked_up) * 128 + 5 * 2 * expert
 
 
 @pytest.mark.parametrize("sizes", [{}, {"version": 3, "image": 75, "width": 8}])

@@ -83,7 +83,7 @@ def test_bf16_gives_nearly_the_logits_of_fp32(make):
     assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05 * float(outputs[0].abs().max())
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp", "llama"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp", "llama", "moe"])
 def test_the_loss_on_the_shipped_text_falls(make, name):
     """Thirty steps at the workload's own optimizer and rate."""
     job = job_of(make(name, "train", data=SHIPPED))
@@ -157,7 +157,14 @@ def test_the_learning_rate_that_is_given_is_used(make):
 
 @pytest.mark.parametrize(
     ("name", "more"),
-    [("gpt", {}), ("llama", {}), ("lstm", {}), ("lstm", {"cell": "gru"}), ("lstm", {"cell": "rnn"})],
+    [
+        ("gpt", {}),
+        ("llama", {}),
+        ("moe", {}),
+        ("lstm", {}),
+        ("lstm", {"cell": "gru"}),
+        ("lstm", {"cell": "rnn"}),
+    ],
 )
 def test_generation_from_the_cache_is_full_recomputation(make, name, more):
     """Greedy tokens equal those of running the whole sequence again for every token."""
@@ -172,6 +179,69 @@ def test_generation_from_the_cache_is_full_recomputation(make, name, more):
             sequence = torch.cat([sequence, logits[:, -1].argmax(-1, keepdim=True)], 1)
     assert torch.equal(job.output(), sequence[:, 12:])
     assert job.check()["output_ok"]
+
+
+def score(model, batch, words):
+    """Log probability of each sentence's words, (B,), by the whole model again."""
+    begin = torch.full((len(words), 1), 1)
+    logits = model(torch.cat([begin, words[:, :-1]], 1), (batch["tokens"], batch["mask"]))[0]
+    return logits.log_softmax(-1).gather(2, words[:, :, None]).sum((1, 2))
+
+
+def test_beams_find_what_a_search_without_a_cache_finds(make):
+    """The same three beams, kept by scoring whole prefixes again; they beat one beam in the sum."""
+    job = job_of(workload := make("translation", "generate", batch=4, seq=10, new_tokens=5, beams=3))
+    with torch.no_grad():
+        for parameter in job.model.parameters():  # sharper logits, so that beams differ from greed
+            parameter.mul_(2.0)
+    job.step(0, silent)
+    batch = workload.make_batch(0)
+    vocab, found = 512, job.output()
+    with torch.no_grad():
+        for row in range(4):
+            one = {key: value[row : row + 1] for key, value in batch.items()}
+            beams = [((), 0.0)]
+            for _ in range(5):
+                longer = []
+                for words, total in beams:
+                    before = torch.tensor([[1, *words]])
+                    steps = job.model(before, (one["tokens"], one["mask"]))[0][0, -1].log_softmax(-1)
+                    longer += [((*words, w), total + float(steps[w])) for w in range(vocab)]
+                beams = sorted(longer, key=lambda beam: -beam[1])[:3]
+            assert tuple(found[row].tolist()) == beams[0][0]
+    greedy = job_of(make("translation", "generate", batch=4, seq=10, new_tokens=5), top_k=1)
+    greedy.model.load_state_dict(job.model.state_dict())
+    greedy.step(0, silent)
+    with torch.no_grad():
+        assert score(job.model, batch, found).sum() >= score(job.model, batch, greedy.output()).sum()
+    assert job.check()["output_ok"]
+
+
+def test_a_greedy_translation_from_the_cache_is_full_recomputation(make):
+    """Each word is the likeliest behind those before it."""
+    job = job_of(workload := make("translation", "generate", batch=4, new_tokens=6), top_k=1)
+    job.step(0, silent)
+    batch, words = workload.make_batch(0), torch.full((4, 1), 1)
+    with torch.no_grad():
+        for _ in range(6):
+            logits, _ = job.model(words, (batch["tokens"], batch["mask"]))
+            words = torch.cat([words, logits[:, -1].argmax(-1, keepdim=True)], 1)
+    assert torch.equal(job.output(), words[:, 1:])
+
+
+def test_beams_share_no_cache(make):
+    """Each beam has keys and values of its own, and the sources come with every beam."""
+    sizes = {"batch": 2, "seq": 10, "new_tokens": 5}
+    one, three = (job_of(make("translation", "generate", **sizes, beams=n)) for n in (1, 3))
+    words = 2 * 2 * 2 * (5 + 10) * 128 * 4 + 2 * 10  # keys and values of two layers, and the mask
+    assert one.kv_cache_bytes == words
+    assert three.kv_cache_bytes == 3 * words
+
+
+def test_a_workload_without_beams_refuses_to_reorder(make):
+    """The protocol's default is a refusal with a reason."""
+    with pytest.raises(UnsupportedError, match="gpt has no search by beams"):
+        make("gpt", "generate").reorder(None, torch.arange(2))
 
 
 @pytest.mark.parametrize("name", ["gpt", "lstm", "llama"])
@@ -335,6 +405,7 @@ def traced(monkeypatch):
         ("vit", "infer", "compiled, 1 graph"),
         ("llama", "decode", "compiled, 1 graph"),
         ("dlrm", "train", "compiled, 1 graph"),
+        ("translation", "generate", "compiled, 3 graphs"),  # and a second word that has one behind it
         ("gpt", "generate", "compiled, 2 graphs"),  # prefill, and one decode step of any length
         ("lstm", "train", "not compiled"),  # the compiler leaves an LSTM alone without saying so
     ],
@@ -348,6 +419,20 @@ def test_the_graphs_that_the_compiler_made_are_counted(make, name, mode, expecte
         eager.step(index, silent)
         compiled.step(index, silent)
     assert compiled.compiled == expected
+    torch.testing.assert_close(compiled.output(), eager.output())
+
+
+@pytest.mark.usefixtures("traced")
+@pytest.mark.parametrize(("precision", "whole"), [("bf16", True), ("fp32", False)])
+def test_experts_compile_to_one_graph_in_bf16_and_say_where_they_break_in_fp32(make, precision, whole):
+    """Torch knows the shape of a grouped product in bf16 alone; around it the rest is compiled."""
+    eager, compiled = (
+        job_of(make("moe", "prefill", batch=2), precision, compile_mode=how) for how in (None, "default")
+    )
+    for job in (eager, compiled):
+        job.step(0, silent)
+    assert (compiled.compiled == "compiled, 1 graph") is whole
+    assert compiled.compiled.endswith("breaks") is not whole
     torch.testing.assert_close(compiled.output(), eager.output())
 
 

@@ -120,6 +120,33 @@ def llama_weights(reference):
     return state
 
 
+def mixtral_weights(reference):
+    """Mixtral's experts lie in one weight each, as ours do."""
+    return renamed(llama_weights(reference), [
+        (r"network\.gate\.", "network.router."), (r"network\.experts\.gate_up_proj", "network.gate_up"),
+        (r"network\.experts\.down", "network.down"),
+    ])  # fmt: skip
+
+
+def translation_weights(reference):
+    """Torch's own transformer joins query, key and value, also where they read different sequences."""
+    state = {}
+    for key, tensor in reference.items():
+        new = re.sub(r"layers\.", "", key)
+        for pattern, target in (
+            (r"self_attn", "attention"), (r"multihead_attn", "source"), (r"out_proj", "out"),
+            (r"linear1", "up"), (r"linear2", "down"),
+        ):  # fmt: skip
+            new = new.replace(pattern, target)
+        if "in_proj" in new:
+            hidden = len(tensor) // 3
+            state[new.replace("in_proj_", "q.")] = tensor[:hidden]
+            state[new.replace("in_proj_", "kv.")] = tensor[hidden:]
+        else:
+            state[new] = tensor
+    return state
+
+
 def vit_weights(reference):
     """ViT keeps query, key and value apart."""
     return fused(renamed(reference.state_dict(), [
@@ -178,6 +205,51 @@ def test_llama_gives_the_logits_of_llama():
     tokens = torch.randint(101, (3, 50))
     assert_close(model(tokens), reference(tokens).logits)
     assert_close(model(tokens, last_only=True), reference(tokens).logits[:, -1])
+
+
+@torch.no_grad()
+def test_the_mixture_of_experts_gives_the_logits_of_mixtral():
+    """Every expert is chosen by some token, and weighted as the router says."""
+    reference = transformers.MixtralForCausalLM(transformers.MixtralConfig(
+        vocab_size=101, hidden_size=48, intermediate_size=80, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, max_position_embeddings=64, num_local_experts=5, num_experts_per_tok=2,
+        rope_parameters={"rope_type": "default", "rope_theta": 10_000.0},
+    )).eval()  # fmt: skip
+    randomise(reference)
+    shape = {"vocab": 101, "hidden": 48, "inner": 80, "layers": 3, "heads": 4, "kv_heads": 2, "theta": 10_000}
+    model = ours("moe", "train", **shape, experts=5, active=2)
+    model.load_state_dict(mixtral_weights(reference))
+    tokens = torch.randint(101, (3, 50))
+    assert_close(model(tokens), reference(tokens).logits)
+
+
+@torch.no_grad()
+def test_translation_is_torch_s_own_transformer():
+    """Encoder and decoder, post-norm, over sources of uneven length."""
+    torch.manual_seed(0)
+    sizes = {"d_model": 48, "nhead": 4, "dim_feedforward": 80, "dropout": 0.0, "batch_first": True}
+    encoder = torch.nn.TransformerEncoder(
+        torch.nn.TransformerEncoderLayer(**sizes), 2, enable_nested_tensor=False
+    )
+    decoder = torch.nn.TransformerDecoder(torch.nn.TransformerDecoderLayer(**sizes), 2)
+    for module in (encoder, decoder):
+        randomise(module)
+        module.eval()
+    model = ours("translation", "train", vocab=101, hidden=48, inner=80, layers=2, heads=4)
+    model.encoder.load_state_dict(translation_weights(encoder.state_dict()))
+    model.decoder.load_state_dict(translation_weights(decoder.state_dict()))
+    sources, before = torch.randint(101, (3, 20)), torch.randint(101, (3, 15))
+    mask = torch.arange(20) < torch.tensor([20, 11, 14])[:, None]
+    at = torch.arange(20.0)[:, None] / 10_000 ** (torch.arange(0, 48, 2) / 48)
+    waves = torch.stack((at.sin(), at.cos()), 2).flatten(1)
+
+    def embed(tokens):
+        return model.token.weight[tokens] * 48**0.5 + waves[: tokens.shape[1]]
+
+    memory = encoder(embed(sources), src_key_padding_mask=~mask)
+    later = torch.ones(15, 15).triu(1).bool()
+    theirs = decoder(embed(before), memory, tgt_mask=later, memory_key_padding_mask=~mask)
+    assert_close(model(before, (sources, mask))[0], theirs @ model.token.weight.T)
 
 
 @torch.no_grad()
