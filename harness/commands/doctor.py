@@ -75,11 +75,17 @@ def _sensors() -> list[Check]:
         Check(
             f"sensor {s.name}" if s.name != "native sampler" else s.name,
             s.works,
-            s.reason or (f"{len(s.sensors)} sensors" if s.sensors else "available"),
+            s.reason or _found(s),
             s.mend,
         )
         for s in (*energy.sensor_statuses(), energy.sampler_status())
     ]
+
+
+def _found(status: energy.SensorStatus) -> str:
+    counters = [energy.describe(s) for s in status.sensors if s["kind"] == "counter"]
+    many = f"{len(status.sensors)} sensors" if status.sensors else "available"
+    return "; ".join([many, *counters])
 
 
 def _system() -> list[Check]:

@@ -122,6 +122,8 @@ class PowerMeter(ABC):
     """One opened device of one power source, with one or more sensors (a counter, gauges)."""
 
     source: ClassVar[str]
+    pause_s: ClassVar[float] = 0.0
+    """Least time between two reads of a sampler, for what answers slowly."""
     device: str
     sensors: tuple[SensorInfo, ...]
     """At least one; the first is the one that energy is taken from."""

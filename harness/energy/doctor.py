@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.energy.base import SensorError
 from harness.energy.native import NoNativeSampler, load
+from harness.energy.probe_cache import fitted
 from harness.energy.registry import broken, get, names
 
 
@@ -43,8 +44,32 @@ def sampler_status() -> SensorStatus:
 
 
 def _try(name: str) -> SensorStatus:
+    """Try one source, and probe its counters: once per device and driver, then from the cache."""
+    source = get(name)
     try:
-        infos = get(name).discover()
+        infos = source.discover()
+        meters = {info.device: source.open(info.device) for info in infos if info.kind == "counter"}
     except SensorError as error:
         return SensorStatus(name, works=False, reason=error.reason, mend=error.mend)
-    return SensorStatus(name, works=True, sensors=tuple({"id": info.id, **asdict(info)} for info in infos))
+    known = [fitted(meters[i.device], i) if i.kind == "counter" else i for i in infos]
+    for meter in meters.values():
+        meter.close()
+    return SensorStatus(name, works=True, sensors=tuple({"id": info.id, **asdict(info)} for info in known))
+
+
+def describe(sensor: dict[str, Any]) -> str:
+    """Return what is known of a counter in one line; what no probe could tell is unknown."""
+    facts = [f"{sensor['label']} {sensor['scope']}"]
+    for key, name, unit, scale in (
+        ("update_period_s", "period", "ms", 1e3),
+        ("quantum", "quantum", "mJ", 1e3),
+        ("read_cost_s", "read", "us", 1e6),
+        ("lag_s", "lag", "ms", 1e3),
+    ):
+        value = sensor[key]
+        facts.append(f"{name} unknown" if value is None else f"{name} {value * scale:.3g} {unit}")
+    words = {True: "polling disturbs it", False: "polling is harmless", None: "polling not probed"}
+    facts.append(words[sensor["poll_disturbs"]])
+    if sensor["aliases"]:
+        facts.append(f"looks {sensor['averaging_window_s'] * 1e3:.3g} ms of each period only")
+    return ", ".join(facts)

@@ -225,7 +225,7 @@ def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> flo
 
 def gap_limit_s(samples: Samples) -> float:
     """Return the longest time between two reads of this trace that is no gap."""
-    steps = [b - a for a, b in pairwise(samples.t0_ns)]
+    steps = [b - a for a, b in pairwise(samples.t0_ns) if b > a]
     return max(GAP_S, 10 * median(steps) * 1e-9) if steps else GAP_S
 
 

@@ -13,6 +13,11 @@ from harness.energy.none import NullMeter
 BUILT_IN = {
     "nvml": "harness.energy.nvml:NvmlMeter",
     "rapl": "harness.energy.rapl:RaplMeter",
+    "amdsmi": "harness.energy.amdsmi:AmdsmiMeter",
+    "hwmon": "harness.energy.hwmon:HwmonMeter",
+    "ipmi": "harness.energy.node:IpmiMeter",
+    "redfish": "harness.energy.node:RedfishMeter",
+    "meter": "harness.energy.external:ExternalMeter",
     "none": "harness.energy.none:NullMeter",
 }
 GROUP = "joulemark.sensors"

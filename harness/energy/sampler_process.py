@@ -109,9 +109,13 @@ def main(task: str) -> None:
         (meters[s, d], (*meters[s, d].sensors, *meters[s, d].states)[i]) for s, d, i in todo["channels"]
     ]
     written = 0
+    next_ns = [0] * len(channels)
     due_ns = time.perf_counter_ns()
     while True:
         for number, (meter, sensor) in enumerate(channels):
+            if time.perf_counter_ns() < next_ns[number]:
+                continue
+            next_ns[number] = time.perf_counter_ns() + round(meter.pause_s * 1e9)
             row = _HEAD.size + written % todo["capacity"] * ROW.size
             t0_ns = time.perf_counter_ns()
             try:
