@@ -27,6 +27,7 @@ IGNORED = -100
 class Bert(Workload):
     """BERT-base and BERT-large over sequences of uneven length, padded to `seq`; tokens exclude the padding.
 
+    With `shape.shared` all layers have the weights of one, as in ALBERT: less memory, the same arithmetic.
     `train` is the pre-training step: masked words and next sentence. `finetune` and `infer` classify, and in
     a real text the class is the part of the file that a sequence comes from.
     """
@@ -48,6 +49,7 @@ class Bert(Workload):
                 "layers": 2,
                 "heads": 2,
                 "classes": 2,
+                "shared": False,
             },
             "base": {
                 "batch": 32,
@@ -58,6 +60,7 @@ class Bert(Workload):
                 "layers": 12,
                 "heads": 12,
                 "classes": 2,
+                "shared": False,
             },
             "large": {
                 "batch": 32,
@@ -68,6 +71,7 @@ class Bert(Workload):
                 "layers": 24,
                 "heads": 16,
                 "classes": 2,
+                "shared": False,
             },
         },
         train={"optimizer": "adamw", "lr": 1e-4},
@@ -88,9 +92,10 @@ class Bert(Workload):
         from workloads.nets import bert
 
         sizes = {key: self.n(key) for key in ("vocab", "positions", "hidden", "layers", "heads")}
+        shared = bool(self.size["shared"])
         if self.mode == "train":
-            return bert.BertForPreTraining(**sizes)
-        return bert.BertForClassification(**sizes, classes=self.n("classes"))
+            return bert.BertForPreTraining(**sizes, shared=shared)
+        return bert.BertForClassification(**sizes, shared=shared, classes=self.n("classes"))
 
     @cached_property
     def _text(self) -> Bytes | None:

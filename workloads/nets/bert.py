@@ -36,15 +36,18 @@ class Block(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Word, position and segment embeddings, blocks, and the pooler over the first position."""
+    """Word, position and segment embeddings, blocks or one of them again and again, and the pooler."""
 
-    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+    def __init__(
+        self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool
+    ) -> None:
         super().__init__()
         self.word = nn.Embedding(vocab, hidden)
         self.position = nn.Embedding(positions, hidden)
         self.segment = nn.Embedding(2, hidden)
         self.norm = nn.LayerNorm(hidden, NORM_EPS)
-        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        blocks = [Block(hidden, heads) for _ in range(1 if shared else layers)]
+        self.blocks = nn.ModuleList(blocks * layers if shared else blocks)
         self.pooler = nn.Linear(hidden, hidden)
 
     def forward(
@@ -62,9 +65,13 @@ class Encoder(nn.Module):
 class BertForPreTraining(nn.Module):
     """Masked language model, its output layer tied to the word embedding, and next-sentence prediction."""
 
-    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+    def __init__(
+        self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads)
+        self.encoder = Encoder(
+            vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads, shared=shared
+        )
         self.transform = nn.Linear(hidden, hidden)
         self.norm = nn.LayerNorm(hidden, NORM_EPS)
         self.bias = nn.Parameter(torch.zeros(vocab))
@@ -85,10 +92,12 @@ class BertForClassification(nn.Module):
     """The encoder and one linear layer over its pooled first position."""
 
     def __init__(
-        self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, classes: int
+        self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool, classes: int
     ) -> None:
         super().__init__()
-        self.encoder = Encoder(vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads)
+        self.encoder = Encoder(
+            vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads, shared=shared
+        )
         self.head = nn.Linear(hidden, classes)
         self.apply(initialise)
 

@@ -9,7 +9,22 @@ from workloads import registry
 from workloads.base import Workload
 from workloads.sizes import resolve_size
 
-NAMES = ("resnet", "mlp", "lstm", "bert", "gpt", "llama", "moe", "vit", "inception", "dlrm", "translation")
+NAMES = (
+    "resnet",
+    "mlp",
+    "lstm",
+    "bert",
+    "gpt",
+    "llama",
+    "moe",
+    "vit",
+    "inception",
+    "dlrm",
+    "translation",
+    "skipgram",
+    "autoencoder",
+    "dit",
+)
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""
 CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]

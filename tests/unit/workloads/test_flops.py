@@ -49,6 +49,7 @@ def counted(run) -> float:
         ("moe", "train", "base", 46_702_792_704),  # Mixtral 8x7B
         ("moe", "train", "large", 140_630_071_296),  # Mixtral 8x22B
         ("translation", "train", "base", 63_082_496),  # 65 M published, of another vocabulary
+        ("dit", "train", "large", 674_834_720),  # DiT-XL/2: 675.1 M with its fixed positions, 256·1152
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
         ("vit", "train", "large", 304_326_632),  # ViT-L/16
         ("inception", "infer", "base", 6_998_552),  # GoogLeNet
@@ -196,6 +197,37 @@ def test_experts_that_no_token_can_choose_are_not_read(make):
     assert workload.unread_weights(batch) == (256 - looked_up) * 128 + 5 * 2 * expert
 
 
+@pytest.mark.parametrize(("layers", "shared"), [(3, False), (3, True), (5, True)])
+def test_shared_layers_cost_as_much_and_weigh_less(make, layers, shared):
+    """All layers are computed; one is stored: 12·d² + 13·d weights."""
+    workload = make("bert", "infer", batch=2, layers=layers, shared=shared)
+    model, batch = workload.build_model().eval(), workload.make_batch(0)
+    stored = sum(p.numel() for p in model.encoder.blocks.parameters())
+    assert stored == (1 if shared else layers) * (12 * 128**2 + 13 * 128)
+    with torch.no_grad():
+        assert counted(lambda: workload.infer(model, batch)) == workload.units(batch).flops
+
+
+def test_skip_gram_is_products_of_two_vectors(make):
+    """2·d for the neighbour and for each negative; two tables of parameters."""
+    workload = make("skipgram", "train", batch=10, vocab=50, hidden=8, negatives=3)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    assert workload.units(batch).flops == 3 * 10 * 4 * 2 * 8
+    assert sum(p.numel() for p in model.parameters()) == 2 * 50 * 8
+    assert counted(lambda: workload.loss(model, batch).backward()) == workload.units(batch).flops
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_the_autoencoder_s_parameters(make, variational):
+    """Four 4x4 convolutions down and up, and the vector between them; twice its width to vary."""
+    model = make("autoencoder", "train", variational=variational).build_model()
+    down = sum(16 * i * o + o for i, o in pairwise([3, 16, 32, 64, 128]))
+    up = sum(16 * i * o + o for i, o in pairwise([128, 64, 32, 16, 3]))
+    features, code = 128 * 4, 64 if variational else 32
+    vector = features * code + code + 32 * features + features
+    assert sum(p.numel() for p in model.parameters()) == down + up + vector
+
+
 @pytest.mark.parametrize("sizes", [{}, {"version": 3, "image": 75, "width": 8}])
 def test_inception_s_auxiliary_heads_are_counted_in_training(make, sizes):
     """The training forward is what torch counts, with the heads."""
@@ -233,6 +265,10 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("inception", "infer", {"image": 75, "width": 8, "version": 3}),
         ("inception", "infer", {"image": 100, "width": 8, "version": 3}),
         ("dlrm", "infer", {"tables": 5}),
+        ("autoencoder", "infer", {}),
+        ("autoencoder", "infer", {"variational": True, "image": 48}),
+        ("dit", "infer", {}),
+        ("dit", "infer", {"patch": 4, "channels": 3}),
     ],
 )
 def test_the_closed_form_of_inference_is_what_torch_counts(make, name, mode, sizes):

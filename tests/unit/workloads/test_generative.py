@@ -1,0 +1,133 @@
+"""Autoencoder, diffusion and word vectors: their equations by known answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from workloads.modes import prepare
+from workloads.nets.dit import waves
+from workloads.sources import SHIPPED
+
+
+def job_of(workload):
+    """Prepare a workload on the CPU with its own defaults."""
+    return prepare(workload, device=torch.device("cpu"), precision="fp32", optimizer=None, lr=None)
+
+
+@torch.no_grad()
+def test_the_variational_loss_is_error_and_divergence(make):
+    """Against torch's own divergence of normal distributions, a number of the image."""
+    workload = make("autoencoder", "train", variational=True)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    made, mean, log_variance = model(batch["images"], batch["noise"])
+    ours = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    divergence = torch.distributions.kl_divergence(ours, torch.distributions.Normal(0.0, 1.0)).sum()
+    expected = ((made - batch["images"]) ** 2).mean() + divergence / batch["images"].numel()
+    torch.testing.assert_close(workload.loss(model, batch), expected)
+
+
+@torch.no_grad()
+def test_noise_draws_the_vector_around_its_mean(make):
+    """Without noise the mean itself is decoded; with noise it is mean + deviation · noise."""
+    workload = make("autoencoder", "train", variational=True)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    made, mean, log_variance = model(batch["images"], batch["noise"])
+    drawn = mean + log_variance.exp().sqrt() * batch["noise"]
+    torch.testing.assert_close(made, model.decoder(drawn))
+    torch.testing.assert_close(model(batch["images"], None)[0], model.decoder(mean))
+    assert made.shape == batch["images"].shape
+
+
+def test_a_plain_autoencoder_takes_no_noise(make):
+    """Its batch holds images alone, and its loss is the error alone."""
+    workload = make("autoencoder", "train")
+    model, batch = workload.build_model(), workload.make_batch(0)
+    assert set(batch) == {"images"}
+    error = (model(batch["images"], None)[0] - batch["images"]).square().mean()
+    torch.testing.assert_close(workload.loss(model, batch), error)
+
+
+class Oracle(torch.nn.Module):
+    """Predicts the noise that it was told."""
+
+    def __init__(self, noise):
+        super().__init__()
+        self.noise = noise
+
+    def forward(self, images, steps, labels):
+        """Return the noise for noise and variance."""
+        return self.noise, self.noise
+
+
+def test_a_perfect_model_denoises_exactly(make):
+    """Given the true noise, the step ends on the same path from image to noise, a step earlier."""
+    workload = make("dit", "infer")
+    batch = workload.make_batch(0)
+    generator = torch.Generator().manual_seed(0)
+    clean, noise = (torch.randn(batch["images"].shape, generator=generator) for _ in range(2))
+    kept, after = (batch[key][:, None, None, None] for key in ("kept", "next"))
+    noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
+    found = workload.infer(Oracle(noise), {**batch, "images": noisy})
+    torch.testing.assert_close(found, after.sqrt() * clean + (1 - after).sqrt() * noise, rtol=1e-3, atol=1e-3)
+
+
+def test_a_perfect_model_has_no_diffusion_loss(make):
+    """The target is the noise that was mixed in."""
+    workload = make("dit", "train")
+    batch = workload.make_batch(0)
+    assert float(workload.loss(Oracle(batch["noise"]), batch)) == 0.0
+    assert float(workload.loss(Oracle(0 * batch["noise"]), batch)) == pytest.approx(1.0, abs=0.1)
+
+
+@torch.no_grad()
+def test_patches_come_out_where_they_went_in(make):
+    """Each patch's numbers land on its own pixels, noise before variance."""
+    model = make("dit", "infer").build_model()
+    wanted = torch.randn(2, 8, 16, 16)
+    patches = torch.nn.functional.unfold(wanted, 2, stride=2)  # (B, channels·high·wide, S)
+    patches = patches.view(2, 8, 4, 64).permute(0, 3, 2, 1).flatten(2)
+    model.out.forward = lambda _x: patches
+    noise, variance = model(torch.randn(2, 4, 16, 16), torch.tensor([3, 500]), torch.tensor([0, 9]))
+    assert torch.equal(noise, wanted[:, :4])
+    assert torch.equal(variance, wanted[:, 4:])
+
+
+def test_waves_tell_steps_apart():
+    """Cosines before sines, the slowest 10000 times as long as the fastest."""
+    found = waves(torch.tensor([0, 7]), 8)
+    assert found[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    expected = [math.cos(7 * 10_000 ** (-i / 4)) for i in range(4)]
+    expected += [math.sin(7 * 10_000 ** (-i / 4)) for i in range(4)]
+    assert found[1].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@torch.no_grad()
+def test_skip_gram_s_loss_is_that_of_its_paper(make):
+    """Minus the log probability that the neighbour is one and the others are none."""
+    workload = make("skipgram", "train", batch=5, vocab=20, hidden=4, negatives=2)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    total = 0.0
+    for word, others in zip(batch["tokens"].tolist(), batch["others"].tolist(), strict=True):
+        scores = [float(model.word.weight[word] @ model.neighbour.weight[other]) for other in others]
+        signed = [scores[0], *(-score for score in scores[1:])]
+        total += sum(math.log1p(math.exp(-score)) for score in signed)
+    assert float(workload.loss(model, batch)) == pytest.approx(total / 5, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "data"),
+    [
+        ("skipgram", {}, SHIPPED), ("autoencoder", {}, None), ("autoencoder", {"variational": True}, None),
+        ("dit", {}, None),
+    ],
+)  # fmt: skip
+def test_losses_fall(make, name, sizes, data):
+    """Forty steps at the workload's own optimizer and rate, over the same four batches."""
+    job = job_of(make(name, "train", data=data, **sizes))
+    for index in range(40):
+        job.step(index, lambda _name: None)
+    losses = job.losses()
+    assert sum(losses[-4:]) < 0.99 * sum(losses[:4])
