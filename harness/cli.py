@@ -229,6 +229,23 @@ def _parser() -> argparse.ArgumentParser:
     results(sub)
 
     sub = verb(
+        "import",
+        "keep another tool's results for comparison: foreign, unverified and without intervals",
+        "examples:\n  joulemark import out.json --from pytest-benchmark\n"
+        "  joulemark import benchmark_report.json --from optimum-benchmark\n"
+        "  joulemark import summary_results.json --from mlperf\n",
+    )
+    sub.add_argument("file", metavar="FILE")
+    sub.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        choices=("pytest-benchmark", "optimum-benchmark", "superbench", "mlperf"),
+        help="the tool that wrote it",
+    )
+    results(sub)
+
+    sub = verb(
         "bundle",
         "put sweeps into one file, listed with their sha256",
         "examples:\n  joulemark bundle demo -o demo.tar\n",
@@ -309,6 +326,7 @@ _VERBS = {
     "report": "harness.commands.report",
     "gate": "harness.commands.gate",
     "bisect": "harness.commands.bisect",
+    "import": "harness.commands.import_",
     "bundle": "harness.commands.bundle",
     "verify": "harness.commands.bundle",
     "merge": "harness.commands.bundle",

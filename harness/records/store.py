@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 RECORD = "record.json"
 PLAN = "plan.json"
-RESERVED = ("index", "reference", "certificates")
-"""Folders beside the sweeps: the derived index, a store of its own that ships with the repository, and what
-`joulemark qualify` found of the instrument."""
+RESERVED = ("index", "reference", "certificates", "foreign")
+"""Folders beside the sweeps: the derived index, a store of its own that ships with the repository, what
+`joulemark qualify` found of the instrument, and what other tools measured."""
 _MAX_PLAN_BYTES = 256 * 2**20
 _PROBE_BYTES = 64 * 2**10
 _NAME = re.compile(NAME_PATTERN)

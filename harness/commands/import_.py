@@ -1,0 +1,30 @@
+"""`joulemark import`: keep another tool's results for comparison, labelled as what they are."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands.output import print_json, print_table
+from harness.exporters.common import write
+from harness.exporters.importers import read_file
+from harness.records import open_store
+from harness.records.foreign import foreign_path
+
+
+def main(options: argparse.Namespace) -> int:
+    """Read the file, keep what it holds below `foreign/`, and show it."""
+    found = read_file(Path(options.file), options.source)
+    store = open_store(options.results)
+    path = foreign_path(store, found.source, found.sha256)
+    write(path, found.model_dump_json(indent=1) + "\n")
+    if options.json:
+        print_json({"kept": str(path), **found.model_dump(mode="json")})
+        return 0
+    print_table(
+        ["result", "metric", "value", "unit", "like our"],
+        [[r.name, r.metric, f"{r.value:.6g}", r.unit, r.comparable_to] for r in found.results],
+        title=f"{found.file}: {', '.join(found.labels)}",
+    )
+    print(f"\nkept in {path}")
+    return 0
