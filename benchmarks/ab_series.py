@@ -27,6 +27,8 @@ def compare(work: int, head_work: int, seconds: float, folder: str) -> dict[str,
     command = [sys.executable, "-m", "harness.cli", "ab"]
     command += [f"workload.shape.work={work}", f"workload.shape.work={head_work}"]
     command += ["workload=spin", "device=cpu", "device.threads=1", "measure=demo", "power=none"]
+    # The work is the same from its first iteration on: a short warm-up leaves the time to the pairs.
+    command += ["measure.warmup_s=0.2", "measure.steady_window_s=0.1", "measure.warmup_cap_s=1"]
     command += [f"run.results={folder}", f"--pair-seconds={seconds:g}", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in _PASSING:
