@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,8 +22,9 @@ from harness.report.document import (
     Table,
 )
 from harness.report.numbers import quantity
+from harness.report.profiles import profile_table
 from harness.report.tables import NONE, name_cells, name_columns
-from harness.report.text import line, listing, plural
+from harness.report.text import line, listing, number, plural
 from harness.report.trials import Trial, fact
 
 MOST_MARKS, MOST_ROOFS = 24, 4
@@ -62,6 +62,8 @@ def roofline_section(ok: Sequence[Trial]) -> Section:
         blocks.append(_table(ok, {p.trial.name: p for p in places}))
     if places:
         blocks.append(_figure(places))
+    if (profiles := profile_table(ok)) is not None:
+        blocks.append(profiles)
     return Section("roofline", "Ceilings and bottlenecks", tuple(blocks))
 
 
@@ -106,7 +108,7 @@ def _certificate_row(identity: str, uses: Sequence[tuple[Trial, Mapping[str, Any
     made = line(certificate.get("made_at", ""), 40)
     failed = [line(f, 40) for f in certificate.get("failed") or ()]
     kind = "quick" if certificate.get("quick") else "full"
-    passed, missing = (int(_number(certificate.get(k)) or 0) for k in ("passed", "not_available"))
+    passed, missing = (int(number(certificate.get(k)) or 0) for k in ("passed", "not_available"))
     counts = f"{kind}: {passed} passed, {len(failed)} failed, {missing} not available"
     status: Mark = "flagged" if failed else "valid"
     return Row(
@@ -129,7 +131,7 @@ def _age(made: str, used: str) -> str:
     return f"{seconds / 86400:.1f} days" if seconds >= 86400 else f"{max(0.0, seconds) / 3600:.1f} hours"
 
 
-def _place(trial: Trial, number: int) -> _Place | None:
+def _place(trial: Trial, place_number: int) -> _Place | None:
     read = [_placed(r.evidence.get("roofline")) for r in trial.result.records if r.status == "ok"]
     found = [numbers for numbers in read if numbers is not None]
     if not found:
@@ -137,7 +139,7 @@ def _place(trial: Trial, number: int) -> _Place | None:
     intensity, _, _, flop_s, bandwidth = found[-1]
     precision = line(fact(trial.result.config, "precision", "name") or "", 12)
     return _Place(
-        number,
+        place_number,
         trial,
         intensity,
         median(attained for _, attained, _, _, _ in found),
@@ -152,13 +154,8 @@ def _placed(evidence: Any) -> tuple[float, ...] | None:
     if not isinstance(evidence, Mapping):
         return None
     keys = ("intensity", "attained_flop_s", "share", "flop_s", "bandwidth_b_s")
-    numbers = [n for key in keys if (n := _number(evidence.get(key))) is not None and n > 0]
+    numbers = [n for key in keys if (n := number(evidence.get(key))) is not None and n > 0]
     return tuple(numbers) if len(numbers) == len(keys) else None
-
-
-def _number(value: Any) -> float | None:
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if good else None
 
 
 def _verdict(trial: Trial) -> Mapping[str, Any] | None:
@@ -197,8 +194,8 @@ def _table(ok: Sequence[Trial], places: Mapping[str, _Place]) -> Table:
         place, verdict = places.get(t.name), _verdict(t)
         if place is None and verdict is None:
             continue
-        number = Cell(str(i + 1), order=float(i + 1)) if place else Cell(NONE)
-        cells = (number, *name_cells(t, where=where), *_place_cells(place), *_verdict_cells(verdict))
+        first = Cell(str(i + 1), order=float(i + 1)) if place else Cell(NONE)
+        cells = (first, *name_cells(t, where=where), *_place_cells(place), *_verdict_cells(verdict))
         rows.append(Row(cells, t.workload))
     note = "Ceilings are the arithmetic or, left of the ridge, the bandwidth ceiling, whichever is lower."
     return Table("roofline-table", "Places and bottlenecks", columns, tuple(rows), note)

@@ -99,9 +99,13 @@ def test_a_certificate_is_named_with_its_age_and_failed_checks(make_measured):
 @pytest.mark.parametrize(
     "evidence",
     [
-        {"roofline": "text", "certificate": [], "bottleneck": 3},
+        {"roofline": "text", "certificate": [], "bottleneck": 3, "profile": "text"},
         {"roofline": ROOFLINE | {"intensity": -1.0}, "certificate": {"id": 7, "failed": None}},
-        {"roofline": ROOFLINE | {"flop_s": "much"}, "bottleneck": {"bound": None, "evidence": "text"}},
+        {
+            "roofline": ROOFLINE | {"flop_s": "much"},
+            "bottleneck": {"bound": None, "evidence": "text"},
+            "profile": {"busy_share": 1.0, "operators": 3, "gap_median_ns": "long"},
+        },
         {"roofline": ROOFLINE | {"share": True}, "certificate": CERTIFICATE | {"made_at": "yesterday"}},
     ],
 )
@@ -111,6 +115,34 @@ def test_evidence_of_the_wrong_kind_is_left_out(make_measured, tmp_path, evidenc
     model = build([trial], title="T", generated_at=WHEN)
     assert not [b for s in model.sections for b in s.blocks if isinstance(b, Roofline)]
     assert len(write(model, tmp_path, ("html", "pdf", "md"))) == 3
+
+
+def test_a_profile_shows_shares_waits_and_the_longest_operators(make_measured):
+    """Shares as per cent, the wait in its unit, the longest operators with their modules."""
+    operators = [
+        {"name": "aten::mm", "module": "blocks.0.up", "share": 0.4},
+        {"name": "aten::add", "module": "", "share": 0.1},
+        "text",
+        {"name": "aten::mul", "module": "x", "share": 0.05},
+    ]
+    profile = {
+        "busy_share": 0.9,
+        "copy_share": 0.05,
+        "communication_share": 0.2,
+        "exposed_communication_share": 0.125,
+        "gap_median_ns": 4000.0,
+        "operators": operators,
+    }
+    trial = having(make_measured("gpt", "train", "fp32", 5400.0), profile=profile)
+    (row,) = table(section([trial], "roofline")).rows
+    assert [c.text for c in row.cells[3:]] == [
+        "90.0\u00a0%",
+        "5.00\u00a0%",
+        "20.0\u00a0%",
+        "12.5\u00a0%",
+        "4.00\u00a0µs",
+        "aten::mm in blocks.0.up 40.0\u00a0%; aten::add 10.0\u00a0%",
+    ]
 
 
 def test_the_figure_is_drawn_in_every_format_with_nothing_left_undefined(make_measured, tmp_path):
