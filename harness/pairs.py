@@ -112,7 +112,11 @@ class Pairs:
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))
-        self._ledgers[side.name] = Ledger.read(records, side.me.machine_id, side.me.code_id)
+        ledger = Ledger.read(records, side.me.machine_id, side.me.code_id)
+        if others := len(records) - sum(map(len, ledger.by_trial.get(side.trial.trial_id, {}).values())):
+            what = "another configuration, machine or code"
+            self.note(f"{self.sweep(side)}: {others} earlier records are of {what}, and do not count")
+        self._ledgers[side.name] = ledger
         plan = Plan(self.sweep(side), (side.trial,), side.trial.overrides)
         self.store.write_plan(plan.sweep, plan_payload(plan, side.me.machine_id, side.me.code_id))
 

@@ -31,6 +31,7 @@ def main(options: argparse.Namespace) -> int:
     """Measure pairs until there is a verdict; 3 when the head is worse, 4 when nothing can be said."""
     if not 0 < options.delta < 1:
         raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+    signal.signal(signal.SIGTERM, stop)
     overrides = side_overrides(options)
     name = options.name or f"ab-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with contextlib.ExitStack() as stack:
@@ -80,7 +81,6 @@ def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> 
 
     pairs.on_pair = told
     pairs.note = partial(print, file=sys.stderr)
-    signal.signal(signal.SIGTERM, stop)
     print(f"{name}: {_what(base)} against {_what(head)}", file=sys.stderr)
     try:
         lines = pairs.run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.pairs import Pairs, SideFailedError
@@ -108,6 +110,20 @@ def test_a_finished_comparison_measures_nothing_again(pairs):
     again, workers = pairs(lambda _sweep, _call: "not to be run")
     assert again.run() == lines
     assert workers.calls == 0
+
+
+def test_records_of_other_code_do_not_count_and_are_told(pairs):
+    """A name that was measured with other code: its pairs are not this code's, and a line says so."""
+    first, _ = pairs(lambda _sweep, call: 0.01 * noise(call))
+    first.run()
+    again, workers = pairs(lambda _sweep, call: 0.01 * noise(call))
+    for side in (again.base, again.head):
+        object.__setattr__(side, "me", replace(side.me, code_id="c" * 64))
+    said = []
+    again.note = said.append
+    again.run()
+    assert workers.calls == 12
+    assert "t-base: 6 earlier records" in said[0]
 
 
 def test_a_process_that_fails_ends_it_with_its_record(pairs, store):
