@@ -81,9 +81,8 @@ def unit_for(kind: str, path: str, capability: Capability) -> Unit:
     if path == "wgmma":
         return Unit(f"wgmma_{kind}", 256, 2 * 4 * 2.0 * 64 * 256 * depth)
     if path == "tcgen05":
-        return Unit(
-            f"tcgen05_{kind}", 128, 4 * 2.0 * 128 * 256 * depth, shared_bytes=(128 + 256) * 128 + 1024
-        )
+        # 50 KiB are used; twice that leaves room for two blocks an SM, whose sums fill tensor memory
+        return Unit(f"tcgen05_{kind}", 128, 4 * 2.0 * 128 * 256 * depth, shared_bytes=100 << 10)
     if capability < (8, 0):
         shapes = {"fp16": 16 * 8 * 8, "int8": 8 * 8 * 16}
     else:

@@ -12,6 +12,7 @@ from typing import Any
 from harness.shim.cuda_clock import Clocks
 from harness.shim.cuda_session import Rate
 from harness.shim.driver import Context
+from harness.shim.errors import CudaError
 from harness.shim.timing import median
 
 BANDWIDTHS = ("read", "write", "copy", "triad")
@@ -23,6 +24,7 @@ _REPEATS = 9
 _L1_ORDER = 7
 """16 KiB: within L1 everywhere."""
 _STEPS = 4096
+_ALREADY_ENABLED = 704
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,11 +189,20 @@ class Memory(Clocks):
             )
             if not reachable.value:
                 raise ValueError(f"device {self.context.index} cannot reach device {peer} directly")
+            self._enable(other)
             with other, other.memory(size) as (target,), self.context:
                 call = (target, other.handle, source, self.context.handle, size, 0)
                 return self._copied(direction, "cuMemcpyPeerAsync", call, size)
         finally:
             other.close()
+
+    def _enable(self, other: Context) -> None:
+        """Let this device reach the other's memory; without, the driver would go by way of the host."""
+        try:
+            self.driver.call("cuCtxEnablePeerAccess", other.handle, 0)
+        except CudaError as error:
+            if error.code != _ALREADY_ENABLED:
+                raise
 
     def _copied(self, direction: str, name: str, arguments: tuple[int, ...], moved: int) -> Rate:
         def enqueue() -> None:

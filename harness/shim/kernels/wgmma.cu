@@ -49,8 +49,8 @@ __device__ __forceinline__ u64 descriptor(const void* tile) {
         const u64 b = descriptor(b_tile);                                                         \
         T d[128];                                                                                 \
         _Pragma("unroll") for (int i = 0; i < 128; ++i) d[i] = 0;                                 \
-        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");                                   \
         _Pragma("unroll 1") for (u32 i = 0; i < passes; ++i) {                                    \
+            asm volatile("wgmma.fence.sync.aligned;" ::: "memory");                               \
             /* 32 bytes of K are one instruction; the descriptor counts in 16 */                  \
             _Pragma("unroll") for (int k = 0; k < 4; ++k)                                         \
                 WGMMA(shape_types, scales, r, a + 2 * k, b + 2 * k);                              \
@@ -58,6 +58,7 @@ __device__ __forceinline__ u64 descriptor(const void* tile) {
             asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");                        \
         }                                                                                         \
         asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");                            \
+        asm volatile("" : EACH128(r)::"memory"); /* nothing reads the sums before the wait */     \
         T sum = 0;                                                                                \
         _Pragma("unroll") for (int i = 0; i < 128; ++i) sum += d[i];                              \
         out[blockIdx.x * blockDim.x + threadIdx.x] = sum;                                         \

@@ -157,11 +157,13 @@ def test_an_expired_gate_is_a_typed_error_and_the_work_still_ran(shim):
         assert int.from_bytes(shim.read(out, 4), "little") == 7
 
 
-def test_an_expired_gate_is_rerun_ungated_with_the_reason(shim, monkeypatch):
+def test_an_expired_gate_is_rerun_ungated_with_the_reason(shim, standin, monkeypatch):
     """The run says that it is not gated, and why."""
     with shim.context:
         empty = shim.function("empty").launch()
+        before = standin.standin_launches()
         assert shim.run_gated(empty, 3).gated
+        assert standin.standin_launches() - before == 1 + 1 + 3, "one to load, the gate, three behind it"
 
         def expire(*_args, **_kwargs):
             raise GateExpiredError("too slow")

@@ -150,6 +150,8 @@ def test_a_copy_between_devices_needs_a_direct_way(library, standin):
     standin.standin_set(b"devices", 2)
     with CudaShim(0, library=library) as shim:
         assert shim.copy("p2p:1", size=1 << 16).path == "cuMemcpyPeerAsync"
+        standin.standin_fail(b"cuCtxEnablePeerAccess", 704)  # it was enabled before
+        assert shim.copy("p2p:1", size=1 << 16).value > 0
         standin.standin_set(b"peers", 0)
         with pytest.raises(ValueError, match="device 0 cannot reach device 1 directly"):
             shim.copy("p2p:1", size=1 << 16)
