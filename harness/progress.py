@@ -136,7 +136,9 @@ class LiveProgress:
                 status, text = "refused", trial.refusal
             if self._running is not None and self._running[0] == trial.trial_id:
                 status = f"running {time.monotonic() - self._running[2]:.0f} s"
-            table.add_row(Text(trial.label), f"{done}/{trial.config.measure.replicas}", status, Text(text))
+            table.add_row(
+                Text(trial.label), f"{done}/{max(done, trial.config.measure.replicas)}", status, Text(text)
+            )
         if len(shown) < len(self._plan.trials):
             table.caption = f"{len(self._plan.trials) - len(shown)} more trials"
         return table

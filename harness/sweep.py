@@ -75,9 +75,7 @@ class Sweep:
             foreign = [r for r in records if r.trial_id in known and not self._is_ours(r)]
             if foreign:
                 self.progress.note(self._difference(foreign))
-            self.store.write_plan(
-                self.plan.sweep, plan_payload(self.plan, self.me.machine_id, self.me.code_id)
-            )
+            self._write_plan()
             self._record_refusals()
             with self.workers() as workers:
                 self.session.run(self._left(), workers, self.progress.note, self.progress.tick)
@@ -117,6 +115,13 @@ class Sweep:
                 while self._wants(trial, number):
                     self._attempt(workers, trial, number, order)
             number += 1
+            self._write_plan()
+
+    def _write_plan(self) -> None:
+        """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
+        payload = plan_payload(self.plan, self.me.machine_id, self.me.code_id, self.wanted)
+        if payload != self.store.read_plan(self.plan.sweep):
+            self.store.write_plan(self.plan.sweep, payload)
 
     def wanted(self, trial: PlannedTrial) -> int:
         """Return how many replicas the trial needs: the pilot's, then what the pilot's spread asks for."""
@@ -168,8 +173,13 @@ class Sweep:
         return left
 
 
-def plan_payload(plan: Plan, machine_id: str, code_id: str) -> dict[str, Any]:
-    """Return the plan as plain data, as it is kept beside the records."""
+def plan_payload(
+    plan: Plan,
+    machine_id: str,
+    code_id: str,
+    wanted: Callable[[PlannedTrial], int] = lambda trial: trial.config.measure.replicas,
+) -> dict[str, Any]:
+    """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
     return {
         "sweep": plan.sweep,
         "overrides": list(plan.overrides),
@@ -182,7 +192,7 @@ def plan_payload(plan: Plan, machine_id: str, code_id: str) -> dict[str, Any]:
                 "work_id": t.work_id,
                 "trial_id": t.trial_id,
                 "refusal": t.refusal,
-                "replicas": t.config.measure.replicas,
+                "replicas": wanted(t),
                 "overrides": list(t.overrides),
             }
             for t in plan.trials

@@ -94,14 +94,19 @@ class Silent:
 
 
 @pytest.fixture
-def sweep(tmp_path, monkeypatch, clock, device):
+def store(tmp_path):
+    """Return an empty store."""
+    return open_store(tmp_path / "results")
+
+
+@pytest.fixture
+def sweep(tmp_path, monkeypatch, clock, device, store):
     """Run a plan in scripted time and return the sweep, its workers and what progress heard."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     me = Identity({}, {}, "a" * 64, "b" * 64)
 
     def run(factors, *more):
         processes, progress = ScriptedProcesses(clock, device, factors), Silent()
-        store = open_store(tmp_path / "results")
         done = Sweep(make_plan([*OVERRIDES, *more]), store, me, progress, lambda: processes)
         done.run()
         return store.records("scripted")[0], processes, progress
@@ -109,7 +114,7 @@ def sweep(tmp_path, monkeypatch, clock, device):
     return run
 
 
-def test_the_pilot_plans_the_replicas_and_the_interval_is_steins(sweep):
+def test_the_pilot_plans_the_replicas_and_the_interval_is_steins(sweep, store):
     """Four processes plan N; exactly N run; each is measured settled; the interval is the two-stage one."""
     factors = [1.0, 1.04, 0.97, 1.01, *[1.0, 1.02] * 20]
     records, processes, _ = sweep(factors)
@@ -136,6 +141,7 @@ def test_the_pilot_plans_the_replicas_and_the_interval_is_steins(sweep):
     assert estimate.high == pytest.approx(0.01 * math.exp(centre + half), rel=1e-9)
     assert math.exp(half) - 1 <= 0.03
     assert "target_missed" not in estimate.reasons
+    assert store.read_plan("scripted")["trials"][0]["replicas"] == planned, "status tells what is left"
 
 
 def test_little_spread_needs_no_more_than_the_pilot(sweep):
