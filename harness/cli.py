@@ -184,6 +184,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("-o", "--output", metavar="DIR", help="the folder to write to (default: reports/SWEEP)")
     sub.add_argument("--title", metavar="TEXT", help="the document's title")
+    sub.add_argument(
+        "--price",
+        metavar="NAME",
+        help="money and carbon by conf/price/NAME.yaml, or by a .yaml file (default: what the records name)",
+    )
     results(sub)
 
     sub = verb(

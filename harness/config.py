@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 
+from harness.cost.prices import DevicePrice, Figure
 from harness.records.schema import Name
 
 Scalar = bool | int | FiniteFloat | str
@@ -142,9 +143,18 @@ class RunConfig(Section):
 
 
 class PriceConfig(Section):
-    """What the machine and its power cost; null leaves money out of the report."""
+    """What the machine and its power cost (`harness.cost.Prices`); `none` leaves money out of the report."""
 
     name: str = "none"
+    currency: str | None = None
+    region: str | None = None
+    per_kwh: Figure | None = None
+    pue: Figure | None = None
+    utilisation: Figure | None = None
+    interest: Figure | None = None
+    years: Figure | None = None
+    opex_per_hour: Figure | None = None
+    devices: dict[str, DevicePrice] = Field(default_factory=dict)
 
 
 class ReportConfig(Section):

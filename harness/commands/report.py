@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from harness.commands.output import print_json
 from harness.records import open_store
@@ -43,7 +45,13 @@ def main(options: argparse.Namespace) -> int:
     generated_at = max(
         (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
     )
-    model = build(results, title=title, torn=left_out, generated_at=generated_at)
+    model = build(
+        results,
+        title=title,
+        torn=left_out,
+        generated_at=generated_at,
+        costs=_costs(results, options.price or _price(records)),
+    )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
     paths = write(model, folder, formats)
     if options.json:
@@ -52,6 +60,25 @@ def main(options: argparse.Namespace) -> int:
         for path in paths:
             print(path)
     return 0 if any(r.replicas_ok for r in results) else 4
+
+
+def _price(records: Sequence[Record]) -> str:
+    """Return the price file that the newest record names; `none` where it names none."""
+    last = max(records, key=lambda r: r.started_at, default=None)
+    section = last.config.get("price") if last is not None else None
+    return str(section.get("name", "none")) if isinstance(section, dict) else "none"
+
+
+def _costs(results: Sequence[TrialResult], price: str) -> dict[str, list[dict[str, Any]]]:
+    """Return money and carbon of each trial that gave a result; nothing without prices."""
+    if price == "none":
+        return {}
+    from harness.compose import config_folder
+    from harness.cost import costs, load_prices
+
+    prices = load_prices(price, config_folder() / "price")
+    ok = [r for r in results if r.status == "ok"]
+    return {r.trial_id: [asdict(figure) for figure in costs(r, prices)] for r in ok}
 
 
 def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import harness
 from harness.records.results import TrialResult
 from harness.report import failures, reproduce, tables, verdict
+from harness.report.cost import Shown, cost_section
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.facts import machine_section, software_section
 from harness.report.method import level_text, method_section
@@ -22,7 +23,12 @@ from harness.report.trials import Trial, groups, headline, trials
 
 
 def build(
-    results: Sequence[TrialResult], *, title: str, torn: Sequence[str] = (), generated_at: str
+    results: Sequence[TrialResult],
+    *,
+    title: str,
+    torn: Sequence[str] = (),
+    generated_at: str,
+    costs: Mapping[str, Sequence[Shown]] | None = None,
 ) -> ReportModel:
     """Decide everything that the report says.
 
@@ -31,6 +37,7 @@ def build(
         title: The report's title.
         torn: One line for each record that could not be read.
         generated_at: UTC, ISO 8601; the same model gives the same bytes.
+        costs: For each trial, by its id, its figures of money and carbon; None is a report without.
     """
     named = trials(results)
     with_result = [t for t in named if t.result.status == "ok"]
@@ -43,6 +50,7 @@ def build(
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
         _energy(ok, named),
+        cost_section(ok, costs or {}),
         _metric_section(tables.COMPUTE, ok, []),
         roofline_section(ok),
         _metric_section(tables.STARTUP, ok, []),

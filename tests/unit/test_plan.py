@@ -158,7 +158,7 @@ measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_ite
 power: sensor devices sample_hz guard phases phase_s
 run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
   monitor monitor_port
-price: name
+price: name currency region per_kwh pue utilisation interest years opex_per_hour devices
 report: title
 """
 
