@@ -11,7 +11,7 @@ else
 GPU_PYTHON := $(PYTHON)
 endif
 
-.PHONY: help setup demo test gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu bench-shim
+.PHONY: help setup demo test bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu bench-shim
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -56,6 +56,15 @@ clean:  ## remove the environment and the caches, never results
 
 bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 8 minutes; keeps the tables
 	$(BIN)/python -m benchmarks.stats_bench --write docs/statistics.md
+
+bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 10 minutes
+	$(BIN)/python -m benchmarks.gate_bench.histories --years 200
+
+bench-gate-real: $(STAMP)  ## twenty A/A gates, planted slowdowns and a bisect on this machine, about an hour
+	$(BIN)/python -m benchmarks.gate_bench.real
+
+bench-parts: $(STAMP)  ## parts of the harness by its own pytest plugin
+	$(BIN)/python -m pytest benchmarks/test_parts.py --benchmark-columns=min,median,mean,rounds
 
 bench-cpu: $(STAMP)  ## the CPU's measured ceilings against plain C beside them
 	$(BIN)/python benchmarks/cpu_ceilings.py
