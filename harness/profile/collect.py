@@ -81,7 +81,7 @@ def profile_steps(
         (begin_ns, begin_ns + span_ns),
         device=device.kind,
         iterations=iterations,
-        modules_reason="the model is compiled: its modules are gone" if compiled else None,
+        modules_reason="a model that was given to the compiler takes no hooks" if compiled else None,
     )
 
 

@@ -60,6 +60,15 @@ def bottleneck(
     evidence = [_TEXTS[name].format(share=shares[name]) for name in ordered if shares[name] >= 0.005]
     largest = ordered[0]
     needed = ENOUGH if placement is not None else MOST
+    if placement is not None:
+        evidence.append(
+            f"the device is busy {facts.busy_share:.0%} of the time, and the work as a whole reaches "
+            f"{placement.share:.1%} of its ceiling"
+        )
+    if facts.operators:
+        first = facts.operators[0]
+        where = f" in {first.module}" if first.module else ""
+        evidence.append(f"the longest operator, {first.name}{where}, takes {first.share:.0%} of the work")
     if placement is None:
         evidence.append("no ceilings were measured: qualify the device to tell compute from memory")
     if power_capped:

@@ -143,5 +143,5 @@ def test_a_compiled_model_gets_no_hooks_and_the_reason_is_said(tmp_path, monkeyp
         device=Device(), model=model, first_index=0, iterations=1, compiled=True, trace=trace,
     )  # fmt: skip
     assert found.modules == ()
-    assert "compiled" in found.modules_reason
+    assert "compiler" in found.modules_reason
     assert not trace.exists()

@@ -50,6 +50,8 @@ def test_the_evidence_names_the_shares_weightiest_first():
     assert "61%" in found.evidence[0]
     assert "bandwidth" in found.evidence[1]
     assert not any("input" in line for line in found.evidence)
+    assert "busy 90% of the time" in found.evidence[-2]
+    assert found.evidence[-1] == "the longest operator, compute, takes 100% of the work"
     without = bottleneck(facts(compute=(0, 90)), None)
     assert "compute" not in without.shares
     assert any("qualify the device" in line for line in without.evidence)
