@@ -84,11 +84,27 @@ def environment() -> dict[str, object]:
     }
 
 
+def refusal() -> str | None:
+    """Return why nothing can be checked here, or None where the driver shows a device."""
+    sys.path.insert(0, str(ROOT))
+    from harness.shim.driver import load
+    from harness.shim.errors import ShimError
+
+    try:
+        return None if load().device_count() else "the CUDA driver shows no device"
+    except ShimError as error:
+        return str(error)
+
+
 def main() -> int:
-    """Run the stages in turn and write the archive."""
+    """Run the stages in turn and write the archive; 2 where there is no GPU."""
     parser = argparse.ArgumentParser(description="Run everything that needs a GPU, and archive the records.")
     parser.add_argument("--out", type=Path, default=ROOT / "build", help="folder of the archive")
     folder = parser.parse_args().out.resolve() / "gpu-check"
+    reason = refusal()
+    if reason is not None:
+        print(f"gpu-check: {reason}", file=sys.stderr)
+        return 2
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "environment.json").write_text(json.dumps(environment(), indent=1))

@@ -15,6 +15,7 @@ def check(tool, monkeypatch, tmp_path):
     module = tool("gpu_check")
     monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--out", str(tmp_path)])
     monkeypatch.setattr(module.shutil, "which", lambda _name: None)
+    monkeypatch.setattr(module, "refusal", lambda: None)
     monkeypatch.setenv("PYTHONPATH", "")
     return module
 
@@ -35,6 +36,14 @@ def test_every_stage_is_told_and_archived(check, monkeypatch, tmp_path, capsys):
     assert [(s["name"], s["exit_code"]) for s in stages] == [("good", 0), ("bad", 1), ("poor", None)]
     assert stages[2]["reason"] == "this Python lacks no_such_package"
     assert "broke" in capsys.readouterr().out
+
+
+def test_without_a_gpu_nothing_is_called_checked(check, monkeypatch, tmp_path, capsys):
+    """Skipped tests are no passed ones: the command refuses, and leaves no archive."""
+    monkeypatch.setattr(check, "refusal", lambda: "no NVIDIA driver")
+    assert check.main() == 2
+    assert capsys.readouterr().err == "gpu-check: no NVIDIA driver\n"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_that_hangs_is_stopped_at_its_limit(check, tmp_path, monkeypatch):
