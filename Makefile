@@ -54,7 +54,7 @@ format: $(STAMP)  ## let ruff rewrite the layout
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 8 minutes; keeps the tables
+bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 5 minutes; keeps the tables
 	$(BIN)/python -m benchmarks.stats_bench --write docs/statistics.md
 
 bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 10 minutes
