@@ -85,4 +85,4 @@ class SkipGram(Workload):
         """Count a step: one product of two vectors for the neighbour and each negative."""
         rows = len(batch["tokens"])
         work = flops.linear(rows, self.n("hidden"), 1 + self.n("negatives"))
-        return Units(rows, rows, 0, flops.TRAIN_FACTOR * work, 8.0 * rows * (2 + self.n("negatives")))
+        return Units(rows, 0, 0, flops.TRAIN_FACTOR * work, 8.0 * rows * (2 + self.n("negatives")))

@@ -1,0 +1,31 @@
+"""The scenarios are plans that hold: every cell possible, in the full size and in a small one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from harness.plan import make_plan
+
+FOLDER = Path(__file__).parents[2] / "conf" / "experiment"
+SCENARIOS = (
+    "support_chat", "document_summary", "news_sentiment", "medical_imaging", "driving_perception",
+    "recommendation", "machine_translation", "edge_device",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_scenario_refuses_no_cell_and_says_what_it_asks(name):
+    """Its file names the question; its plan has several trials, none of them impossible."""
+    assert "# Asks: " in (FOLDER / f"{name}.yaml").read_text()
+    plan = make_plan([f"+experiment={name}", "device=cpu"])
+    assert plan.sweep == name
+    assert len(plan.trials) > 3
+    assert [trial.refusal for trial in plan.trials] == [None] * len(plan.trials)
+
+
+def test_a_scenario_s_size_can_be_made_small():
+    """The same questions on a laptop."""
+    plan = make_plan(["+experiment=recommendation", "device=cpu", "workload.size=tiny"])
+    assert {trial.config.workload.size for trial in plan.trials} == {"tiny"}
