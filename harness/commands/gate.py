@@ -12,6 +12,7 @@ from harness.gate.confirm import Confirmer, Where
 from harness.gate.history import VERDICT, read_history
 from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
+from harness.machine import identify
 from harness.records import open_store
 
 
@@ -31,6 +32,7 @@ def main(options: argparse.Namespace) -> int:
     confirmer = Confirmer(
         history,
         store,
+        identify().machine_id,
         Where(options.base_python, options.base_checkout),
         Where(options.head_python, options.head_checkout),
         tuple(Path(d) for d in options.config_dir),

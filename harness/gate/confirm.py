@@ -15,7 +15,7 @@ from harness.records.store import Store
 from harness.sides import environment, make_side
 from harness.stats import Comparison, StatsError, compare
 
-_RUN_CONTROL = ("run.name=", "run.results=", "+run.name=")
+_RUN_CONTROL = ("run.name", "run.results", "run.monitor", "run.monitor_port", "run.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,22 @@ class Where:
     checkout: str | None = None
 
 
+def overrides_of(result: TrialResult) -> list[str]:
+    """Return the overrides that make this one trial again, without those that only control a run."""
+    words = [str(word) for word in result.config.get("overrides", ())]
+    words = [w for w in words if w.partition("=")[0].lstrip("+") not in _RUN_CONTROL]
+    # The trial's own overrides stand for the experiment's grids.
+    return [*words, "sweep=[]"] if any(w.startswith("+experiment=") for w in words) else words
+
+
 @dataclass
 class Confirmer:
     """Runs pairs for suspects; the metrics of one trial share each set of pairs."""
 
     history: History
     store: Store
+    machine_id: str
+    """This machine's: what was measured elsewhere cannot be measured again here."""
     base: Where
     head: Where
     config_dirs: tuple[Path, ...] = ()
@@ -65,14 +75,16 @@ class Confirmer:
     def _measure(
         self, result: TrialResult, series: Series, rule: Rule, number: int
     ) -> tuple[list[Record], list[Record]] | None:
+        if result.machine_id != self.machine_id:
+            self.note.append(f"{result.label}: measured on another machine, so it cannot be confirmed here")
+            return None
         checkout = self.base.checkout
         if checkout is None and self.base.python is None:
             checkout = self.history.good_commit(series)
             if checkout is None:
                 self.note.append(f"{result.label}: no commit of a good night is known; name one by --base-")
                 return None
-        words = [str(w) for w in result.config.get("overrides", ())]
-        words = [w for w in words if not w.startswith(_RUN_CONTROL)] + ["run.worker=exec"]
+        words = [*overrides_of(result), "run.worker=exec"]
         if self.pair_seconds is not None:
             words.append(f"measure.seconds={self.pair_seconds:g}")
         name = f"confirm-{self.history.tonight}-{result.trial_id[:8]}-{number}"

@@ -99,17 +99,19 @@ class Session:
 
     def judge(self) -> int:
         """Judge this session's records against the earlier ones; return the gate's exit code."""
-        from harness.gate.history import read_history
+        from harness.exporters.common import write_json
+        from harness.gate.history import VERDICT, read_history
         from harness.gate.policy import read_policy
         from harness.gate.verdict import judge_history
 
         try:
             policy = read_policy(Path(self._config.getoption("joulemark_gate")))
-            history = read_history(self.store, tonight=self.sweep)
+            history = read_history(self.store, pattern="pytest-*", tonight=self.sweep, accept=policy.accept)
         except (ValueError, OSError) as error:
             self._verdict = [str(error)]
             return 2
         verdict = judge_history(history, policy)
+        write_json(self.store.root / self.sweep / VERDICT, verdict.plain())
         self._verdict = verdict.lines()
         return verdict.exit_code
 
