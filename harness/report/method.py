@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.validity import RULES_VERSION
 from harness.report.document import Item, Items, Section
 from harness.report.numbers import quantity
-from harness.report.text import line, listing, plural
+from harness.report.text import line, listing, number, plural
 from harness.report.trials import Trial, fact
 
 
@@ -23,6 +24,7 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
     single = [t for t in ok if t.within_run_only]
     items = [
         Item("Preset", _preset(trials)),
+        Item("Soak", _soak(ok)),
         Item(
             "Replicas",
             f"A trial is measured by replicas, each a new process. {_replicas(ok)} They run in rounds of "
@@ -40,9 +42,9 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
         ),
         Item(
             "Ranking",
-            "Only within one workload, mode and size. Two trials are ordered only when their intervals do "
-            "not overlap; a range of ranks is what the intervals leave open. Flagged values are ranked and "
-            "marked, invalid ones never.",
+            "Only within one workload, mode and size. Two trials are ordered only when Tukey's test on the "
+            "logarithms of their replicas' values tells them apart; a range of ranks is what it leaves open. "
+            "Flagged values are ranked and marked, invalid ones never.",
         ),
     ]
     if single:
@@ -58,6 +60,7 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
             "Digits", "A number ends where its interval's half-width begins; without one it has three digits."
         ),
         Item("Cost", "Not part of this report." if _priced(trials) else "Not computed: no price was given."),
+        Item("Validity", f"Judged by version {RULES_VERSION} of the rules, over the records' own evidence."),
         Item("Equations", "docs/method.md of the software named below."),
     ]
     return Section("method", "Method", (Items(tuple(items)),))
@@ -114,14 +117,27 @@ def _preset(trials: Sequence[Trial]) -> str:
             keys = ("preset", "replicas", "max_replicas", "seconds", "warmup_s")
             said = {k: line(measure.get(k), 40) for k in keys}
             fewest, most = said["replicas"], said["max_replicas"]
-            soak = "warmed up as a whole" if measure.get("soak") is True else "not warmed up as a whole"
             count = fewest if fewest == most else f"{fewest} to {most}"
             noun = "replica" if count == "1" else "replicas"
             found[
                 f"{said['preset']}: {count} {noun} of {said['seconds']} s, each after its own warm-up of "
-                f"at least {said['warmup_s']} s until steady; the device was {soak} before the sweep"
+                f"at least {said['warmup_s']} s until steady"
             ] = None
     return ". ".join(list(found)[:4]) + "." if found else "not recorded."
+
+
+def _soak(ok: Sequence[Trial]) -> str:
+    """Say whether the devices were warmed before the sweep, by what the records hold."""
+    found = [s for t in ok for r in t.result.records if isinstance(s := r.evidence.get("soak"), Mapping)]
+    done = [s for s in found if s.get("done") is True]
+    why = sorted({line(s.get("reason"), 80) for s in found if s.get("done") is not True})
+    if not done:
+        return f"None before the sweep: {listing(why)}." if why else "None before the sweep is recorded."
+    seconds = max((s for d in done if (s := number(d.get("seconds"))) is not None), default=0.0)
+    steady = all(d.get("steady") is True for d in done)
+    text = f"Before the sweep the device was warmed for {quantity(seconds, 's').text}"
+    text += ", until its speed was steady." if steady else "; its speed did not become steady."
+    return text + (f" Not so where {listing(why)}." if why else "")
 
 
 def _replicas(ok: Sequence[Trial]) -> str:
