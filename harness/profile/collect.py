@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -61,24 +60,24 @@ def profile_steps(
             stack.enter_context(_named_modules(model))
         # torch.profiler's own front end imports the compiler first, which takes a second.
         running = stack.enter_context(profile(use_kineto=True, use_device="cuda" if accelerated else None))
+        with torch.profiler.record_function("first"):
+            pass  # the first range of a process takes milliseconds
         with torch.profiler.record_function(_SPAN):
-            began_ns = time.perf_counter_ns()
             for index in range(first_index, first_index + iterations):
                 step(index, lambda _mark: None)
             while_busy()
             device.synchronize()
-            span_ns = time.perf_counter_ns() - began_ns
     found = running.function_events
     assert found is not None
     if trace is not None:
         running.export_chrome_trace(str(trace))
         if trace.stat().st_size > MOST_TRACE_BYTES:
             trace.unlink()
-    begin_ns = next(_ns(e.time_range.start) for e in found if e.name == _SPAN)
+    span = next(e.time_range for e in found if e.name == _SPAN and e.device_type.name == "CPU")
     events = list(device_events(found) if accelerated else host_events(found))
     return count(
         events,
-        (begin_ns, begin_ns + span_ns),
+        (_ns(span.start), _ns(span.end)),
         device=device.kind,
         iterations=iterations,
         modules_reason="a model that was given to the compiler takes no hooks" if compiled else None,
