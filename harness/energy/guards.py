@@ -49,12 +49,14 @@ class AlignedGuards:
         self.before = self._ticks(self._host.now_ns())
         return self._misfits()
 
-    def anchor(self) -> None:
-        """Wait for the next tick, and return right after it."""
+    def anchor(self) -> float:
+        """Wait for a tick of every counter; return when the first one's came, in ns of the host's clock."""
         self._watch.forget()
         now_ns = self._host.now_ns()
         patience_s = _PATIENCE_PERIODS * max(info.update_period_s or 0.0 for info in self.infos)
         self._watch.until(1, [now_ns] * len(self.infos), now_ns + round(patience_s * 1e9))
+        ticks = self._watch.ticks[0]
+        return ticks[-1].at_ns if ticks else self._host.now_ns()
 
     def leave(self, end_ns: int) -> None:
         """Wait until all of the work is counted, then until idle power is known."""
@@ -116,10 +118,11 @@ class SilentGuards:
         self.before = self._rest()
         return []
 
-    def anchor(self) -> None:
-        """Wait until a whole number of update periods after the first read."""
+    def anchor(self) -> float:
+        """Wait until a whole number of update periods after the first read; return the moment in ns."""
         since_s = (self._host.now_ns() - self._first_ns) * 1e-9
         self._host.sleep(-since_s % self._period_s)
+        return self._host.now_ns()
 
     def leave(self, _end_ns: int) -> None:
         """Wait until all of the work is counted, then stay idle.

@@ -17,6 +17,9 @@ from harness.energy.result import EnergyResult, Evidence, device_energy, total
 from harness.energy.ticks import Host
 from harness.energy.trace import Samples
 
+_PAUSE_TRIES, _PAUSE_LATE = 10, 0.03
+"""How often a pause is tried until it ends on time, and what part of a period is still on time."""
+
 
 class Window:
     """Meters a block of code. Nothing of it runs in Python between the block's first and last line."""
@@ -71,8 +74,12 @@ class Window:
         if self._guards is None or self.slowest is None or self.slowest.update_period_s is None:
             return
         begin_ns = self._host.now_ns()
-        self._guards.anchor()
-        self._host.sleep(share * self.slowest.update_period_s)
+        period_ns = self.slowest.update_period_s * 1e9
+        for _ in range(_PAUSE_TRIES):  # a process that is held up here comes too late, and waits once more
+            due_ns = self._guards.anchor() + share * period_ns
+            self._host.sleep(max(0.0, (due_ns - self._host.now_ns()) * 1e-9))
+            if self._host.now_ns() - due_ns < _PAUSE_LATE * period_ns:
+                break
         self._pauses.append((begin_ns, self._host.now_ns()))
 
     def __enter__(self) -> Self:

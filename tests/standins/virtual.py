@@ -24,7 +24,10 @@ class Waveform:
 
     def to(self, seconds: float, w0: float, w1: float | None = None) -> None:
         """Draw `w0` (falling or rising to `w1`) from the time `seconds` on; what was drawn later goes."""
-        while self._start[-1] >= seconds and len(self._start) > 1:
+        if seconds <= self._start[0]:
+            self.__init__(w0)
+            return
+        while self._start[-1] >= seconds:
             for column in (self._start, self._joules, self._w0, self._w1):
                 column.pop()
         self._start.append(seconds)
@@ -82,6 +85,8 @@ class VirtualMeter(PowerMeter):
         )
         self._tick, self._disturbed_j = 0, 0.0
         self._looked, self._looked_j = None, 0.0
+        self.lag_known = False
+        """For a test that says what was probed."""
         self.host = Host(self.now_ns, self.sleep)
 
     @classmethod

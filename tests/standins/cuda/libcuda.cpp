@@ -146,18 +146,13 @@ API cuDeviceGetName(char* name, int size, int) { CALL(cuDeviceGetName); snprintf
 API cuDeviceGetAttribute(int* value, int attribute, int) {
     CALL(cuDeviceGetAttribute);
     switch (attribute) {
-        case 13: *value = 1500000; return OK;
         case 16: *value = 4; return OK;
-        case 20: *value = 0; return OK;
-        case 36: *value = 1000000; return OK;
         case 38: *value = 128 << 10; return OK;
         case 75: *value = (int)setting("major", 9); return OK;
         case 76: *value = (int)setting("minor", 0); return OK;
-        case 97: *value = 227 << 10; return OK;
     }
     return INVALID_VALUE;
 }
-API cuDeviceTotalMem_v2(size_t* bytes, int) { CALL(cuDeviceTotalMem_v2); *bytes = setting("memory", 64 << 20); return OK; }
 API cuDeviceCanAccessPeer(int* can, int, int) { CALL(cuDeviceCanAccessPeer); *can = (int)setting("peers", 1); return OK; }
 API cuDevicePrimaryCtxRetain(Handle* context, int device) {
     CALL(cuDevicePrimaryCtxRetain);
@@ -213,9 +208,9 @@ API cuModuleGetFunction(Handle* function, Handle module, const char* name) {
     return OK;
 }
 API cuFuncSetAttribute(Handle, int, int) { CALL(cuFuncSetAttribute); return OK; }
-API cuFuncGetAttribute(int* value, int attribute, Handle) {
+API cuFuncGetAttribute(int* value, int, Handle) {
     CALL(cuFuncGetAttribute);
-    *value = attribute == 4 ? 32 : 0;
+    *value = 0;
     return OK;
 }
 API cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Handle, int, size_t) {
@@ -281,9 +276,7 @@ API cuMemcpyPeerAsync(Handle to, Handle, Handle from, Handle, size_t n, Handle) 
     return copy(to, from, n);
 }
 
-API cuStreamCreate(Handle* stream, unsigned) { CALL(cuStreamCreate); *stream = 0x2000; return OK; }
 API cuStreamSynchronize(Handle) { CALL(cuStreamSynchronize); drain(); return OK; }
-API cuStreamDestroy_v2(Handle) { CALL(cuStreamDestroy_v2); return OK; }
 API cuEventCreate(Handle* event, unsigned) { CALL(cuEventCreate); *event = (Handle) new Event; return OK; }
 API cuEventRecord(Handle event, Handle) {
     CALL(cuEventRecord);
