@@ -58,6 +58,29 @@ def test_a_wrong_result_fails_its_check_and_gives_no_ceilings(parts):
     assert made.bandwidth_b_s is None
 
 
+def test_a_cuda_device_is_opened_once_and_its_driver_is_in_the_certificate(parts, monkeypatch):
+    """Checks on one opened shim, the sensor found by its UUID, the driver in the certificate."""
+    opened, asked = [], []
+
+    def shim_of(index):
+        opened.append(index)
+        return nullcontext(SimpleNamespace(arithmetic=lambda _kind: None))
+
+    def sensor_checks(kind, hardware_id, _load, *, quick):
+        asked.append((kind, hardware_id, quick))
+        return iter([])
+
+    device_checks = [judging.holds("launch.host", "what", good=True, reason="")]
+    monkeypatch.setattr("harness.shim.cuda.CudaShim", shim_of)
+    monkeypatch.setattr("harness.qualify.cuda.checks", lambda _shim, *, quick: iter(device_checks))
+    monkeypatch.setattr(certify.sensors, "checks", sensor_checks)
+    monkeypatch.setattr(certify, "_hardware_id", lambda device: f"GPU-{device.index}")
+    made = certify.certify(certify.Target("cuda", 1), ME, quick=True)
+    assert (opened, asked) == ([1], [("cuda", "GPU-1", True)])
+    assert [c.id for c in made.checks] == ["workers.same", "launch.host", "ceilings.results", "machine.steal"]
+    assert (made.device_kind, made.device_index, made.driver) == ("cuda", 1, "570")
+
+
 @pytest.mark.parametrize(
     ("name", "said"), [("cpu:1", "the CPU is one device"), ("cuda:x", "a number"), ("tpu", "tpu")]
 )
