@@ -26,7 +26,7 @@ BUDGET_S = 470.0
 NEEDS = {
     "tests": ("pytest", "pytest_timeout", "torch"),
     "qualify": ("torch", "pydantic"),
-    "sweep": ("torch", "hydra", "pydantic"),
+    "sweep": ("torch", "hydra", "pydantic", "scipy", "rich"),
 }
 
 

@@ -34,10 +34,6 @@ ATTRIBUTES = {
     "l2_bytes": 38,
     "major": 75,
     "minor": 76,
-    "shared_bytes_optin": 97,
-    "clock_khz": 13,
-    "memory_clock_khz": 36,
-    "compute_mode": 20,
 }
 """`CUdevice_attribute` by our names."""
 
@@ -59,7 +55,6 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuDeviceGetCount": (_out,),
     "cuDeviceGetName": (_out, _int, _int),
     "cuDeviceGetAttribute": (_out, _int, _int),
-    "cuDeviceTotalMem_v2": (_out, _int),
     "cuDeviceCanAccessPeer": (_out, _int, _int),
     "cuDevicePrimaryCtxRetain": (_out, _int),
     "cuDevicePrimaryCtxRelease_v2": (_int,),
@@ -85,9 +80,7 @@ _PROTOTYPES: dict[str, tuple[Any, ...]] = {
     "cuMemcpyDtoHAsync_v2": (_u64, _u64, _size, _u64),
     "cuMemcpyDtoDAsync_v2": (_u64, _u64, _size, _u64),
     "cuMemcpyPeerAsync": (_u64, _u64, _u64, _u64, _size, _u64),
-    "cuStreamCreate": (_out, _u32),
     "cuStreamSynchronize": (_u64,),
-    "cuStreamDestroy_v2": (_u64,),
     "cuEventCreate": (_out, _u32),
     "cuEventRecord": (_u64, _u64),
     "cuEventSynchronize": (_u64,),

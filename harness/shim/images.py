@@ -76,7 +76,8 @@ def fitting(unit: str, capability: Capability) -> Iterator[tuple[str, str]]:
         if SPECIFIC[unit] == f"{exact}a":
             yield SPECIFIC[unit], "cubin"
         return
-    yield f"{exact}a", "cubin"
+    if f"{exact}a" in ARCHITECTURES:
+        yield f"{exact}a", "cubin"
     lower = (
         a for a in ARCHITECTURES if not a.endswith("a") and a[:-1] == str(major) and int(a) <= int(exact)
     )

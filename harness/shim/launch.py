@@ -11,7 +11,7 @@ from harness.shim.errors import CudaError, SymbolMissingError
 from harness.shim.images import Image
 
 _MAX_DYNAMIC_SHARED = 8
-_REGISTERS, _LOCAL_BYTES = 4, 3
+_LOCAL_BYTES = 3
 _NOT_FOUND = 500
 Dimensions = int | tuple[int, int, int]
 
@@ -128,17 +128,9 @@ class Function:
         return int(self._context.driver.read(ctypes.c_int, query, self.handle, block, shared_bytes))
 
     @property
-    def registers(self) -> int:
-        """Registers that a thread takes."""
-        return self._attribute(_REGISTERS)
-
-    @property
     def local_bytes(self) -> int:
         """Local memory that a thread takes: 0 unless registers spill."""
-        return self._attribute(_LOCAL_BYTES)
-
-    def _attribute(self, number: int) -> int:
-        return int(self._context.driver.read(ctypes.c_int, "cuFuncGetAttribute", number, self.handle))
+        return int(self._context.driver.read(ctypes.c_int, "cuFuncGetAttribute", _LOCAL_BYTES, self.handle))
 
 
 class Module:
