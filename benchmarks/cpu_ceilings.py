@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_PROC_BIND", "true")  # the reference's threads are pinned as ours are
 
-from harness import native
+from harness import host, native
 from harness.shim import cpu_ceilings
 
 TURNS, REPS = 12, 6
@@ -45,7 +45,7 @@ def main() -> int:
         "triad": (ours_triad, lambda: (reference.stream_triad(n, len(team), REPS), None), "GB/s"),
         "fma fp32": (ours_fma, lambda: (reference.fma_by_hand(FMA_STEPS, len(team), REPS), None), "GFLOP/s"),
     }
-    stolen = cpu_ceilings.read_steal()
+    stolen = host.read_steal()
     order = random.Random(0)
     ok = True
     for name, (ours, theirs, unit) in sides.items():
@@ -66,7 +66,7 @@ def main() -> int:
             f"  ratio {ratio:.3f} {'ok' if good else 'MISSED'}"
             f"  (per CPU-second of a thread {per_cpu / 1e9:.1f})"
         )
-    steal = cpu_ceilings.steal_ratio(stolen, cpu_ceilings.read_steal())
+    steal = cpu_ceilings.steal_ratio(stolen, host.read_steal())
     print(f"{len(team)} threads, steal {'unknown' if steal is None else f'{steal:.2%}'}")
     return 0 if ok else 1
 
