@@ -16,6 +16,7 @@ BUILT_IN = {
     "gpt": "workloads.gpt:GPT",
     "llama": "workloads.llama:Llama",
     "moe": "workloads.moe:MixtureOfExperts",
+    "mamba": "workloads.mamba:Mamba",
     "vit": "workloads.vit:ViT",
     "inception": "workloads.inception:Inception",
     "dlrm": "workloads.dlrm:DLRM",

@@ -17,6 +17,7 @@ NAMES = (
     "gpt",
     "llama",
     "moe",
+    "mamba",
     "vit",
     "inception",
     "dlrm",

@@ -50,6 +50,8 @@ def counted(run) -> float:
         ("moe", "train", "large", 140_630_071_296),  # Mixtral 8x22B
         ("translation", "train", "base", 63_082_496),  # 65 M published, of another vocabulary
         ("dit", "train", "large", 674_834_720),  # DiT-XL/2: 675.1 M with its fixed positions, 256·1152
+        ("mamba", "train", "base", 128_989_632),  # Mamba-2 130M
+        ("mamba", "train", "large", 2_702_599_680),  # Mamba-2 2.7B
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
         ("vit", "train", "large", 304_326_632),  # ViT-L/16
         ("inception", "infer", "base", 6_998_552),  # GoogLeNet
@@ -206,6 +208,18 @@ def test_shared_layers_cost_as_much_and_weigh_less(make, layers, shared):
     assert stored == (1 if shared else layers) * (12 * 128**2 + 13 * 128)
     with torch.no_grad():
         assert counted(lambda: workload.infer(model, batch)) == workload.units(batch).flops
+
+
+def test_mamba_s_forward_is_what_torch_counts(make):
+    """Projections, convolution, the products of the chunks, and those that hand states on."""
+    workload = make("mamba", "train", batch=3, seq=48)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3
+        decode = make("mamba", "decode", batch=3)
+        _, state = decode.prefill(model, decode.make_batch(0), 0)
+        step = counted(lambda: decode.decode(model, torch.zeros(3, dtype=torch.long), state))
+    assert step == decode.step_units(3, 64).flops
 
 
 def test_skip_gram_is_products_of_two_vectors(make):

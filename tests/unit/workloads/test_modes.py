@@ -83,7 +83,7 @@ def test_bf16_gives_nearly_the_logits_of_fp32(make):
     assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05 * float(outputs[0].abs().max())
 
 
-@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp", "llama", "moe"])
+@pytest.mark.parametrize("name", ["gpt", "lstm", "bert", "mlp", "llama", "moe", "mamba"])
 def test_the_loss_on_the_shipped_text_falls(make, name):
     """Thirty steps at the workload's own optimizer and rate."""
     job = job_of(make(name, "train", data=SHIPPED))
@@ -434,6 +434,21 @@ def test_experts_compile_to_one_graph_in_bf16_and_say_where_they_break_in_fp32(m
     assert (compiled.compiled == "compiled, 1 graph") is whole
     assert compiled.compiled.endswith("breaks") is not whole
     torch.testing.assert_close(compiled.output(), eager.output())
+
+
+@torch.no_grad()
+def test_a_state_is_the_sequence_that_made_it(make):
+    """Reading 32 tokens, then 16 one by one, is reading 48; the first state stays as it was."""
+    workload = make("mamba", "generate", prompt=32)
+    model = workload.build_model()
+    tokens = torch.randint(256, (2, 48))
+    _, state = workload.prefill(model, {"tokens": tokens[:, :32]}, 0)
+    kept = [part.clone() for layer in state for part in layer]
+    later = state
+    for at in range(32, 48):
+        logits, later = workload.decode(model, tokens[:, at], later)
+    torch.testing.assert_close(logits, model(tokens, last_only=True)[0], rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(a, b) for a, b in zip(kept, (p for layer in state for p in layer), strict=True))
 
 
 def test_a_decode_step_of_shared_keys_is_the_full_sequence(make):

@@ -253,6 +253,24 @@ def test_translation_is_torch_s_own_transformer():
 
 
 @torch.no_grad()
+def test_mamba_gives_the_logits_of_mamba_2():
+    """Chunks of another length than the reference's, over a sequence of several."""
+    reference = transformers.Mamba2ForCausalLM(transformers.Mamba2Config(
+        vocab_size=101, hidden_size=48, num_hidden_layers=3, state_size=16, head_dim=24, num_heads=4,
+        expand=2, n_groups=1, conv_kernel=4, chunk_size=20, tie_word_embeddings=True,
+    )).eval()  # fmt: skip
+    randomise(reference)
+    model = ours("mamba", "train", vocab=101, hidden=48, layers=3, state=16, head_size=24, chunk=8)
+    model.load_state_dict(renamed(reference.state_dict(), [
+        (r"lm_head", None), (r"^backbone\.", ""), (r"embeddings", "token"), (r"^layers", "blocks"),
+        (r"in_proj", "project"), (r"out_proj", "out"), (r"conv1d", "convolution"), (r"dt_bias", "step_bias"),
+        (r"A_log", "log_rate"), (r"mixer\.D", "mixer.skip"), (r"norm_f", "norm"),
+    ]))  # fmt: skip
+    tokens = torch.randint(101, (3, 40))
+    assert_close(model(tokens)[0], reference(tokens).logits)
+
+
+@torch.no_grad()
 def test_vit_gives_the_logits_of_vit():
     """Patches, class token, and as many positions as there are."""
     reference = transformers.ViTForImageClassification(transformers.ViTConfig(
