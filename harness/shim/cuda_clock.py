@@ -18,6 +18,7 @@ _TICKS = 64
 _PATIENCE = 1 << 20
 """Reads of a timer that does not move before the probe gives it up."""
 _TRIES = 31
+_BARE_SPINS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,9 @@ class Spin:
 
     asked_ns: float
     true_ns: float
-    """By the SM's own cycles and its measured clock."""
+    """By the SM's own cycles and its measured clock, less those of a spin of no length."""
     measured_ns: float
-    """By events, gated, the empty launch subtracted."""
+    """By events, gated, less a spin of no length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,23 +132,29 @@ class Clocks(CudaSession):
         residual_ns = sum(device[_TRIES:]) / _TRIES - calibration_ns
         return EmptyLaunch(median(host), calibration_ns, residual_ns)
 
-    def spin(
-        self, duration_ns: float, *, clock: SmClock | None = None, empty: EmptyLaunch | None = None
-    ) -> Spin:
+    def spin(self, duration_ns: float, *, clock: SmClock | None = None) -> Spin:
         """Run a spin of known length, and measure it.
+
+        Spins of no length give what the same kernel takes beside spinning: its launch, and writing its result
+        out, which an empty kernel has not.
 
         Args:
             duration_ns: Its length.
             clock: The SMs' clock; measured now unless given.
-            empty: The calibration; measured now unless given.
         """
         clock = clock or self.sm_clock()
-        empty = empty or self.empty_launch_ns()
         with self.context, self.context.memory(16) as (took,):
-            launch = self.function("spin").launch(round(duration_ns * clock.median_hz / 1e9), took)
-            span_ns = self.time_gated_ns(launch)
-            cycles, _timer_ns = self.read_u64(took, 2)
-        return Spin(duration_ns, cycles / clock.median_hz * 1e9, span_ns - empty.device_ns)
+            launch = self.function("spin").launch(0, took)
+            launch()  # a first launch may load code, which must not happen behind the gate
+
+            def run(cycles: int) -> tuple[float, int]:
+                launch.set(0, cycles)
+                return self.time_gated_ns(launch), self.read_u64(took, 2)[0]
+
+            bare = [run(0) for _ in range(_BARE_SPINS)]
+            span_ns, cycles = run(round(duration_ns * clock.median_hz / 1e9))
+        spun = cycles - median(cycles for _, cycles in bare)
+        return Spin(duration_ns, spun / clock.median_hz * 1e9, span_ns - median(ns for ns, _ in bare))
 
     def snapshot(self, stream: int = 0) -> int:
         """Enqueue a stamp on every SM and return its tag, for `clock_between`. Costs one launch."""

@@ -52,7 +52,7 @@ class Scripted:
         """The host needs 1800 ns."""
         return EmptyLaunch(1800.0, 1200.0, self.residual_ns)
 
-    def spin(self, duration_ns, *, clock, empty):
+    def spin(self, duration_ns, *, clock):
         """Off by what the test says."""
         return Spin(duration_ns, duration_ns, duration_ns + self.error_ns)
 
