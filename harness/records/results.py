@@ -51,3 +51,9 @@ class TrialResult:
     """Every attempt, by replica and attempt."""
     estimates: dict[str, Estimate]
     """By metric id, in the order of the metric table; empty when no replica is ok."""
+
+    def values(self, metric_id: str) -> tuple[float, ...]:
+        """Return the metric's value in every good replica that has one, the last good attempt at each."""
+        good = {record.replica: record for record in self.records if record.status == "ok"}
+        metrics = (record.metric(metric_id) for record in good.values())
+        return tuple(m.value for m in metrics if m is not None and m.value is not None)

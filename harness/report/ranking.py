@@ -17,9 +17,9 @@ class Place:
     trial: Trial
     estimate: Estimate | None
     best: int | None
-    """One more than the trials that are surely better; None when it is not ranked."""
+    """One more than the trials that are better beyond doubt; None when it is not ranked."""
     worst: int | None
-    """The trials of the group less those that are surely worse."""
+    """The trials of the group less those that are worse beyond doubt."""
     ranked: int
     """How many of the group are ranked."""
     why_not: str = ""
@@ -32,13 +32,6 @@ class Place:
             return EN_DASH
         place = str(self.best) if self.best == self.worst else f"{self.best}{EN_DASH}{self.worst}"
         return f"{place} of {self.ranked}"
-
-
-def surely_better(a: Estimate, b: Estimate) -> bool:
-    """Whether the interval of `a` lies wholly on the better side of the interval of `b`."""
-    if a.low is None or a.high is None or b.low is None or b.high is None:
-        return False
-    return a.high < b.low if a.direction == "lower" else a.low > b.high
 
 
 def obstacle(trial: Trial, estimate: Estimate | None) -> str:
@@ -57,20 +50,22 @@ def obstacle(trial: Trial, estimate: Estimate | None) -> str:
 def rank(trials: Sequence[Trial], metric_id: str) -> list[Place]:
     """Place the trials of one group, best value first; those that cannot be ranked come last.
 
-    Two trials are ordered only when their intervals do not overlap. A trial's rank is the interval from
-    1 + (trials surely better) to n - (trials surely worse).
+    Two trials are ordered only when Tukey's procedure on their replicas tells them apart
+    (docs/method.md, section 3); a trial's rank is the interval that this leaves.
     """
+    from harness.stats import rank as tukey  # numpy, which importing the report does not need
+
     pairs = [(t, t.result.estimates.get(metric_id)) for t in trials]
     ranked = [(t, e) for t, e in pairs if e is not None and not obstacle(t, e)]
+    groups = [t.result.values(metric_id) for t, _ in ranked]
+    lower = any(e.direction == "lower" for _, e in ranked)
+    stand = iter(tukey(groups, direction="lower" if lower else "higher") if groups else ())
     places = []
     for trial, estimate in pairs:
         why_not = obstacle(trial, estimate)
-        if why_not or estimate is None:
-            places.append(Place(trial, estimate, None, None, len(ranked), why_not))
-            continue
-        better = sum(surely_better(other, estimate) for _, other in ranked)
-        worse = sum(surely_better(estimate, other) for _, other in ranked)
-        places.append(Place(trial, estimate, 1 + better, len(ranked) - worse, len(ranked)))
+        found = None if why_not else next(stand)
+        best, worst = (found.best, found.worst) if found else (None, None)
+        places.append(Place(trial, estimate, best, worst, len(ranked), why_not))
     return sorted(places, key=_key)
 
 

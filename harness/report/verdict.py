@@ -50,7 +50,7 @@ def winner(places: Sequence[Place]) -> Item | None:
         return Item(term, f"{_named(leaders[0])} is fastest{_lead(leaders[0], ranked)}.")
     more = f" and {len(leaders) - MOST_NAMED} more" if len(leaders) > MOST_NAMED else ""
     named = ", ".join(_named(p) for p in leaders[:MOST_NAMED])
-    return Item(term, f"tied, the intervals overlap: {named}{more}.")
+    return Item(term, f"tied, their replicas do not tell them apart: {named}{more}.")
 
 
 def _unranked(places: Sequence[Place]) -> str:

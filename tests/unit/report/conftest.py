@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import random
+import statistics
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from scipy.stats import t
 
-from harness.records.metrics import METRICS
+from harness.records.metrics import METRICS, make
 from harness.records.results import Estimate, TrialResult
 from harness.records.schema import Record, WorkerFacts
 
@@ -53,6 +55,17 @@ def estimate(
         d.id, d.title, d.unit, d.direction, d.estimator, d.provenance, value, low, high,
         0.95 if low is not None else None, n, validity, reasons,
     )  # fmt: skip
+
+
+def replica_value(e: Estimate, replica: int, replicas: int) -> float | None:
+    """One replica's value, such that all of them have the estimate's mean of logs and its t-interval."""
+    if e.value is None or e.low is None or e.high is None or replicas < 2 or e.metric_id not in METRICS:
+        return e.value if e.metric_id in METRICS else None
+    places = [i - (replicas - 1) / 2 for i in range(replicas)]
+    sd = statistics.stdev(places)
+    half = math.log(e.high / e.low) / 2
+    scale = half * math.sqrt(replicas) / float(t.ppf(0.975, replicas - 1))
+    return e.value * math.exp(scale * places[replica] / sd)
 
 
 def trial(
@@ -114,6 +127,10 @@ def trial(
             reason=(reason or "lost to an unlucky signal") if bad else None,
             started_at="2025-03-04T05:06:07Z", config=settings, machine=machine, code=code,
             evidence={"tick_ns": 41},
+            metrics=() if bad else tuple(
+                make(e.metric_id, value) for e in estimates
+                if (value := replica_value(e, replica, replicas)) is not None
+            ),
             worker=WorkerFacts(
                 kind="none" if state == "refused" else "warm",
                 signal=signal if bad else None, exit_code=exit_code if bad else 0,

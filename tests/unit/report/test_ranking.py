@@ -1,4 +1,4 @@
-"""Ranks say what the intervals allow, and no more."""
+"""Ranks say what the replicas allow, and no more."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def places(make_trial, make_estimate, bounds, **more):
     return rank(trials(results), "throughput.tokens")
 
 
-def test_disjoint_intervals_are_ordered(make_trial, make_estimate):
-    """Where no intervals overlap every rank is one number, best first."""
-    found = places(make_trial, make_estimate, [(1, 2, 3), (7, 8, 9), (4, 5, 6)])
+def test_trials_far_apart_are_ordered(make_trial, make_estimate):
+    """Where all can be told apart every rank is one number, best first."""
+    found = places(make_trial, make_estimate, [(1.8, 2, 2.2), (7, 8, 9), (4.5, 5, 5.5)])
     assert [(p.trial.config, p.text) for p in found] == [("p1", "1 of 3"), ("p2", "2 of 3"), ("p0", "3 of 3")]
 
 
-def test_overlap_is_a_tie_and_need_not_be_transitive(make_trial, make_estimate):
-    """A chain of overlaps ties neighbours only: the ends are still ordered."""
-    found = places(make_trial, make_estimate, [(8, 9, 10), (6, 7, 8.5), (4, 5, 6.5)])
+def test_a_tie_need_not_be_transitive(make_trial, make_estimate):
+    """A chain of near values ties neighbours only: the ends are still ordered."""
+    found = places(make_trial, make_estimate, [(8, 9, 10), (7, 8, 9), (6.1, 7.1, 8.2)])
     assert [(p.best, p.worst) for p in found] == [(1, 2), (1, 3), (2, 3)]
     assert found[0].text == f"1{EN_DASH}2 of 3"
 
@@ -55,7 +55,7 @@ def test_verdict_names_a_winner_only_when_it_is_sure(make_trial, make_estimate):
     tied = winner(places(make_trial, make_estimate, [(8, 9, 10), (7, 8.5, 9)]))
     assert "p0 at" in sure.text
     assert "fastest, at least 2.00 times any other" in sure.text
-    assert tied.text.startswith("tied, the intervals overlap: p0 at")
+    assert tied.text.startswith("tied, their replicas do not tell them apart: p0 at")
     assert "fastest" not in tied.text
     assert "p1" in tied.text
 
