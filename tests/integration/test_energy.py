@@ -1,0 +1,82 @@
+"""Energy through the real command: several GPUs beside a CPU workload, by UUID, and no sensor at all."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+BUILDER = Path(__file__).parents[1] / "standins" / "nvml" / "builder.py"
+UUIDS = [f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-aaaa-bbbb-cccc-000000000000" for n in (1, 2)]
+SCRIPT = "".join(
+    f"device {uuid} Stand-in {n}\ncounter 0.02 0.0 1\ninstant 0.02 0.02\nhold 1000 {watts}\n"
+    for n, (uuid, watts) in enumerate(zip(UUIDS, (100, 300), strict=True))
+)
+RUN = (
+    "run", "device=cpu", "workload=noop", "measure=quick", "measure.seconds=0.6", "measure.warmup_s=0.1",
+    "measure.warmup_cap_s=0.3", "measure.steady_window_s=0.05",
+)  # fmt: skip
+
+
+@pytest.fixture
+def metered(joulemark, tmp_path):
+    """The command on a machine with two GPUs, as far as NVML tells."""
+    spec = importlib.util.spec_from_file_location("nvml_standin_builder", BUILDER)
+    builder = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(builder)
+    script = tmp_path / "script.txt"
+    script.write_text(SCRIPT)
+    try:
+        library = builder.build(tmp_path / "lib")
+    except builder.NoCompilerError as missing:
+        pytest.skip(str(missing))
+    joulemark.environment |= {
+        "LD_LIBRARY_PATH": str(library),
+        "NVML_STANDIN_SCRIPT": str(script),
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }
+    return joulemark
+
+
+def value(record, metric_id):
+    """Return a metric's value."""
+    return next(m["value"] for m in record["metrics"] if m["id"] == metric_id)
+
+
+def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
+    """400 W together, 300 W for the one that is named; the record keeps probe, states and trace."""
+    assert metered(*RUN, "power=nvml", "run.name=both").returncode == 0
+    named = (*RUN, "power=nvml", f"power.devices=[{UUIDS[1]}]", "run.name=one")
+    assert metered(*named).returncode == 0
+    (both,), (one,) = metered.records("both"), metered.records("one")
+    assert value(both, "power.mean") == pytest.approx(400, rel=0.05)
+    assert value(one, "power.mean") == pytest.approx(300, rel=0.05)
+    assert value(one, "efficiency.samples") == pytest.approx(1 / value(one, "energy.sample"), rel=1e-6)
+    devices = both["evidence"]["energy"]["devices"]
+    assert [d["device"] for d in devices] == UUIDS
+    counter = devices[0]["sensors"][0]
+    assert counter["update_period_s"] == pytest.approx(0.02, rel=0.1)
+    assert counter["poll_disturbs"] is not None
+    assert any(key.endswith(":temperature") for key in both["evidence"]["device_states"])
+    (trace,) = (metered.folder / "results" / "both").glob("*/*/*/trace.parquet")
+    import duckdb
+
+    found = duckdb.sql(f"SELECT series, unit, count(*) FROM '{trace}' GROUP BY ALL").fetchall()
+    units = {series.rpartition(":")[2] if "nvml" in series else series: unit for series, unit, _ in found}
+    assert units["counter"] == "J"
+    assert units["instant"] == "W"
+    assert units["iteration"] == "1"
+
+
+def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulemark, tmp_path):
+    """`unavailable (no sensor: …)` in Markdown and HTML, and no number of joules anywhere."""
+    joulemark.environment |= {"LD_LIBRARY_PATH": str(tmp_path)}
+    assert joulemark(*RUN, "power=auto", "run.name=bare").returncode == 0
+    (record,) = joulemark.records("bare")
+    energy = [m for m in record["metrics"] if m["id"].startswith(("energy", "power", "efficiency"))]
+    if any(m["value"] is not None for m in energy):
+        pytest.skip("this machine has a sensor of its own")
+    assert all("no sensor" in m["reason"] for m in energy)
+    assert joulemark("report", "bare", "--format", "html,md").returncode == 0
+    for name in ("report.md", "report.html"):
+        text = (joulemark.folder / "reports" / "bare" / name).read_text()
+        assert "unavailable (no sensor" in " ".join(text.split())
