@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.shim.cuda_clock import Clocks
-from harness.shim.cuda_session import Rate
+from harness.shim.cuda_session import Enqueue, Rate
 from harness.shim.driver import Context
 from harness.shim.errors import CudaError
 from harness.shim.timing import median
@@ -21,6 +22,8 @@ LINE_WORDS = 32
 """A cache line of 128 bytes, in words of 4."""
 _BLOCK = 512
 _REPEATS = 9
+_MOST_SWEEPS = 512
+"""Of one repeat: the launch queue never fills."""
 _L1_ORDER = 7
 """16 KiB: within L1 everywhere."""
 _STEPS = 4096
@@ -97,11 +100,22 @@ class Memory(Clocks):
                     "triad": (a, b, c, 3.0, count),
                 }[kind]
                 launch = function.launch(*arguments, grid=grid, block=_BLOCK)
-                launch()
-                repeats_ns = tuple(self.time_ns(launch) for _ in range(_REPEATS))
-                clock = self.clocked(launch)
+                first = self.snapshot()
+                sweeps, repeats_ns = self._swept(launch)
+                clock = self.clock_between(first, self.snapshot())
         ways = {"copy": 2, "triad": 3}.get(kind, 1)
-        return self.rate(kind, "B/s", float(ways * size), repeats_ns, name, clock.median_hz)
+        return self.rate(kind, "B/s", float(ways * size * sweeps), repeats_ns, name, clock.median_hz)
+
+    def _swept(self, sweep: Enqueue) -> tuple[int, tuple[float, ...]]:
+        """Time repeats of as many sweeps as take `target_ns`: how many, and each repeat's time."""
+        sweep()
+        count = max(1, min(_MOST_SWEEPS, math.ceil(self.target_ns / self.time_ns(sweep))))
+
+        def enqueue() -> None:
+            for _ in range(count):
+                sweep()
+
+        return count, tuple(self.time_ns(enqueue) for _ in range(_REPEATS))
 
     def sweep_bytes(self) -> int:
         """Return a sweep's buffer size: 8 times L2, at least 256 MiB, at most an eighth of what is free."""
@@ -208,9 +222,8 @@ class Memory(Clocks):
         def enqueue() -> None:
             self.driver.call(name, *arguments)
 
-        enqueue()
-        repeats_ns = tuple(self.time_ns(enqueue) for _ in range(_REPEATS))
-        return self.rate(direction, "B/s", float(moved), repeats_ns, name)
+        copies, repeats_ns = self._swept(enqueue)
+        return self.rate(direction, "B/s", float(moved * copies), repeats_ns, name)
 
     def _host_latency(self, kind: str) -> Latency:
         launch = self.function("empty").launch()
