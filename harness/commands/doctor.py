@@ -13,6 +13,7 @@ from harness.certified import certificate_facts
 from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.energy import doctor as energy
+from harness.exporters import registry as exporters
 from harness.machine import Identity, identify
 from harness.records import open_store
 from workloads import registry as workloads
@@ -122,7 +123,7 @@ def _tools() -> list[Check]:
 
 
 def _plugins() -> list[Check]:
-    broken = {**workloads.broken(), **devices.broken()}
+    broken = {**workloads.broken(), **devices.broken(), **exporters.broken()}
     return [
         Check(f"plugin {name}", False, why, "upgrade or uninstall the package that brings it")
         for name, why in broken.items()

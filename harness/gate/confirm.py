@@ -61,12 +61,11 @@ class Confirmer:
         measured = self._sets[key]
         if measured is None:
             return None
-        before, after = (
-            [m.value for r in side if (m := r.metric(series[2])) is not None and m.value is not None]
-            for side in measured
-        )
+        found = [(b.metric(series[2]), h.metric(series[2])) for b, h in zip(*measured, strict=True)]
+        both = [(b.value, h.value) for b, h in found if b and h and b.value and h.value]
         assert rule.delta is not None
         try:
+            before, after = zip(*both, strict=True) if both else ((), ())
             return compare(before, after, rule.delta, direction=rule.direction or "lower")
         except StatsError as error:
             self.note.append(f"{result.label} {series[2]}: {error}")

@@ -57,3 +57,19 @@ def test_a_checkout_that_is_not_there_is_told_and_not_raised(history: History, s
     confirm = _confirmer(history, store, checkout="no-such-revision")
     assert confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x")) is None
     assert "no-such-revision: neither a folder nor a revision" in confirm.note[0]
+
+
+def test_pairs_stay_pairs_where_one_process_has_no_value(history: History, store: Store, add_night) -> None:
+    """A process without a value takes its partner out, and no other pair is shifted by it."""
+    sides = []
+    for side, effect in (("base", 1.0), ("head", 1.1)):
+        for replica in range(8):
+            missing = side == "head" and replica == 3
+            value = None if missing else effect * (1 + replica)
+            add_night(0, value, sweep=f"pairs-{side}", replica=replica)
+        sides.append(store.records(f"pairs-{side}")[0])
+    confirm = _confirmer(history, store)
+    confirm._sets["b" * 32, 0] = tuple(sides)
+    found = confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x"))
+    assert (found.pairs, found.label) == (7, "worse")
+    assert found.effect == pytest.approx(0.1)
