@@ -97,7 +97,7 @@ def prepare(
     cast_to = torch.bfloat16 if precision == "bf16" and not training else None
     batches = [workload.make_batch(index) for index in range(RING)]
     micro = [_split(batch, accumulate) for batch in batches]
-    ring = [[_to_device(part, device, cast_to) for part in parts] for parts in micro]
+    ring = [[to_device(part, device, cast_to) for part in parts] for parts in micro]
 
     last: list[torch.Tensor] = []
     losses = Losses()
@@ -163,7 +163,8 @@ def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int
     return replace(units, least_bytes=traffic)
 
 
-def _to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None) -> Batch:
+def to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None = None) -> Batch:
+    """Return a batch on a device, its floating-point parts in another format where one is given."""
     return {k: v.to(device, cast_to if v.is_floating_point() else None) for k, v in batch.items()}
 
 

@@ -30,7 +30,7 @@ BUILT_IN = {
     "layernorm": "workloads.micro:LayerNorm",
     "convolution": "workloads.micro:Convolution",
     "embedding": "workloads.micro:Embedding",
-    "optimizer": "workloads.micro:OptimizerStep",
+    "optimizer": "workloads.optimizer:OptimizerStep",
     "noop": "workloads.selftest:Noop",
     "spin": "workloads.selftest:Spin",
     "faults": "workloads.selftest:Faults",
