@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import certified, summary, timing, trial_energy
+from harness import certified, phases, summary, timing, trial_energy
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -156,6 +156,15 @@ def _measured(
         },
     )
     last = job.check()
+    if config.power.phases:
+        on_phase("profile")
+        metrics += phases.phase_metrics(
+            config,
+            device,
+            workload,
+            job,
+            lambda mode: _prepare(config, _workload(config, size, mode), device),
+        )
     evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
     if config.measure.profile and spec.get("replica", 0) == 0:
         on_phase("profile")
@@ -195,12 +204,12 @@ def _ring() -> int:
     return RING
 
 
-def _workload(config: Config, size: Size) -> Workload:
+def _workload(config: Config, size: Size, mode: str | None = None) -> Workload:
     from workloads.sources import resolve_data
 
     w = config.workload
     data = None if w.data is None else resolve_data(w.data)
-    return workloads.get(w.name)(w.mode, size, seed=config.seed, data=data)
+    return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data)
 
 
 def _prepare(config: Config, workload: Workload, device: Device) -> Any:

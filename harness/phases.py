@@ -1,0 +1,87 @@
+"""Energy of a workload's phases, each in a loop of its own after the span (docs/method.md, section 4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness import energy, trial_energy
+from harness.config import Config
+from harness.devices.base import Device
+from harness.records.metrics import make
+from harness.records.schema import Metric
+
+PREFILL, DECODE, FORWARD, BACKWARD = "energy.prefill", "energy.decode", "energy.forward", "energy.backward"
+Prepare = Callable[[str], Any]
+"""Returns the job of the same workload in another mode."""
+
+
+def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepare: Prepare) -> list[Metric]:
+    """Measure prefill and decode of generation, or forward and backward of training; nothing else has phases.
+
+    Args:
+        config: Of the trial.
+        device: Opened.
+        workload: In the trial's mode.
+        job: The trial's own, warm.
+        prepare: Makes the jobs of the modes `prefill` and `decode`.
+    """
+    mode, modes = config.workload.mode, workload.spec.modes
+    if mode == "generate" and {"prefill", "decode"} <= set(modes):
+        jobs = {PREFILL: prepare("prefill"), DECODE: prepare("decode")}
+        steps: Mapping[str, Callable[[int], object]] = {key: _of(made) for key, made in jobs.items()}
+    elif mode in {"train", "finetune"} and config.workload.accumulate == 1:
+        steps = {FORWARD: _forward(config, device, workload, job), BACKWARD: _of(job)}
+    else:
+        return []
+    found = {key: _loop(config, device, step) for key, step in steps.items()}
+    if BACKWARD in found:
+        found[BACKWARD] = _less(found[BACKWARD], found[FORWARD])
+    return [
+        make(key, joules, n=n) if joules is not None else make(key, None, reason=why)
+        for key, (joules, n, why) in found.items()
+    ]
+
+
+_Found = tuple[float | None, int, str | None]
+"""Joules an iteration, iterations, and why there are none."""
+
+
+def _loop(config: Config, device: Device, step: Callable[[int], object]) -> _Found:
+    window = trial_energy.window(config, device)
+    seconds = config.power.phase_s
+    done = energy.measure_loop(step, window, seconds=seconds, synchronize=device.synchronize)
+    return done.joules, done.iterations, done.window.reason or "the sensor does not tell it"
+
+
+def _less(whole: _Found, part: _Found) -> _Found:
+    """Return what a part leaves of the whole; a part that takes all leaves nothing that can be told."""
+    if whole[0] is None or part[0] is None:
+        return None, whole[1], whole[2] if whole[0] is None else part[2]
+    left = whole[0] - part[0]
+    if left <= 0 or not math.isfinite(left):
+        return None, whole[1], "the forward loop took as much as the whole step"
+    return left, whole[1], None
+
+
+def _of(job: Any) -> Callable[[int], object]:
+    return lambda index: job.step(index, lambda _mark: None)
+
+
+def _forward(config: Config, device: Device, workload: Any, job: Any) -> Callable[[int], object]:
+    """Return the forward pass of a training step: the loss, with the graph that backward would need."""
+    import torch
+
+    from workloads.modes import RING, to_device
+    from workloads.steps import autocast
+
+    place = torch.device(device.torch_device)
+    ring = [to_device(workload.make_batch(index), place) for index in range(RING)]
+    context = autocast(place, config.precision.name)
+
+    def forward(index: int) -> None:
+        with context():
+            workload.loss(job.model, ring[index % RING])
+
+    return forward
