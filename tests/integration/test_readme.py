@@ -31,9 +31,11 @@ def test_every_joulemark_command_of_the_readme_runs(joulemark):
     listed = [shlex.split(line)[1:] for line in commands("README.md") if line.startswith("joulemark ")]
     assert len(listed) >= 8
     for arguments in listed:
-        shortened = [*arguments, *QUICK, "device=cpu"] if arguments[0] == "run" else arguments
-        done = joulemark(*shortened)
-        assert done.returncode == 0, (arguments, done.stderr)
+        measuring = arguments[0] in {"run", "ab"}
+        shorter = [a if a != "1" else "0.05" for a in arguments]
+        done = joulemark(*shorter, *QUICK, "device=cpu") if measuring else joulemark(*arguments)
+        # A comparison of so short pairs may well end without a verdict, which is exit code 4.
+        assert done.returncode in ({0, 3, 4} if arguments[0] == "ab" else {0}), (arguments, done.stderr)
 
 
 def test_every_make_target_of_the_readme_exists():
@@ -49,7 +51,7 @@ def test_every_verb_is_in_the_readme():
     from harness.cli import _VERBS
 
     table = (ROOT / "README.md").read_text()
-    assert [verb for verb in _VERBS if f"| `{verb}`" not in table] == []
+    assert [verb for verb in _VERBS if f"`{verb}`" not in table] == []
 
 
 def test_links_point_to_files():
