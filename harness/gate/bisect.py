@@ -77,7 +77,9 @@ class Bisect:
         with self._worktree(good) as base, self._worktree(bad) as head:
             whole = self._measure(base, good, head, bad, self.delta)
             if whole is None or whole.label != "worse":
-                self._note(bad, "good" if whole else "skip", whole, "it is not measurably worse")
+                open_question = whole is None or whole.label == "inconclusive"
+                reason = "too noisy to tell it from good" if open_question else "it is not worse"
+                self._note(bad, "skip" if open_question else "good", whole, reason)
                 return None
             self._note(bad, "bad", whole)
             return self._search(base, good, head, bad, whole)
