@@ -11,7 +11,7 @@ else
 GPU_PYTHON := $(PYTHON)
 endif
 
-.PHONY: help setup demo test bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats lint format clean bench-overhead bench-cpu bench-shim
+.PHONY: help setup demo test bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -54,10 +54,14 @@ format: $(STAMP)  ## let ruff rewrite the layout
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
+bench-energy: $(STAMP)  ## energy against scripted truth in wall-clock time, and the sampler's cost, about 8 minutes
+	$(BIN)/python benchmarks/energy_sampler.py
+	$(BIN)/python benchmarks/energy_accuracy.py
+
 bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 5 minutes; keeps the tables
 	$(BIN)/python -m benchmarks.stats_bench --write docs/statistics.md
 
-bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 10 minutes
+bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 4 minutes
 	$(BIN)/python -m benchmarks.gate_bench.histories --years 200
 
 bench-gate-real: $(STAMP)  ## twenty A/A gates, planted slowdowns and a bisect on this machine, about an hour
