@@ -50,6 +50,8 @@ class EnergyUse:
     idle_w: float | None = None
     reason: str | None = None
     """Why whatever is None above is missing."""
+    mean_w: float | None = None
+    """Over the sensor's own window, which holds the span; None divides by the span."""
 
 
 def span_units(cycle: Sequence[Units], first_index: int, iterations: int) -> Units:
@@ -220,7 +222,10 @@ def _energy(energy: EnergyUse, total: Units, slowest: Measurement) -> Iterator[M
         yield of(f"energy.{kind.removesuffix('s')}", energy.joules, count)
         per_joule = count / energy.joules if energy.joules else None
         yield of(f"efficiency.{kind}", per_joule)
-    yield of("power.mean", energy.joules, slowest.span_ns / 1e9)
+    if energy.mean_w is not None:
+        yield of("power.mean", energy.mean_w)
+    else:
+        yield of("power.mean", energy.joules, slowest.span_ns / 1e9)
     yield of("power.peak", energy.peak_w)
     yield of("power.idle", energy.idle_w)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from harness import energy, timing
 from harness.config import Config
 from harness.devices.base import Device
@@ -20,13 +22,16 @@ TRACE_ITERATIONS = 20_000
 
 def use(result: energy.EnergyResult) -> EnergyUse:
     """Return a window's energy as the summary takes it."""
-    return EnergyUse(result.joules, result.u_joules, result.peak_w, result.idle_w, result.reason)
+    return EnergyUse(
+        result.joules, result.u_joules, result.peak_w, result.idle_w, result.reason, mean_w=result.mean_w
+    )
 
 
 def flags(result: energy.EnergyResult, measurement: timing.Measurement) -> list[str]:
     """Return the window's flags, and whether the iterations were in step with a part-time counter."""
     counters = [device.sensors[0] for device in result.devices if device.sensors]
-    period_s = measurement.period_ns / 1e9
+    # The usual distance: now and then an iteration is late, but most keep in step.
+    period_s = float(np.median(measurement.durations_ns)) / measurement.group / 1e9
     aliased = any(alias.is_aliased(info, period_s, result.span_s) for info in counters)
     return [*result.flags, *([alias.FLAG] if aliased else [])]
 
@@ -67,8 +72,6 @@ def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, spe
 
 def _edges(measurement: timing.Measurement, start_ns: int) -> tuple[Any, int]:
     """Return the iterations' edges on the host's clock, and how many iterations lie between two."""
-    import numpy as np
-
     begin_ns = start_ns if measurement.chunks is None else int(measurement.chunks.wall_ns[0])
     edges = begin_ns + np.concatenate([[0], np.cumsum(measurement.durations_ns)])
     every = max(1, -(-(len(edges) - 1) // TRACE_ITERATIONS))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import pytest
+
 from harness.energy.nvml_facts import event_reasons, gpu_facts
 
 UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000000"
@@ -78,7 +80,9 @@ def test_doctor_tells_which_sensors_work(play):
     by_name = {s["name"]: s for s in play("hold 1 100\n", DOCTOR)}
     assert by_name["nvml"]["works"]
     assert [s["kind"] for s in by_name["nvml"]["sensors"]] == ["counter", "instant", "average"]
-    assert by_name["nvml"]["sensors"][0]["update_period_s"] is None
+    counter = by_name["nvml"]["sensors"][0]
+    assert counter["update_period_s"] == pytest.approx(0.02, rel=0.1)
+    assert counter["poll_disturbs"] is not None
     assert by_name["rapl"]["works"] or by_name["rapl"]["reason"]
     assert by_name["native sampler"]["works"]
 
