@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from harness.commands.output import print_json
@@ -23,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
             known = ", ".join(store.sweeps()) or "none"
             raise ValueError(f"{store.root}: no records of a sweep {sweep}; there are: {known}")
         for bad in torn:
-            print(f"left out {bad.path}: {bad.reason}")
+            print(f"joulemark: left out {bad.path}: {bad.reason}", file=sys.stderr)
         records += found
     results = trial_results(records)
     path = Path(options.output or f"{'+'.join(options.sweeps)}-{options.to}{registry.suffix(options.to)}")

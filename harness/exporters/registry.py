@@ -34,7 +34,7 @@ BUILT_IN = {
     "prometheus": ("harness.exporters.prometheus", ".prom", "a file for node_exporter's textfile collector"),
     "openmetrics": ("harness.exporters.openmetrics", ".txt", "OpenMetrics text"),
     "tensorboard": ("harness.exporters.tensorboard", "", "TensorBoard event files, in a folder"),
-    "mlflow": ("harness.exporters.mlflow_runs", "", "MLflow runs: a folder, or a tracking URI"),
+    "mlflow": ("harness.exporters.mlflow_runs", "", "MLflow runs, in a folder"),
 }
 """By name: the module, whose `export` writes; the suffix of its file, none for a folder; what it is."""
 
