@@ -149,7 +149,7 @@ def summary(name: str, rows: list[list[Any]], limit: float | None) -> dict[str, 
         "p95": errors[min(len(errors) - 1, round(0.95 * len(errors)))] if len(errors) < 20 else errors[-2],
         "limit": limit,
         "covers": covers,
-        "u": 100 * max((u or 0.0) / t for _, u, _, t, *_ in rows),
+        "u": max((100 * u / t for _, u, _, t, *_ in rows if u is not None), default=None),
         "method": rows[0][4],
         "flags": sorted({flag for row in rows for flag in row[5] if flag != "gain_uncalibrated"}),
     }
@@ -161,7 +161,7 @@ def line(f: dict[str, Any]) -> str:
     how = ", ".join([f["method"], *f["flags"]])
     return (
         f"| {f['name']} | {f['n']} | {f['p95']:.2f} % | {limit} | {sum(f['covers'])}/{f['n']} | "
-        f"{f['u']:.2f} % | {how} |"
+        f"{'none' if f['u'] is None else format(f['u'], '.2f') + ' %'} | {how} |"
     )
 
 

@@ -17,7 +17,9 @@ from harness.energy.result import EnergyResult, Evidence, device_energy, total
 from harness.energy.ticks import Host
 from harness.energy.trace import Samples
 
-_PAUSE_TRIES, _PAUSE_LATE = 10, 0.03
+_OVERSLEEP_S = 1e-3
+"""A sleep may last so much longer; what is left of a pause is spent awake."""
+_PAUSE_TRIES, _PAUSE_LATE = 10, 0.02
 """How often a pause is tried until it ends on time, and what part of a period is still on time."""
 
 
@@ -77,7 +79,9 @@ class Window:
         period_ns = self.slowest.update_period_s * 1e9
         for _ in range(_PAUSE_TRIES):  # a process that is held up here comes too late, and waits once more
             due_ns = self._guards.anchor() + share * period_ns
-            self._host.sleep(max(0.0, (due_ns - self._host.now_ns()) * 1e-9))
+            self._host.sleep(max(0.0, (due_ns - self._host.now_ns()) * 1e-9 - _OVERSLEEP_S))
+            while self._host.now_ns() < due_ns:
+                self._host.sleep(0)
             if self._host.now_ns() - due_ns < _PAUSE_LATE * period_ns:
                 break
         self._pauses.append((begin_ns, self._host.now_ns()))

@@ -215,3 +215,50 @@ print(json.dumps([sampler.kind, [len(t.value) for t in traces], traces[1].value[
     assert watts == pytest.approx(250)
     assert status == 0
     assert play(CONSTANT, code)[0] == "native"
+
+
+def test_stated_intervals_hold_the_truth_in_wall_clock_time(play):
+    """Six bursts of odd lengths: at least four of the six 95 % intervals cover the exact energy."""
+    code = """
+covered = []
+for seconds in (0.1, 0.13, 0.2, 0.23, 0.31, 0.17):
+    w = energy.window("nvml")
+    with w:
+        start = time.perf_counter_ns()
+        set_power(500)
+        time.sleep(seconds)
+        set_power(60)
+        end = time.perf_counter_ns()
+    covered.append(abs(w.result.joules - truth((start, end))) <= 1.96 * w.result.u_joules)
+show(w.result, covered=sum(covered))
+"""
+    got = play("hold 0 60\ncounter 0.02 0.03 1\n", code)
+    assert got["method"] == "counter_aligned"
+    assert got["covered"] >= 4
+
+
+def test_a_part_time_counter_is_flagged_and_freed_by_shifts_in_wall_clock_time(play):
+    """Iterations in step with it: shifted they come close to the truth, plain they are flagged."""
+    code = """
+def run(shift):
+    edge = [0]
+    def step(_):
+        start = edge[0] if time.perf_counter_ns() - edge[0] < 2_000_000 else time.perf_counter_ns()
+        edge[0] = start + 50_000_000
+        for watts, until in ((600, 0.25), (150, 1.0)):
+            set_power(watts)
+            left = start + until * 50_000_000 - time.perf_counter_ns()
+            time.sleep(max(0.0, left * 1e-9))
+        set_power(60)
+    r = energy.measure_loop(step, energy.window("nvml"), seconds=2, shift=shift).window
+    idle_s = (r.span_ns[1] - r.span_ns[0]) * 1e-9 - r.span_s
+    return r, abs(r.joules / (truth(r.span_ns) - 60 * idle_s) - 1)
+r, shifted = run(True)
+plain, wrong = run(False)
+show(r, shifted=shifted, wrong=wrong, plain=plain.flags)
+"""
+    got = play("hold 0 60\ncounter 0.05 0 1 0.0125\n", code)
+    assert got["method"] == "counter_aligned_shifted"
+    assert "aliased" not in got["flags"]
+    assert got["shifted"] < 0.1
+    assert "aliased" in got["plain"]
