@@ -23,8 +23,10 @@ LIMIT = 0.05
 ASSUMED_SHARE = 0.25
 """Part of each period that a counter looks at where nothing was probed (seen so on some GPUs)."""
 HARMONICS = 32
-_BLOCKS, _SHORT_BLOCKS, _SHORT_PERIOD_S = 16, 32, 0.05
+_BLOCKS, _SHORT_BLOCKS, _SHORT_PERIOD_S = 16, 64, 0.05
 """Least number of blocks, and for counters renewed more often: what jitters in their starts averages out."""
+_JITTER_S = 0.3e-3
+"""How far the start of a block strays from its place."""
 _SHORT_LOOK = 0.05
 """Shifts are chosen such that even a look of this part of a period sees all of an iteration."""
 
@@ -85,8 +87,11 @@ def left_by_shifts(info: SensorInfo, blocks: int) -> float:
     """Return the relative standard uncertainty that remains after shifting by equal parts of the period.
 
     The start of each block is known to within its step, 1/blocks of the period; power that swings by its own
-    mean over half a period then leaves `2/sqrt(12)/blocks**1.5`. A counter that always looks leaves none.
+    mean over half a period then leaves `2/sqrt(12*blocks**3)`, and starts that jitter `4*jitter/period/
+    sqrt(blocks)`. A counter that always looks leaves none.
     """
     if info.kind != "counter" or info.aliases is False:
         return 0.0
-    return 2 / math.sqrt(12 * blocks**3)
+    assert info.update_period_s is not None
+    step, jitter = 2 / math.sqrt(12 * blocks**3), 4 * _JITTER_S / info.update_period_s / math.sqrt(blocks)
+    return math.hypot(step, jitter)
