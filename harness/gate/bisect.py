@@ -12,13 +12,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from harness.gate.confirm import paired_values
 from harness.pairs import Pairs, SideFailedError
 from harness.records.store import Store
 from harness.sides import Environment, make_side
-from harness.stats import Comparison
+from harness.stats import Comparison, compare
 from harness.verdicts import Line
 
 Answer = Literal["good", "bad", "skip"]
+_CLEAN = "iteration.mean.clean"
+_LEAST_PAIRS = 6
+"""Pairs before the first look."""
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first .*bad.* commit", re.MULTILINE)
 
 
@@ -127,6 +131,11 @@ class Bisect:
             if commit == self._commit(self.bad):
                 raise
             return None
+        if self.metric is None:
+            # Where interference took the undisturbed mean from some processes, the others still have it.
+            both = paired_values(pairs.records(before), pairs.records(after), _CLEAN)
+            if len(both) >= _LEAST_PAIRS:
+                return compare([b for b, _ in both], [h for _, h in both], delta)
         return self._line(lines).comparison
 
     def _line(self, lines: Sequence[Line]) -> Line:

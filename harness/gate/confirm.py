@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def overrides_of(result: TrialResult) -> list[str]:
     return [*words, "sweep=[]"] if any(w.startswith("+experiment=") for w in words) else words
 
 
+def paired_values(
+    base: Sequence[Record], head: Sequence[Record], metric_id: str
+) -> list[tuple[float, float]]:
+    """Return a metric's values of the pairs of which both processes have one."""
+    found = [(b.metric(metric_id), h.metric(metric_id)) for b, h in zip(base, head, strict=True)]
+    return [(b.value, h.value) for b, h in found if b and h and b.value and h.value]
+
+
 @dataclass
 class Confirmer:
     """Runs pairs for suspects; the metrics of one trial share each set of pairs."""
@@ -61,8 +70,7 @@ class Confirmer:
         measured = self._sets[key]
         if measured is None:
             return None
-        found = [(b.metric(series[2]), h.metric(series[2])) for b, h in zip(*measured, strict=True)]
-        both = [(b.value, h.value) for b, h in found if b and h and b.value and h.value]
+        both = paired_values(*measured, series[2])
         assert rule.delta is not None
         try:
             before, after = zip(*both, strict=True) if both else ((), ())
