@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import certified, phases, summary, timing, trial_energy
+from harness import certified, passes, phases, summary, timing, trial_energy
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -167,6 +167,8 @@ def _measured(
         )
     evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
     if config.measure.profile and spec.get("replica", 0) == 0:
+        apart, proof = passes.measure(job, device, measurement, on_phase)
+        metrics, evidence = [*metrics, *apart], evidence | proof
         on_phase("profile")
         trace = Path(spec["folder"]) / "profile-trace.json" if config.measure.trace else None
         evidence |= profile.evidence(job, device, measurement, placed, trace)

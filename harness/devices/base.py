@@ -5,8 +5,9 @@ from __future__ import annotations
 import abc
 import resource
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from harness import host
@@ -39,6 +40,18 @@ class Peak:
     source: str | None = None
     """The public document that states the figure."""
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a short pass apart from the span found: the device time of an iteration, or why there is none."""
+
+    iteration_ns: float | None
+    iterations: int = 0
+    """Behind its mean."""
+    reason: str | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+    """How it was done and what proves it, as JSON values."""
 
 
 class Watch(AbstractContextManager[None]):
@@ -122,6 +135,24 @@ class Device(abc.ABC):
     def watch(self) -> Watch:
         """Return what watches this device's own clock around one span. Call before the warm-up."""
         return Watch()
+
+    def gated(self, iterate: Callable[[], object], period_ns: float) -> Pass | None:  # noqa: ARG002
+        """Time iterations that were enqueued whole before any of them ran; None where nothing can hold them.
+
+        Args:
+            iterate: Enqueues one more iteration of work that is warm.
+            period_ns: What an iteration took within the span.
+        """
+        return None
+
+    def cold(self, iterate: Callable[[], object], period_ns: float) -> Pass | None:  # noqa: ARG002
+        """Time iterations as `gated` does, each right after a flush of the last cache; None without any.
+
+        Args:
+            iterate: Enqueues one more iteration of work that is warm.
+            period_ns: What an iteration took within the span.
+        """
+        return None
 
     def counters(self) -> Counters:
         """Return what the operating system has counted so far for this process and this machine."""

@@ -7,12 +7,13 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import host
-from harness.devices.base import Device, DeviceError, Peak, Watch
+from harness.devices.base import Device, DeviceError, Pass, Peak, Watch
 from harness.devices.cpu import set_threads, thread_facts
 from harness.devices.peaks import dense_peak
 from harness.devices.timeline import Event, EventTimeline, Now, Timeline, smallest_step
@@ -133,6 +134,18 @@ class CudaDevice(Device):
 
         return SmWatch(self.index)
 
+    def gated(self, iterate: Callable[[], object], period_ns: float) -> Pass:
+        """Hold torch's current stream by the shim's gate."""
+        from harness.devices.cuda_passes import gated
+
+        return gated(self.index, iterate, period_ns, stream=self._stream())
+
+    def cold(self, iterate: Callable[[], object], period_ns: float) -> Pass:
+        """Flush and gate torch's current stream by the shim."""
+        from harness.devices.cuda_passes import cold
+
+        return cold(self.index, iterate, period_ns, stream=self._stream())
+
     def dense_peak(self, precision: str) -> Peak:
         """Look the device's exact name up in `peaks.py`."""
         return dense_peak(self._properties().name, precision)
@@ -140,6 +153,11 @@ class CudaDevice(Device):
     def hardware_id(self) -> str | None:
         """Return the UUID, as NVML writes it."""
         return f"GPU-{self._properties().uuid}"
+
+    def _stream(self) -> int:
+        import torch
+
+        return int(torch.cuda.current_stream(self.index).cuda_stream)
 
     def _properties(self) -> torch._C._CudaDeviceProperties:
         import torch

@@ -21,10 +21,10 @@ WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
 
 _RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu*")
-_TIME = (*_RAW_TIME, "iteration.mean.clean")
+_TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
-_PLANNED = ("throughput.*", "iteration.*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
+_PLANNED = ("throughput.*", "iteration.mean*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
 
 Predicate = Callable[[Any, float, Metric], bool]
 """Over the evidence, the rule's threshold and the metric; it has no other input and no effect."""

@@ -35,6 +35,8 @@ LATENCY = MetricTable(
     (
         "iteration.mean",
         "iteration.mean.clean",
+        "iteration.gated",
+        "iteration.cold",
         "latency.p50",
         "latency.p90",
         "latency.p99",
@@ -42,7 +44,8 @@ LATENCY = MetricTable(
         "latency.tpot",
     ),
     "Percentiles are those of one process; the interval is over processes. A tail percentile is left out "
-    "where too few iterations were measured to know it.",
+    "where too few iterations were measured to know it. Gated and cold times come from short passes of their "
+    "own after the first replica.",
 )
 MEMORY = MetricTable(
     "memory",

@@ -158,6 +158,16 @@ class Memory(Clocks):
         self._flush.on(stream)
         self._flush()
 
+    def time_cold_ns(self, enqueue: Enqueue, stream: int = 0) -> float:
+        """Return the device time of one iteration right after a flush, both behind the gate.
+
+        The context must be current, and a flush must have run: the first one allocates.
+
+        Raises:
+            GateExpiredError: the host was too slow; nothing is returned.
+        """
+        return self.time_gated_ns(enqueue, stream=stream, before=lambda: self.flush(stream))
+
     def flush_proof(self) -> FlushProof:
         """Chase pointers through lines that L2 holds, flush, and chase again (docs/method.md, section 2)."""
         with self.context:

@@ -174,14 +174,20 @@ class CudaSession:
         self.driver.call("cuEventRecord", end, stream)
         return self._elapsed_ns()
 
-    def time_gated_ns(self, enqueue: Enqueue, iterations: int = 1, stream: int = 0) -> float:
+    def time_gated_ns(
+        self, enqueue: Enqueue, iterations: int = 1, stream: int = 0, *, before: Enqueue | None = None
+    ) -> float:
         """Return the device time of work that was enqueued whole before any of it ran.
+
+        What `before` enqueues also stands behind the gate, and is not in the time.
 
         Raises:
             GateExpiredError: the host was too slow; nothing is returned.
         """
         begin, end = self._events
         with self.gate(iterations, stream=stream):
+            if before is not None:
+                before()
             self.driver.call("cuEventRecord", begin, stream)
             enqueue()
             self.driver.call("cuEventRecord", end, stream)

@@ -1,0 +1,54 @@
+"""The gated and the cold pass of a trial, each apart from its span and with a metric of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from harness.devices.base import Device, Pass
+from harness.records.metrics import make
+from harness.records.schema import Facts, Metric
+from harness.timing import Measurement
+
+GATED, COLD = "iteration.gated", "iteration.cold"
+
+
+def measure(
+    job: Any, device: Device, measurement: Measurement, on_phase: Callable[[str], None]
+) -> tuple[list[Metric], Facts]:
+    """Run both passes after the measurement (docs/method.md, section 2).
+
+    A pass that fails costs its own metric and nothing else: what was measured before it stands.
+
+    Args:
+        job: a prepared workload, see `workloads.modes.Job`.
+        device: an opened device.
+        measurement: of the same job, taken before.
+        on_phase: told `gated` and `cold` as they begin.
+
+    Returns:
+        Both metrics, without a value and with the reason where the device has no such pass; and the evidence.
+    """
+    indices = count(measurement.first_index + measurement.iterations)
+
+    def iterate() -> None:
+        job.step(next(indices), lambda _mark: None)
+
+    metrics, evidence = [], {}
+    for metric_id, run in ((GATED, device.gated), (COLD, device.cold)):
+        name = metric_id.removeprefix("iteration.")
+        on_phase(name)
+        try:
+            found = run(iterate, measurement.period_ns)
+        except Exception as error:  # noqa: BLE001 - whatever a model raises
+            found = Pass(None, reason=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        if found is None:
+            metrics.append(make(metric_id, None, reason=f"there is no {name} pass on {device.kind}"))
+        elif found.iteration_ns is None:
+            metrics.append(make(metric_id, None, reason=found.reason or "the pass gave no time"))
+            evidence[name] = found.evidence | {"reason": found.reason}
+        else:
+            metrics.append(make(metric_id, found.iteration_ns / 1e9, n=found.iterations))
+            evidence[name] = found.evidence
+    return metrics, {"passes": evidence} if evidence else {}
