@@ -20,7 +20,7 @@ from harness.shim.errors import GateExpiredError, ShimError
 PASS_NS = 100_000_000
 """Device time that a pass aims at."""
 QUEUE_NS = 3_000_000
-"""Host time of what the launch queue holds for sure: about a thousand launches of 3 µs or more."""
+"""Host time of what the launch queue is taken to hold: about a thousand launches of 3 µs or more."""
 MOST_COLD = 10
 _CAUSE = "; a step that waits for the device, or fills its launch queue, cannot be gated"
 
