@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
         print()
         print_table(["refused", "reason"], [[t.label, t.refusal] for t in plan.refused])
     print(
-        f"\n{len(plan.runnable)} trials, {len(plan.refused)} refused; at least {duration(plan.foretold_s)} "
+        f"\n{len(plan.runnable)} trial{'s' * (len(plan.runnable) != 1)}, {len(plan.refused)} refused; at least {duration(plan.foretold_s)} "
         f"of building, warm-up and measuring"
     )
     return 0 if plan.runnable else 2
