@@ -16,7 +16,7 @@ def metric(record, metric_id):
 
 
 def test_the_record_names_the_certificate_that_held_and_what_follows_from_it(joulemark):
-    """Measured MFU is FLOP/s over the certificate's ceiling; only the first replica is profiled."""
+    """Measured MFU is FLOP/s over the certificate's ceiling; only the first replica has passes apart."""
     me = identify()
     made = Certificate(
         machine_id=me.machine_id, code_id=me.code_id, device_kind="cpu", device_name=None, driver=None,
@@ -44,6 +44,8 @@ def test_the_record_names_the_certificate_that_held_and_what_follows_from_it(jou
     (trace,) = Path(joulemark.folder).glob("results/held/*/*/r00-a00/profile-trace.json")
     assert json.loads(trace.read_text())["traceEvents"]
     assert "profile" not in second["evidence"]
+    assert metric(first, "iteration.gated")["reason"] == "there is no gated pass on cpu"
+    assert not {"iteration.gated", "iteration.cold"} & {m["id"] for m in second["metrics"]}
     assert second["evidence"]["roofline"]["certificate"] == identity
 
 

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from harness.devices import cuda
-from harness.devices.base import DeviceError
+from harness.devices import cuda, cuda_passes
+from harness.devices.base import DeviceError, Pass
 from harness.devices.cuda import CudaDevice, driver_device_count, torch_build_reason
 
 DRIVER = """
@@ -139,3 +139,15 @@ def test_memory_and_peak_come_from_the_named_device(monkeypatch):
     assert memory["peak_rss"] > 0
     assert device.dense_peak("bf16").flop_s == 989.5e12
     assert device.hardware_id() == "GPU-1234-ab"
+
+
+@pytest.mark.parametrize("name", ["gated", "cold"])
+def test_a_pass_runs_on_torchs_own_stream(monkeypatch, name):
+    """The shim gets this index and the stream that torch enqueues on, and what it found comes back."""
+    asked = []
+    found = Pass(1000.0, 3)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: SimpleNamespace(cuda_stream=70 + index))
+    monkeypatch.setattr(cuda_passes, name, lambda *a, **k: (asked.append((*a, k)), found)[1])
+
+    assert getattr(CudaDevice(3), name)(print, 5000.0) is found
+    assert asked == [(3, print, 5000.0, {"stream": 73})]
