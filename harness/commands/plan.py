@@ -55,8 +55,9 @@ def main(options: argparse.Namespace) -> int:
     if plan.refused:
         print()
         print_table(["refused", "reason"], [[t.label, t.refusal] for t in plan.refused])
+    runnable = len(plan.runnable)
     print(
-        f"\n{len(plan.runnable)} trial{'s' * (len(plan.runnable) != 1)}, {len(plan.refused)} refused; at least {duration(plan.foretold_s)} "
-        f"of building, warm-up and measuring"
+        f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
+        f"at least {duration(plan.foretold_s)} of building, warm-up and measuring"
     )
     return 0 if plan.runnable else 2

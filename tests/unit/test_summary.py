@@ -103,13 +103,14 @@ def test_without_a_peak_or_flops_the_reason_stands_in():
 
 
 def test_energy_is_divided_by_the_same_work():
-    """120 J over 60 steps of 0.1 s, 4 samples and 100 tokens: 2 J a step, 0.5 a sample, 2 samples a joule, 20 W."""
+    """120 J over 60 steps of 0.1 s, 4 samples and 100 tokens: 2 J a step, 0.5 a sample, 20 W."""
     use = EnergyUse(120.0, u_joules=6.0, peak_w=31.0, idle_w=9.0)
     found = summary(rank(measured([100] * 60), Units(4, tokens=100)), energy=use)
     values = {key: found[key].value for key in found if key.startswith(("energy", "power", "efficiency"))}
     assert values == pytest.approx({
         "energy.iteration": 2.0, "energy.iteration.uncertainty": 0.1, "energy.sample": 0.5,
-        "energy.token": 0.02, "efficiency.samples": 2.0, "efficiency.tokens": 50.0, "power.mean": 20.0, "power.peak": 31.0, "power.idle": 9.0,
+        "energy.token": 0.02, "efficiency.samples": 2.0, "efficiency.tokens": 50.0,
+        "power.mean": 20.0, "power.peak": 31.0, "power.idle": 9.0,
     })  # fmt: skip
 
 
