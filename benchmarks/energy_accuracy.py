@@ -3,7 +3,8 @@
     python benchmarks/energy_accuracy.py [--quick] [--json FILE]
 
 Each scenario runs in a process of its own whose NVML plays a counter; the work is power that the stand-in is
-told to draw, and truth is its exact integral over the same moments.
+told to draw, and truth is its exact integral over the same moments. Iterations are queued, as on a device,
+so that this process may be held up for a while without a gap in the work.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ import harness.energy as energy
 lib = ctypes.CDLL("libnvidia-ml.so.1")
 lib.standin_energy_j.restype = ctypes.c_double
 lib.standin_set_power.argtypes = [ctypes.c_int, ctypes.c_double]
+lib.standin_queue.restype = ctypes.c_int64
+lib.standin_queue.argtypes = [ctypes.c_int, ctypes.c_double, ctypes.c_double, ctypes.c_double]
 draw = lambda watts: lib.standin_set_power(0, watts)
 truth = lambda a, b: lib.standin_energy_j(0, ctypes.c_int64(a), ctypes.c_int64(b))
 now = time.perf_counter_ns
@@ -44,16 +47,15 @@ def window_of(seconds, watts, idle):
         end = now()
     return w.result, truth(start, end)
 
-def loop_of(period, seconds, shift, spans):
+def loop_of(period, seconds, shift):
+    end = [0]
     def step(_):
-        start = spans[-1][1] if spans and now() - spans[-1][1] < 2_000_000 else now()
-        draw({work})
-        until(start + round(period * 0.25e9))
-        draw({low})
-        until(start + round(period * 1e9))
-        draw({idle})
-        spans.append((start, start + round(period * 1e9)))
-    r = energy.measure_loop(step, energy.window("nvml"), seconds=seconds, shift=shift).window
+        lib.standin_queue(0, period * 0.25, {work}, {idle})
+        end[0] = lib.standin_queue(0, period * 0.75, {low}, {idle})
+        until(end[0] - round(2 * max(period, 0.02) * 1e9))  # as much is queued at most
+    energy_of = energy.measure_loop(step, energy.window("nvml"), seconds=seconds, shift=shift,
+                                    synchronize=lambda: until(end[0]))
+    r = energy_of.window
     idle_s = (r.span_ns[1] - r.span_ns[0]) * 1e-9 - r.span_s
     return r, truth(*r.span_ns) - {idle} * idle_s
 
@@ -87,7 +89,7 @@ def scenarios(quick: bool) -> Iterator[tuple[str, str, str, int, float | None, f
         (0.02, 0.1, 0.025),
     ):
         for shift in (True, False):
-            call = f"r, t = loop_of({period}, 5.0, {shift}, [])"
+            call = f"r, t = loop_of({period}, 5.0, {shift})"
             name = f"iterations of {1e3 * period:g} ms, part-time counter {1e3 * update:g} ms"
             script = PART.format(update, window)
             repeats = max(2, few // 5)

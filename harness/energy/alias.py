@@ -25,8 +25,6 @@ ASSUMED_SHARE = 0.25
 HARMONICS = 32
 _BLOCKS, _SHORT_BLOCKS, _SHORT_PERIOD_S = 16, 64, 0.05
 """Least number of blocks, and for counters renewed more often: what jitters in their starts averages out."""
-_JITTER_S = 0.3e-3
-"""How far the start of a block strays from its place."""
 _SHORT_LOOK = 0.05
 """Shifts are chosen such that even a look of this part of a period sees all of an iteration."""
 
@@ -83,15 +81,21 @@ def shifts(info: SensorInfo, iteration_s: float) -> int:
     )
 
 
-def left_by_shifts(info: SensorInfo, blocks: int) -> float:
+def left_by_shifts(info: SensorInfo, strays_s: Sequence[float]) -> float:
     """Return the relative standard uncertainty that remains after shifting by equal parts of the period.
 
     The start of each block is known to within its step, 1/blocks of the period; power that swings by its own
-    mean over half a period then leaves `2/sqrt(12*blocks**3)`, and starts that jitter `4*jitter/period/
-    sqrt(blocks)`. A counter that always looks leaves none.
+    mean over half a period then leaves `2/sqrt(12*blocks**3)`. A block that strays from its place by x is
+    wrong by `5*x/period` of its energy, and by no more than about all of it. A counter that always looks
+    leaves none.
+
+    Args:
+        info: The counter.
+        strays_s: How far each block strayed from its place, by a late start or an uneven length.
     """
     if info.kind != "counter" or info.aliases is False:
         return 0.0
     assert info.update_period_s is not None
-    step, jitter = 2 / math.sqrt(12 * blocks**3), 4 * _JITTER_S / info.update_period_s / math.sqrt(blocks)
-    return math.hypot(step, jitter)
+    blocks = len(strays_s)
+    wrong = [min(1.0, 5 * x / info.update_period_s) for x in strays_s]
+    return math.hypot(2 / math.sqrt(12 * blocks**3), math.hypot(*wrong) / blocks)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
 from harness.energy.aligned import LEAST_TICKS, longest_lag_s
 from harness.energy.base import Reading, SensorError, SensorInfo
-from harness.energy.ticks import Host, Tick, Watch, poll_s
+from harness.energy.estimate import READ_U_S
+from harness.energy.ticks import Grid, Host, Tick, Watch, poll_s
 
 TICKS = LEAST_TICKS + 1
 _PATIENCE_PERIODS, _PATIENCE_S = 12, 1.0
@@ -26,6 +28,16 @@ _MISFIT = 0.25
 """A counter whose ticks come at another pace than was probed, by this share, is another counter."""
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A moment from which parts of a counter's update period are reckoned."""
+
+    at_ns: float
+    period_ns: float
+    u_s: float
+    """Standard uncertainty of the moment."""
+
+
 class AlignedGuards:
     """Guards that end and begin at ticks, found by polling: for counters that polling does not disturb."""
 
@@ -35,8 +47,11 @@ class AlignedGuards:
         self.infos = tuple(infos)
         self._least_s = least_s
         self._host = host
-        pause_s = poll_s(max((info.update_period_s or 0.0 for info in self.infos), default=0.0))
-        self._watch = Watch(reads, pause_s, host)
+        periods_s = [info.update_period_s or 0.0 for info in self.infos]
+        self._slowest = max(range(len(periods_s)), key=periods_s.__getitem__)
+        self._period_s = periods_s[self._slowest]
+        self._grid = Grid(self._period_s)
+        self._watch = Watch(reads, poll_s(self._period_s), host)
         self.before: list[list[Tick]] = []
         self.after: list[list[Tick]] = []
 
@@ -47,16 +62,22 @@ class AlignedGuards:
             Which counters tick at another pace than their facts say.
         """
         self.before = self._ticks(self._host.now_ns())
+        for tick in self.before[self._slowest]:
+            self._grid.add(tick)
         return self._misfits()
 
-    def anchor(self) -> float:
-        """Wait for a tick of every counter; return when the first one's came, in ns of the host's clock."""
+    def anchor(self) -> Anchor:
+        """Wait for a tick of the slowest counter, and say where its ticks fall, this one and those before."""
         self._watch.forget()
         now_ns = self._host.now_ns()
-        patience_s = _PATIENCE_PERIODS * max(info.update_period_s or 0.0 for info in self.infos)
+        patience_s = _PATIENCE_PERIODS * self._period_s
         self._watch.until(1, [now_ns] * len(self.infos), now_ns + round(patience_s * 1e9))
-        ticks = self._watch.ticks[0]
-        return ticks[-1].at_ns if ticks else self._host.now_ns()
+        for tick in self._watch.ticks[self._slowest]:
+            self._grid.add(tick)
+        if not self._watch.ticks[self._slowest]:
+            return Anchor(self._host.now_ns(), self._period_s * 1e9, self._period_s / math.sqrt(12))
+        at_ns, u_ns = self._grid.latest_ns()
+        return Anchor(at_ns, self._grid.period_ns, u_ns * 1e-9)
 
     def leave(self, end_ns: int) -> None:
         """Wait until all of the work is counted, then until idle power is known."""
@@ -75,12 +96,11 @@ class AlignedGuards:
         return found
 
     def _ticks(self, begin_ns: int) -> list[list[Tick]]:
-        period_s = max(info.update_period_s or 0.0 for info in self.infos)
         wait_s = [
             max(longest_lag_s(info), self._least_s - 3 * (info.update_period_s or 0.0)) for info in self.infos
         ]
         from_ns = [begin_ns + round(seconds * 1e9) for seconds in wait_s]
-        patience_s = max(wait_s) + (TICKS + _PATIENCE_PERIODS) * period_s + _PATIENCE_S
+        patience_s = max(wait_s) + (TICKS + _PATIENCE_PERIODS) * self._period_s + _PATIENCE_S
         self._watch.until(TICKS, from_ns, begin_ns + round(patience_s * 1e9))
         return [
             _sharpest([t for t in ticks if t.since_ns >= begin])
@@ -118,11 +138,11 @@ class SilentGuards:
         self.before = self._rest()
         return []
 
-    def anchor(self) -> float:
-        """Wait until a whole number of update periods after the first read; return the moment in ns."""
+    def anchor(self) -> Anchor:
+        """Wait until a whole number of update periods after the first read."""
         since_s = (self._host.now_ns() - self._first_ns) * 1e-9
         self._host.sleep(-since_s % self._period_s)
-        return self._host.now_ns()
+        return Anchor(self._host.now_ns(), self._period_s * 1e9, READ_U_S)
 
     def leave(self, _end_ns: int) -> None:
         """Wait until all of the work is counted, then stay idle.

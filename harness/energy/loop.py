@@ -66,19 +66,19 @@ def measure_loop(
         # Without guards the energy of pauses is not known, so there are none.
         blocks = shifts(info, iteration_s) if shift and window.guarded and info is not None else 1
         each = max(1, math.ceil(seconds / iteration_s / blocks))
-        work_ns = 0
+        blocks_ns: list[int] = []
         edges: list[int] = []
         for block in range(blocks):
+            if blocks > 1:
+                window.pause(block / blocks)
             start_ns = host.now_ns()
             for index in range(done, done + each):
                 step(index)
                 edges.append(host.now_ns())
             synchronize()
             done += each
-            work_ns += host.now_ns() - start_ns
-            if block + 1 < blocks:
-                window.pause((block + 1) / blocks)
-    iteration_s = work_ns * 1e-9 / done
+            blocks_ns.append(host.now_ns() - start_ns)
+    iteration_s = sum(blocks_ns) * 1e-9 / done
     result = window.result
     counters = [device.sensors[0] for device in result.devices if device.sensors]
     if blocks == 1:
@@ -87,7 +87,12 @@ def measure_loop(
         if any(is_aliased(info, usual_s, result.span_s) for info in counters):
             result = replace(result, flags=(*result.flags, FLAG))
     elif result.joules is not None and result.u_joules is not None and result.u_absolute_joules is not None:
-        left_j = max(left_by_shifts(info, blocks) for info in counters) * result.joules
+        usual_ns = median(blocks_ns)
+        strays_s = [
+            math.hypot(start_s, (block_ns - usual_ns) * 1e-9)
+            for start_s, block_ns in zip(window.strays_s, blocks_ns, strict=True)
+        ]
+        left_j = max(left_by_shifts(info, strays_s) for info in counters) * result.joules
         result = replace(
             result,
             u_joules=math.hypot(result.u_joules, left_j),

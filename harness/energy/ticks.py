@@ -19,6 +19,11 @@ PATIENCE = 3
 SHARP_POLLS = 4
 """A tick within so many pauses is sharp; a longer one means that this process was held up."""
 
+GRID_TICKS = 64
+"""A counter's pace is taken from so many of its last ticks."""
+SHARPEST_NS = 10e3
+"""No tick is taken as known better than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Host:
@@ -57,6 +62,50 @@ class Tick:
 def poll_s(period_s: float) -> float:
     """Return the pause between polls of a counter with this update period: a hundredth of it, in bounds."""
     return min(max(period_s / 100, POLL_S[0]), POLL_S[1])
+
+
+class Grid:
+    """Where a counter's ticks fall, from all of the last ones: each alone is as blurred as it was polled."""
+
+    def __init__(self, period_s: float) -> None:
+        self.period_ns = period_s * 1e9
+        """Of the counter, as probed at first, then as its ticks show."""
+        self._places: list[int] = []
+        self._ticks: list[Tick] = []
+
+    def add(self, tick: Tick) -> None:
+        """Take one more tick, later than those before."""
+        if self._ticks:
+            passed = round((tick.at_ns - self._ticks[-1].at_ns) / self.period_ns)
+            self._places.append(self._places[-1] + passed)
+        else:
+            self._places.append(0)
+        self._ticks.append(tick)
+        del self._places[:-GRID_TICKS], self._ticks[:-GRID_TICKS]
+
+    def latest_ns(self) -> tuple[float, float]:
+        """Return when the last tick fell, and the standard uncertainty of that: a weighted straight line.
+
+        Ticks weigh by the inverse square of their uncertainty, so that a held-up poll hardly counts.
+        """
+        zero_ns = self._ticks[-1].at_ns
+        weights = [1 / max(t.u_s * 1e9, SHARPEST_NS) ** 2 for t in self._ticks]
+        places = [n - self._places[-1] for n in self._places]
+        total = sum(weights)
+        mean_n = sum(w * n for w, n in zip(weights, places, strict=True)) / total
+        mean_ns = sum(w * (t.at_ns - zero_ns) for w, t in zip(weights, self._ticks, strict=True)) / total
+        spread = sum(w * (n - mean_n) ** 2 for w, n in zip(weights, places, strict=True))
+        if spread == 0.0:
+            return zero_ns + mean_ns, math.sqrt(1 / total)
+        slope_ns = (
+            sum(
+                w * (n - mean_n) * (t.at_ns - zero_ns - mean_ns)
+                for w, n, t in zip(weights, places, self._ticks, strict=True)
+            )
+            / spread
+        )
+        self.period_ns = slope_ns
+        return zero_ns + mean_ns - mean_n * slope_ns, math.sqrt(1 / total + mean_n**2 / spread)
 
 
 class Watch:

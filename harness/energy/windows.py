@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,8 +20,8 @@ from harness.energy.trace import Samples
 
 _OVERSLEEP_S = 1e-3
 """A sleep may last so much longer; what is left of a pause is spent awake."""
-_PAUSE_TRIES, _PAUSE_LATE = 10, 0.02
-"""How often a pause is tried until it ends on time, and what part of a period is still on time."""
+_PAUSE_TRIES, _PAUSE_LATE = 10, 0.005
+"""How many periods a pause may last longer until it ends on time, and what part of one is still on time."""
 
 
 class Window:
@@ -45,6 +46,7 @@ class Window:
         self._facts: dict[PowerMeter, SensorInfo] = {}
         self._guards: AlignedGuards | SilentGuards | None = None
         self._pauses: list[Span] = []
+        self._strays_s: list[float] = []
 
     @property
     def result(self) -> EnergyResult:
@@ -68,6 +70,11 @@ class Window:
         """Whether idle power is measured around the block, once it has begun."""
         return self._guards is not None
 
+    @property
+    def strays_s(self) -> tuple[float, ...]:
+        """How far the end of each pause strayed from where it was meant to be."""
+        return tuple(self._strays_s)
+
     def pause(self, share: float) -> None:
         """Stay idle within the block, until that share of the counter's update period after a tick of it.
 
@@ -76,14 +83,18 @@ class Window:
         if self._guards is None or self.slowest is None or self.slowest.update_period_s is None:
             return
         begin_ns = self._host.now_ns()
-        period_ns = self.slowest.update_period_s * 1e9
+        anchor = self._guards.anchor()
+        due_ns = anchor.at_ns + share * anchor.period_ns
         for _ in range(_PAUSE_TRIES):  # a process that is held up here comes too late, and waits once more
-            due_ns = self._guards.anchor() + share * period_ns
+            while due_ns < self._host.now_ns():
+                due_ns += anchor.period_ns
             self._host.sleep(max(0.0, (due_ns - self._host.now_ns()) * 1e-9 - _OVERSLEEP_S))
             while self._host.now_ns() < due_ns:
                 self._host.sleep(0)
-            if self._host.now_ns() - due_ns < _PAUSE_LATE * period_ns:
+            late_ns = self._host.now_ns() - due_ns
+            if late_ns < _PAUSE_LATE * anchor.period_ns:
                 break
+        self._strays_s.append(math.hypot(late_ns * 1e-9, anchor.u_s))
         self._pauses.append((begin_ns, self._host.now_ns()))
 
     def __enter__(self) -> Self:

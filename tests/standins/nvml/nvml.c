@@ -19,7 +19,9 @@
  *   process PID BYTES      a running compute process
  * Compiled with -DOLD_DRIVER the energy counter, field values and event reasons do not exist at all.
  * Truth: standin_energy_j(device, t0_ns, t1_ns), the exact integral. standin_set_power(device, watts) changes the
- * waveform from now on; standin_direct(device, line) obeys a directive while running; standin_now_s() is its time. Written from NVIDIA's public documentation of the interface.
+ * waveform from now on; standin_queue(device, seconds, watts, after) draws power when what was queued is done, as a
+ * device works off its queue, and returns when that ends; standin_direct(device, line) obeys a directive while
+ * running; standin_now_s() is its time. Written from NVIDIA's public documentation of the interface.
  */
 #define _GNU_SOURCE
 #include <math.h>
@@ -47,7 +49,7 @@ struct device {
     double gain, reset_at, stuck_from, stuck_to, slow, disturb_j;
     double warm_s, cold_c, hot_c, events_from, events_to;
     unsigned long long events, reads;
-    double tick, disturbed_j;
+    double tick, disturbed_j, queued_until;
     struct rule rules[RULES];
     int n_rules;
     struct { unsigned pid; unsigned long long bytes; } processes[PROCESSES];
@@ -478,13 +480,11 @@ void standin_direct(int device, const char *line)
     pthread_mutex_unlock(&lock);
 }
 
-void standin_set_power(int device, double watts)
+/* Draw `watts` from the time `t` on, which is no earlier than the last change. */
+static void draw_from(struct device *d, double t, double watts)
 {
-    struct device *d = &devices[device];
-    pthread_mutex_lock(&lock);
     struct segment *last = &d->segments[d->n_segments - 1];
-    double t = now_s();
-    if (t > last->start) { /* the last power held until now */
+    if (t > last->start) { /* the last power held until then */
         double x = t - last->start;
         if (x < last->seconds)
             last->w1 = last->w0 + (last->w1 - last->w0) * x / last->seconds;
@@ -495,5 +495,24 @@ void standin_set_power(int device, double watts)
         d->total_j = last->before_j + last->seconds * (last->w0 + last->w1) / 2;
     }
     append(d, 0, watts, watts);
+}
+
+void standin_set_power(int device, double watts)
+{
+    pthread_mutex_lock(&lock);
+    draw_from(&devices[device], now_s(), watts);
     pthread_mutex_unlock(&lock);
+}
+
+int64_t standin_queue(int device, double seconds, double watts, double after)
+{
+    struct device *d = &devices[device];
+    pthread_mutex_lock(&lock);
+    double start = fmax(now_s(), d->queued_until);
+    draw_from(d, start, watts);
+    d->queued_until = start + seconds;
+    draw_from(d, d->queued_until, after);
+    int64_t end_ns = origin_ns + llround(d->queued_until * 1e9);
+    pthread_mutex_unlock(&lock);
+    return end_ns;
 }
