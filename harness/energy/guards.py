@@ -123,7 +123,8 @@ class SilentGuards:
         self, reads: Sequence[Callable[[], Reading]], infos: Sequence[SensorInfo], least_s: float, host: Host
     ) -> None:
         self._reads = tuple(reads)
-        self._settle_s = max(longest_lag_s(info) for info in infos)
+        # Work after an update is counted by the next one only, and must not pass for idle power.
+        self._settle_s = max(longest_lag_s(info) + (info.update_period_s or 0.0) for info in infos)
         self._period_s = max(info.update_period_s or 0.0 for info in infos)
         periods = max(_REST_PERIODS, math.ceil((least_s - self._settle_s) / self._period_s))
         self._rest_s = periods * self._period_s
