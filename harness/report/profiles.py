@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.numbers import quantity
-from harness.report.tables import NONE, name_cells, name_columns
+from harness.report.tables import NONE, name_cells, name_columns, without_empty
 from harness.report.text import line, number
 from harness.report.trials import Trial
 
@@ -37,9 +37,10 @@ def profile_table(ok: Sequence[Trial]) -> Table | None:
     )
     note = (
         "Shares are of the time of a few steps, profiled after the measurement and apart from it. A wait is "
-        "time in which the device had no work; on the CPU, in which no operator ran."
+        "time in which the device had no work; on the CPU, in which no operator ran. A share that is 0 in "
+        "all trials has no column."
     )
-    return Table("profile-table", "Profiles", columns, rows, note)
+    return without_empty(Table("profile-table", "Profiles", columns, rows, note))
 
 
 def _profile(trial: Trial) -> Mapping[str, Any] | None:

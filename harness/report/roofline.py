@@ -23,7 +23,7 @@ from harness.report.document import (
 )
 from harness.report.numbers import quantity
 from harness.report.profiles import profile_table
-from harness.report.tables import NONE, name_cells, name_columns
+from harness.report.tables import NONE, name_cells, name_columns, without_empty
 from harness.report.text import line, listing, number, plural
 from harness.report.trials import Trial, fact
 
@@ -198,7 +198,7 @@ def _table(ok: Sequence[Trial], places: Mapping[str, _Place]) -> Table:
         cells = (first, *name_cells(t, where=where), *_place_cells(place), *_verdict_cells(verdict))
         rows.append(Row(cells, t.workload))
     note = "Ceilings are the arithmetic or, left of the ridge, the bandwidth ceiling, whichever is lower."
-    return Table("roofline-table", "Places and bottlenecks", columns, tuple(rows), note)
+    return without_empty(Table("roofline-table", "Places and bottlenecks", columns, tuple(rows), note))
 
 
 def _place_cells(place: _Place | None) -> tuple[Cell, ...]:

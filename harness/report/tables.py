@@ -185,6 +185,17 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
     return Table("ranked", "Ranked by throughput", columns, tuple(rows), note)
 
 
+def without_empty(table: Table) -> Table:
+    """Leave out the columns of numbers in which no row has one, so that the words have their room."""
+    kept = [
+        i
+        for i, c in enumerate(table.columns)
+        if not c.numeric or any(r.cells[i].order not in {None, 0.0} for r in table.rows)
+    ]
+    rows = tuple(replace(r, cells=tuple(r.cells[i] for i in kept)) for r in table.rows)
+    return replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
+
+
 def widened(table: Table) -> Table:
     """Let the columns of words wrap in which a text is long."""
     columns = tuple(
