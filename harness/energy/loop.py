@@ -7,12 +7,13 @@ show it the same part of the work each time; pauses between blocks move the work
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from statistics import median
+from statistics import fmean, median
 
 from harness.energy.alias import FLAG, is_aliased, left_by_shifts, shifts
+from harness.energy.iteration import iteration_u
 from harness.energy.result import EnergyResult
 from harness.energy.ticks import Host
 from harness.energy.windows import Window
@@ -99,8 +100,33 @@ def measure_loop(
             u_absolute_joules=math.hypot(result.u_absolute_joules, left_j),
             method=f"{result.method}_shifted",
         )
-    joules, u_joules, u_absolute = (
-        None if total is None else total / done
-        for total in (result.joules, result.u_joules, result.u_absolute_joules)
-    )
+    joules = None if result.joules is None else result.joules / done
+    u_joules = u_absolute = None
+    if result.u_joules is not None and result.u_absolute_joules is not None:
+        gain_j = math.sqrt(max(0.0, result.u_absolute_joules**2 - result.u_joules**2)) / done
+        u_joules, u_absolute = iteration_u([result.u_joules], done, gain_j)
     return IterationEnergy(done, blocks, iteration_s, joules, u_joules, u_absolute, result)
+
+
+def mean_of_loops(loops: Sequence[IterationEnergy]) -> tuple[float, float, float] | None:
+    """Return the mean energy of an iteration over repeated loops, its repeatability and absolute uncertainty.
+
+    docs/method.md, section 4: the loops' spread is added to what the widest of their windows leaves open.
+    None where a loop has no energy or no uncertainty.
+
+    Raises:
+        ValueError: there is no loop.
+    """
+    if not loops:
+        raise ValueError("a mean needs at least one loop")
+    found = [
+        (loop.joules, loop.u_joules, loop.u_absolute_joules)
+        for loop in loops
+        if loop.joules is not None and loop.u_joules is not None and loop.u_absolute_joules is not None
+    ]
+    if len(found) < len(loops):
+        return None
+    gain_j = fmean(math.sqrt(max(0.0, absolute**2 - u**2)) for _, u, absolute in found)
+    widest_j = max(u for _, u, _ in found)
+    repeats_j = [joules for joules, _, _ in found]
+    return fmean(repeats_j), *iteration_u([widest_j], 1, gain_j, repeats_j)
