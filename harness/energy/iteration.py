@@ -16,7 +16,7 @@ def iteration_u(
     """Return the standard uncertainty of an iteration's energy: repeatability, and with the gain, in joules.
 
     docs/method.md, section 4: `u^2 = [sigma_edge^2 + (2G*u(P_idle))^2 + q^2/6]/N^2 + s^2/R + (u_gain*e)^2`.
-    The window's terms are not divided by R: where it starts in the counter's period may be the same each time.
+    The window's terms are not divided by R: it may start at the same place of the counter's period each time.
 
     Args:
         window_terms_j: What one window leaves open, in joules over the window: edges, idle power, quantum.
