@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Self
 
@@ -118,6 +119,26 @@ class NativeRead:
     """Read in every so many rounds of the sampler; a device's state changes slowly."""
 
 
+@dataclass(frozen=True, slots=True)
+class EventTimes:
+    """For how long each reason has held a device's clocks down, counted by the device itself."""
+
+    seconds: Mapping[str, float]
+    missing: Mapping[str, str]
+    """Why a reason's time is not told."""
+
+    def since(self, before: EventTimes) -> EventTimes:
+        """Return the time since then; a counter that went back tells none."""
+        missing = {**before.missing, **self.missing}
+        seconds = {}
+        for reason, now_s in self.seconds.items():
+            if reason in before.seconds and now_s >= before.seconds[reason]:
+                seconds[reason] = now_s - before.seconds[reason]
+            elif reason not in missing:
+                missing[reason] = "its counter went back"
+        return EventTimes(seconds, missing)
+
+
 class PowerMeter(ABC):
     """One opened device of one power source, with one or more sensors (a counter, gauges)."""
 
@@ -172,6 +193,10 @@ class PowerMeter(ABC):
     def fingerprint(self) -> str:
         """Return what a probe's result depends on, e.g. the driver's version; the device is known already."""
         return platform.release()
+
+    def event_times(self) -> EventTimes | None:
+        """Return for how long each reason has held the device's clocks down; None where none are counted."""
+        return None
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing
         """Let go of the device."""

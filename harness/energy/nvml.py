@@ -14,6 +14,7 @@ from time import perf_counter_ns
 from typing import Any, Self
 
 from harness.energy.base import (
+    EventTimes,
     Kind,
     NativeRead,
     PowerMeter,
@@ -36,6 +37,14 @@ _FIELDS: tuple[tuple[Kind, str, Scope, int], ...] = (
     ("average", "NVML_FI_DEV_POWER_AVERAGE", "gpu", 0),
     ("instant", "NVML_FI_DEV_POWER_INSTANT", "module", 1),
 )
+
+_EVENT_FIELDS = (
+    ("software_power_cap", "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_POWER_CAP"),
+    ("software_thermal_slowdown", "NVML_FI_DEV_CLOCKS_EVENT_REASON_SW_THERM_SLOWDOWN"),
+    ("hardware_thermal_slowdown", "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_THERM_SLOWDOWN"),
+    ("hardware_power_brake", "NVML_FI_DEV_CLOCKS_EVENT_REASON_HW_POWER_BRAKE_SLOWDOWN"),
+)
+"""Reasons as `nvml_facts` names them, and the fields that count their time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +132,20 @@ class NvmlMeter(PowerMeter):
     def native(self, sensor: SensorInfo) -> NativeRead | None:
         """Return the library call behind the sensor."""
         return self._sources[sensor].native
+
+    def event_times(self) -> EventTimes:
+        """Return the driver's counters of clock event reasons, each a field value in ns."""
+        seconds, missing = {}, {}
+        for reason, field_name in _EVENT_FIELDS:
+            field = getattr(self._nvml, field_name, None)
+            if field is None:
+                missing[reason] = "nvidia-ml-py is too old"
+                continue
+            try:
+                seconds[reason] = self._field_value(int(field), 0) * 1e-9
+            except self._nvml.NVMLError as error:
+                missing[reason] = str(error)
+        return EventTimes(seconds, missing)
 
     def _counter(self) -> _Source | None:
         info = SensorInfo("nvml", self.device, self._label, "counter", "gpu", quantum=_MILLI)

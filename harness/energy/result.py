@@ -10,7 +10,7 @@ from statistics import fmean, median, stdev
 from typing import Any
 
 from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
-from harness.energy.base import PowerMeter, Reading, Scope, SensorInfo
+from harness.energy.base import EventTimes, PowerMeter, Reading, Scope, SensorInfo
 from harness.energy.estimate import (
     Estimate,
     Idle,
@@ -55,6 +55,8 @@ class DeviceEnergy:
     idle_w: float | None = None
     flags: tuple[str, ...] = ()
     reason: str | None = None
+    events: EventTimes | None = None
+    """For how long what held the clocks down, from the first guard to the last; None: not counted."""
     sensors: tuple[SensorInfo, ...] = ()
     """With the update periods that this window observed."""
 
@@ -106,6 +108,7 @@ class Evidence:
     before: tuple[Tick, ...] | None = None
     """The counter's ticks in the guard before the span; None is a window without polled guards."""
     after: tuple[Tick, ...] | None = None
+    events: EventTimes | None = None
 
 
 def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEnergy:
@@ -162,6 +165,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
         idle_w=idle.watts if idle is not None else None,
         flags=tuple(dict.fromkeys([*estimate.flags, *flags])),
         reason=estimate.reason,
+        events=evidence.events,
         sensors=sensors,
     )
 

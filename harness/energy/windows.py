@@ -116,12 +116,17 @@ class Window:
         if self._guards is not None:
             self._guards.leave(span[1])
         last = {meter: _edge(meter) for meter in self._real}
+        events = {meter: meter.event_times() for meter in self._real}
         trace = self._end()
         devices = []
         for meter in self._meters:
             evidence = Evidence(meter)
             if meter in last:
-                evidence = self._evidence(meter, last[meter], trace, span)
+                before, after = self._events[meter], events[meter]
+                evidence = replace(
+                    self._evidence(meter, last[meter], trace, span),
+                    events=after.since(before) if before is not None and after is not None else None,
+                )
             devices.append(device_energy(evidence, span, in_total=self._counts(meter)))
         work_s = sum(b - a for a, b in _without(span, self._pauses)) * 1e-9
         self._result = total(tuple(devices), trace, span, work_s)
@@ -133,6 +138,7 @@ class Window:
         if guarded and counters and all(f.update_period_s is not None for f in self._facts.values()):
             self._guards = self._make_guards()
         self._start_sampler()
+        self._events = {meter: meter.event_times() for meter in self._real}
         self._first = {meter: _edge(meter) for meter in self._real}
         if self._guards is not None and (misfits := self._guards.enter()):
             for place in misfits:  # the sensor is not what it was: another driver's, or another's

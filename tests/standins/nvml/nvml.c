@@ -11,7 +11,7 @@
  *   instant PERIOD WINDOW  instant power: mean over WINDOW s, renewed each PERIOD
  *   average PERIOD WINDOW  average power, likewise
  *   gain FACTOR            what the sensors say of the truth
- *   error FROM TO CODE WHAT   WHAT is a function, `instant` or `average` (the field alone), or * for all
+ *   error FROM TO CODE WHAT   WHAT is a function, `instant`, `average` or `event_times` (the fields alone), or * for all
  *   reset AT               stuck FROM TO          slow SECONDS
  *   disturb JOULES         each read of the counter costs so much, which its next tick shows
  *   temperature SECONDS LOW HIGH   rises from LOW to HIGH degrees over the first SECONDS
@@ -446,6 +446,14 @@ int nvmlDeviceGetFieldValues(struct device *d, int n, struct field *fields)
         struct field *f = &fields[i];
         const struct gauge *g = f->id == 186 ? &d->instant : f->id == 185 ? &d->average : NULL;
         f->timestamp = monotonic_ns() / 1000;
+        unsigned bit = f->id == 74 ? 0x4 : f->id == 269 ? 0x20 : f->id == 270 ? 0x40 : f->id == 271 ? 0x80 : 0;
+        if (bit) { /* nanoseconds for which the reason held the clocks down */
+            double t = now_s(), held = bit == 0x4 ? t : fmin(t, d->events_to) - d->events_from;
+            f->status = scripted_error("event_times", d);
+            f->type = 3;
+            f->value.u64 = bit == 0x4 || d->events & bit ? (unsigned long long)(fmax(held, 0) * 1e9) : 0;
+            continue;
+        }
         f->status = g && g->period >= 0 && f->scope == 0 ? scripted_error(f->id == 186 ? "instant" : "average", d)
                                                          : NOT_SUPPORTED;
         if (f->status == OK) {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from harness.energy.base import EventTimes
+
 CONSTANT = "hold 1000 250\n"
 LOST, NO_PERMISSION = 15, 4
 HALF_SECOND = "r, span = meter(0.5, guard_s=0)\nshow(r, truth=truth(span))"
@@ -262,3 +264,34 @@ show(r, shifted=shifted, wrong=wrong, plain=plain.flags)
     assert "aliased" not in got["flags"]
     assert got["shifted"] < 0.1
     assert "aliased" in got["plain"]
+
+
+EVENTS = """
+w = energy.window("nvml", guard_s=0)
+with w:
+    time.sleep(0.2)
+print(json.dumps(w.result.evidence()["devices"][0]["events"]))
+"""
+
+
+def test_what_held_the_clocks_down_is_counted_over_the_window(play):
+    """The power cap holds all the time, heat since the begin, the power brake never."""
+    found = play(CONSTANT + f"events 0 1000 {0x20}\n", EVENTS)
+    assert found["missing"] == {}
+    assert found["seconds"]["software_power_cap"] >= 0.2
+    assert found["seconds"]["software_thermal_slowdown"] >= 0.2
+    assert found["seconds"]["hardware_thermal_slowdown"] == 0
+    assert found["seconds"]["hardware_power_brake"] == 0
+
+
+def test_counters_that_the_driver_does_not_have_are_missing_with_their_reason(play):
+    """The energy is there all the same, and no time is 0 that was not read."""
+    found = play(CONSTANT + "error 0 1e9 3 event_times\n", EVENTS)
+    assert found["seconds"] == {}
+    assert set(found["missing"].values()) == {"Not Supported"}
+
+
+def test_a_counter_of_time_that_went_back_tells_none():
+    """A driver that was loaded anew counts from 0."""
+    found = EventTimes({"heat": 1.0, "cap": 5.0}, {}).since(EventTimes({"heat": 3.0, "cap": 2.0}, {}))
+    assert found == EventTimes({"cap": 3.0}, {"heat": "its counter went back"})
