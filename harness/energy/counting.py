@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
@@ -9,6 +10,8 @@ from harness.energy.base import Reading, SensorInfo
 
 CEILING_W = 100e3
 """No device draws more; a counter that says so was set back, it did not wrap."""
+DISTINCT = 3
+"""Increments that must differ before their common divisor is taken for the counter's step."""
 STUCK_TICKS = 5
 """A counter that stands still for so many of its update periods is stuck."""
 REASONS = {
@@ -35,6 +38,19 @@ def counted(info: SensorInfo, readings: Iterable[Reading]) -> tuple[float | None
             return None, "counter_reset"
         total += step
     return (total, "") if total > 0 else (None, "counter_still")
+
+
+def quantum_j(info: SensorInfo, values: Sequence[float]) -> float | None:
+    """Return the largest step of which all seen increments are multiples; None when they hardly differ.
+
+    Args:
+        info: The counter, with the step in which it is told; it may count in coarser ones.
+        values: Of the counter in joules, in order of time; where they fall, it wrapped or was reset.
+    """
+    if info.quantum is None:
+        return None
+    steps = {round((b - a) / info.quantum) for a, b in pairwise(values) if b > a}
+    return math.gcd(*steps) * info.quantum if len(steps) >= DISTINCT else None
 
 
 def new_values(readings: Iterable[Reading]) -> list[Reading]:

@@ -14,6 +14,7 @@ from statistics import fmean, median, stdev
 
 from harness.energy.aligned import guard_power, longest_lag_s
 from harness.energy.base import Reading, SensorError, SensorInfo
+from harness.energy.counting import quantum_j
 from harness.energy.ticks import Host, Tick, Watch, poll_s
 
 Read = Callable[[], Reading]
@@ -24,8 +25,6 @@ TICKS = 12
 """Ticks from which the update period is taken."""
 SEARCH_S = 5.0
 """A counter without a tick in so long gives no facts."""
-DISTINCT = 3
-"""Increments that must differ before their common divisor is taken for the counter's step."""
 BURST_S = 0.03
 """Polled without a pause for so long, to see a counter that ticks every millisecond."""
 REST_PERIODS, ROUNDS = 4, 3
@@ -86,7 +85,12 @@ def probe_counter(
     if len(ticks) < TICKS / 2:
         return Probe(None, None, read_cost_s, None)
     period_s = _period_s(ticks)
-    learnt = Probe(period_s, _quantum_j(info, ticks), read_cost_s, _disturbs(read, info, period_s, host))
+    learnt = Probe(
+        period_s,
+        quantum_j(info, [t.joules for t in ticks]),
+        read_cost_s,
+        _disturbs(read, info, period_s, host),
+    )
     if load is None or learnt.poll_disturbs:
         return learnt
     return _with_lag(read, learnt.applied(info), learnt, load, host)
@@ -111,14 +115,6 @@ def _period_s(ticks: list[Tick]) -> float:
     rough_ns = median(b.at_ns - a.at_ns for a, b in pairwise(ticks))
     whole_ns = ticks[-1].at_ns - ticks[0].at_ns
     return whole_ns / max(1, round(whole_ns / rough_ns)) * 1e-9
-
-
-def _quantum_j(info: SensorInfo, ticks: list[Tick]) -> float | None:
-    """Return the largest step of which all seen increments are multiples; None when they hardly differ."""
-    if info.quantum is None:
-        return None
-    steps = [round((b.joules - a.joules) / info.quantum) for a, b in pairwise(ticks)]
-    return math.gcd(*steps) * info.quantum if len(set(steps)) >= DISTINCT else None
 
 
 def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool | None:

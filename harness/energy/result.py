@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
 from harness.energy.base import EventTimes, PowerMeter, Reading, Scope, SensorInfo
+from harness.energy.counting import quantum_j
 from harness.energy.estimate import (
     Estimate,
     Idle,
@@ -258,6 +259,11 @@ def _from_counter(
                 "counter_unaligned", flags=("sensor_error",), reason="the sensor failed during the span"
             )
         between = list(inside.readings())
+    # The probe saw idle power, whose increments may all be alike; work shows how finely the counter counts.
+    seen = [*(t.reading for t in evidence.before or ()), *between, *(t.reading for t in evidence.after or ())]
+    seen.sort(key=lambda r: r.t0_ns)
+    step_j = quantum_j(info, [r.energy_j for r in seen if r.energy_j is not None])
+    info = info if step_j is None else replace(info, quantum=max(step_j, info.quantum or 0.0))
     if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
         assert evidence.before is not None
         assert evidence.after is not None

@@ -16,6 +16,7 @@ import pytest
 from harness.energy import alias, measure_loop, probe_cache
 from harness.energy.attribute import attribute
 from harness.energy.base import Reading
+from harness.energy.counting import quantum_j
 from harness.energy.probe import Probe, probe_counter
 from harness.energy.ticks import Grid, Tick, Watch
 from harness.energy.windows import Window
@@ -151,6 +152,14 @@ def test_a_counter_that_polling_disturbs_is_read_alone():
         truth = meter.truth([(round(start * S), round(end * S))])
         errors.append(abs(window.result.joules / truth - 1))
     assert sorted(errors)[18] < 0.05
+
+
+def test_a_counters_step_is_what_its_increments_share():
+    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; two kinds of rises do not tell."""
+    info = virtual.VirtualMeter(virtual.Waveform(60)).sensors[0]
+    assert quantum_j(info, [10.0, 11.5, 13.5, 0.0, 3.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.0, 11.5, 13.5, 15.5]) is None
+    assert quantum_j(replace(info, quantum=None), [1.0, 2.0, 4.0, 9.0]) is None
 
 
 def test_a_gain_that_is_not_calibrated_shows_in_the_absolute_uncertainty(cached_per_meter):

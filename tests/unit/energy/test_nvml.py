@@ -266,6 +266,25 @@ show(r, shifted=shifted, wrong=wrong, plain=plain.flags)
     assert "aliased" in got["plain"]
 
 
+def test_work_shows_a_coarser_step_than_idle_power_did(play):
+    """A counter in steps of 0.5 J whose idle increments are all alike is not taken for one of millijoules."""
+    code = """
+w = energy.window("nvml")
+with w:
+    start = time.perf_counter_ns()
+    for watts in (310, 420, 530, 250, 380):
+        set_power(watts)
+        time.sleep(0.06)
+    set_power(60)
+    end = time.perf_counter_ns()
+show(w.result, truth=truth((start, end)))
+"""
+    got = play("hold 0 60\ncounter 0.05 0 500\ninstant 0.05 0.05\n", code)
+    assert got["method"] == "counter_aligned"
+    assert got["u_joules"] > 0.5 / 6**0.5
+    assert abs(got["joules"] - got["truth"]) < 3 * got["u_joules"]
+
+
 EVENTS = """
 w = energy.window("nvml", guard_s=0)
 with w:
