@@ -68,7 +68,7 @@ def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
 
 
 def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulemark, tmp_path):
-    """`unavailable (no sensor: …)` in Markdown and HTML, and no number of joules anywhere."""
+    """`unavailable (no sensor: …)` in Markdown, HTML and PDF, and no number of joules anywhere."""
     joulemark.environment |= {"LD_LIBRARY_PATH": str(tmp_path)}
     assert joulemark(*RUN, "power=auto", "run.name=bare").returncode == 0
     (record,) = joulemark.records("bare")
@@ -76,7 +76,11 @@ def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulem
     if any(m["value"] is not None for m in energy):
         pytest.skip("this machine has a sensor of its own")
     assert all("no sensor" in m["reason"] for m in energy)
-    assert joulemark("report", "bare", "--format", "html,md").returncode == 0
-    for name in ("report.md", "report.html"):
-        text = (joulemark.folder / "reports" / "bare" / name).read_text()
+    assert joulemark("report", "bare", "--format", "html,md,pdf").returncode == 0
+    from pypdf import PdfReader
+
+    folder = joulemark.folder / "reports" / "bare"
+    texts = [(folder / name).read_text() for name in ("report.md", "report.html")]
+    texts.append(" ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages))
+    for text in texts:
         assert "unavailable (no sensor" in " ".join(text.split())
