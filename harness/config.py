@@ -100,7 +100,7 @@ class MeasureConfig(Section):
     soak_cap_s: PositiveFloat = 240.0
     soak_tolerance: PositiveFloat = 0.001
     profile: bool = True
-    """Gate, flush and profile a few steps of the first replica, after its measurement and apart from it."""
+    """Profile a few steps of the first replica, after its measurement and apart from it."""
     trace: bool = False
     """Write the profile's Chrome trace into the attempt's folder."""
 

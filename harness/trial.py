@@ -166,9 +166,9 @@ def _measured(
             lambda mode: _prepare(config, _workload(config, size, mode), device),
         )
     evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
+    apart, proof = passes.measure(job, device, measurement, on_phase)
+    metrics, evidence = [*metrics, *apart], evidence | proof
     if config.measure.profile and spec.get("replica", 0) == 0:
-        apart, proof = passes.measure(job, device, measurement, on_phase)
-        metrics, evidence = [*metrics, *apart], evidence | proof
         on_phase("profile")
         trace = Path(spec["folder"]) / "profile-trace.json" if config.measure.trace else None
         evidence |= profile.evidence(job, device, measurement, placed, trace)

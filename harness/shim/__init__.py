@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,9 +27,19 @@ def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
     if kind == "cpu" and not index:
         from harness.shim.cpu_ceilings import measure
 
-        return measure(quick=quick)
+        return _with_collectives(measure(quick=quick), kind, os.cpu_count() or 1, quick=quick)
     if kind == "cuda" and (not index or index.isdecimal()):
         from harness.shim.cuda_ceilings import measure as measure_cuda
+        from harness.shim.driver import load
 
-        return measure_cuda(int(index or 0), quick=quick)
+        found = measure_cuda(int(index or 0), quick=quick)
+        return _with_collectives(found, kind, load().device_count(), quick=quick)
     raise ValueError(f"no ceilings are measured on {device!r}: choose cpu, cuda or cuda:N")
+
+
+def _with_collectives(found: Ceilings, kind: str, devices: int, *, quick: bool) -> Ceilings:
+    """Add what the devices of this node reach together: two processes of the CPU, or all GPUs."""
+    from harness.shim import collectives
+
+    ranks = min(devices, 2) if kind == "cpu" else devices
+    return replace(found, entries=(*found.entries, *collectives.measure(kind, ranks, quick=quick)))
