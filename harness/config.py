@@ -75,7 +75,7 @@ class DeviceConfig(Section):
 
 
 class MeasureConfig(Section):
-    """How long, how often and how surely (`shared` method, sections 2 and 3)."""
+    """How long, how often and how surely (docs/method.md, sections 2 and 3)."""
 
     preset: str = "default"
     replicas: PositiveInt = 6
