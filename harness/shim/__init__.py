@@ -27,7 +27,7 @@ def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
     if kind == "cpu" and not index:
         from harness.shim.cpu_ceilings import measure
 
-        return _with_collectives(measure(quick=quick), kind, os.cpu_count() or 1, quick=quick)
+        return _with_collectives(measure(quick=quick), kind, len(os.sched_getaffinity(0)), quick=quick)
     if kind == "cuda" and (not index or index.isdecimal()):
         from harness.shim.cuda_ceilings import measure as measure_cuda
         from harness.shim.driver import load
