@@ -42,6 +42,8 @@ class CompressConfig(Section):
     """How the model is made smaller."""
 
     name: str = "none"
+    settings: dict[str, Scalar] = Field(default_factory=dict)
+    """The compressor's own; what is not given is its default."""
 
 
 class ParallelConfig(Section):
@@ -49,6 +51,8 @@ class ParallelConfig(Section):
 
     name: str = "none"
     ranks: PositiveInt = 1
+    settings: dict[str, Scalar] = Field(default_factory=dict)
+    """The strategy's own; what is not given is its default."""
 
 
 class PrecisionConfig(Section):

@@ -7,19 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness import identity
 from harness.compose import Composed, Composer, ConfigError, split_searchpath
-from harness.config import Config
+from harness.config import CompressConfig, Config, ParallelConfig
 from harness.devices import registry as devices
 from harness.energy import registry as sensors
+from workloads import cells, sources
 from workloads import registry as workloads
-from workloads import sources
 from workloads.base import MODES, Size, WorkloadSpec
-from workloads.sizes import resolve_size
+from workloads.compress.registry import COMPRESSORS
+from workloads.parallel.registry import STRATEGIES
+from workloads.plugins import Registry
+from workloads.setup import NONE
+from workloads.sizes import nearest, resolve_size
+from workloads.transform import Cell, Transform, resolve_settings
+
+_Kind = TypeVar("_Kind", bound=Transform)
+_Transformed = TypeVar("_Transformed", CompressConfig, ParallelConfig)
 
 _START_S = 0.5
 """What starting and building a replica is assumed to take when a sweep's time is foretold."""
@@ -101,12 +109,14 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         update={
             "device": config.device.model_copy(update={"kind": devices.resolve_kind(config.device.kind)}),
             "workload": config.workload.model_copy(update=_training_defaults(config, spec)),
+            "compress": _with_settings("compress", config.compress, COMPRESSORS),
+            "parallel": _with_settings("parallel", config.parallel, STRATEGIES),
         }
     )
     _check_sensor(config.power.sensor)
     try:
-        refused = refusal(config, spec)
         size = resolve_size(spec, config.workload.size, _size_overrides(config))
+        refused = refusal(config, spec, size)
         digest = _data_digest(config.workload.data)
         if refused is None:
             # Its sizes must fit one another; constructing it builds nothing.
@@ -193,13 +203,38 @@ def _training_defaults(config: Config, spec: WorkloadSpec) -> dict[str, Any]:
     return {key: getattr(config.workload, key) or spec.train.get(key) for key in ("optimizer", "lr")}
 
 
+def _with_settings(group: str, section: _Transformed, registry: Registry[_Kind]) -> _Transformed:
+    """Return the section with every setting that its compressor or strategy has.
+
+    Raises:
+        ConfigError: no such compressor or strategy, or a setting that it does not take.
+    """
+    if section.name == NONE:
+        if section.settings:
+            raise ConfigError(f"{group}.settings: {group} none has no settings")
+        return section
+    try:
+        kind = registry.get(section.name)
+    except KeyError:
+        if section.name in registry.broken():
+            why = registry.broken()[section.name]
+            raise ConfigError(f"{group}.name={section.name}: the plugin did not load: {why}") from None
+        hint = nearest(section.name, [NONE, *registry.names()])
+        raise ConfigError(f"{group}.name={section.name}: there is no such one{hint}") from None
+    try:
+        settings = resolve_settings(kind.spec, section.settings)
+    except ValueError as error:
+        raise ConfigError(f"{group}.settings: {error}") from error
+    return section.model_copy(update={"settings": settings})
+
+
 def _size_overrides(config: Config) -> dict[str, Any]:
     w = config.workload
     named = {"batch": w.batch, "seq": w.seq, "new_tokens": w.new_tokens}
     return {**w.shape, **{key: value for key, value in named.items() if value is not None}}
 
 
-def refusal(config: Config, spec: WorkloadSpec) -> str | None:
+def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
     """Return why this combination cannot work, or None when it can.
 
     Raises:
@@ -210,24 +245,24 @@ def refusal(config: Config, spec: WorkloadSpec) -> str | None:
         near = difflib.get_close_matches(w.mode, MODES, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(MODES)}"
         raise ConfigError(f"workload.mode={w.mode}: no such mode; {hint}")
-    if w.mode not in spec.modes:
-        return f"{spec.name} has no mode {w.mode}; it has {', '.join(spec.modes)}"
-    for group, chosen, able in (
-        ("precision", config.precision.name, spec.precisions),
-        ("compress", config.compress.name, spec.compress),
-        ("parallel", config.parallel.name, spec.parallel),
-        ("optimize", config.optimize.name, spec.optimize),
-    ):
-        if chosen not in able:
-            return f"{spec.name} cannot run with {group} {chosen}; it can with {', '.join(able)}"
-    if config.parallel.name == "none" and config.parallel.ranks != 1:
-        return f"parallel.ranks={config.parallel.ranks} needs a parallel strategy"
+    cell = Cell(
+        workload=spec,
+        mode=w.mode,
+        size=size,
+        precision=config.precision.name,
+        optimize=config.optimize.model_dump(exclude={"name"}),
+        compress=config.compress.name,
+        compress_settings=config.compress.settings,
+        parallel=config.parallel.name,
+        parallel_settings=config.parallel.settings,
+        ranks=config.parallel.ranks,
+        accumulate=w.accumulate,
+        device=config.device.kind,
+    )
+    if (reason := cells.refusal(cell)) is not None:
+        return reason
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
-    if w.accumulate > 1 and w.mode not in ("train", "finetune"):
-        return f"workload.accumulate={w.accumulate} needs a training mode"
-    if config.precision.name == "tf32" and config.device.kind == "cpu":
-        return "precision tf32 exists on CUDA devices only"
     return _device_refusal(config.device.kind, config.device.index)
 
 

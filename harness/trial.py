@@ -182,6 +182,7 @@ def _measured(
             "output_reason": checked["output_reason"] or last["output_reason"],
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
+            "transformed": job.evidence(),
             **trial_energy.evidence(used, measurement),
             "device": device.facts(),
             **evidence,
@@ -215,21 +216,24 @@ def _workload(config: Config, size: Size, mode: str | None = None) -> Workload:
 
 
 def _prepare(config: Config, workload: Workload, device: Device) -> Any:
-    import torch
-
     from workloads.modes import prepare
+    from workloads.setup import Chosen, Setup
 
     w = config.workload
     return prepare(
         workload,
-        device=torch.device(device.torch_device),
-        precision=config.precision.name,
-        optimizer=w.optimizer,
-        lr=w.lr,
-        accumulate=w.accumulate,
-        compile_mode=config.optimize.compile_mode if config.optimize.compile else None,
-        temperature=w.temperature,
-        top_k=w.top_k,
+        Setup(
+            device=device.torch_device,
+            precision=config.precision.name,
+            optimizer=w.optimizer,
+            lr=w.lr,
+            accumulate=w.accumulate,
+            temperature=w.temperature,
+            top_k=w.top_k,
+            compile_mode=config.optimize.compile_mode if config.optimize.compile else None,
+            compress=Chosen(config.compress.name, config.compress.settings),
+            parallel=Chosen(config.parallel.name, config.parallel.settings),
+        ),
     )
 
 

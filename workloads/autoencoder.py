@@ -30,6 +30,7 @@ class Autoencoder(Workload):
         summary="Convolutional autoencoder, plain or variational: training and reconstruction",
         unit="samples",
         modes=("train", "infer"),
+        traits=frozenset({"compiles", "convolution", "samples"}),
         sizes={
             "tiny": {"batch": 8, "image": 32, "width": 16, "latent": 32, "variational": False},
             "base": {"batch": 256, "image": 128, "width": 64, "latent": 256, "variational": False},

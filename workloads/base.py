@@ -20,6 +20,24 @@ Batch = dict[str, "torch.Tensor"]
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
 
 
+TRAITS = {
+    "compiles": "torch.compile applies to its model",
+    "linear": "most weights lie in nn.Linear layers",
+    "convolution": "it convolves images, (B, C, H, W), by nn.Conv2d",
+    "batch_norm": "it holds batch norm, whose statistics are those of the rank's own samples",
+    "attention": "it attends by scaled_dot_product_attention",
+    "blocks": "`blocks` lists repeated blocks, to shard or to checkpoint",
+    "samples": "its training loss is the mean over independent samples, so that ranks may share a batch",
+    "tensor": "`tensor_plan` splits its matrices over ranks",
+    "stages": "`stages` cuts it into pipeline stages",
+    "sequence": "its sequence can be split over ranks",
+    "experts": "it holds experts that can lie on different ranks",
+    "tables": "it holds embedding tables that can lie on different ranks",
+    "classes": "its outputs are logits over classes or a vocabulary, in the last dimension",
+}
+"""Properties of a workload that transformations ask for."""
+
+
 class UnsupportedError(Exception):
     """A combination that cannot work. The message is the reason that the plan and the report show."""
 
@@ -77,11 +95,12 @@ class WorkloadSpec:
     data: tuple[str, ...] = ()
     """Kinds of real data it reads: `text` (a file, bytes as tokens), `images` (a folder)."""
     precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
-    parallel: tuple[str, ...] = ("none",)
-    compress: tuple[str, ...] = ("none",)
-    optimize: tuple[str, ...] = ("eager", "compile")
+    traits: frozenset[str] = frozenset({"compiles"})
+    """What compression, parallelism and optimisation may count on, from TRAITS."""
     single_threaded: bool = False
     """True when one step never uses more than one CPU thread, whatever the settings."""
+    library: str | None = None
+    """A package that it needs, which an extra of this project brings."""
 
 
 class Workload(abc.ABC):

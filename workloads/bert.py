@@ -39,6 +39,7 @@ class Bert(Workload):
         summary="Bidirectional transformer: masked-word and next-sentence training, fine-tuning, inference",
         unit="samples",
         modes=("train", "finetune", "infer"),
+        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples", "classes"}),
         sizes={
             "tiny": {
                 "batch": 8,

@@ -32,6 +32,7 @@ class Inception(ImageClassifier):
         summary="Image classification by GoogLeNet and Inception v3, which branch: training and inference",
         unit="samples",
         modes=("train", "infer"),
+        traits=frozenset({"compiles", "convolution", "batch_norm", "samples", "classes"}),
         sizes={
             "tiny": {"batch": 8, "image": 64, "classes": 10, "version": 1, "width": 16},
             "base": {"batch": 64, "image": 224, "classes": 1000, "version": 1, "width": 64},

@@ -30,6 +30,7 @@ class Mamba(LanguageModel):
         summary="State-space language model (Mamba-2): training, prefill, decode, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
+        traits=frozenset({"compiles", "linear", "blocks", "samples", "classes"}),
         sizes={
             "tiny": {
                 "batch": 4,

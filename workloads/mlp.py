@@ -30,6 +30,7 @@ class MLPClassifier(Workload):
         summary="Mean of word embeddings and a feed-forward network: training and inference",
         unit="samples",
         modes=("train", "infer"),
+        traits=frozenset({"compiles", "linear", "samples", "classes"}),
         sizes={
             "tiny": {
                 "batch": 64,

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import nn
 
 from workloads.base import Batch, Units, UnsupportedError, Workload
+from workloads.setup import Setup
 from workloads.steps import (
     Losses,
     Mark,
+    Training,
     autocast,
     inference_step,
     make_optimizer,
     nbytes,
-    train_step,
     tree_bytes,
 )
 
@@ -44,11 +46,15 @@ class Job:
     check: Callable[[], dict[str, Any]]
     """Evidence, after at least one step: `output_ok`, and `output_reason` (None when it is)."""
     losses: Callable[[], list[float]]
-    """The first training loss and the last few thousand, oldest first; reads them back from the device."""
+    """The first training loss and the last few thousand, oldest first; reads them back from the device.
+
+    Every rank calls it: they are the whole batch's."""
     weights_bytes: int
     parameters: int
     optimizer_bytes: Callable[[], int]
     kv_cache_bytes: int
+    evidence: Callable[[], dict[str, Any]]
+    """What the record says of the compression and of the spreading."""
     _graphs: Callable[[], str | None] = field(repr=False)
 
     @property
@@ -57,60 +63,51 @@ class Job:
         return self._graphs()
 
 
-def prepare(
-    workload: Workload,
-    *,
-    device: torch.device,
-    precision: str,
-    optimizer: str | None,
-    lr: float | None,
-    accumulate: int = 1,
-    compile_mode: str | None = None,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-) -> Job:
-    """Build the model and its batches on `device`, and return the job that runs them.
+def prepare(workload: Workload, setup: Setup) -> Job:
+    """Build the model and its batches on the device, and return the job that runs them on this rank.
 
-    `optimizer` and `lr` default to the workload's own. `accumulate` splits a batch into micro-batches, whose
-    gradients add up before one optimizer step. `compile_mode` is a mode of `torch.compile`, None for eager.
+    The model is built whole, compressed, cast, spread and compiled, in this order.
 
     Raises:
-        UnsupportedError: the precision or mode cannot work here.
+        UnsupportedError: the precision, mode, compressor or strategy cannot work here.
         ValueError: a setting is out of range, or the data cannot be used.
         OSError: the data cannot be read.
     """
     if workload.mode not in workload.spec.modes:
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode!r}")
-    training = workload.mode in TRAINING
-    if accumulate > 1 and not training:
-        raise ValueError(f"accumulate {accumulate} has no meaning in mode {workload.mode}")
+    training, precision = workload.mode in TRAINING, setup.precision
+    if setup.accumulate > 1 and not training:
+        raise ValueError(f"accumulate {setup.accumulate} has no meaning in mode {workload.mode}")
+    device, strategy, compressor = torch.device(setup.device), setup.strategy(), setup.compressor()
     _set_precision(device, precision)
     torch.manual_seed(workload.seed)
     with torch.device(device):
         model = workload.build_model()
-    if training:
-        model.train()
-    else:
-        model.eval().requires_grad_(requires_grad=False)
-        if precision == "bf16":
-            model.to(torch.bfloat16)
+    model.train() if training else model.eval().requires_grad_(requires_grad=False)
+    model, compressed = compressor.compress(workload, model)
     cast_to = torch.bfloat16 if precision == "bf16" and not training else None
-    batches = [workload.make_batch(index) for index in range(RING)]
-    micro = [_split(batch, accumulate) for batch in batches]
+    if cast_to is not None:
+        model.to(cast_to)
+    whole, model = model, strategy.place(workload, model)
+
+    index, count = strategy.shard
+    batches = [workload.make_batch(turn, rank=index, world=count) for turn in range(RING)]
+    micro = [_split(batch, setup.accumulate) for batch in batches]
     ring = [[to_device(part, device, cast_to) for part in parts] for parts in micro]
 
-    last: list[torch.Tensor] = []
-    losses = Losses()
-    optimize: torch.optim.Optimizer | None = None
+    losses, last = Losses(), list[torch.Tensor]()
+    optimizer: torch.optim.Optimizer | None = None
     cache_bytes = 0
     if training:
-        optimize = make_optimizer(workload, model, optimizer, lr, fused=device.type == "cuda")
-        cast_context = autocast(device, precision)
-        step = train_step(workload, model, ring, optimize, cast_context, losses, last)
+        make = make_optimizer(workload, setup.optimizer, setup.lr, fused=device.type == "cuda")
+        optimizer = strategy.optimizer(make, model)
+        loss = partial(compressor.loss, workload)
+        cast = autocast(device, precision)
+        step = strategy.train_step(Training(workload, model, ring, optimizer, loss, cast, losses, last))
     else:
         single = [parts[0] for parts in ring]
-        step, cache_bytes = inference_step(workload, model, single, last, temperature, top_k)
-    graphs = _compile(model, compile_mode)
+        step, cache_bytes = inference_step(workload, model, single, last, setup.temperature, setup.top_k)
+    graphs = _compile(whole, setup.compile_mode)
 
     weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
@@ -118,15 +115,16 @@ def prepare(
     counted = [_count(workload, parts, stored, 2 if cast_to is not None else 4) for parts in micro]
     return Job(
         step=step,
-        units=lambda index: counted[index % RING],
+        units=lambda turn: counted[turn % RING] if strategy.counts else Units(0),
         model=model,
         output=lambda: last[0],
         check=lambda: _check(last, counted[0].samples, training=training),
-        losses=losses.read,
+        losses=lambda: strategy.world_losses(losses.stacked()).tolist(),
         weights_bytes=weights,
         parameters=sum(p.numel() for p in model.parameters()),
-        optimizer_bytes=lambda: _state_bytes(optimize),
+        optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
+        evidence=lambda: compressed | strategy.evidence(),
         _graphs=graphs,
     )
 

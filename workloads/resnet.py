@@ -26,6 +26,7 @@ class ResNet(ImageClassifier):
         summary="Image classification by a residual convolutional network: training and inference",
         unit="samples",
         modes=("train", "infer"),
+        traits=frozenset({"compiles", "convolution", "batch_norm", "samples", "classes"}),
         sizes={
             "tiny": {"batch": 8, "image": 64, "classes": 10, "depth": 26, "width": 16},
             "base": {"batch": 64, "image": 224, "classes": 1000, "depth": 50, "width": 64},
@@ -54,22 +55,30 @@ class ResNet(ImageClassifier):
         return list(model.blocks)  # type: ignore[arg-type]
 
     def forward_flops(self, rows: int) -> float:
-        """Sum the convolutions and the classifier; stride 2 writes ceil(side / 2) pixels a side."""
-        width, side = self.n("width"), _half(self.n("image"))
-        work = flops.conv2d(rows * side * side, 3, width, 7)
-        side, channels = _half(side), width
-        for stage, count in enumerate(STAGES[self.n("depth")]):
-            inner = width << stage
-            for block in range(count):
-                work += flops.conv2d(rows * side * side, channels, inner, 1)
-                if stage and block == 0:
-                    side = _half(side)
-                pixels = rows * side * side
-                work += flops.conv2d(pixels, inner, inner, 3) + flops.conv2d(pixels, inner, 4 * inner, 1)
-                if block == 0:
-                    work += flops.conv2d(pixels, channels, 4 * inner, 1)
-                channels = 4 * inner
-        return work + flops.linear(rows, channels, self.n("classes"))
+        """Sum the convolutions and the classifier."""
+        depth, width = self.n("depth"), self.n("width")
+        features = 4 * width << len(STAGES[depth]) - 1
+        work = trunk_flops(rows, self.n("image"), depth, width)
+        return work + flops.linear(rows, features, self.n("classes"))
+
+
+def trunk_flops(rows: int, image: int, depth: int, width: int) -> float:
+    """Sum the convolutions of stem and blocks; stride 2 writes ceil(side / 2) pixels a side."""
+    side = _half(image)
+    work = flops.conv2d(rows * side * side, 3, width, 7)
+    side, channels = _half(side), width
+    for stage, count in enumerate(STAGES[depth]):
+        inner = width << stage
+        for block in range(count):
+            work += flops.conv2d(rows * side * side, channels, inner, 1)
+            if stage and block == 0:
+                side = _half(side)
+            pixels = rows * side * side
+            work += flops.conv2d(pixels, inner, inner, 3) + flops.conv2d(pixels, inner, 4 * inner, 1)
+            if block == 0:
+                work += flops.conv2d(pixels, channels, 4 * inner, 1)
+            channels = 4 * inner
+    return work
 
 
 def _half(side: int) -> int:

@@ -28,7 +28,7 @@ class Noop(Workload):
         modes=("infer",),
         sizes={"tiny": {"batch": 1}},
         precisions=("fp32",),
-        optimize=("eager",),
+        traits=frozenset(),
         single_threaded=True,
     )
 
@@ -65,7 +65,7 @@ class Spin(Noop):
         modes=("infer",),
         sizes={"tiny": {"batch": 1, "work": 500, "width": 8192}},
         precisions=("fp32",),
-        optimize=("eager",),
+        traits=frozenset(),
         single_threaded=True,
     )
 
@@ -156,7 +156,7 @@ class Faults(Noop):
         modes=("infer",),
         sizes={"tiny": {"batch": 1, "fault": "none", "at": "step"}},
         precisions=("fp32",),
-        optimize=("eager",),
+        traits=frozenset(),
         single_threaded=True,
     )
     _done = False

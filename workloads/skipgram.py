@@ -29,6 +29,7 @@ class SkipGram(Workload):
         summary="Word vectors from pairs of neighbours and negative samples: training",
         unit="samples",
         modes=("train",),
+        traits=frozenset({"compiles", "samples"}),
         sizes={
             "tiny": {"batch": 512, "vocab": 2000, "hidden": 64, "negatives": 5, "window": 5},
             "base": {"batch": 65_536, "vocab": 400_000, "hidden": 300, "negatives": 5, "window": 5},

@@ -6,8 +6,10 @@ A step reads nothing back from the device; its result is left in `last`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,12 +38,9 @@ class Losses:
         else:
             self._last.append(loss)
 
-    def read(self) -> list[float]:
-        """Return the losses, oldest first; waits for the device."""
-        if self._first is None:
-            return []
-        values: list[float] = torch.stack([self._first, *self._last]).tolist()
-        return values
+    def stacked(self) -> torch.Tensor:
+        """Return the losses, oldest first, on their device; an empty tensor before the first step."""
+        return torch.empty(0) if self._first is None else torch.stack([self._first, *self._last])
 
 
 def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
@@ -52,9 +51,9 @@ def autocast(device: torch.device, precision: str) -> Callable[[], AbstractConte
 
 
 def make_optimizer(
-    workload: Workload, model: nn.Module, name: str | None, lr: float | None, *, fused: bool
-) -> torch.optim.Optimizer:
-    """Build SGD with momentum or AdamW; what is None is the workload's own default.
+    workload: Workload, name: str | None, lr: float | None, *, fused: bool
+) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    """Return what builds SGD with momentum or AdamW; what is None is the workload's own default.
 
     Raises:
         ValueError: neither name nor default, or an unknown name.
@@ -65,38 +64,51 @@ def make_optimizer(
         raise ValueError(f"{workload.spec.name} has no training defaults: give an optimizer and lr")
     rate = float(lr)
     if name == "sgd":
-        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, fused=fused)
+        return partial(torch.optim.SGD, lr=rate, momentum=0.9, fused=fused)
     if name == "adamw":
-        return torch.optim.AdamW(model.parameters(), lr=rate, fused=fused)
+        return partial(torch.optim.AdamW, lr=rate, fused=fused)
     raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
 
 
-def train_step(
-    workload: Workload,
-    model: nn.Module,
-    ring: Sequence[Sequence[Batch]],
-    optimizer: torch.optim.Optimizer,
-    cast_context: Callable[[], AbstractContextManager[Any]],
-    losses: Losses,
-    last: list[torch.Tensor],
-) -> Callable[[int, Mark], None]:
+@dataclass
+class Training:
+    """Everything that a training step works with on this rank."""
+
+    workload: Workload
+    model: nn.Module
+    ring: Sequence[Sequence[Batch]]
+    """Batches that steps take in turn, each as its micro-batches."""
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[nn.Module, Batch], torch.Tensor]
+    cast: Callable[[], AbstractContextManager[Any]]
+    """The context of a forward pass."""
+    losses: Losses = field(default_factory=Losses)
+    last: list[torch.Tensor] = field(default_factory=list)
+    """The last step's loss."""
+
+    def done(self, loss: torch.Tensor) -> None:
+        """Keep a step's detached loss."""
+        self.losses.append(loss)
+        self.last[:] = [loss]
+
+
+def train_step(training: Training) -> Callable[[int, Mark], None]:
     """Return the step that adds up a ring entry's micro-batches' gradients and updates the weights once."""
+    model, ring, optimizer = training.model, training.ring, training.optimizer
     share = 1.0 / len(ring[0])
 
     def step(index: int, _mark: Mark) -> None:
         optimizer.zero_grad(set_to_none=True)
         parts = []
         for batch in ring[index % len(ring)]:
-            with cast_context():
-                loss = workload.loss(model, batch)
+            with training.cast():
+                loss = training.loss(model, batch)
             if share != 1.0:
                 loss = loss * share
             loss.backward()  # type: ignore[no-untyped-call]
             parts.append(loss.detach())
         optimizer.step()
-        total = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-        losses.append(total)
-        last[:] = [total]
+        training.done(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
 
     return step
 

@@ -17,6 +17,8 @@ from harness.exporters import registry as exporters
 from harness.machine import Identity, identify
 from harness.records import open_store
 from workloads import registry as workloads
+from workloads.compress.registry import COMPRESSORS
+from workloads.parallel.registry import STRATEGIES
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,11 @@ def _tools() -> list[Check]:
 
 
 def _plugins() -> list[Check]:
-    broken = {**workloads.broken(), **devices.broken(), **exporters.broken()}
+    broken = {
+        name: why
+        for registry in (workloads, COMPRESSORS, STRATEGIES, devices, exporters)
+        for name, why in registry.broken().items()
+    }
     return [
         Check(f"plugin {name}", False, why, "upgrade or uninstall the package that brings it")
         for name, why in broken.items()

@@ -147,8 +147,8 @@ def test_planning_and_listing_import_no_torch():
 KEYS = """
 seed
 workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
-compress: name
-parallel: name ranks
+compress: name settings
+parallel: name ranks settings
 precision: name
 optimize: name compile compile_mode
 device: kind index threads

@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import flops
 from workloads.modes import prepare
+from workloads.setup import Setup
 
 CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
 
@@ -165,7 +166,7 @@ def test_translation_s_forward_is_what_torch_counts_less_the_causal_half(make):
 def test_a_translation_is_what_torch_counts(make, beams):
     """The source once, the first word once a sentence, the others once a beam."""
     workload = make("translation", "generate", batch=2, seq=12, new_tokens=5, beams=beams)
-    job = prepare(workload, device=torch.device("cpu"), precision="fp32", optimizer=None, lr=None)
+    job = prepare(workload, Setup())
     assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
     assert job.units(0).tokens == 2 * 5
 

@@ -9,12 +9,13 @@ import torch
 
 from workloads.modes import prepare
 from workloads.nets.dit import waves
+from workloads.setup import Setup
 from workloads.sources import SHIPPED
 
 
 def job_of(workload):
     """Prepare a workload on the CPU with its own defaults."""
-    return prepare(workload, device=torch.device("cpu"), precision="fp32", optimizer=None, lr=None)
+    return prepare(workload, Setup())
 
 
 @torch.no_grad()

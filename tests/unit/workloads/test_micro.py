@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import registry
 from workloads.modes import prepare
+from workloads.setup import Setup
 from workloads.sizes import resolve_size
 
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
@@ -16,7 +17,7 @@ MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embeddin
 
 def job_of(workload, precision="fp32", optimizer=None, lr=None):
     """Prepare an operator on the CPU."""
-    return prepare(workload, device=torch.device("cpu"), precision=precision, optimizer=optimizer, lr=lr)
+    return prepare(workload, Setup(precision=precision, optimizer=optimizer, lr=lr))
 
 
 @pytest.mark.parametrize("name", [*MICRO, "optimizer"])

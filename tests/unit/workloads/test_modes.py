@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from workloads import registry
 from workloads.base import UnsupportedError
 from workloads.modes import RING, prepare
+from workloads.setup import Setup
 from workloads.sources import SHIPPED
 from workloads.steps import LOSSES_KEPT, Losses, make_optimizer
 
@@ -19,7 +20,7 @@ def silent(_name: str) -> None:
 
 def job_of(workload, precision="fp32", **options):
     """Prepare a workload on the CPU with its own defaults."""
-    return prepare(workload, device=CPU, precision=precision, **{"optimizer": None, "lr": None, **options})
+    return prepare(workload, Setup(precision=precision, **options))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -340,10 +341,10 @@ def test_a_step_reads_nothing_back_from_the_device(case, make, precision):
 def test_losses_are_bounded_and_keep_the_first():
     """A long run forgets the middle, never the beginning."""
     losses = Losses()
-    assert losses.read() == []
+    assert losses.stacked().tolist() == []
     for value in range(LOSSES_KEPT + 10):
         losses.append(torch.tensor(float(value)))
-    kept = losses.read()
+    kept = losses.stacked().tolist()
     assert len(kept) == LOSSES_KEPT + 1
     assert kept[:2] == [0.0, 10.0]
     assert kept[-1] == LOSSES_KEPT + 9
@@ -385,7 +386,7 @@ def test_training_without_any_default_optimizer_is_refused(make, monkeypatch):
     workload = make("mlp", "train")
     monkeypatch.setattr(type(workload), "spec", registry.get("noop").spec)
     with pytest.raises(ValueError, match="noop has no training defaults"):
-        make_optimizer(workload, workload.build_model(), None, None, fused=False)
+        make_optimizer(workload, None, None, fused=False)
 
 
 @pytest.fixture

@@ -1,0 +1,32 @@
+"""What a compressor is: it makes a model smaller, before it is cast, compiled or spread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from workloads.base import Batch, Workload
+from workloads.transform import Transform
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Compressor(Transform):
+    """Changes the model that a workload built, in one of the modes that its spec names."""
+
+    def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
+        """Return the smaller model, the same object or another, and the evidence of what was done.
+
+        Args:
+            workload: In the trial's mode.
+            model: On its device, in fp32, in training or evaluation as the mode wants it.
+
+        Raises:
+            UnsupportedError: this model cannot be compressed so.
+        """
+        return model, {}
+
+    def loss(self, workload: Workload, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the training loss of the compressed model; the workload's own by default."""
+        return workload.loss(model, batch)

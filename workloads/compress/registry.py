@@ -1,0 +1,9 @@
+"""Compressors by name; other packages add theirs through the entry point `joulemark.compressors`."""
+
+from __future__ import annotations
+
+from workloads.compress.base import Compressor
+from workloads.plugins import Registry
+
+BUILT_IN: dict[str, str] = {}
+COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)

@@ -1,0 +1,1 @@
+"""Parallel strategies: one file each, found by name through `workloads.parallel.registry`."""

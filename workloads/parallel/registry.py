@@ -1,0 +1,9 @@
+"""Strategies by name; other packages add theirs through the entry point `joulemark.strategies`."""
+
+from __future__ import annotations
+
+from workloads.parallel.base import Strategy
+from workloads.plugins import Registry
+
+BUILT_IN: dict[str, str] = {}
+STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)
