@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 
 import torch
 from torch import nn
@@ -10,31 +11,49 @@ from torch import nn
 EXPANSION = 4
 
 
-class ConvNorm(nn.Sequential):
-    """A convolution without bias, padded to keep the size at stride 1, and its batch norm."""
+Norm = Callable[[int], nn.Module]
+"""A normalisation of this many channels."""
 
-    def __init__(self, fan_in: int, fan_out: int, kernel: int, stride: int = 1) -> None:
+
+class ConvNorm(nn.Sequential):
+    """A convolution without bias, padded to keep the size at stride 1, and its norm."""
+
+    def __init__(
+        self, fan_in: int, fan_out: int, kernel: int, stride: int = 1, norm: Norm = nn.BatchNorm2d
+    ) -> None:
         convolution = nn.Conv2d(fan_in, fan_out, kernel, stride, kernel // 2, bias=False)
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
-        super().__init__(convolution, nn.BatchNorm2d(fan_out))
+        super().__init__(convolution, norm(fan_out))
 
 
 class Bottleneck(nn.Module):
     """1x1 down, 3x3, 1x1 up, beside a shortcut that is projected where the shape changes."""
 
-    def __init__(self, fan_in: int, width: int, stride: int) -> None:
+    def __init__(self, fan_in: int, width: int, stride: int, norm: Norm = nn.BatchNorm2d) -> None:
         super().__init__()
         fan_out = EXPANSION * width
-        self.down = ConvNorm(fan_in, width, 1)
-        self.middle = ConvNorm(width, width, 3, stride)
-        self.up = ConvNorm(width, fan_out, 1)
+        self.down = ConvNorm(fan_in, width, 1, norm=norm)
+        self.middle = ConvNorm(width, width, 3, stride, norm)
+        self.up = ConvNorm(width, fan_out, 1, norm=norm)
         same = stride == 1 and fan_in == fan_out
-        self.shortcut = nn.Identity() if same else ConvNorm(fan_in, fan_out, 1, stride)
+        self.shortcut = nn.Identity() if same else ConvNorm(fan_in, fan_out, 1, stride, norm)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, in, H, W) to (N, 4·width, H/stride, W/stride)."""
         inner = torch.relu(self.middle(torch.relu(self.down(x))))
         return torch.relu(self.up(inner) + self.shortcut(x))
+
+
+def bottlenecks(stages: Sequence[int], width: int, norm: Norm = nn.BatchNorm2d) -> list[list[nn.Module]]:
+    """Return the blocks of each stage; each stage but the first halves the size and doubles the channels."""
+    built: list[list[nn.Module]] = []
+    channels = width
+    for stage, count in enumerate(stages):
+        inner = width << stage
+        first = Bottleneck(channels, inner, 2 if stage else 1, norm)
+        channels = EXPANSION * inner
+        built.append([first, *(Bottleneck(channels, inner, 1, norm) for _ in range(count - 1))])
+    return built
 
 
 class ResNet(nn.Module):
@@ -44,15 +63,8 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem = ConvNorm(3, width, 7, 2)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        blocks: list[nn.Module] = []
-        channels = width
-        for stage, count in enumerate(stages):
-            inner = width << stage
-            for block in range(count):
-                blocks.append(Bottleneck(channels, inner, 2 if stage and block == 0 else 1))
-                channels = EXPANSION * inner
-        self.blocks = nn.ModuleList(blocks)
-        self.head = nn.Linear(channels, classes)
+        self.blocks = nn.ModuleList(chain.from_iterable(bottlenecks(stages, width)))
+        self.head = nn.Linear(EXPANSION * width << len(stages) - 1, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class logits (N, classes) for images (N, 3, H, W)."""

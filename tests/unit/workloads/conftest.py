@@ -20,6 +20,7 @@ NAMES = (
     "mamba",
     "vit",
     "inception",
+    "fasterrcnn",
     "dlrm",
     "translation",
     "skipgram",

@@ -55,6 +55,7 @@ def counted(run) -> float:
         ("mamba", "train", "large", 2_702_599_680),  # Mamba-2 2.7B
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
         ("vit", "train", "large", 304_326_632),  # ViT-L/16
+        ("fasterrcnn", "train", "base", 41_755_286),  # ResNet-50 FPN, 91 classes
         ("inception", "infer", "base", 6_998_552),  # GoogLeNet
         ("inception", "train", "base", 13_378_280),  # with both auxiliary classifiers
         ("inception", "infer", "large", 23_834_568),  # Inception v3
@@ -151,6 +152,20 @@ def test_googlenet_and_inception_cost_what_was_published(make):
     for size, expected in (("base", 1.582e9), ("large", 5.713e9)):
         workload = make("inception", "infer", size, batch=1)
         assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(expected, rel=1e-3)
+
+
+def test_faster_r_cnn_costs_what_was_published(make):
+    """134.38 billion multiply-adds an image of 800 pixels a side, with 1000 proposals."""
+    workload = make("fasterrcnn", "infer", "base", batch=1)
+    assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(134.38e9, rel=1e-5)
+
+
+def test_faster_r_cnn_s_training_forward_has_fewer_proposals(make):
+    """The true boxes are among them; the losses cost nothing that counts."""
+    workload = make("fasterrcnn", "train", image=160)
+    model, batch = workload.build_model(), workload.make_batch(0)
+    with torch.no_grad():
+        assert counted(lambda: workload.loss(model, batch)) == workload.units(batch).flops / 3
 
 
 def test_translation_s_forward_is_what_torch_counts_less_the_causal_half(make):
@@ -275,6 +290,8 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("mlp", "infer", {"layers": 3}),
         ("bert", "infer", {"seq": 40}),
         ("vit", "infer", {"image": 48, "patch": 16}),
+        ("fasterrcnn", "infer", {}),
+        ("fasterrcnn", "infer", {"image": 96, "depth": 50}),
         ("inception", "infer", {}),
         ("inception", "infer", {"image": 97, "width": 8}),
         ("inception", "infer", {"image": 75, "width": 8, "version": 3}),
