@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -45,6 +45,8 @@ class Pairs:
         on_wait: called about twice a second while a process runs.
         note: told what is worth one line.
         session: what is known of the accelerators, filled by a soak before the first pair.
+        settled: tells from the records of base and head, pair by pair, whether they are enough; None asks the
+            headline's verdict.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Pairs:
     on_wait: Callable[[], None] = lambda: None
     note: Callable[[str], None] = lambda _text: None
     session: Session = field(default_factory=Session)
+    settled: Callable[[Sequence[Record], Sequence[Record]], bool] | None = None
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
     def sweep(self, side: Side) -> str:
@@ -63,7 +66,7 @@ class Pairs:
         return f"{self.name}-{side.name}"
 
     def run(self) -> list[Line]:
-        """Measure pairs until the headline has a verdict, or the last look has passed; return all lines.
+        """Measure pairs until they are settled, or the last look has passed; return all lines.
 
         Raises:
             SideFailedError: a process of one side did not end well.
@@ -130,12 +133,14 @@ class Pairs:
         return verdicts(base, head, partial(compare, delta=self.delta), paired=True) if base else []
 
     def _done(self, lines: list[Line]) -> bool:
-        headline = lines[0].comparison if lines else None
-        if headline is None:
-            # What cannot be compared at the first look will not be after more pairs either.
-            return self.pairs() >= LOOKS[0]
         # Looks count the pairs that may be compared; disturbed ones are replaced, up to a share.
-        return finished(headline) or self.pairs() * CLEAN_PROCESSES >= LOOKS[-1]
+        if self.pairs() * CLEAN_PROCESSES >= LOOKS[-1]:
+            return True
+        if self.settled is not None:
+            return self.settled(self.records(self.base), self.records(self.head))
+        headline = lines[0].comparison if lines else None
+        # What cannot be compared at the first look will not be after more pairs either.
+        return self.pairs() >= LOOKS[0] if headline is None else finished(headline)
 
     def _pair(self, run: dict[str, partial[Record]]) -> None:
         """Measure the next pair; where one of the two is there already, both anew, side by side."""

@@ -9,20 +9,20 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from harness.gate.confirm import paired_values
+from harness.gate.paired import Records, hopeless, paired_comparison, paired_values
 from harness.pairs import Pairs, SideFailedError
+from harness.records.headline import CLEAN, RAW
+from harness.records.metrics import METRICS
 from harness.records.store import Store
 from harness.sides import Environment, make_side
-from harness.stats import Comparison, compare
-from harness.verdicts import Line
+from harness.stats import Comparison, finished
+from harness.stats.compare import LOOKS
 
 Answer = Literal["good", "bad", "skip"]
-_CLEAN = "iteration.mean.clean"
-_LEAST_PAIRS = 6
-"""Pairs before the first look."""
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first .*bad.* commit", re.MULTILINE)
 
 
@@ -50,7 +50,7 @@ class Bisect:
         repository: any folder of the git repository.
         overrides: of the one configuration that is measured.
         store: where records go.
-        metric: to decide by; None is the comparison's headline.
+        metric: to decide by; None is the iteration time, undisturbed where enough processes have it so.
         delta: the least effect worth searching for.
         python: interpreter of both sides.
         config_dirs: folders of the user's own groups.
@@ -73,13 +73,16 @@ class Bisect:
         """Return the first bad commit, or None when the bad revision is not measurably worse.
 
         Raises:
-            BisectError: a revision is unknown, good is no ancestor of bad, or too many commits cannot run.
+            BisectError: a revision or the metric is unknown, good is no ancestor of bad, or too many
+                commits cannot run.
         """
+        if self.metric is not None and self.metric not in METRICS:
+            raise BisectError(f"--metric {self.metric}: no such metric; see `joulemark list metrics`")
         good, bad = (self._commit(revision) for revision in (self.good, self.bad))
         if not self._git(self.repository, "merge-base", "--is-ancestor", good, bad).ok:
             raise BisectError(f"{self.good} is no ancestor of {self.bad}")
         with self._worktree(good) as base, self._worktree(bad) as head:
-            whole = self._measure(base, good, head, bad, self.delta)
+            whole = self._measure(base, good, head, bad)
             if whole is None or whole.label != "worse":
                 open_question = whole is None or whole.label == "inconclusive"
                 reason = "too noisy to tell it from good" if open_question else "it is not worse"
@@ -101,7 +104,7 @@ class Bisect:
                     raise BisectError("only commits that cannot be measured are left")
                 commit = self._git(head, "rev-parse", "HEAD").text
                 # A commit between has all of the effect or none: it is near one end or the other.
-                found = self._measure(base, good, head, commit, abs(math.expm1(half)))
+                found = self._measure(base, good, head, commit, math.expm1(half))
                 said = self._git(head, "bisect", self._answer(commit, found, half))
         finally:
             self._git(head, "bisect", "reset")
@@ -120,31 +123,62 @@ class Bisect:
         self.on_step(step)
         return answer
 
-    def _measure(self, base: Path, good: str, head: Path, commit: str, delta: float) -> Comparison | None:
+    def _measure(
+        self, base: Path, good: str, head: Path, commit: str, between: float | None = None
+    ) -> Comparison | None:
+        """Compare a commit with the good one; None where it cannot be measured.
+
+        Args:
+            base: checkout of the good commit.
+            good: that commit.
+            head: checkout of the other one.
+            commit: the other one.
+            between: measure until the effect is on one side of this; None until there is a verdict.
+
+        Raises:
+            BisectError: the metric was not measured.
+            SideFailedError: the bad end itself cannot run.
+        """
         words = [*self.overrides, "run.worker=exec"]
+        settled = partial(self._is_settled, between=between)
         try:
             before = make_side("base", words, Environment(self.python, base, good), self.config_dirs)
             after = make_side("head", words, Environment(self.python, head, commit), self.config_dirs)
-            pairs = Pairs(f"bisect-{good[:10]}-{commit[:10]}", before, after, self.store, delta=delta)
-            lines = pairs.run()
+            name = f"bisect-{good[:10]}-{commit[:10]}"
+            pairs = Pairs(name, before, after, self.store, delta=self.delta, settled=settled)
+            pairs.run()
         except (SideFailedError, ValueError):
             if commit == self._commit(self.bad):
                 raise
             return None
-        if self.metric is None:
-            # Where interference took the undisturbed mean from some processes, the others still have it.
-            both = paired_values(pairs.records(before), pairs.records(after), _CLEAN)
-            if len(both) >= _LEAST_PAIRS:
-                return compare([b for b, _ in both], [h for _, h in both], delta)
-        return self._line(lines).comparison
+        records = pairs.records(before), pairs.records(after)
+        # What the ends are compared by decides every commit between them.
+        self.metric = self._metric(*records)
+        found = self._compare(*records)
+        if found is None:
+            raise BisectError(f"--metric {self.metric}: too few processes have a value of it")
+        return found
 
-    def _line(self, lines: Sequence[Line]) -> Line:
-        if self.metric is None:
-            return lines[0]
-        for line in lines:
-            if line.metric_id == self.metric:
-                return line
-        raise BisectError(f"--metric {self.metric}: compared are {', '.join(x.metric_id for x in lines)}")
+    def _metric(self, base: Records, head: Records) -> str:
+        if self.metric is not None:
+            return self.metric
+        disturbed = not paired_values(base, head, CLEAN) or hopeless(base, head, CLEAN)
+        return RAW if disturbed else CLEAN
+
+    def _compare(self, base: Records, head: Records) -> Comparison | None:
+        metric_id = self._metric(base, head)
+        known = METRICS[metric_id].direction
+        return paired_comparison(
+            base, head, metric_id, self.delta, "higher" if known == "higher" else "lower"
+        )
+
+    def _is_settled(self, base: Records, head: Records, *, between: float | None) -> bool:
+        found = self._compare(base, head)
+        if found is None or found.low is None or found.high is None:
+            return len(base) >= LOOKS[0]
+        if between is None or found.pairs >= LOOKS[-1]:
+            return finished(found)
+        return found.pairs in LOOKS and not found.low <= between <= found.high
 
     @contextlib.contextmanager
     def _worktree(self, commit: str) -> Iterator[Path]:

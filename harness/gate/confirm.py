@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from harness.gate.history import History, Series
+from harness.gate.paired import is_settled, paired_comparison
 from harness.gate.policy import Rule
 from harness.pairs import Pairs, SideFailedError
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.sides import environment, make_side
-from harness.stats import Comparison, StatsError, compare
+from harness.stats import Comparison, StatsError
 
 _RUN_CONTROL = ("run.name", "run.results", "run.monitor", "run.monitor_port", "run.worker")
 
@@ -35,17 +36,12 @@ def overrides_of(result: TrialResult) -> list[str]:
     return [*words, "sweep=[]"] if any(w.startswith("+experiment=") for w in words) else words
 
 
-def paired_values(
-    base: Sequence[Record], head: Sequence[Record], metric_id: str
-) -> list[tuple[float, float]]:
-    """Return a metric's values of the pairs of which both processes have one."""
-    found = [(b.metric(metric_id), h.metric(metric_id)) for b, h in zip(base, head, strict=True)]
-    return [(b.value, h.value) for b, h in found if b and h and b.value and h.value]
-
-
 @dataclass
 class Confirmer:
-    """Runs pairs for suspects; the metrics of one trial share each set of pairs."""
+    """Runs pairs for suspects; the metrics of one trial share each set of pairs.
+
+    A set that has settled one metric goes on where another one needs more pairs.
+    """
 
     history: History
     store: Store
@@ -65,19 +61,26 @@ class Confirmer:
         number = self._asked.get(series, 0)
         self._asked[series] = number + 1
         key = (result.trial_id, number)
-        if key not in self._sets:
-            self._sets[key] = self._measure(result, series, rule, number)
-        measured = self._sets[key]
-        if measured is None:
-            return None
-        both = paired_values(*measured, series[2])
         assert rule.delta is not None
         try:
-            before, after = zip(*both, strict=True) if both else ((), ())
-            return compare(before, after, rule.delta, direction=rule.direction or "lower")
+            if key not in self._sets or not self._is_settled(key, series[2], rule.delta):
+                self._sets[key] = self._measure(result, series, rule, number)
+            measured = self._sets[key]
+            if measured is None:
+                return None
+            found = paired_comparison(*measured, series[2], rule.delta, rule.direction or "lower")
         except StatsError as error:
             self.note.append(f"{result.label} {series[2]}: {error}")
             return None
+        if found is None:
+            self.note.append(
+                f"{result.label} {series[2]}: too few of {len(measured[0])} pairs have a value on both sides"
+            )
+        return found
+
+    def _is_settled(self, key: tuple[str, int], metric_id: str, delta: float) -> bool:
+        measured = self._sets[key]
+        return measured is None or is_settled(*measured, metric_id, delta)
 
     def _measure(
         self, result: TrialResult, series: Series, rule: Rule, number: int
@@ -101,7 +104,9 @@ class Confirmer:
                 new = stack.enter_context(environment(self.head.python, self.head.checkout))
                 base = make_side("base", words, old, self.config_dirs)
                 head = make_side("head", words, new, self.config_dirs)
-                pairs = Pairs(name[:70], base, head, self.store, delta=rule.delta or 0.01)
+                assert rule.delta is not None
+                settled = partial(is_settled, metric_id=series[2], delta=rule.delta)
+                pairs = Pairs(name[:70], base, head, self.store, delta=rule.delta, settled=settled)
                 pairs.run()
                 return pairs.records(base), pairs.records(head)
         except (ValueError, SideFailedError) as error:

@@ -68,6 +68,24 @@ def test_noise_without_a_verdict_ends_at_the_last_look(pairs):
     assert run.pairs() == 24
 
 
+def test_another_question_may_settle_the_pairs(pairs):
+    """It is asked after each pair about the records of both sides, and ends at the cap if it never says yes."""
+    asked = []
+
+    def settled(base, head):
+        asked.append((len(base), len(head)))
+        return len(base) == 3
+
+    run, _ = pairs(lambda _sweep, call: 0.01 * noise(call))
+    run.settled = settled
+    run.run()
+    assert asked == [(n, n) for n in range(4)]
+    run, _ = pairs(lambda _sweep, call: 0.01 * noise(call), "endless")
+    run.settled = lambda _base, _head: False
+    run.run()
+    assert run.pairs() == 48
+
+
 def test_the_order_within_a_pair_is_random_recorded_and_repeatable(pairs, store):
     """Both orders occur, each record says its place, and the name alone decides.
 

@@ -41,7 +41,7 @@ class Scripted(Bisect):
 
     effects: dict[int, float | None]
 
-    def _measure(self, base, good, head, commit, delta) -> Comparison | None:
+    def _measure(self, base, good, head, commit, between=None) -> Comparison | None:
         effect = self.effects[int((head / "file").read_text())]
         assert (base / "file").read_text() == "0"
         if effect is None:

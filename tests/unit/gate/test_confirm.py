@@ -8,6 +8,7 @@ from harness.gate.confirm import Confirmer, Where, overrides_of
 from harness.gate.history import History, read_history
 from harness.gate.policy import Policy
 from harness.plan import make_plan
+from harness.records.metrics import make
 from harness.records.store import Store
 
 POLICY = Policy.model_validate({"metrics": [{"metric": "iteration.mean"}]})
@@ -59,17 +60,33 @@ def test_a_checkout_that_is_not_there_is_told_and_not_raised(history: History, s
     assert "no-such-revision: neither a folder nor a revision" in confirm.note[0]
 
 
-def test_pairs_stay_pairs_where_one_process_has_no_value(history: History, store: Store, add_night) -> None:
-    """A process without a value takes its partner out, and no other pair is shifted by it."""
+def test_a_set_goes_on_for_a_metric_that_it_has_not_settled(
+    history: History, store: Store, add_night
+) -> None:
+    """What settled one metric is measured on for another, and not at all where it has settled both."""
+    noise = [1.0, 1.2, 0.9, 1.1, 0.8, 1.0, 1.15, 0.85, 1.0, 1.1]
     sides = []
     for side, effect in (("base", 1.0), ("head", 1.1)):
-        for replica in range(8):
-            missing = side == "head" and replica == 3
-            value = None if missing else effect * (1 + replica)
-            add_night(0, value, sweep=f"pairs-{side}", replica=replica)
+        for replica in range(10):
+            scatter = noise[replica] if side == "head" else 1.0
+            metrics = (make("iteration.mean", effect + replica * 1e-3), make("latency.p50", scatter))
+            add_night(0, None, sweep=f"pairs-{side}", replica=replica, metrics=metrics)
         sides.append(store.records(f"pairs-{side}")[0])
     confirm = _confirmer(history, store)
-    confirm._sets["b" * 32, 0] = tuple(sides)
-    found = confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x"))
-    assert (found.pairs, found.label) == (7, "worse")
-    assert found.effect == pytest.approx(0.1)
+    measured = []
+
+    def more(_result, series, _rule, _number):
+        measured.append(series[2])
+        return tuple(side[: 6 if series == SERIES else 10] for side in sides)
+
+    confirm._measure = more
+    policy = Policy.model_validate({"metrics": [{"metric": "iteration.mean"}, {"metric": "latency.p50"}]})
+    labels = []
+    for metric_id in ("iteration.mean", "latency.p50", "throughput.tokens"):
+        series = (*SERIES[:2], metric_id)
+        rule = policy.rule(metric_id, "x") or policy.rule("iteration.mean", "x")
+        found = confirm(history.results[0], series, rule)
+        labels.append(found and (found.label, found.pairs))
+    assert labels == [("worse", 6), ("inconclusive", 10), None]
+    assert measured == ["iteration.mean", "latency.p50"]
+    assert "throughput.tokens: too few of 10 pairs" in confirm.note[-1]
