@@ -5,7 +5,7 @@ from __future__ import annotations
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES
 from workloads.setup import NONE
-from workloads.transform import Cell, spec_refusal
+from workloads.transform import Cell, lacks_library, spec_refusal
 
 
 def refusal(cell: Cell) -> str | None:
@@ -26,6 +26,8 @@ def refusal(cell: Cell) -> str | None:
         return f"workload.accumulate={cell.accumulate} needs a training mode"
     if cell.optimize.get("compile") and "compiles" not in spec.traits:
         return f"{spec.name} cannot be compiled"
+    if (reason := lacks_library(spec)) is not None:
+        return reason
     if cell.compress != NONE and (reason := spec_refusal(COMPRESSORS.get(cell.compress), cell)) is not None:
         return reason
     if cell.parallel == NONE:

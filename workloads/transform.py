@@ -10,6 +10,9 @@ from typing import ClassVar
 from workloads.base import Scalar, Size, WorkloadSpec
 from workloads.sizes import nearest
 
+EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant"}
+"""Which extra of this project brings a library."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -125,6 +128,13 @@ def spec_refusal(transform: type[Transform], cell: Cell) -> str | None:
         return f"{spec.name} works on {', '.join(spec.devices)}, not on {cell.device}"
     if cell.optimize.get("compile") and not spec.compiles:
         return f"{spec.name} does not work with torch.compile"
-    if spec.library is not None and importlib.util.find_spec(spec.library) is None:
-        return f"{spec.name} needs the package {spec.library}, which is not installed"
-    return transform.refusal(cell)
+    return lacks_library(spec) or transform.refusal(cell)
+
+
+def lacks_library(spec: WorkloadSpec | TransformSpec) -> str | None:
+    """Return how to install the library that a workload or transformation needs, None when it is there."""
+    if spec.library is None or importlib.util.find_spec(spec.library) is not None:
+        return None
+    extra = EXTRAS.get(spec.library)
+    package = spec.library if extra is None else f"'joulemark[{extra}]'"
+    return f"{spec.name} needs {spec.library}: pip install {package}"

@@ -108,6 +108,13 @@ def test_records_and_reports_need_no_torch(package):
     ]
 
 
+def test_only_the_models_of_transformers_import_transformers():
+    """Everything else works without the extra."""
+    assert {
+        name for name, found in imports().items() if any(within(t, "transformers") for t in found)
+    } <= set(modules_of("workloads.hf"))
+
+
 def test_nothing_imports_the_command_line():
     """The command line is a face; everything behind it is usable without."""
     assert not [name for name, targets in imports().items() if any(within(t, "harness.cli") for t in targets)]

@@ -4,34 +4,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import flops
+from workloads.counting import counted
 from workloads.modes import prepare
 from workloads.setup import Setup
-
-CPU_ATTENTION = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-
-
-def cpu_attention_flops(query, key, value, *args, out_shape=None, **kwargs) -> int:
-    """Torch counts nothing for attention on the CPU: q·kᵀ and p·v, in full."""
-    batch, heads, queries, size = query
-    return 4 * batch * heads * queries * key[2] * size
-
-
-def grouped_flops(x, weight, *args, out_shape=None, **kwargs) -> int:
-    """Torch has no count of grouped products: every row meets one weight (in, out)."""
-    return 2 * x[0] * weight[1] * weight[2]
-
-
-FORMULAS = {CPU_ATTENTION: cpu_attention_flops, torch.ops.aten._grouped_mm: grouped_flops}
-
-
-def counted(run) -> float:
-    """FLOPs of `run()` by torch's own counter."""
-    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
-        run()
-    return float(counter.get_total_flops())
 
 
 @pytest.mark.parametrize(
