@@ -26,6 +26,7 @@ NAMES = (
     "skipgram",
     "autoencoder",
     "dit",
+    "unet",
 )
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""

@@ -28,6 +28,8 @@ from workloads.setup import Setup
         ("moe", "train", "large", 140_630_071_296),  # Mixtral 8x22B
         ("translation", "train", "base", 63_082_496),  # 65 M published, of another vocabulary
         ("dit", "train", "large", 674_834_720),  # DiT-XL/2: 675.1 M with its fixed positions, 256·1152
+        ("unet", "train", "base", 35_746_307),  # DDPM for CIFAR-10, 35.7 M
+        ("unet", "train", "large", 113_673_219),  # DDPM for images of 256 pixels, 114 M
         ("mamba", "train", "base", 128_989_632),  # Mamba-2 130M
         ("mamba", "train", "large", 2_702_599_680),  # Mamba-2 2.7B
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
@@ -129,6 +131,13 @@ def test_googlenet_and_inception_cost_what_was_published(make):
     for size, expected in (("base", 1.582e9), ("large", 5.713e9)):
         workload = make("inception", "infer", size, batch=1)
         assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_diffusion_unet_costs_what_was_published(make):
+    """6.1 billion multiply-adds an image, without attention's products: five times over 16x16 places."""
+    workload = make("unet", "infer", "base", batch=1)
+    products = 5 * flops.attention(1, 256, 256, 256, 1) + flops.attention(1, 16, 16, 256, 1)
+    assert (workload.units(workload.make_batch(0)).flops - products) / 2 == pytest.approx(6.1e9, rel=0.01)
 
 
 def test_faster_r_cnn_costs_what_was_published(make):
@@ -278,6 +287,8 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("autoencoder", "infer", {"variational": True, "image": 48}),
         ("dit", "infer", {}),
         ("dit", "infer", {"patch": 4, "channels": 3}),
+        ("unet", "infer", {}),
+        ("unet", "infer", {"widths": "32,32,96", "blocks": 2, "attend": 16}),
     ],
 )
 def test_the_closed_form_of_inference_is_what_torch_counts(make, name, mode, sizes):

@@ -77,10 +77,44 @@ def test_a_perfect_model_denoises_exactly(make):
 
 def test_a_perfect_model_has_no_diffusion_loss(make):
     """The target is the noise that was mixed in."""
-    workload = make("dit", "train")
+    for name, oracle in (("dit", Oracle), ("unet", NoiseOracle)):
+        workload = make(name, "train")
+        batch = workload.make_batch(0)
+        assert float(workload.loss(oracle(batch["noise"]), batch)) == 0.0
+        assert float(workload.loss(oracle(0 * batch["noise"]), batch)) == pytest.approx(1.0, abs=0.1)
+
+
+class NoiseOracle(Oracle):
+    """Predicts the noise alone."""
+
+    def forward(self, images, steps):
+        """Return the noise."""
+        return self.noise
+
+
+def test_the_unet_s_step_is_the_posterior_of_the_noisier_image(make):
+    """Of clean and noisy image, by the shares of both (Ho et al. 2020, equation 7); new noise by β."""
+    workload = make("unet", "infer")
     batch = workload.make_batch(0)
-    assert float(workload.loss(Oracle(batch["noise"]), batch)) == 0.0
-    assert float(workload.loss(Oracle(0 * batch["noise"]), batch)) == pytest.approx(1.0, abs=0.1)
+    kept, added = (batch[key].double()[:, None, None, None] for key in ("kept", "added"))
+    before = kept / (1 - added)
+    clean, noise = torch.randn(2, *batch["images"].shape, dtype=torch.float64)
+    noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
+    mean = before.sqrt() * added * clean + (1 - added).sqrt() * (1 - before) * noisy
+    found = workload.infer(NoiseOracle(noise), {**batch, "images": noisy, "noise": torch.zeros(())})
+    torch.testing.assert_close(found, mean / (1 - kept), rtol=1e-3, atol=1e-3)
+    noisier = workload.infer(NoiseOracle(noise), {**batch, "images": noisy})
+    torch.testing.assert_close(noisier - found, added.sqrt() * batch["noise"].double(), rtol=1e-3, atol=1e-4)
+
+
+def test_the_unet_s_schedule_is_the_published_one(make):
+    """Nearly all of the image is kept after the first step, and 4e-5 of its variance after the last."""
+    workload = make("unet", "infer", batch=4096)
+    batch = workload.make_batch(0)
+    first, last = int(batch["steps"].argmin()), int(batch["steps"].argmax())
+    assert float(batch["kept"][last]) == pytest.approx(4.04e-5, rel=0.1)
+    assert float(batch["kept"][first]) > 0.999
+    assert 1e-4 < float(batch["added"].min()) < float(batch["added"].max()) <= 0.02
 
 
 @torch.no_grad()
@@ -122,7 +156,7 @@ def test_skip_gram_s_loss_is_that_of_its_paper(make):
     ("name", "sizes", "data"),
     [
         ("skipgram", {}, SHIPPED), ("autoencoder", {}, None), ("autoencoder", {"variational": True}, None),
-        ("dit", {}, None),
+        ("dit", {}, None), ("unet", {}, None),
     ],
 )  # fmt: skip
 def test_losses_fall(make, name, sizes, data):
