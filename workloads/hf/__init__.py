@@ -1,1 +1,1 @@
-"""Models of the library transformers (extra `hf`), built from configurations written here, fetching nothing."""
+"""Models of the library transformers (extra `hf`), built from configurations in code; nothing is fetched."""
