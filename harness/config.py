@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat
 
 from harness.cost.prices import DevicePrice, Figure
 from harness.records.schema import Name
+from workloads.optimize import Attention, CompileMode
 
 Scalar = bool | int | FiniteFloat | str
 
@@ -58,15 +59,21 @@ class ParallelConfig(Section):
 class PrecisionConfig(Section):
     """Number format: training keeps fp32 weights under autocast; inference casts the weights."""
 
-    name: Literal["fp32", "tf32", "bf16"] = "fp32"
+    name: Literal["fp32", "tf32", "bf16", "fp16", "fp8"] = "fp32"
 
 
 class OptimizeConfig(Section):
-    """What speeds the same model up."""
+    """What speeds the same model up (`workloads.optimize.Optimize` says what each key does)."""
 
     name: str = "eager"
-    compile: bool = False
-    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
+    compile: CompileMode | None = None
+    cuda_graphs: bool = False
+    checkpoint: bool = False
+    update: Literal["auto", "loop", "foreach", "fused"] = "auto"
+    channels_last: bool = False
+    kv_cache: Literal["static", "growing"] = "static"
+    attention: Attention = "auto"
+    expandable_segments: bool = False
 
 
 class DeviceConfig(Section):

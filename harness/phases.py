@@ -74,7 +74,7 @@ def _forward(config: Config, device: Device, workload: Any, job: Any) -> Callabl
     import torch
 
     from workloads.modes import RING, to_device
-    from workloads.steps import autocast
+    from workloads.precision import autocast
 
     place = torch.device(device.torch_device)
     ring = [to_device(workload.make_batch(index), place) for index in range(RING)]

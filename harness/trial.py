@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +27,7 @@ from harness.profile import evidence as profile
 from harness.records.schema import Facts
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError, Workload
+from workloads.optimize import Optimize, allocator_environment
 
 _SERIES = 200
 """Points kept of a series in the record; whole traces go to files beside it."""
@@ -92,6 +94,7 @@ def _soaked(config: Config, size: Size) -> Facts:
 
 
 def _open(config: Config) -> Device:
+    os.environ.update(allocator_environment(_optimize(config)))
     device = devices.get(config.device.kind)(config.device.index, threads=config.device.threads)
     device.open()
     return device
@@ -215,6 +218,10 @@ def _workload(config: Config, size: Size, mode: str | None = None) -> Workload:
     return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data)
 
 
+def _optimize(config: Config) -> Optimize:
+    return Optimize(**config.optimize.model_dump(exclude={"name"}))
+
+
 def _prepare(config: Config, workload: Workload, device: Device) -> Any:
     from workloads.modes import prepare
     from workloads.setup import Chosen, Setup
@@ -230,7 +237,7 @@ def _prepare(config: Config, workload: Workload, device: Device) -> Any:
             accumulate=w.accumulate,
             temperature=w.temperature,
             top_k=w.top_k,
-            compile_mode=config.optimize.compile_mode if config.optimize.compile else None,
+            optimize=_optimize(config),
             compress=Chosen(config.compress.name, config.compress.settings),
             parallel=Chosen(config.parallel.name, config.parallel.settings),
         ),

@@ -6,7 +6,7 @@ import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +18,7 @@ Size = Mapping[str, Scalar]
 Batch = dict[str, "torch.Tensor"]
 
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
+TRAINING = ("train", "finetune")
 
 
 TRAITS = {
@@ -26,6 +27,7 @@ TRAITS = {
     "convolution": "it convolves images, (B, C, H, W), by nn.Conv2d",
     "batch_norm": "it holds batch norm, whose statistics are those of the rank's own samples",
     "attention": "it attends by scaled_dot_product_attention",
+    "kv_cache": "it keeps keys and values of the positions behind it, in a cache that may grow",
     "blocks": "`blocks` lists repeated blocks, to shard or to checkpoint",
     "samples": "its training loss is the mean over independent samples, so that ranks may share a batch",
     "tensor": "`tensor_plan` splits its matrices over ranks",
@@ -94,7 +96,7 @@ class WorkloadSpec:
     """Training defaults: `optimizer` (`sgd`, `adamw`) and `lr`."""
     data: tuple[str, ...] = ()
     """Kinds of real data it reads: `text` (a file, bytes as tokens), `images` (a folder)."""
-    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16")
+    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16", "fp16", "fp8")
     traits: frozenset[str] = frozenset({"compiles"})
     """What compression, parallelism and optimisation may count on, from TRAITS."""
     single_threaded: bool = False
@@ -156,6 +158,9 @@ class Workload(abc.ABC):
 
 class GenerativeWorkload(Workload):
     """A workload that also continues sequences: prefill, then one token a step from a cache."""
+
+    kv_cache: Literal["static", "growing"] = "static"
+    """Whether a new cache holds all positions at once, or grows with every token."""
 
     @abc.abstractmethod
     def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from workloads import optimize
+from workloads.base import TRAINING
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES
 from workloads.setup import NONE
@@ -17,15 +19,12 @@ def refusal(cell: Cell) -> str | None:
     spec = cell.workload
     if cell.mode not in spec.modes:
         return f"{spec.name} has no mode {cell.mode}; it has {', '.join(spec.modes)}"
-    if cell.precision not in spec.precisions:
-        able = ", ".join(spec.precisions)
-        return f"{spec.name} cannot run with precision {cell.precision}; it can with {able}"
-    if cell.precision == "tf32" and cell.device == "cpu":
-        return "precision tf32 exists on CUDA devices only"
-    if cell.accumulate > 1 and cell.mode not in ("train", "finetune"):
+    if (reason := _precision_refusal(cell)) is not None:
+        return reason
+    if cell.accumulate > 1 and cell.mode not in TRAINING:
         return f"workload.accumulate={cell.accumulate} needs a training mode"
-    if cell.optimize.get("compile") and "compiles" not in spec.traits:
-        return f"{spec.name} cannot be compiled"
+    if (reason := optimize.refusal(cell.optimize, spec, cell.mode, cell.device)) is not None:
+        return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
     if cell.compress != NONE and (reason := spec_refusal(COMPRESSORS.get(cell.compress), cell)) is not None:
@@ -36,3 +35,16 @@ def refusal(cell: Cell) -> str | None:
     if cell.compress not in (NONE, *strategy.spec.compress):
         return f"{cell.parallel} does not work with compress {cell.compress}"
     return spec_refusal(strategy, cell)
+
+
+def _precision_refusal(cell: Cell) -> str | None:
+    spec, precision = cell.workload, cell.precision
+    if precision not in spec.precisions:
+        return f"{spec.name} cannot run with precision {precision}; it can with {', '.join(spec.precisions)}"
+    if precision in {"tf32", "fp8"} and cell.device == "cpu":
+        return f"precision {precision} exists on CUDA devices only"
+    if precision == "fp8" and cell.mode not in TRAINING:
+        return "precision fp8 is a way to train; compress=fp8 stores the weights in fp8"
+    if precision == "fp8" and "linear" not in spec.traits:
+        return f"precision fp8 needs linear layers, which {spec.name} lacks"
+    return None

@@ -25,7 +25,7 @@ class GPT(DecoderLanguageModel):
         summary="Decoder-only transformer (GPT-2): training, prefill, decode with a KV cache, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples", "classes"}),
+        traits=frozenset({"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "classes"}),
         sizes={
             "tiny": {
                 "batch": 4,

@@ -86,8 +86,13 @@ class DecoderLanguageModel(LanguageModel):
 
     def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
         """Read the prompts into a new cache."""
-        tokens = batch["tokens"]
-        cache = model.empty_cache(len(tokens), capacity)  # type: ignore[operator]
+        from workloads.nets.gpt import GrowingCache
+
+        tokens, layers = batch["tokens"], self.n("layers")
+        if self.kv_cache == "growing":
+            cache = GrowingCache([tokens] * layers, [tokens] * layers, 0)
+        else:
+            cache = model.empty_cache(len(tokens), capacity)  # type: ignore[operator]
         logits = model(tokens, cache, last_only=True)
         return logits, cache._replace(length=tokens.shape[1])
 
@@ -97,8 +102,8 @@ class DecoderLanguageModel(LanguageModel):
         return logits, cache._replace(length=cache.length + 1)
 
     def rewind(self, cache: Any, length: int) -> Any:
-        """Forget the positions behind `length`; their slots are written again."""
-        return cache._replace(length=length)
+        """Forget the positions behind `length`; in a static cache their slots are written again."""
+        return cache.rewound(length) if self.kv_cache == "growing" else cache._replace(length=length)
 
     def units(self, batch: Batch) -> Units:
         """Count a step; logits are computed for every position in training, else for the last one only."""

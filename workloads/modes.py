@@ -1,7 +1,6 @@
 """Make a workload runnable: one `step` for its mode and precision, and what is known of that step.
 
-Training keeps fp32 weights and runs under autocast for bf16; every other mode casts the weights. A step
-launches work and returns: it reads nothing back from the device.
+A step launches work and returns: it reads nothing back from the device.
 """
 
 from __future__ import annotations
@@ -14,13 +13,15 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from workloads.base import Batch, Units, UnsupportedError, Workload
+from workloads import optimize
+from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
+from workloads.optimize import Optimize
+from workloads.precision import autocast, gradient_scaler, set_matmul, train_in_fp8, weight_dtype
 from workloads.setup import Setup
 from workloads.steps import (
     Losses,
     Mark,
     Training,
-    autocast,
     inference_step,
     make_optimizer,
     nbytes,
@@ -29,7 +30,6 @@ from workloads.steps import (
 
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
-TRAINING = ("train", "finetune")
 
 
 @dataclass
@@ -79,15 +79,18 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     if setup.accumulate > 1 and not training:
         raise ValueError(f"accumulate {setup.accumulate} has no meaning in mode {workload.mode}")
     device, strategy, compressor = torch.device(setup.device), setup.strategy(), setup.compressor()
-    _set_precision(device, precision)
+    set_matmul(device, precision)
     torch.manual_seed(workload.seed)
     with torch.device(device):
         model = workload.build_model()
     model.train() if training else model.eval().requires_grad_(requires_grad=False)
     model, compressed = compressor.compress(workload, model)
-    cast_to = torch.bfloat16 if precision == "bf16" and not training else None
+    cast_to = weight_dtype(precision, training=training)
     if cast_to is not None:
         model.to(cast_to)
+    if precision == "fp8":
+        train_in_fp8(model)
+    optimize.apply(setup.optimize, workload, model)
     whole, model = model, strategy.place(workload, model)
 
     index, count = strategy.shard
@@ -99,15 +102,17 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes = 0
     if training:
-        make = make_optimizer(workload, setup.optimizer, setup.lr, fused=device.type == "cuda")
+        make = make_optimizer(workload, setup.optimizer, setup.lr, **_update(setup.optimize, device))
         optimizer = strategy.optimizer(make, model)
         loss = partial(compressor.loss, workload)
-        cast = autocast(device, precision)
-        step = strategy.train_step(Training(workload, model, ring, optimizer, loss, cast, losses, last))
+        cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
+        step = strategy.train_step(
+            Training(workload, model, ring, optimizer, loss, cast, scaler, losses, last)
+        )
     else:
         single = [parts[0] for parts in ring]
-        step, cache_bytes = inference_step(workload, model, single, last, setup.temperature, setup.top_k)
-    graphs = _compile(whole, setup.compile_mode)
+        step, cache_bytes = inference_step(workload, model, single, last, setup)
+    graphs = _compile(whole, setup.optimize.compile)
 
     weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
@@ -129,14 +134,11 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     )
 
 
-def _set_precision(device: torch.device, precision: str) -> None:
-    if precision not in {"fp32", "tf32", "bf16"}:
-        raise ValueError(f"precision {precision!r} is not one of fp32, tf32, bf16")
-    if precision == "tf32" and device.type != "cuda":
-        raise UnsupportedError(f"tf32 is a format of CUDA tensor cores; {device.type} has none")
-    # cuDNN uses TF32 for fp32 convolutions unless told otherwise: fp32 must mean fp32.
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+def _update(wanted: Optimize, device: torch.device) -> dict[str, bool]:
+    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel on CUDA."""
+    if wanted.update == "auto":
+        return {"fused": device.type == "cuda"}
+    return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}
 
 
 def _split(batch: Batch, parts: int) -> list[Batch]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from workloads.base import Scalar
 from workloads.compress.base import Compressor
 from workloads.compress.registry import COMPRESSORS
+from workloads.optimize import EAGER, Optimize
 from workloads.parallel.base import Ranks, Strategy
 from workloads.parallel.registry import STRATEGIES
 
@@ -35,8 +36,7 @@ class Setup:
     """Micro-batches of a batch, whose gradients add up before one optimizer step."""
     temperature: float = 1.0
     top_k: int | None = None
-    compile_mode: str | None = None
-    """A mode of `torch.compile`; None is eager."""
+    optimize: Optimize = EAGER
     compress: Chosen = Chosen()
     parallel: Chosen = Chosen()
     ranks: Ranks = ALONE

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,10 +18,12 @@ from torch.utils._pytree import tree_leaves
 
 from workloads.base import Batch, GenerativeWorkload, UnsupportedError, Workload
 from workloads.sampling import beam_search, generate, sample
+from workloads.setup import Setup
 
 Mark = Callable[[str], None]
 Run = Callable[[int, Mark], torch.Tensor]
 LOSSES_KEPT = 4096
+GRAPH_REHEARSALS = 3
 
 
 class Losses:
@@ -43,17 +45,12 @@ class Losses:
         return torch.empty(0) if self._first is None else torch.stack([self._first, *self._last])
 
 
-def autocast(device: torch.device, precision: str) -> Callable[[], AbstractContextManager[Any]]:
-    """Return the context of a training step's forward pass: bf16 autocast, or none."""
-    if precision == "bf16":
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext
-
-
 def make_optimizer(
-    workload: Workload, name: str | None, lr: float | None, *, fused: bool
+    workload: Workload, name: str | None, lr: float | None, *, fused: bool, foreach: bool | None = None
 ) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
     """Return what builds SGD with momentum or AdamW; what is None is the workload's own default.
+
+    `fused` and `foreach` say how the tensors are walked, in torch's words.
 
     Raises:
         ValueError: neither name nor default, or an unknown name.
@@ -64,9 +61,9 @@ def make_optimizer(
         raise ValueError(f"{workload.spec.name} has no training defaults: give an optimizer and lr")
     rate = float(lr)
     if name == "sgd":
-        return partial(torch.optim.SGD, lr=rate, momentum=0.9, fused=fused)
+        return partial(torch.optim.SGD, lr=rate, momentum=0.9, fused=fused, foreach=foreach)
     if name == "adamw":
-        return partial(torch.optim.AdamW, lr=rate, fused=fused)
+        return partial(torch.optim.AdamW, lr=rate, fused=fused, foreach=foreach)
     raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
 
 
@@ -82,6 +79,8 @@ class Training:
     loss: Callable[[nn.Module, Batch], torch.Tensor]
     cast: Callable[[], AbstractContextManager[Any]]
     """The context of a forward pass."""
+    scaler: torch.amp.GradScaler | None = None
+    """Keeps fp16 gradients from vanishing."""
     losses: Losses = field(default_factory=Losses)
     last: list[torch.Tensor] = field(default_factory=list)
     """The last step's loss."""
@@ -94,7 +93,7 @@ class Training:
 
 def train_step(training: Training) -> Callable[[int, Mark], None]:
     """Return the step that adds up a ring entry's micro-batches' gradients and updates the weights once."""
-    model, ring, optimizer = training.model, training.ring, training.optimizer
+    model, ring, optimizer, scaler = training.model, training.ring, training.optimizer, training.scaler
     share = 1.0 / len(ring[0])
 
     def step(index: int, _mark: Mark) -> None:
@@ -105,9 +104,13 @@ def train_step(training: Training) -> Callable[[int, Mark], None]:
                 loss = training.loss(model, batch)
             if share != 1.0:
                 loss = loss * share
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
             parts.append(loss.detach())
-        optimizer.step()
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
         training.done(parts[0] if len(parts) == 1 else torch.stack(parts).sum())
 
     return step
@@ -118,8 +121,7 @@ def inference_step(
     model: nn.Module,
     ring: Sequence[Batch],
     last: list[torch.Tensor],
-    temperature: float,
-    top_k: int | None,
+    setup: Setup,
 ) -> tuple[Callable[[int, Mark], None], int]:
     """Return the step of a mode without gradients, and the bytes of its cache."""
     run: Run
@@ -133,13 +135,46 @@ def inference_step(
     elif workload.mode == "decode":
         run, cache_bytes = _decode(workload, model, ring[0])
     else:
-        run, cache_bytes = _generate(workload, model, ring, temperature, top_k)
+        run, cache_bytes = _generate(workload, model, ring, setup.temperature, setup.top_k)
+    if setup.optimize.cuda_graphs:
+        run = graphed(run, 1 if workload.mode == "decode" else len(ring))
 
     def step(index: int, mark: Mark) -> None:
         with torch.inference_mode():
             last[:] = [run(index, mark)]
 
     return step, cache_bytes
+
+
+def graphed(run: Run, turns: int) -> Run:
+    """Return `run` captured in one CUDA graph for each of its `turns`, at the first call of each.
+
+    A replay writes the same output tensor again, so a step's result lasts until its turn comes back.
+    """
+    captured: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
+
+    def replay(index: int, mark: Mark) -> torch.Tensor:
+        turn = index % turns
+        if turn not in captured:
+            captured[turn] = _capture(lambda: run(turn, mark))
+        graph, output = captured[turn]
+        graph.replay()
+        return output
+
+    return replay
+
+
+def _capture(run: Callable[[], torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+    side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # libraries set themselves up here, which a capture does not allow
+        for _ in range(GRAPH_REHEARSALS):
+            run()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        output = run()
+    return graph, output
 
 
 def _prefill(workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch]) -> tuple[Run, int]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from workloads.base import Scalar, Size, WorkloadSpec
+from workloads.optimize import EAGER, Optimize
 from workloads.sizes import nearest
 
 EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant"}
@@ -72,7 +73,7 @@ class Cell:
     mode: str
     size: Size
     precision: str = "fp32"
-    optimize: Mapping[str, Scalar | None] = field(default_factory=dict)
+    optimize: Optimize = EAGER
     compress: str = "none"
     compress_settings: Mapping[str, Scalar] = field(default_factory=dict)
     parallel: str = "none"
@@ -126,7 +127,7 @@ def spec_refusal(transform: type[Transform], cell: Cell) -> str | None:
         return f"{spec.name} works with precision {', '.join(spec.precisions)}, not {cell.precision}"
     if cell.device not in spec.devices:
         return f"{spec.name} works on {', '.join(spec.devices)}, not on {cell.device}"
-    if cell.optimize.get("compile") and not spec.compiles:
+    if cell.optimize.compile is not None and not spec.compiles:
         return f"{spec.name} does not work with torch.compile"
     return lacks_library(spec) or transform.refusal(cell)
 

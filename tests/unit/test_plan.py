@@ -150,7 +150,8 @@ workload: name mode size batch seq new_tokens accumulate optimizer lr temperatur
 compress: name settings
 parallel: name ranks settings
 precision: name
-optimize: name compile compile_mode
+optimize: name compile cuda_graphs checkpoint update channels_last kv_cache attention
+  expandable_segments
 device: kind index threads
 measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations
   warmup_cap_s steady_window_s steady_tolerance target_accelerator target_cpu

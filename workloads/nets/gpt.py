@@ -28,6 +28,27 @@ class Cache(NamedTuple):
         return (keys[:, :, :end], values[:, :, :end]) if start else (k, v)
 
 
+class GrowingCache(NamedTuple):
+    """Keys and values of each layer, (B, heads, length, head size), appended to at every token."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    length: int
+
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append positions; return all keys and values, each (B, heads, S, head size)."""
+        if self.length:
+            k, v = torch.cat((self.keys[layer], k), 2), torch.cat((self.values[layer], v), 2)
+        self.keys[layer], self.values[layer] = k, v
+        return k, v
+
+    def rewound(self, length: int) -> GrowingCache:
+        """Return a cache of the first `length` positions, which leaves this one as it is."""
+        return GrowingCache(
+            [k[:, :, :length] for k in self.keys], [v[:, :, :length] for v in self.values], length
+        )
+
+
 class Attention(nn.Module):
     """Causal self-attention."""
 
@@ -37,7 +58,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.out = nn.Linear(hidden, hidden)
 
-    def forward(self, x: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         batch, seq, hidden = x.shape
         # (3, B, heads, S, head size)
@@ -61,7 +82,7 @@ class Block(nn.Module):
         self.up = nn.Linear(hidden, 4 * hidden)
         self.down = nn.Linear(4 * hidden, hidden)
 
-    def forward(self, x: torch.Tensor, cache: Cache | None, layer: int) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
         x = x + self.attention(self.norm1(x), cache, layer)
         inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
@@ -95,7 +116,7 @@ class GPT(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: Cache | None = None, *, last_only: bool = False
+        self, tokens: torch.Tensor, cache: Cache | GrowingCache | None = None, *, last_only: bool = False
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 

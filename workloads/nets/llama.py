@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads.nets.gpt import Cache
+from workloads.nets.gpt import Cache, GrowingCache
 
 NORM_EPS = 1e-5
 Rotation = tuple[torch.Tensor, torch.Tensor]
@@ -40,7 +40,9 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(hidden, (heads + 2 * kv_heads) * self.size, bias=False)
         self.out = nn.Linear(hidden, hidden, bias=False)
 
-    def forward(self, x: torch.Tensor, by: Rotation, cache: Cache | None, layer: int) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
+    ) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         batch, seq, hidden = x.shape
         heads = self.qkv(x).view(batch, seq, -1, self.size).transpose(1, 2)
@@ -79,7 +81,9 @@ class Block(nn.Module):
         self.norm2 = nn.RMSNorm(hidden, NORM_EPS)
         self.network = network
 
-    def forward(self, x: torch.Tensor, by: Rotation, cache: Cache | None, layer: int) -> torch.Tensor:
+    def forward(
+        self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
+    ) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
         x = x + self.attention(self.norm1(x), by, cache, layer)
         grown: torch.Tensor = x + self.network(self.norm2(x))
@@ -115,7 +119,7 @@ class Llama(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: Cache | None = None, *, last_only: bool = False
+        self, tokens: torch.Tensor, cache: Cache | GrowingCache | None = None, *, last_only: bool = False
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 

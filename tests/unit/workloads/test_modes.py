@@ -7,6 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from workloads import registry
 from workloads.base import UnsupportedError
 from workloads.modes import RING, prepare
+from workloads.optimize import Optimize
 from workloads.setup import Setup
 from workloads.sources import SHIPPED
 from workloads.steps import LOSSES_KEPT, Losses, make_optimizer
@@ -366,7 +367,7 @@ def test_tf32_is_refused_on_the_cpu(make):
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"precision": "fp8"}, "precision 'fp8'"), ({"optimizer": "lion"}, "optimizer 'lion'")],
+    [({"precision": "fp7"}, "precision 'fp7'"), ({"optimizer": "lion"}, "optimizer 'lion'")],
 )
 def test_unknown_settings_are_refused(make, options, message):
     """One line that names the setting and what there is."""
@@ -414,7 +415,8 @@ def traced(monkeypatch):
 def test_the_graphs_that_the_compiler_made_are_counted(make, name, mode, expected):
     """What was asked for and what came of it are two facts; the results are those of the eager model."""
     eager, compiled = (
-        job_of(make(name, mode, batch=2), compile_mode=how, top_k=1) for how in (None, "default")
+        job_of(make(name, mode, batch=2), optimize=Optimize(compile=how), top_k=1)
+        for how in (None, "default")
     )
     for index in range(2):
         eager.step(index, silent)
@@ -428,7 +430,8 @@ def test_the_graphs_that_the_compiler_made_are_counted(make, name, mode, expecte
 def test_experts_compile_to_one_graph_in_bf16_and_say_where_they_break_in_fp32(make, precision, whole):
     """Torch knows the shape of a grouped product in bf16 alone; around it the rest is compiled."""
     eager, compiled = (
-        job_of(make("moe", "prefill", batch=2), precision, compile_mode=how) for how in (None, "default")
+        job_of(make("moe", "prefill", batch=2), precision, optimize=Optimize(compile=how))
+        for how in (None, "default")
     )
     for job in (eager, compiled):
         job.step(0, silent)
@@ -465,7 +468,9 @@ def test_a_decode_step_of_shared_keys_is_the_full_sequence(make):
 
 def test_the_compiler_s_code_gives_the_eager_result(make):
     """One small model through the whole compiler."""
-    eager, compiled = (job_of(make("mlp", "infer", layers=1), compile_mode=how) for how in (None, "default"))
+    eager, compiled = (
+        job_of(make("mlp", "infer", layers=1), optimize=Optimize(compile=how)) for how in (None, "default")
+    )
     eager.step(0, silent)
     compiled.step(0, silent)
     assert compiled.compiled == "compiled, 1 graph"

@@ -1,0 +1,130 @@
+"""What speeds the same model up without changing what it computes; loads without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from workloads.base import TRAINING, GenerativeWorkload, UnsupportedError, Workload, WorkloadSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
+Attention = Literal["auto", "math", "flash", "efficient", "cudnn"]
+GRAPHED = ("infer", "prefill", "decode")
+
+
+@dataclass(frozen=True, slots=True)
+class Optimize:
+    """The optimisations of one trial; the defaults are the plain eager model."""
+
+    compile: CompileMode | None = None
+    """A mode of `torch.compile`, which fuses operators; None is eager."""
+    cuda_graphs: bool = False
+    """Capture the step of each batch once and replay it: one launch in place of hundreds."""
+    checkpoint: bool = False
+    """Keep only the inputs of the repeated blocks, and compute them again in the backward pass."""
+    update: Literal["auto", "loop", "foreach", "fused"] = "auto"
+    """How the optimizer walks its tensors: one by one, in lists, or in one kernel. `auto` is torch's own."""
+    channels_last: bool = False
+    """Keep images and convolution weights with the channels innermost."""
+    kv_cache: Literal["static", "growing"] = "static"
+    """Allocate the keys and values of all positions at once, or append to them at every token."""
+    attention: Attention = "auto"
+    """The only back end that attention may use; `auto` is torch's choice."""
+    expandable_segments: bool = False
+    """Let CUDA's caching allocator grow its segments, against fragmentation."""
+
+
+EAGER = Optimize()
+
+
+def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str | None:
+    """Return why these optimisations cannot work on this workload, mode and device; None when they can."""
+    training = mode in TRAINING
+    rules = (
+        (wanted.compile is not None and "compiles" not in spec.traits, f"{spec.name} cannot be compiled"),
+        (wanted.cuda_graphs and device != "cuda", "CUDA graphs exist on CUDA devices only"),
+        (
+            wanted.cuda_graphs and mode not in GRAPHED,
+            f"optimize.cuda_graphs captures {', '.join(GRAPHED)}; for {mode} use compile=reduce-overhead",
+        ),
+        (
+            wanted.cuda_graphs and wanted.compile is not None,
+            "optimize.cuda_graphs captures the eager step; the compiler makes graphs of its own",
+        ),
+        (wanted.checkpoint and not training, f"activation checkpoints need a backward pass; {mode} has none"),
+        (
+            wanted.checkpoint and "blocks" not in spec.traits,
+            f"{spec.name} has no repeated blocks to checkpoint",
+        ),
+        (wanted.update != "auto" and not training, f"optimize.update needs an optimizer; {mode} has none"),
+        (
+            wanted.channels_last and "convolution" not in spec.traits,
+            f"{spec.name} has no images whose channels could lie innermost",
+        ),
+        (
+            wanted.kv_cache == "growing" and (training or "kv_cache" not in spec.traits),
+            f"{spec.name} keeps no keys and values in mode {mode}",
+        ),
+        (
+            wanted.attention != "auto" and "attention" not in spec.traits,
+            f"{spec.name} does not attend by scaled_dot_product_attention",
+        ),
+        (
+            wanted.attention in {"efficient", "cudnn"} and device != "cuda",
+            f"the attention back end {wanted.attention} exists on CUDA devices only",
+        ),
+        (
+            wanted.expandable_segments and device != "cuda",
+            "optimize.expandable_segments sets CUDA's allocator; the CPU has another",
+        ),
+    )
+    return next((reason for broken, reason in rules if broken), None)
+
+
+def apply(wanted: Optimize, workload: Workload, model: nn.Module) -> None:
+    """Change the model in place, and what this process does with attention.
+
+    Raises:
+        UnsupportedError: this model has nothing that could be optimised so.
+    """
+    if wanted.channels_last:
+        import torch
+
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if wanted.checkpoint:
+        _checkpoint(workload, model)
+    if isinstance(workload, GenerativeWorkload):
+        workload.kv_cache = wanted.kv_cache
+    choose_attention(wanted.attention)
+
+
+def choose_attention(name: Attention) -> None:
+    """Allow one back end of scaled_dot_product_attention in this process, or all of them."""
+    import torch.backends.cuda as switches
+
+    for backend in ("flash", "mem_efficient", "math", "cudnn"):
+        on = name in ("auto", {"mem_efficient": "efficient"}.get(backend, backend))
+        getattr(switches, f"enable_{backend}_sdp")(on)
+
+
+def _checkpoint(workload: Workload, model: nn.Module) -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    blocks = workload.blocks(model)
+    if not blocks:
+        raise UnsupportedError(f"{workload.spec.name} has no repeated blocks to checkpoint")
+    for block in dict.fromkeys(blocks):
+        inner = block.forward
+
+        def forward(*args: Any, _inner: Any = inner, **named: Any) -> Any:
+            return checkpoint(_inner, *args, use_reentrant=False, **named)
+
+        block.forward = forward
+
+
+def allocator_environment(wanted: Optimize) -> dict[str, str]:
+    """Return the environment that the allocator reads when the device is first used."""
+    return {"PYTORCH_ALLOC_CONF": "expandable_segments:True"} if wanted.expandable_segments else {}
