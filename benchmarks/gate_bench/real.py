@@ -38,8 +38,7 @@ def bisect(commits: int, planted: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory(prefix="joulemark-toy-") as folder:
         toy = Toy.make(Path(folder), commits=commits, planted=planted)
         began = time.monotonic()
-        ends = (toy.commits[0], toy.commits[-1])
-        done = toy.joulemark("bisect", *ends, *toy.overrides, "--pair-seconds=0.5", "--json")
+        done = toy.bisect()
         found = json.loads(done.stdout)["first_bad"] if done.returncode == 0 else None
         right = found == toy.commits[planted]
         return {"bisect": True, "right": right, "code": done.returncode, "seconds": time.monotonic() - began}

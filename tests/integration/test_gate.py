@@ -19,10 +19,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture
-def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Toy:
+def toy(tmp_path: Path) -> Toy:
     """Make six commits, the fourth of which does a tenth more."""
-    # The locks of devices stand there: wait for no sweep but one's own.
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
     return Toy.make(tmp_path, commits=6, planted=3)
 
 
@@ -40,9 +38,7 @@ def test_the_gate_stops_a_planted_slowdown(toy: Toy) -> None:
 
 def test_the_bisect_names_the_planted_commit(toy: Toy) -> None:
     """It is found among the six, by the same pairs."""
-    done = toy.joulemark(
-        "bisect", toy.commits[0], toy.commits[-1], *toy.overrides, "--pair-seconds=0.5", "--json"
-    )
+    done = toy.bisect()
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["first_bad"] == toy.commits[3]
     worktrees = subprocess.run(["git", "worktree", "list"], cwd=toy.folder, capture_output=True, text=True)

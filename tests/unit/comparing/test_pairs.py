@@ -69,7 +69,7 @@ def test_noise_without_a_verdict_ends_at_the_last_look(pairs):
 
 
 def test_another_question_may_settle_the_pairs(pairs):
-    """It is asked of the records of both sides after each pair, and the cap ends them if it never says yes."""
+    """It is asked about the records of both sides after each pair; the cap ends them if it never says yes."""
     asked = []
 
     def settled(base, head):
