@@ -52,10 +52,11 @@ def evidence(result: energy.EnergyResult, measurement: timing.Measurement) -> Fa
 
 def series(result: energy.EnergyResult, thin: Callable[[Any], list[float]]) -> dict[str, list[float]]:
     """Return short series of power, temperature and clocks over the span, by sensor, for figures."""
+    power = {device.power_trace for device in result.devices}
     return {
         samples.sensor.id: thin(samples.between(*result.span_ns).values())
         for samples in result.trace
-        if samples.sensor.kind in {"instant", "temperature", "clock"}
+        if samples.sensor.id in power or samples.sensor.kind in {"temperature", "clock"}
     }
 
 

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import platform
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, Literal, Self
 
-Kind = Literal["counter", "instant", "average", "temperature", "clock", "events", "utilisation"]
-"""An energy counter, a power gauge without averaging, one that averages; or what state a device is in."""
+Kind = Literal["counter", "instant", "average", "buffered", "temperature", "clock", "events", "utilisation"]
+"""An energy counter, a power gauge without averaging, one that averages, the driver's own samples of power;
+or what state a device is in."""
+POWERS = frozenset({"counter", "instant", "average", "buffered"})
+"""Kinds that tell power or energy; the others tell states."""
 UNITS: dict[str, str] = {
     "counter": "J",
     "instant": "W",
     "average": "W",
+    "buffered": "W",
     "temperature": "degC",
     "clock": "MHz",
     "events": "bits",
@@ -107,7 +112,7 @@ class Reading:
 class NativeRead:
     """How the native sampler reads a sensor without Python; `sampler.c` says what each `op` does."""
 
-    op: Literal[1, 2, 3, 4, 5, 6]
+    op: Literal[1, 2, 3, 4, 5, 6, 7]
     scale: float
     """Joules or watts of one unit of the raw value."""
     function: int = 0
@@ -115,8 +120,17 @@ class NativeRead:
     field: int = 0
     field_scope: int = 0
     path: str = ""
-    every: int = 1
-    """Read in every so many rounds of the sampler; a device's state changes slowly."""
+    every_s: float = 0.0
+    """Read about so often only, where every round of the sampler would be too much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How much of a device's parts was in use over some time, as the device counted it, in per cent."""
+
+    percent: Mapping[str, float]
+    missing: Mapping[str, str]
+    """Why a part's use is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +164,8 @@ class PowerMeter(ABC):
     """At least one; the first is the one that energy is taken from."""
     states: tuple[SensorInfo, ...] = ()
     """What else the device tells of itself: temperature, clocks, why they are low."""
+    missing: Mapping[str, str] = MappingProxyType({})
+    """Why it does not have what others of its source have, by kind of sensor."""
 
     @classmethod
     @abstractmethod
@@ -196,6 +212,13 @@ class PowerMeter(ABC):
 
     def event_times(self) -> EventTimes | None:
         """Return for how long each reason has held the device's clocks down; None where none are counted."""
+        return None
+
+    def count_activity(self) -> Callable[[], Activity] | None:
+        """Begin to count how much of the device's parts is in use; the function that is returned ends it.
+
+        None where nothing is counted.
+        """
         return None
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing

@@ -131,7 +131,7 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     spread_var = (stdev(values) ** 2 / changes) * span_s**2 if len(values) > 1 else 0.0
     edge_var = smear_s**2 * mean_w**2 * (1 / 12 + 1 / 4)
     flags = ["edges_unaligned"]
-    if info.kind == "average":
+    if info.kind != "instant":
         flags.append("averaged_gauge")
     u_joules = math.sqrt(edge_var + spread_var)
     if u_joules > abs(joules) / 2:

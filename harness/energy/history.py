@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from harness.energy.base import POWERS
 from harness.energy.estimate import Span
 from harness.energy.trace import Samples
 
@@ -24,7 +25,7 @@ def states(trace: Sequence[Samples], span: Span) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for samples in trace:
         values = samples.between(*span).values()
-        if samples.sensor.kind in {"counter", "instant", "average"} or not values:
+        if samples.sensor.kind in POWERS or not values:
             continue
         if samples.sensor.kind == "events":
             bits = [int(v) for v in values]

@@ -43,7 +43,16 @@ class NativeSampler:
         self._lib = load()
         channels = (_Channel * len(reads))(
             *(
-                _Channel(r.op, r.field, r.field_scope, r.every, r.scale, r.function, r.handle, path)
+                _Channel(
+                    r.op,
+                    r.field,
+                    r.field_scope,
+                    max(1, round(r.every_s * 1e9 / period_ns)),
+                    r.scale,
+                    r.function,
+                    r.handle,
+                    path,
+                )
                 for r, path in zip(reads, [os.fsencode(r.path) for r in reads], strict=True)
             )
         )
@@ -51,12 +60,11 @@ class NativeSampler:
         self._sampler: int | None = self._lib.sampler_start(channels, len(reads), period_ns, capacity_rows)
         if not self._sampler:
             raise NoNativeSampler("no memory or thread for the native sampler")
-        self._channels = len(reads)
 
     def wait_first(self, timeout_s: float) -> bool:
         """Wait until every channel was read once; False when that took too long."""
         give_up = time.monotonic() + timeout_s
-        while self._lib.sampler_written(self._sampler) < self._channels:
+        while not self._lib.sampler_rounds(self._sampler):
             if time.monotonic() > give_up:
                 return False
             time.sleep(0.0005)
@@ -86,8 +94,10 @@ def load() -> ctypes.CDLL:
         raise NoNativeSampler(str(error)) from error
     lib.sampler_start.restype = ctypes.c_void_p
     lib.sampler_start.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_uint64]
-    lib.sampler_written.restype = lib.sampler_copy.restype = ctypes.c_uint64
-    lib.sampler_written.argtypes = lib.sampler_stop.argtypes = lib.sampler_free.argtypes = [ctypes.c_void_p]
+    lib.sampler_written.restype = lib.sampler_rounds.restype = lib.sampler_copy.restype = ctypes.c_uint64
+    lib.sampler_rounds.argtypes = lib.sampler_written.argtypes = lib.sampler_stop.argtypes = (
+        lib.sampler_free.argtypes
+    ) = [ctypes.c_void_p]
     lib.sampler_stop.restype = lib.sampler_free.restype = None
     lib.sampler_copy.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
     return lib

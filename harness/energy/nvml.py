@@ -1,4 +1,4 @@
-"""Power and energy of NVIDIA GPUs: the energy counter, and the instant and average power fields.
+"""Power and energy of NVIDIA GPUs: the energy counter, power fields, and the driver's own power samples.
 
 Facts: NVIDIA's NVML reference. The counter counts millijoules since the driver was loaded and never wraps.
 `nvmlDeviceGetPowerUsage` averages over a second on some chips and not on others, so it is used only where the
@@ -7,13 +7,17 @@ two fields that say which are missing. Each value of `nvmlDeviceGetFieldValues` 
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
 from typing import Any, Self
 
+from harness.energy import nvml_gpm
 from harness.energy.base import (
+    POWERS,
+    Activity,
     EventTimes,
     Kind,
     NativeRead,
@@ -24,12 +28,15 @@ from harness.energy.base import (
     SensorInfo,
     SensorUnavailable,
 )
+from harness.energy.nvml_buffer import PowerBuffer
 from harness.energy.nvml_library import address, library, unavailable
 
-_U64_OP, _FIELD_OP, _U32_OP, _TYPED_OP, _PAIR_OP = 2, 3, 4, 5, 6
+_U64_OP, _FIELD_OP, _U32_OP, _TYPED_OP, _PAIR_OP, _BUFFER_OP = 2, 3, 4, 5, 6, 7
 _MILLI = 1e-3
-_STATE_EVERY = 10
-"""States are read in every so many rounds of the sampler."""
+_SLOW_S = 0.1
+"""What changes slowly is read about so often: averages, a module's power, states."""
+_BUFFER_S = 0.5
+"""The driver's samples are fetched so often; its buffer holds more."""
 _AVERAGE_S = 1.0
 """NVML's reference: the average field covers one second."""
 _FIELDS: tuple[tuple[Kind, str, Scope, int], ...] = (
@@ -49,10 +56,10 @@ _EVENT_FIELDS = (
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """One sensor with its two ways of being read; `raw` returns millijoules or milliwatts."""
+    """One sensor with its two ways of being read."""
 
     info: SensorInfo
-    raw: Callable[[], float]
+    read: Callable[[], Reading]
     native: NativeRead | None
 
 
@@ -69,6 +76,10 @@ class NvmlMeter(PowerMeter):
         sources = [s for s in (self._counter(), *(self._gauge(*field) for field in _FIELDS)) if s is not None]
         if not any(s.info.kind != "counter" for s in sources) and (plain := self._plain_gauge()) is not None:
             sources.append(plain)
+        try:
+            sources.append(self._buffered())
+        except SensorError as error:
+            self.missing = {"buffered": error.reason}
         if not sources:
             raise SensorUnavailable(f"{self._label}: it has neither an energy counter nor a power reading")
         self.sensors = tuple(s.info for s in sources)
@@ -109,18 +120,10 @@ class NvmlMeter(PowerMeter):
 
     def read(self, sensor: SensorInfo) -> Reading:
         """Read the counter, a gauge or a state."""
-        raw = self._sources[sensor].raw
-        t0_ns = perf_counter_ns()
         try:
-            value = raw()
+            return self._sources[sensor].read()
         except self._nvml.NVMLError as error:
             raise SensorError(f"{sensor.id}: {error}") from error
-        t1_ns = perf_counter_ns()
-        if sensor.kind == "counter":
-            return Reading(t0_ns, t1_ns, energy_j=value * _MILLI)
-        if sensor in self.states:
-            return Reading(t0_ns, t1_ns, state=value)
-        return Reading(t0_ns, t1_ns, power_w=value * _MILLI)
 
     def fingerprint(self) -> str:
         """Return the driver's version, which brings the sensors' firmware interface with it."""
@@ -146,6 +149,10 @@ class NvmlMeter(PowerMeter):
             except self._nvml.NVMLError as error:
                 missing[reason] = str(error)
         return EventTimes(seconds, missing)
+
+    def count_activity(self) -> Callable[[], Activity]:
+        """Count by the device's performance counters."""
+        return nvml_gpm.begin(self._nvml, self._handle)
 
     def _counter(self) -> _Source | None:
         info = SensorInfo("nvml", self.device, self._label, "counter", "gpu", quantum=_MILLI)
@@ -173,7 +180,16 @@ class NvmlMeter(PowerMeter):
             "nvmlDeviceGetFieldValues",
             _FIELD_OP,
             (field, field_scope),
+            every_s=0.0 if (kind, scope) == ("instant", "gpu") else _SLOW_S,
         )
+
+    def _buffered(self) -> _Source:
+        buffer = PowerBuffer(self._nvml, self._handle)
+        info = SensorInfo(
+            "nvml", self.device, self._label, "buffered", "gpu", _MILLI, update_period_s=buffer.period_s
+        )
+        native = self._native("nvmlDeviceGetSamples", _BUFFER_OP, (buffer.clock, 0), _MILLI, _BUFFER_S)
+        return _Source(info, buffer.newest, native)
 
     def _plain_gauge(self) -> _Source | None:
         info = SensorInfo("nvml", self.device, self._label, "average", "gpu", quantum=_MILLI)
@@ -201,7 +217,7 @@ class NvmlMeter(PowerMeter):
             info = SensorInfo("nvml", self.device, self._label, kind, "gpu", part=part)  # type: ignore[arg-type]
             call = partial(getattr(nvml, function), handle, *([] if code is None else [code]))
             raw = partial(_first, call)
-            found.append(self._probe(info, raw, function, op, (code or 0, 0), scale=1.0, every=_STATE_EVERY))
+            found.append(self._probe(info, raw, function, op, (code or 0, 0), scale=1.0, every_s=_SLOW_S))
         return [source for source in found if source is not None]
 
     def _probe(
@@ -212,7 +228,7 @@ class NvmlMeter(PowerMeter):
         op: Any,
         field: tuple[int, int] = (0, 0),
         scale: float = _MILLI,
-        every: int = 1,
+        every_s: float = 0.0,
     ) -> _Source | None:
         """Return the sensor if it answers now; one that this chip or driver does not have is no error."""
         try:
@@ -227,13 +243,15 @@ class NvmlMeter(PowerMeter):
             if error.value in absent:
                 return None
             raise
-        native = None
-        if code := address(function):
-            import ctypes
+        read = partial(_reading, info, raw, scale)
+        return _Source(info, read, self._native(function, op, field, scale, every_s))
 
-            handle = ctypes.cast(self._handle, ctypes.c_void_p).value or 0
-            native = NativeRead(op, scale, code, handle, *field, every=every)
-        return _Source(info, raw, native)
+    def _native(
+        self, function: str, op: Any, field: tuple[int, int], scale: float, every_s: float
+    ) -> NativeRead | None:
+        code = address(function)
+        handle = ctypes.cast(self._handle, ctypes.c_void_p).value or 0
+        return NativeRead(op, scale, code, handle, *field, every_s=every_s) if code else None
 
     def _field_value(self, field: int, scope: int) -> float:
         value = self._nvml.nvmlDeviceGetFieldValues(self._handle, [(field, scope)])[0]
@@ -241,6 +259,15 @@ class NvmlMeter(PowerMeter):
             raise self._nvml.NVMLError(value.nvmlReturn)
         member = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")[value.valueType]
         return float(getattr(value.value, member))
+
+
+def _reading(info: SensorInfo, raw: Callable[[], float], scale: float) -> Reading:
+    t0_ns = perf_counter_ns()
+    value = raw() * scale
+    t1_ns = perf_counter_ns()
+    if info.kind == "counter":
+        return Reading(t0_ns, t1_ns, energy_j=value)
+    return Reading(t0_ns, t1_ns, power_w=value) if info.kind in POWERS else Reading(t0_ns, t1_ns, state=value)
 
 
 def _first(call: Callable[[], Any]) -> float:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import chain, pairwise
 from statistics import fmean, median, stdev
 from typing import Any
 
 from harness.energy.aligned import LEAST_TICKS, aligned_energy, guard_power
-from harness.energy.base import EventTimes, PowerMeter, Reading, Scope, SensorInfo
+from harness.energy.base import Activity, EventTimes, PowerMeter, Reading, Scope, SensorInfo
 from harness.energy.counting import quantum_j
 from harness.energy.estimate import (
     Estimate,
@@ -58,6 +58,12 @@ class DeviceEnergy:
     reason: str | None = None
     events: EventTimes | None = None
     """For how long what held the clocks down, from the first guard to the last; None: not counted."""
+    activity: Activity | None = None
+    """How much of its parts was in use over the span, pauses included; None: not counted."""
+    power_trace: str | None = None
+    """The sensor whose trace shows power best: the driver's own samples, else what was polled."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Why it does not have what others of its source have, by kind of sensor."""
     sensors: tuple[SensorInfo, ...] = ()
     """With the update periods that this window observed."""
 
@@ -110,6 +116,7 @@ class Evidence:
     """The counter's ticks in the guard before the span; None is a window without polled guards."""
     after: tuple[Tick, ...] | None = None
     events: EventTimes | None = None
+    activity: Activity | None = None
 
 
 def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEnergy:
@@ -129,9 +136,8 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
         _observed(fact, by_sensor.get(sensor)) for fact, sensor in zip(facts, meter.sensors, strict=True)
     )
     main, trace = sensors[0], by_sensor.get(meter.sensors[0])
-    gauge = next(
-        (s for s in evidence.samples if s.sensor.kind == "instant" and s.sensor.scope == main.scope), None
-    )
+    gauges = {s.sensor.kind: s for s in reversed(evidence.samples) if s.sensor.scope == main.scope}
+    gauge, buffered = gauges.get("instant"), gauges.get("buffered")
     idle = _idle(evidence, main, gauge)
     flags = ["sampler_failed"] if evidence.sampler_problem else []
     if evidence.reason is not None:
@@ -148,8 +154,14 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     if main.kind == "counter" and gauge is not None:
         flags += _cross_check(estimate, gauge, span)
     for samples in evidence.samples:
-        flags += _trace_flags(samples, span)
-    peak_from = gauge if gauge is not None else trace
+        if samples is not buffered:  # where it is not whole, what was polled stands in, with the reason
+            flags += _trace_flags(samples, span)
+    power_trace = gauge if main.kind == "counter" else gauge or trace
+    missing = dict(meter.missing)
+    if any(s.kind == "buffered" for s in meter.sensors):
+        incomplete = _incomplete(buffered, span, evidence.sampler_problem)
+        power_trace = power_trace if incomplete else buffered
+        missing |= {"buffered": incomplete} if incomplete else {}
     work_s = _work_s(evidence, span)
     return DeviceEnergy(
         meter.source,
@@ -162,11 +174,14 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
         estimate.u_joules,
         estimate.u_absolute_joules,
         mean_w=estimate.joules / work_s if estimate.joules is not None else None,
-        peak_w=peak_power_w(peak_from, span) if peak_from is not None else None,
+        peak_w=_largest([gauge or power_trace or trace, power_trace], span),
         idle_w=idle.watts if idle is not None else None,
         flags=tuple(dict.fromkeys([*estimate.flags, *flags])),
         reason=estimate.reason,
         events=evidence.events,
+        activity=evidence.activity,
+        power_trace=None if power_trace is None else power_trace.sensor.id,
+        missing=missing,
         sensors=sensors,
     )
 
@@ -206,6 +221,20 @@ def total(
         devices=devices,
         trace=trace,
     )
+
+
+def _incomplete(buffered: Samples | None, span: Span, problem: str | None) -> str | None:
+    """Return why the driver's own samples do not show all of the span; None where they do."""
+    if buffered is None:
+        return problem or "buffered power samples were not taken: that needs the native sampler"
+    return gauge_energy(buffered.sensor, buffered, span).reason
+
+
+def _largest(traces: Sequence[Samples | None], span: Span) -> float | None:
+    """Return the largest power in any of the traces; None where one of them failed, or none tells."""
+    peaks = [peak_power_w(samples, span) for samples in traces if samples is not None]
+    known = [watts for watts in peaks if watts is not None]
+    return max(known) if known and len(known) == len(peaks) else None
 
 
 def _work_s(evidence: Evidence, span: Span) -> float:

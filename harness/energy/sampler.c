@@ -14,7 +14,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { READ_FILE = 1, NVML_U64 = 2, NVML_FIELD = 3, NVML_U32 = 4, NVML_TYPED = 5, NVML_PAIR = 6 };
+enum op {
+    READ_FILE = 1,
+    NVML_U64 = 2,
+    NVML_FIELD = 3,
+    NVML_U32 = 4,
+    NVML_TYPED = 5,
+    NVML_PAIR = 6,
+    NVML_BUFFER = 7, /* many rows at once, each at its own time; `field` is the clock of those times */
+};
+enum { BUFFER = 4096, NOTHING_NEW = 6 };
 
 struct channel {
     int32_t op;
@@ -32,12 +41,19 @@ struct row {
     int32_t channel, status;
 };
 
-/* Layout of nvmlFieldValue_t in NVIDIA's public header. */
+/* Layouts of nvmlValue_t, nvmlFieldValue_t and nvmlSample_t in NVIDIA's public header. */
+union nvml_value { double d; uint32_t u32; unsigned long ul; uint64_t u64; int64_t s64; int32_t s32; uint16_t u16; };
+
 struct nvml_field {
     uint32_t id, scope;
     int64_t timestamp, latency_us;
     int32_t type, status;
-    union { double d; uint32_t u32; unsigned long ul; uint64_t u64; int64_t s64; int32_t s32; uint16_t u16; } value;
+    union nvml_value value;
+};
+
+struct nvml_sample {
+    uint64_t at_us;
+    union nvml_value value;
 };
 
 struct sampler {
@@ -47,18 +63,37 @@ struct sampler {
     int64_t period_ns;
     uint64_t capacity;
     struct row *rows;
-    _Atomic uint64_t written;
+    _Atomic uint64_t written, rounds;
+    struct nvml_sample *buffer; /* where a driver's own samples are put */
+    uint64_t *seen_us;          /* by channel: the newest of them so far */
     int stop;
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t wake;
 };
 
-static int64_t now_ns(void)
+static int64_t clock_ns(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int64_t now_ns(void) { return clock_ns(CLOCK_MONOTONIC); }
+
+static int number(int type, union nvml_value from, double *value)
+{
+    switch (type) {
+    case 0: *value = from.d; break;
+    case 1: *value = from.u32; break;
+    case 2: *value = (double)from.ul; break;
+    case 3: *value = (double)from.u64; break;
+    case 4: *value = (double)from.s64; break;
+    case 5: *value = from.s32; break;
+    case 6: *value = from.u16; break;
+    default: return -EPROTO;
+    }
+    return 0;
 }
 
 static int read_field(const struct channel *c, double *value)
@@ -67,19 +102,7 @@ static int read_field(const struct channel *c, double *value)
     int status = ((int (*)(void *, int, struct nvml_field *))c->function)(c->handle, 1, &f);
     if (status == 0)
         status = f.status;
-    if (status != 0)
-        return status;
-    switch (f.type) {
-    case 0: *value = f.value.d; break;
-    case 1: *value = f.value.u32; break;
-    case 2: *value = (double)f.value.ul; break;
-    case 3: *value = (double)f.value.u64; break;
-    case 4: *value = (double)f.value.s64; break;
-    case 5: *value = f.value.s32; break;
-    case 6: *value = f.value.u16; break;
-    default: return -EPROTO;
-    }
-    return 0;
+    return status ? status : number(f.type, f.value, value);
 }
 
 static int read_file(int file, double *value)
@@ -116,27 +139,59 @@ static int read_channel(const struct sampler *s, int i, double *value)
     return status;
 }
 
+static void put(struct sampler *s, int channel, int64_t t0_ns, int64_t t1_ns, int status, double value)
+{
+    struct row *r = &s->rows[s->written % s->capacity];
+    *r = (struct row){t0_ns, t1_ns, status ? 0 : value * s->channels[channel].scale, channel, status};
+    s->written++;
+}
+
+/* Take what the driver has sampled since the last time, moved to our clock. */
+static void take_buffer(struct sampler *s, int i)
+{
+    const struct channel *c = &s->channels[i];
+    uint32_t type = 0, count = BUFFER;
+    int64_t t0 = now_ns(), ahead = clock_ns((clockid_t)c->field) - t0;
+    int status = ((int (*)(void *, int, uint64_t, uint32_t *, uint32_t *, struct nvml_sample *))c->function)(
+        c->handle, 0, s->seen_us[i], &type, &count, s->buffer);
+    if (status == NOTHING_NEW)
+        return;
+    if (status)
+        put(s, i, t0, now_ns(), status, 0);
+    for (uint32_t n = 0; !status && n < count; n++) {
+        if (s->buffer[n].at_us <= s->seen_us[i])
+            continue;
+        double value = 0;
+        int bad = number((int)type, s->buffer[n].value, &value);
+        int64_t at = (int64_t)s->buffer[n].at_us * 1000 - ahead;
+        s->seen_us[i] = s->buffer[n].at_us;
+        put(s, i, at, at, bad, value);
+    }
+}
+
+static void take(struct sampler *s, int i)
+{
+    if (s->channels[i].op == NVML_BUFFER) {
+        take_buffer(s, i);
+        return;
+    }
+    double value = 0;
+    int64_t t0 = now_ns();
+    int status = read_channel(s, i, &value);
+    put(s, i, t0, now_ns(), status, value);
+}
+
 static void *run(void *argument)
 {
     struct sampler *s = argument;
     int64_t due = now_ns();
-    int round = 0;
     pthread_mutex_lock(&s->mutex);
     while (!s->stop) {
         pthread_mutex_unlock(&s->mutex);
-        for (int i = 0; i < s->n; i++) {
-            if (round % s->channels[i].every)
-                continue;
-            struct row *r = &s->rows[s->written % s->capacity];
-            double value = 0;
-            r->channel = i;
-            r->t0_ns = now_ns();
-            r->status = read_channel(s, i, &value);
-            r->t1_ns = now_ns();
-            r->value = r->status ? 0 : value * s->channels[i].scale;
-            s->written++;
-        }
-        round++;
+        for (int i = 0; i < s->n; i++)
+            if (s->rounds % (uint64_t)s->channels[i].every == 0)
+                take(s, i);
+        s->rounds++;
         int64_t now = now_ns();
         due += s->period_ns;
         if (due < now)
@@ -147,6 +202,9 @@ static void *run(void *argument)
             ;
     }
     pthread_mutex_unlock(&s->mutex);
+    for (int i = 0; i < s->n; i++)
+        if (s->channels[i].op == NVML_BUFFER) /* what came since its last turn */
+            take_buffer(s, i);
     return NULL;
 }
 
@@ -156,6 +214,8 @@ static void release(struct sampler *s)
         if (s->files[i] >= 0)
             close(s->files[i]);
     free(s->files);
+    free(s->buffer);
+    free(s->seen_us);
     free(s->channels);
     free(s->rows);
     free(s);
@@ -173,7 +233,9 @@ void *sampler_start(const struct channel *channels, int n, int64_t period_ns, ui
     s->channels = malloc((size_t)n * sizeof *channels);
     s->files = malloc((size_t)n * sizeof *s->files);
     s->rows = malloc(capacity * sizeof *s->rows);
-    if (!s->channels || !s->files || !s->rows) {
+    s->buffer = malloc(BUFFER * sizeof *s->buffer);
+    s->seen_us = calloc((size_t)n, sizeof *s->seen_us);
+    if (!s->channels || !s->files || !s->rows || !s->buffer || !s->seen_us) {
         s->n = 0;
         release(s);
         return NULL;
@@ -203,6 +265,8 @@ void *sampler_start(const struct channel *channels, int n, int64_t period_ns, ui
 }
 
 uint64_t sampler_written(void *sampler) { return ((struct sampler *)sampler)->written; }
+
+uint64_t sampler_rounds(void *sampler) { return ((struct sampler *)sampler)->rounds; }
 
 /* Stop and wait for the read in flight; the rows stay readable until sampler_free. */
 void sampler_stop(void *sampler)

@@ -40,7 +40,6 @@ class Sampler:
             for sensor in (*meter.sensors, *meter.states)
             if sensor not in silent
         ]
-        self._sensors: tuple[SensorInfo, ...] = tuple(sensor for _, sensor in channels)
         self.kind: Literal["native", "process"]
         period_ns = round(1e9 / sample_hz)
         reads = [meter.native(sensor) for meter, sensor in channels]
@@ -56,7 +55,10 @@ class Sampler:
                 self.why_process = str(error)
         self.kind = "native" if self._running is not None else "process"
         if self._running is None:
+            # A driver's own samples come many at once, which the native sampler alone can take.
+            channels = [channel for channel in channels if channel[1].kind != "buffered"]
             self._running = ProcessSampler(channels, period_ns, CAPACITY_ROWS)
+        self._sensors: tuple[SensorInfo, ...] = tuple(sensor for _, sensor in channels)
         if not self._running.wait_first(_FIRST_READ_LIMIT_S):
             self.stop()
             raise SensorError(f"the sensors did not answer within {_FIRST_READ_LIMIT_S:g} s")

@@ -103,6 +103,7 @@ class Window:
         except BaseException:  # an interrupt in the guard must not leave a sampler behind
             self._end()
             raise
+        self._counting = {meter: meter.count_activity() for meter in self._real}
         self._start_ns = self._host.now_ns()
         return self
 
@@ -110,6 +111,7 @@ class Window:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         span = (self._start_ns, self._host.now_ns())
+        activity = {meter: end() for meter, end in self._counting.items() if end is not None}
         if error is not None:
             self._end()
             return
@@ -126,6 +128,7 @@ class Window:
                 evidence = replace(
                     self._evidence(meter, last[meter], trace, span),
                     events=after.since(before) if before is not None and after is not None else None,
+                    activity=activity.get(meter),
                 )
             devices.append(device_energy(evidence, span, in_total=self._counts(meter)))
         work_s = sum(b - a for a, b in _without(span, self._pauses)) * 1e-9
@@ -172,6 +175,8 @@ class Window:
         from harness.energy.sampler import Sampler  # needed only where there is a sensor
 
         silent = [meter.sensors[0] for meter, info in self._facts.items() if info.poll_disturbs]
+        if all(sensor in silent for meter in self._real for sensor in (*meter.sensors, *meter.states)):
+            return
         try:
             self._stop_sampler = Sampler(self._real, self._sample_hz, silent).stop
         except SensorError as error:

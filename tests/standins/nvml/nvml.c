@@ -10,6 +10,8 @@
  *                          are measured and stand for all of it (a part-time counter)
  *   instant PERIOD WINDOW  instant power: mean over WINDOW s, renewed each PERIOD
  *   average PERIOD WINDOW  average power, likewise
+ *   samples PERIOD DEPTH   the driver's buffer: mean power of each PERIOD at its end, the last DEPTH of them
+ *   gpm METRIC PER_WATT    a GPM metric, in proportion to the mean power between its two samples
  *   gain FACTOR            what the sensors say of the truth
  *   error FROM TO CODE WHAT   WHAT is a function, `instant`, `average` or `event_times` (the fields alone), or * for all
  *   reset AT               stuck FROM TO          slow SECONDS
@@ -46,6 +48,10 @@ struct device {
     double length, total_j;
     double period, lag, quantum_mj, window;
     struct gauge instant, average;
+    double samples_period;
+    int samples_depth;
+    double gpm[256];
+    int has_gpm;
     double gain, reset_at, stuck_from, stuck_to, slow, disturb_j;
     double warm_s, cold_c, hot_c, events_from, events_to;
     unsigned long long events, reads;
@@ -192,6 +198,8 @@ static void read_line(char *line, struct device *d)
     else if (!strcmp(word, "counter") && n >= 3) d->period = a, d->lag = b, d->quantum_mj = c, d->window = e;
     else if (!strcmp(word, "instant") && n == 2) d->instant = (struct gauge){a, b};
     else if (!strcmp(word, "average") && n == 2) d->average = (struct gauge){a, b};
+    else if (!strcmp(word, "samples") && n == 2) d->samples_period = a, d->samples_depth = (int)b;
+    else if (!strcmp(word, "gpm") && n == 2 && a >= 0 && a < 256) d->gpm[(int)a] = b, d->has_gpm = 1;
     else if (!strcmp(word, "gain") && n == 1) d->gain = a;
     else if (!strcmp(word, "reset") && n == 1) d->reset_at = a;
     else if (!strcmp(word, "stuck") && n == 2) d->stuck_from = a, d->stuck_to = b;
@@ -411,6 +419,88 @@ static double counter_mj(struct device *d)
     }
     double mj = (before + joules * d->gain + d->disturbed_j) * 1e3;
     return d->quantum_mj > 0 ? floor(mj / d->quantum_mj + 1e-9) * d->quantum_mj : mj;
+}
+
+struct sample { unsigned long long at_us; union { double d; unsigned u32; unsigned long long u64; } value; };
+
+int nvmlDeviceGetSamples(struct device *d, int type, unsigned long long seen_us, unsigned *value_type,
+                         unsigned *count, struct sample *out)
+{
+    ENTER(d);
+    if (type != 0 || d->samples_depth == 0)
+        return NOT_SUPPORTED;
+    if (!out) {
+        *count = (unsigned)d->samples_depth;
+        return OK;
+    }
+    struct timespec wall;
+    clock_gettime(CLOCK_REALTIME, &wall);
+    double now = now_s(), period = d->samples_period;
+    double wall_us = (double)wall.tv_sec * 1e6 + (double)wall.tv_nsec * 1e-3;
+    int64_t newest = (int64_t)floor(sensed_now(d) / period);
+    unsigned room = *count, found = 0;
+    pthread_mutex_lock(&lock);
+    for (int64_t i = newest - d->samples_depth + 1; i <= newest && found < room; i++) {
+        double t = (double)i * period;
+        unsigned long long at_us = (unsigned long long)llround(wall_us - (now - t) * 1e6);
+        if (at_us <= seen_us)
+            continue;
+        out[found].at_us = at_us;
+        out[found++].value.u32 = (unsigned)lround((joules_to(d, t) - joules_to(d, t - period)) / period * d->gain * 1e3);
+    }
+    pthread_mutex_unlock(&lock);
+    *value_type = 1;
+    *count = found;
+    return found ? OK : NOT_FOUND;
+}
+
+struct gpm_sample { struct device *device; double at; };
+struct gpm_metric { unsigned id; int status; double value; const char *names[3]; };
+struct gpm_get { unsigned version, n; struct gpm_sample *first, *last; struct gpm_metric metrics[]; };
+struct gpm_support { unsigned version, supported; };
+
+int nvmlGpmQueryDeviceSupport(struct device *d, struct gpm_support *out)
+{
+    ENTER(d);
+    out->supported = (unsigned)d->has_gpm;
+    return OK;
+}
+
+int nvmlGpmSampleAlloc(struct gpm_sample **out)
+{
+    ENTER(NULL);
+    *out = calloc(1, sizeof **out);
+    return OK;
+}
+
+int nvmlGpmSampleFree(struct gpm_sample *sample)
+{
+    free(sample);
+    return OK;
+}
+
+int nvmlGpmSampleGet(struct device *d, struct gpm_sample *out)
+{
+    ENTER(d);
+    *out = (struct gpm_sample){d, now_s()};
+    return OK;
+}
+
+int nvmlGpmMetricsGet(struct gpm_get *get)
+{
+    struct device *d = get->first->device;
+    ENTER(d);
+    if (get->version != 1 || get->last->device != d || get->last->at <= get->first->at)
+        return INVALID;
+    pthread_mutex_lock(&lock);
+    double watts = (joules_to(d, get->last->at) - joules_to(d, get->first->at)) / (get->last->at - get->first->at);
+    pthread_mutex_unlock(&lock);
+    for (unsigned i = 0; i < get->n; i++) {
+        struct gpm_metric *m = &get->metrics[i];
+        m->status = m->id < 256 && d->gpm[m->id] > 0 ? OK : NOT_SUPPORTED;
+        m->value = m->status == OK ? d->gpm[m->id] * watts : 0;
+    }
+    return OK;
 }
 
 int nvmlDeviceGetCurrentClocksEventReasons(struct device *d, unsigned long long *out)
