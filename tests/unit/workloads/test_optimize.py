@@ -1,0 +1,208 @@
+"""Optimisations change the speed, never the result; each refuses where it has no meaning."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+import yaml
+
+from harness.compose import config_folder
+from workloads import optimize, registry, steps
+from workloads.modes import prepare
+from workloads.optimize import EAGER, Optimize
+from workloads.setup import Setup
+
+OPTIONS = {
+    path.stem: {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != "name"}
+    for path in sorted((config_folder() / "optimize").glob("*.yaml"))
+}
+
+
+@pytest.fixture(autouse=True)
+def _all_attention():
+    yield
+    optimize.choose_attention("auto")
+
+
+def silent(_name: str) -> None:
+    """Take a mark and forget it."""
+
+
+def results(workload, wanted: Optimize, steps_run: int = 3, **options) -> torch.Tensor:
+    """Return the losses of a few steps of SGD, or the last output."""
+    job = prepare(workload, Setup(optimize=wanted, optimizer="sgd", lr=0.1, **options))
+    for index in range(steps_run):
+        job.step(index, silent)
+    losses = job.losses()
+    return torch.tensor(losses, dtype=torch.float64) if losses else job.output().clone()
+
+
+def test_every_group_value_is_an_optimisation():
+    """The files of the group name the same keys, and only `eager` is the plain model."""
+    made = {name: Optimize(**values) for name, values in OPTIONS.items()}
+    assert all(set(values) == {field.name for field in fields(Optimize)} for values in OPTIONS.values())
+    assert [name for name, wanted in made.items() if wanted == EAGER] == ["eager"]
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in OPTIONS if n not in {"eager", "compile", "reduce_overhead", "max_autotune"}]
+)
+@pytest.mark.parametrize(("workload", "mode"), [("gpt", "train"), ("gpt", "generate"), ("resnet", "train")])
+def test_what_works_here_gives_the_eager_result(make, name, workload, mode):
+    """Whatever is not refused on the CPU computes the same."""
+    wanted = Optimize(**OPTIONS[name])
+    if optimize.refusal(wanted, registry.get(workload).spec, mode, "cpu") is not None:
+        return
+    sizes = {"batch": 4} | ({"new_tokens": 4} if mode == "generate" else {})
+    plain, fast = (results(make(workload, mode, **sizes), w) for w in (EAGER, wanted))
+    torch.testing.assert_close(fast, plain, rtol=1e-4, atol=1e-6)
+
+
+def test_a_checkpointed_block_keeps_its_input_alone(make):
+    """Fewer bytes wait for the backward pass, and the losses are the same to the last bit."""
+    kept = {}
+    for checkpointed in (False, True):
+        workload = make("bert", "train", layers=3)
+        model = workload.build_model()
+        optimize.apply(Optimize(checkpoint=checkpointed), workload, model)
+        saved = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda t, to=saved: to.append(t.numel()) or t, lambda t: t
+        ):
+            workload.loss(model, workload.make_batch(0)).backward()
+        kept[checkpointed] = sum(saved)
+    assert kept[True] < 0.5 * kept[False]
+    same = [results(make("bert", "train"), Optimize(checkpoint=on)) for on in (False, True)]
+    assert torch.equal(*same)
+
+
+def test_a_block_that_stands_for_several_layers_is_checkpointed_once(make):
+    """Shared layers are one module; wrapping it twice would compute it three times."""
+    workload = make("bert", "train", shared=True)
+    model = workload.build_model()
+    optimize.apply(Optimize(checkpoint=True), workload, model)
+    calls = []
+    workload.blocks(model)[0].qkv.register_forward_pre_hook(lambda *_: calls.append("inner"))
+    workload.loss(model, workload.make_batch(0)).backward()
+    assert calls.count("inner") == 2 * workload.n("layers")
+
+
+def test_channels_lie_innermost(make):
+    """The convolutions' weights are stored so."""
+    job = prepare(make("resnet", "infer"), Setup(optimize=Optimize(channels_last=True)))
+    weight = next(p for p in job.model.parameters() if p.dim() == 4 and p.shape[1] > 3)
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", ["gpt", "llama", "moe"])
+def test_both_kinds_of_cache_give_the_same_tokens(make, name):
+    """A cache that grows holds what a static one holds."""
+    static, growing = (
+        results(make(name, "generate", batch=2, new_tokens=6), Optimize(kv_cache=kind), 1, top_k=1)
+        for kind in ("static", "growing")
+    )
+    assert torch.equal(static, growing)
+
+
+def test_a_growing_cache_is_rewound_for_every_decode_step(make):
+    """Each step appends to the same context."""
+    job = prepare(make("gpt", "decode", batch=2), Setup(optimize=Optimize(kv_cache="growing")))
+    outputs = []
+    for index in range(3):
+        job.step(index, silent)
+        outputs.append(job.output().clone())
+    assert torch.equal(outputs[0], outputs[2])
+    torch.testing.assert_close(outputs[0], results(make("gpt", "decode", batch=2), EAGER))
+
+
+@pytest.mark.parametrize("update", ["loop", "foreach", "fused"])
+def test_the_optimizer_walks_its_tensors_as_asked(make, update):
+    """Torch's own switches say how."""
+    job = prepare(make("mlp", "train"), Setup(optimize=Optimize(update=update)))
+    found = [
+        cell.cell_contents
+        for cell in job.step.__closure__
+        if isinstance(cell.cell_contents, torch.optim.AdamW)
+    ]
+    assert (found[0].defaults["foreach"], found[0].defaults["fused"]) == (
+        update == "foreach",
+        update == "fused",
+    )
+
+
+def test_attention_may_be_held_to_one_back_end():
+    """The others are switched off in this process, and `auto` switches them on again."""
+    from torch.backends import cuda
+
+    optimize.choose_attention("math")
+    assert (cuda.math_sdp_enabled(), cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled()) == (
+        True,
+        False,
+        False,
+    )
+    optimize.choose_attention("efficient")
+    assert (cuda.math_sdp_enabled(), cuda.mem_efficient_sdp_enabled()) == (False, True)
+    optimize.choose_attention("auto")
+    assert all((cuda.math_sdp_enabled(), cuda.flash_sdp_enabled(), cuda.cudnn_sdp_enabled()))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "workload", "mode", "reason"),
+    [
+        ({"cuda_graphs": True}, "gpt", "infer", "CUDA devices only"),
+        ({"checkpoint": True}, "gpt", "decode", "need a backward pass"),
+        ({"checkpoint": True}, "mlp", "train", "no repeated blocks"),
+        ({"update": "fused"}, "gpt", "decode", "needs an optimizer"),
+        ({"channels_last": True}, "gpt", "train", "no images"),
+        ({"kv_cache": "growing"}, "mamba", "decode", "keeps no keys"),
+        ({"kv_cache": "growing"}, "gpt", "train", "keeps no keys"),
+        ({"attention": "math"}, "mlp", "train", "does not attend"),
+        ({"attention": "cudnn"}, "gpt", "train", "CUDA devices only"),
+        ({"expandable_segments": True}, "gpt", "train", "CUDA's allocator"),
+        ({"compile": "default"}, "noop", "infer", "cannot be compiled"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_with_its_reason(wanted, workload, mode, reason):
+    """Nothing is skipped in silence."""
+    assert reason in optimize.refusal(Optimize(**wanted), registry.get(workload).spec, mode, "cpu")
+
+
+def test_graphs_are_refused_where_they_cannot_capture_the_step():
+    """Generation picks words between its passes; the compiler makes graphs of its own."""
+    spec = registry.get("gpt").spec
+    assert optimize.refusal(Optimize(cuda_graphs=True), spec, "decode", "cuda") is None
+    assert "captures infer" in optimize.refusal(Optimize(cuda_graphs=True), spec, "generate", "cuda")
+    both = Optimize(cuda_graphs=True, compile="default")
+    assert "eager step" in optimize.refusal(both, spec, "decode", "cuda")
+
+
+def test_each_turn_of_the_ring_is_captured_once_and_replayed_ever_after(monkeypatch):
+    """A graph belongs to the inputs that it was captured with."""
+    captures, replays = [], []
+
+    class Graph:
+        def __init__(self, turn: int) -> None:
+            self.turn = turn
+
+        def replay(self) -> None:
+            replays.append(self.turn)
+
+    def capture(run):
+        output = run()
+        captures.append(int(output))
+        return Graph(int(output)), output
+
+    monkeypatch.setattr(steps, "_capture", capture)
+    run = steps.graphed(lambda index, _mark: torch.tensor(index), 2)
+    assert [int(run(index, silent)) for index in (5, 6, 7, 8)] == [1, 0, 1, 0]
+    assert captures == [1, 0]
+    assert replays == [1, 0, 1, 0]
+
+
+def test_the_allocator_is_told_before_the_device_is_used():
+    """By the variable that torch reads then."""
+    assert optimize.allocator_environment(EAGER) == {}
+    told = optimize.allocator_environment(Optimize(expandable_segments=True))
+    assert told == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
