@@ -17,6 +17,13 @@ def _cpu_attention(query: Shape, key: Shape, value: Shape, *_args: Any, **_kwarg
     return 2 * batch * heads * queries * key[2] * (size + value[3])
 
 
+def _cpu_attention_backward(
+    _gradient: Shape, query: Shape, key: Shape, value: Shape, *_args: Any, **_kwargs: Any
+) -> int:
+    """Return the four products of its gradients; the scores, computed a second time, count once."""
+    return 2 * _cpu_attention(query, key, value)
+
+
 def _grouped(rows: Shape, weights: Shape, *_args: Any, **_kwargs: Any) -> int:
     """Return the products of rows (N, in), each with one of the weights (E, in, out)."""
     return 2 * rows[0] * weights[1] * weights[2]
@@ -24,6 +31,7 @@ def _grouped(rows: Shape, weights: Shape, *_args: Any, **_kwargs: Any) -> int:
 
 FORMULAS = {
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _cpu_attention,  # noqa: SLF001
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _cpu_attention_backward,  # noqa: SLF001
     torch.ops.aten._grouped_mm: _grouped,  # noqa: SLF001
 }
 

@@ -64,15 +64,21 @@ class ViT(ImageClassifier):
                 raise ValueError(f"vit: {whole} {self.n(whole)} does not divide by {part} {self.n(part)}")
 
     @property
-    def _patches(self) -> int:
+    def patches(self) -> int:
+        """Patches of an image."""
         return (self.n("image") // self.n("patch")) ** 2
+
+    @property
+    def shape(self) -> dict[str, int]:
+        """The network's arguments."""
+        keys = ("patch", "hidden", "layers", "heads", "classes")
+        return {"patches": self.patches, **{key: self.n(key) for key in keys}}
 
     def build_model(self) -> nn.Module:
         """Build the transformer and its classifier."""
         from workloads.nets import vit
 
-        keys = ("patch", "hidden", "layers", "heads", "classes")
-        return vit.ViT(patches=self._patches, **{key: self.n(key) for key in keys})
+        return vit.ViT(**self.shape)
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the transformer blocks."""
@@ -80,8 +86,8 @@ class ViT(ImageClassifier):
 
     def forward_flops(self, rows: int) -> float:
         """Sum the patches' projection, the blocks over patches and class token, and the classifier."""
-        hidden, layers, positions = self.n("hidden"), self.n("layers"), self._patches + 1
-        work = flops.conv2d(rows * self._patches, 3, hidden, self.n("patch"))
+        hidden, layers, positions = self.n("hidden"), self.n("layers"), self.patches + 1
+        work = flops.conv2d(rows * self.patches, 3, hidden, self.n("patch"))
         work += flops.encoder_layers(rows * positions, hidden, 4 * hidden, layers)
         work += flops.attention(rows, positions, positions, hidden, layers)
         return work + flops.linear(rows, hidden, self.n("classes"))

@@ -43,7 +43,10 @@ class Block(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
-        x = x + self.attention(self.norm1(x))
+        return self.feed(x + self.attention(self.norm1(x)))
+
+    def feed(self, x: torch.Tensor) -> torch.Tensor:
+        """Add to x (B, S, d) what the feed-forward network makes of it."""
         grown: torch.Tensor = x + self.down(F.gelu(self.up(self.norm2(x))))
         return grown
 
@@ -65,10 +68,14 @@ class ViT(nn.Module):
             if parameter.dim() > 1:
                 nn.init.trunc_normal_(parameter, std=0.02)
 
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Return class token and patches with their positions, (B, S, d)."""
+        x = self.project(images).flatten(2).transpose(1, 2)
+        return torch.cat((self.first.expand(len(x), -1, -1), x), 1) + self.position
+
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes) for images (B, 3, H, W) of the size that it was built for."""
-        x = self.project(images).flatten(2).transpose(1, 2)
-        x = torch.cat((self.first.expand(len(x), -1, -1), x), 1) + self.position
+        x = self.embed(images)
         for block in self.blocks:
             x = block(x)
         logits: torch.Tensor = self.head(self.norm(x[:, 0]))

@@ -20,6 +20,7 @@ NAMES = (
     "mamba",
     "vit",
     "inception",
+    "explanation",
     "fasterrcnn",
     "dlrm",
     "translation",

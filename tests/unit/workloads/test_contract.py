@@ -119,6 +119,7 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("fasterrcnn", "infer", {"proposals": 4096}, "proposals 4096 are more than there are anchors"),
         ("fasterrcnn", "train", {"sampled": 4}, "sampled 4 leave no place beside the objects"),
         ("fasterrcnn", "infer", {"detections": 97}, "detections 97 are more than there can be"),
+        ("explanation", "infer", {"method": "shap"}, "method 'shap' is not one of gradients, attention"),
         ("inception", "infer", {"version": 2}, "version 2 is not one of 1, 3"),
         ("inception", "infer", {"version": 3}, "image 64 is smaller than the 75 pixels needed"),
         ("inception", "infer", {"width": 20}, "width 20 is not a multiple of 8"),

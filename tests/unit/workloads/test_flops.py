@@ -146,6 +146,14 @@ def test_faster_r_cnn_costs_what_was_published(make):
     assert workload.units(workload.make_batch(0)).flops / 2 == pytest.approx(134.38e9, rel=1e-5)
 
 
+@pytest.mark.parametrize(("method", "steps"), [("gradients", 1), ("gradients", 3), ("attention", 4)])
+def test_explanations_cost_what_torch_counts(make, method, steps):
+    """A forward and an inputs' backward pass at each point; or one forward pass and a row of products."""
+    workload = make("explanation", "infer", method=method, steps=steps)
+    job = prepare(workload, Setup())
+    assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
+
+
 def test_faster_r_cnn_s_training_forward_has_fewer_proposals(make):
     """The true boxes are among them; the losses cost nothing that counts."""
     workload = make("fasterrcnn", "train", image=160)
