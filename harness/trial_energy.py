@@ -12,6 +12,7 @@ from harness import energy, timing
 from harness.config import Config
 from harness.devices.base import Device
 from harness.energy import alias, history
+from harness.load import load_of
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
 from harness.summary import EnergyUse
@@ -79,16 +80,22 @@ def _edges(measurement: timing.Measurement, start_ns: int) -> tuple[Any, int]:
     return edges[::every], every * measurement.group
 
 
-def window(config: Config, device: Device) -> energy.Window:
-    """Meter the devices that were named, else the trial's own where the sensor is the device's own."""
+def window(config: Config, device: Device, peers: timing.Peers = timing.ALONE) -> energy.Window:
+    """Meter the devices that were named, else the trial's own where the sensor is the device's own.
+
+    Of several ranks, rank 0 meters every rank's device, and the others none.
+    """
     named = config.power.devices
-    own = device.hardware_id()
-    if not named and own is not None and config.power.sensor in {"auto", "nvml"}:
-        named = (own,)
+    own = tuple(dict.fromkeys(one for one in peers.gather(device.hardware_id()) if one is not None))
+    if peers.rank != 0:
+        return energy.window("none", device_kind=config.device.kind)
+    if not named and config.power.sensor in {"auto", "nvml"}:
+        named = own
     return energy.window(
         config.power.sensor,
         named,
         device_kind=config.device.kind,
         sample_hz=config.power.sample_hz,
         guard_s=None if config.power.guard else 0.0,
+        load_of=load_of,
     )

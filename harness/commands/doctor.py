@@ -14,6 +14,7 @@ from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.energy import doctor as energy
 from harness.exporters import registry as exporters
+from harness.load import load_of
 from harness.machine import Identity, identify
 from harness.records import open_store
 from workloads import registry as workloads
@@ -81,7 +82,7 @@ def _sensors() -> list[Check]:
             s.reason or _found(s),
             s.mend,
         )
-        for s in (*energy.sensor_statuses(), energy.sampler_status())
+        for s in (*energy.sensor_statuses(load_of), energy.sampler_status())
     ]
 
 

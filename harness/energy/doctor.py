@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.energy.base import SensorError
 from harness.energy.native import NoNativeSampler, load
+from harness.energy.probe import LoadOf
 from harness.energy.probe_cache import fitted
 from harness.energy.registry import broken, get, names
 
@@ -22,9 +23,12 @@ class SensorStatus:
     sensors: tuple[dict[str, Any], ...] = ()
 
 
-def sensor_statuses() -> tuple[SensorStatus, ...]:
-    """Try every source but `none`, and list the plugins that disabled themselves."""
-    tried = [_try(name) for name in names() if name != "none"]
+def sensor_statuses(load_of: LoadOf | None = None) -> tuple[SensorStatus, ...]:
+    """Try every source but `none`, and list the plugins that disabled themselves.
+
+    With loads the probe of each counter also tells its lag and whether it looks all the time.
+    """
+    tried = [_try(name, load_of) for name in names() if name != "none"]
     plugins = [SensorStatus(name, works=False, reason=why) for name, why in broken().items()]
     return (*tried, *plugins)
 
@@ -43,7 +47,7 @@ def sampler_status() -> SensorStatus:
     return SensorStatus("native sampler", works=True)
 
 
-def _try(name: str) -> SensorStatus:
+def _try(name: str, load_of: LoadOf | None) -> SensorStatus:
     """Try one source, and probe its counters: once per device and driver, then from the cache."""
     source = get(name)
     try:
@@ -51,7 +55,7 @@ def _try(name: str) -> SensorStatus:
         meters = {info.device: source.open(info.device) for info in infos if info.kind == "counter"}
     except SensorError as error:
         return SensorStatus(name, works=False, reason=error.reason, mend=error.mend)
-    known = [fitted(meters[i.device], i) if i.kind == "counter" else i for i in infos]
+    known = [fitted(meters[i.device], i, load_of=load_of) if i.kind == "counter" else i for i in infos]
     for meter in meters.values():
         meter.close()
     return SensorStatus(name, works=True, sensors=tuple({"id": info.id, **asdict(info)} for info in known))

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean, median, stdev
 
 from harness.energy.aligned import guard_power, longest_lag_s
-from harness.energy.base import Reading, SensorError, SensorInfo
+from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
 from harness.energy.counting import quantum_j
 from harness.energy.ticks import Host, Tick, Watch, poll_s
 
 Read = Callable[[], Reading]
 Switch = Callable[[bool], None]
 """Puts a steady load on the device, or takes it off; returns once it has."""
+LoadOf = Callable[[PowerMeter], AbstractContextManager[Switch | None]]
+"""Makes ready a load on the device that a meter reads; None where it cannot be loaded."""
 
 TICKS = 12
 """Ticks from which the update period is taken."""
@@ -50,6 +53,8 @@ class Probe:
     lag_u_s: float | None = None
     averaging_window_s: float | None = None
     aliases: bool | None = None
+    loaded: bool = False
+    """There was a load to learn by, whatever it showed."""
 
     def applied(self, info: SensorInfo) -> SensorInfo:
         """Return the sensor's facts with what was learnt."""
@@ -91,9 +96,10 @@ def probe_counter(
         read_cost_s,
         _disturbs(read, info, period_s, host),
     )
-    if load is None or learnt.poll_disturbs:
+    if load is None:
         return learnt
-    return _with_lag(read, learnt.applied(info), learnt, load, host)
+    learnt = replace(learnt, loaded=True)
+    return learnt if learnt.poll_disturbs else _with_lag(read, learnt.applied(info), learnt, load, host)
 
 
 def _ticks(read: Read, host: Host) -> tuple[list[Tick], float]:

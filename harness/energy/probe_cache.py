@@ -7,21 +7,22 @@ import hashlib
 import json
 import math
 import os
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from harness.energy.base import PowerMeter, SensorError, SensorInfo
-from harness.energy.probe import Probe, Switch, probe_counter
+from harness.energy.probe import LoadOf, Probe, Switch, probe_counter
 from harness.energy.ticks import Host
 from harness.native import cache_folder
 
-VERSION = 1
+VERSION = 2
 """Of the probe itself; what an older one learnt is learnt again."""
 _LIMIT_BYTES = 4096
 _OPTIONAL_NUMBERS = ("update_period_s", "quantum_j", "lag_s", "lag_u_s", "averaging_window_s")
-_FLAGS = ("poll_disturbs", "aliases")
+_FLAGS = ("poll_disturbs", "aliases", "loaded")
 
 
 def cached(meter: PowerMeter, info: SensorInfo) -> Probe | None:
@@ -49,7 +50,7 @@ def probed(
         SensorError: the sensor does not answer.
     """
     known = None if anew else cached(meter, info)
-    if known is not None and (load is None or known.lag_s is not None):
+    if known is not None and (load is None or known.loaded):
         return known
     made = probe_counter(partial(meter.read, info), info, load=load, host=host)
     path = _path(meter, info)
@@ -63,11 +64,20 @@ def probed(
 
 
 def fitted(
-    meter: PowerMeter, info: SensorInfo, host: Host | None = None, *, anew: bool = False
+    meter: PowerMeter,
+    info: SensorInfo,
+    host: Host | None = None,
+    *,
+    load_of: LoadOf | None = None,
+    anew: bool = False,
 ) -> SensorInfo:
     """Return a counter's facts with what was probed of it; without an answer they stay as they are."""
+    known = None if anew else cached(meter, info)
+    if known is not None and (load_of is None or known.loaded):
+        return known.applied(info)
     try:
-        return probed(meter, info, host=host, anew=anew).applied(info)
+        with load_of(meter) if load_of is not None else nullcontext() as load:
+            return probed(meter, info, load=load, host=host, anew=anew).applied(info)
     except SensorError:
         return info
 

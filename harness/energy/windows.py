@@ -13,6 +13,7 @@ from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
 from harness.energy.estimate import Span
 from harness.energy.guards import AlignedGuards, SilentGuards
 from harness.energy.none import NullMeter
+from harness.energy.probe import LoadOf
 from harness.energy.registry import resolve
 from harness.energy.result import EnergyResult, Evidence, device_energy, total
 from harness.energy.ticks import Host
@@ -33,8 +34,10 @@ class Window:
         sample_hz: float | None,
         guard_s: float | None,
         host: Host | None = None,
+        load_of: LoadOf | None = None,
     ) -> None:
         """Take meters that are open; they are closed with the window. `host` has the meters' own clock."""
+        self._load_of = load_of
         self._meters = tuple(meters)
         self._real = [meter for meter in meters if not isinstance(meter, NullMeter)]
         self._sample_hz = sample_hz
@@ -165,7 +168,7 @@ class Window:
 
         sensor = meter.sensors[0]
         if probe:
-            return fitted(meter, sensor, host=self._host, anew=anew)
+            return fitted(meter, sensor, host=self._host, load_of=self._load_of, anew=anew)
         before = cached(meter, sensor)
         return sensor if before is None else before.applied(sensor)
 
@@ -226,6 +229,7 @@ def window(
     *,
     sample_hz: float | None = 100.0,
     guard_s: float | None = None,
+    load_of: LoadOf | None = None,
 ) -> Window:
     """Meter the energy of a block of code.
 
@@ -238,6 +242,8 @@ def window(
             counter's ticks are found. None is as long as the counter needs, which a probe tells: a few
             seconds, once per device and driver. 0 keeps none: the block's edges are then known as well as
             the counter's update period allows.
+        load_of: makes ready a load on a meter's device, by which the probe learns the counter's lag and if
+            it looks at a part of each period only, e.g. `harness.load.load_of`. None loads nothing.
 
     Returns:
         A context manager; after the block `result` is an `EnergyResult`. Without a sensor its `joules` is
@@ -246,7 +252,7 @@ def window(
     Raises:
         UnknownSensor: no sensor has this name.
     """
-    return Window(resolve(sensor, device_kind, devices), sample_hz, guard_s)
+    return Window(resolve(sensor, device_kind, devices), sample_hz, guard_s, load_of=load_of)
 
 
 def _edge(meter: PowerMeter) -> tuple[Reading | None, str | None]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from harness import shim
 from harness.devices import registry as devices
 from harness.host import read_steal
+from harness.load import busy_cpu, busy_thread
 from harness.locks import device_lock
 from harness.machine import Identity
 from harness.qualify import cpu, judging, sensors, workers
@@ -102,7 +103,7 @@ def certify(
         else:
             note(cpu.checks(quick=quick))
             limits(lambda: shim.ceilings("cpu", quick=quick))
-            with sensors.busy_cpu() as load:
+            with busy_cpu() as load:
                 on_stage("energy sensor")
                 note(sensors.checks("cpu", None, load, quick=quick))
         steal = cpu_ceilings.steal_ratio(stolen, read_steal())
@@ -137,7 +138,7 @@ def _cuda(
     with CudaShim(device.index) as opened:
         note(cuda.checks(opened, quick=quick))
         limits(lambda: shim.ceilings(device.name, quick=quick))
-        with sensors.busy_device(lambda: opened.arithmetic("fp32")) as load:
+        with busy_thread(lambda: opened.arithmetic("fp32")) as load:
             note(sensors.checks("cuda", _hardware_id(device), load, quick=quick))
 
 

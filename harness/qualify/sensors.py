@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 from harness import energy
 from harness.energy import probe_cache
@@ -108,53 +103,3 @@ def agreement(result: energy.EnergyResult) -> Check:
         return judging.holds(check_id, what, good=False, reason=result.reason or "no energy was measured")
     apart = [flag for flag in result.flags if flag in {"sensors_disagree", "sensors_conflict"}]
     return judging.holds(check_id, what, good=not apart, reason=", ".join(apart))
-
-
-@contextmanager
-def busy_cpu() -> Iterator[Switch]:
-    """Give a switch for a load on every CPU that this process may use."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def switch(on: bool) -> None:
-        while running:
-            process = running.pop()
-            process.kill()
-            process.wait()
-        if on:
-            code = "print(flush=True)\nwhile True: pass"
-            command = [sys.executable, "-I", "-S", "-c", code]
-            running.extend(subprocess.Popen(command, stdout=subprocess.PIPE) for _ in os.sched_getaffinity(0))
-            for process in running:
-                assert process.stdout is not None
-                process.stdout.readline()  # it spins now
-                process.stdout.close()
-
-    try:
-        yield switch
-    finally:
-        switch(False)
-
-
-@contextmanager
-def busy_device(work: Callable[[], object]) -> Iterator[Switch]:
-    """Give a switch for a load that repeats `work` in a thread; `work` waits for its own end."""
-    stop = threading.Event()
-    threads: list[threading.Thread] = []
-
-    def repeat() -> None:
-        while not stop.is_set():
-            work()
-
-    def switch(on: bool) -> None:
-        stop.set()
-        while threads:
-            threads.pop().join()
-        if on:
-            stop.clear()
-            threads.append(threading.Thread(target=repeat, daemon=True))
-            threads[0].start()
-
-    try:
-        yield switch
-    finally:
-        switch(False)

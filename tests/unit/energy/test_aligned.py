@@ -79,7 +79,7 @@ def one_window(seed, kind, **options):
 def cached_per_meter(monkeypatch):
     """Give every window its own meter's true facts as if probed, which saves the probe's time."""
 
-    def fitted(meter, sensor, *, host=None, anew=False):
+    def fitted(meter, sensor, **_):
         known = Probe(meter._period, 0.001, 20e-6, poll_disturbs=False)
         if meter.lag_known:
             known = replace(known, lag_s=meter._lag, lag_u_s=0.0)
@@ -103,7 +103,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(cached_per_meter):
 def test_windows_on_a_counter_that_polling_disturbs_cover_and_lean_to_no_side(monkeypatch):
     """Of 1,000 intervals at least 93 % hold for each waveform; work never passes for idle power."""
 
-    def fitted(meter, sensor, *, host=None, anew=False):
+    def fitted(meter, sensor, **_):
         period_s = meter._period * (1 + rng.gauss(0, 3e-4))  # as well as a probe tells it
         known = Probe(period_s, 0.001, 20e-6, poll_disturbs=True)
         return (replace(known, lag_s=meter._lag, lag_u_s=0.0) if meter.lag_known else known).applied(sensor)

@@ -57,33 +57,3 @@ def test_the_counter_must_agree_with_the_integral():
     assert (
         sensors.agreement(result(None, reason="the counter stood still")).reason == "the counter stood still"
     )
-
-
-def test_a_load_in_a_thread_works_while_it_is_on_and_only_then():
-    """The work repeats between on and off, and has ended when off returns."""
-    done = []
-    with sensors.busy_device(lambda: done.append(1)) as load:
-        load(True)
-        while len(done) < 3:
-            pass
-        load(False)
-        count = len(done)
-        assert count >= 3
-    assert len(done) == count
-
-
-def test_a_load_on_the_cpu_leaves_no_process_behind(monkeypatch):
-    """Every spinning process is gone once the load is off."""
-    started = []
-    popen = sensors.subprocess.Popen
-
-    def remember(*arguments, **options):
-        started.append(popen(*arguments, **options))
-        return started[-1]
-
-    monkeypatch.setattr(sensors.subprocess, "Popen", remember)
-    with sensors.busy_cpu() as load:
-        load(True)
-        assert all(process.poll() is None for process in started)
-    assert started
-    assert all(process.poll() is not None for process in started)
