@@ -31,7 +31,7 @@ TRAITS = {
     "blocks": "`blocks` lists repeated blocks, to shard or to checkpoint",
     "samples": "its training loss is the mean over independent samples, so that ranks may share a batch",
     "tensor": "`tensor_plan` splits its matrices over ranks",
-    "stages": "`stages` cuts it into pipeline stages",
+    "stages": "its model is cut at its blocks by `workloads.nets.stages.Staged`",
     "sequence": "its sequence can be split over ranks",
     "experts": "it holds experts that can lie on different ranks",
     "tables": "it holds embedding tables that can lie on different ranks",
@@ -134,6 +134,10 @@ class Workload(abc.ABC):
     @abc.abstractmethod
     def units(self, batch: Batch) -> Units:
         """Count what one step on `batch` processes, from its shapes and padding mask."""
+
+    def inputs(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return what the training loss calls the model with; a workload with the trait `stages` has it."""
+        raise UnsupportedError(f"{self.spec.name} has no stages")
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the scalar training loss; no `.item()`, no device call."""

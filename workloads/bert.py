@@ -39,7 +39,7 @@ class Bert(Workload):
         summary="Bidirectional transformer: masked-word and next-sentence training, fine-tuning, inference",
         unit="samples",
         modes=("train", "finetune", "infer"),
-        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples", "classes"}),
+        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples", "stages", "classes"}),
         sizes={
             "tiny": {
                 "batch": 8,
@@ -170,14 +170,19 @@ class Bert(Workload):
             tokens[row, swapped] = random.integers(FIRST_WORD, self.n("vocab"), len(swapped))
         return {"positions": positions, "words": words}
 
+    def inputs(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return tokens, segments and mask, and in pre-training the positions of the hidden words."""
+        names = ["tokens", "segments", "mask", *(["positions"] if self.mode == "train" else [])]
+        return tuple(batch[name] for name in names)
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the masked words' mean cross-entropy plus next sentence's, or that of the classes."""
         from torch.nn import functional as F
 
-        inputs = (batch["tokens"], batch["segments"], batch["mask"])
+        outputs = model(*self.inputs(batch))
         if self.mode != "train":
-            return F.cross_entropy(model(*inputs), batch["labels"])
-        words, following = model(*inputs, batch["positions"])
+            return F.cross_entropy(outputs, batch["labels"])
+        words, following = outputs
         hidden_words = F.cross_entropy(words.flatten(0, 1), batch["words"].flatten(), ignore_index=IGNORED)
         return hidden_words + F.cross_entropy(following, batch["next"])
 

@@ -25,7 +25,9 @@ class GPT(DecoderLanguageModel):
         summary="Decoder-only transformer (GPT-2): training, prefill, decode with a KV cache, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset({"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 4,

@@ -53,11 +53,15 @@ class ImageClassifier(Workload):
         batch["images"] = batch["images"].contiguous(memory_format=torch.channels_last)
         return batch
 
+    def inputs(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return the images."""
+        return (batch["images"],)
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of the classes."""
         from torch.nn import functional as F
 
-        return F.cross_entropy(model(batch["images"]), batch["labels"])
+        return F.cross_entropy(model(*self.inputs(batch)), batch["labels"])
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return class logits (B, classes)."""

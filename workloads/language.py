@@ -73,11 +73,15 @@ class DecoderLanguageModel(LanguageModel):
     def block_flops(self, tokens: int) -> float:
         """FLOPs of all blocks' matrix products over `tokens` positions, but for q·kᵀ and p·v."""
 
+    def inputs(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return the tokens."""
+        return (batch["tokens"],)
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of the next token."""
         from torch.nn import functional as F
 
-        logits = model(batch["tokens"])
+        logits = model(*self.inputs(batch))
         return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten())
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:

@@ -23,7 +23,9 @@ class Llama(DecoderLanguageModel):
         summary="Decoder-only transformer (Llama 3, GQA): training, prefill, decode from a cache, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset({"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 4,

@@ -30,7 +30,7 @@ class MLPClassifier(Workload):
         summary="Mean of word embeddings and a feed-forward network: training and inference",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "linear", "samples", "classes"}),
+        traits=frozenset({"compiles", "linear", "samples", "stages", "classes"}),
         sizes={
             "tiny": {
                 "batch": 64,
@@ -99,11 +99,15 @@ class MLPClassifier(Workload):
         tokens[np.arange(seq) >= batches.lengths(random, rows, seq)[:, None]] = 0
         return batches.shard({"tokens": tokens, "labels": labels}, rank, world)
 
+    def inputs(self, batch: Batch) -> tuple[torch.Tensor, ...]:
+        """Return the tokens."""
+        return (batch["tokens"],)
+
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the mean cross-entropy of the classes."""
         from torch.nn import functional as F
 
-        return F.cross_entropy(model(batch["tokens"]), batch["labels"])
+        return F.cross_entropy(model(*self.inputs(batch)), batch["labels"])
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return class logits (B, classes)."""

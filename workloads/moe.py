@@ -27,7 +27,9 @@ class MixtureOfExperts(Llama):
         summary="Decoder-only transformer with experts (Mixtral): training, prefill, decode, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset({"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 4,

@@ -5,6 +5,8 @@ No dropout: a benchmark step is the same work every time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -50,20 +52,47 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(blocks * layers if shared else blocks)
         self.pooler = nn.Linear(hidden, hidden)
 
-    def forward(
-        self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return hidden states (B, S, d) and the pooled first position (B, d); inputs are (B, S)."""
+    def forward(self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Return hidden states (B, S, d); inputs are (B, S)."""
+        return self.through(self.blocks, self.embed(tokens, segments), mask)
+
+    def embed(self, tokens: torch.Tensor, segments: torch.Tensor) -> torch.Tensor:
+        """Return words, positions and segments, (B, S, d)."""
         at = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.norm(self.word(tokens) + self.position(at) + self.segment(segments))
+        embedded: torch.Tensor = self.norm(self.word(tokens) + self.position(at) + self.segment(segments))
+        return embedded
+
+    def through(self, blocks: Iterable[nn.Module], x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d); mask (B, S) is true where there is a token to attend to."""
         attend = mask[:, None, None, :]
-        for block in self.blocks:
+        for block in blocks:
             x = block(x, attend)
-        return x, torch.tanh(self.pooler(x[:, 0]))
+        return x
+
+    def pooled(self, x: torch.Tensor) -> torch.Tensor:
+        """Return (B, d) of the first position."""
+        return torch.tanh(self.pooler(x[:, 0]))
 
 
-class BertForPreTraining(nn.Module):
+class BertWithHead(nn.Module):
+    """An encoder under a head."""
+
+    entry = ("encoder.word", "encoder.position", "encoder.segment", "encoder.norm")
+    encoder: Encoder
+
+    def embed(self, tokens: torch.Tensor, segments: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return words, positions and segments, (B, S, d)."""
+        return self.encoder.embed(tokens, segments)
+
+    def through(self, blocks: Iterable[nn.Module], x: torch.Tensor, *inputs: torch.Tensor) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d)."""
+        return self.encoder.through(blocks, x, inputs[2])
+
+
+class BertForPreTraining(BertWithHead):
     """Masked language model, its output layer tied to the word embedding, and next-sentence prediction."""
+
+    exit = ("encoder.pooler", "encoder.word", "transform", "norm", "bias", "next_sentence")
 
     def __init__(
         self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool
@@ -82,14 +111,20 @@ class BertForPreTraining(nn.Module):
         self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the words' logits (B, P, V) at `positions` (B, P), and next-sentence logits (B, 2)."""
-        x, pooled = self.encoder(tokens, segments, mask)
-        x = x.gather(1, positions[:, :, None].expand(-1, -1, x.shape[-1]))
-        x = self.norm(F.gelu(self.transform(x)))
-        return F.linear(x, self.encoder.word.weight, self.bias), self.next_sentence(pooled)
+        return self.leave(self.encoder(tokens, segments, mask), tokens, segments, mask, positions)
+
+    def leave(self, x: torch.Tensor, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return both logits of hidden states (B, S, d)."""
+        words = x.gather(1, inputs[3][:, :, None].expand(-1, -1, x.shape[-1]))
+        words = self.norm(F.gelu(self.transform(words)))
+        following: torch.Tensor = self.next_sentence(self.encoder.pooled(x))
+        return F.linear(words, self.encoder.word.weight, self.bias), following
 
 
-class BertForClassification(nn.Module):
+class BertForClassification(BertWithHead):
     """The encoder and one linear layer over its pooled first position."""
+
+    exit = ("encoder.pooler", "head")
 
     def __init__(
         self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool, classes: int
@@ -103,8 +138,11 @@ class BertForClassification(nn.Module):
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes); inputs are (B, S)."""
-        _, pooled = self.encoder(tokens, segments, mask)
-        logits: torch.Tensor = self.head(pooled)
+        return self.leave(self.encoder(tokens, segments, mask))
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return class logits (B, classes) of hidden states (B, S, d)."""
+        logits: torch.Tensor = self.head(self.encoder.pooled(x))
         return logits
 
 

@@ -5,6 +5,7 @@ No dropout: a benchmark step is the same work every time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -93,6 +94,8 @@ class Block(nn.Module):
 class GPT(nn.Module):
     """Token and position embeddings, blocks, a norm, and the token embedding again as the output layer."""
 
+    entry, exit = ("token", "position"), ("norm", "token")
+
     def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -122,11 +125,28 @@ class GPT(nn.Module):
 
         A cache is written in place from its `length` on. A filled cache takes one token a sequence.
         """
-        start = 0 if cache is None else cache.length
+        x = self.embed(tokens, 0 if cache is None else cache.length)
+        x = self.through(self.blocks, x, tokens, cache)
+        return self.leave(x[:, -1] if last_only else x)
+
+    def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
+        """Return words and positions, (B, S, d)."""
         at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
-        x = self.token(tokens) + self.position(at)
-        for layer, block in enumerate(self.blocks):
+        embedded: torch.Tensor = self.token(tokens) + self.position(at)
+        return embedded
+
+    def through(
+        self,
+        blocks: Iterable[nn.Module],
+        x: torch.Tensor,
+        _tokens: torch.Tensor,
+        cache: Cache | GrowingCache | None = None,
+    ) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
+        for layer, block in enumerate(blocks):
             x = block(x, cache, layer)
-        if last_only:
-            x = x[:, -1]
+        return x
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits (..., V) of (..., d)."""
         return F.linear(self.norm(x), self.token.weight)

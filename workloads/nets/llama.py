@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -93,6 +95,8 @@ class Block(nn.Module):
 class Llama(nn.Module):
     """Token embedding, blocks, a norm, and an output layer."""
 
+    entry, exit = ("token",), ("norm", "head")
+
     def __init__(
         self, *, vocab: int, hidden: int, inner: int, layers: int, heads: int, kv_heads: int, theta: int
     ) -> None:
@@ -125,12 +129,29 @@ class Llama(nn.Module):
 
         A cache is written in place from its `length` on. A filled cache takes one token a sequence.
         """
-        x = self.token(tokens)
+        x = self.through(self.blocks, self.embed(tokens), tokens, cache)
+        return self.leave(x[:, -1] if last_only else x)
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return words, (B, S, d)."""
+        embedded: torch.Tensor = self.token(tokens)
+        return embedded
+
+    def through(
+        self,
+        blocks: Iterable[nn.Module],
+        x: torch.Tensor,
+        _tokens: torch.Tensor,
+        cache: Cache | GrowingCache | None = None,
+    ) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
         start = 0 if cache is None else cache.length
-        by = rotation(start, tokens.shape[1], self.head_size, self.theta, x)
-        for layer, block in enumerate(self.blocks):
+        by = rotation(start, x.shape[1], self.head_size, self.theta, x)
+        for layer, block in enumerate(blocks):
             x = block(x, by, cache, layer)
-        if last_only:
-            x = x[:, -1]
+        return x
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits (..., V) of (..., d)."""
         logits: torch.Tensor = self.head(self.norm(x))
         return logits

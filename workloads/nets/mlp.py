@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 
 class BagClassifier(nn.Module):
     """Mean embedding of the tokens that are not padding, `layers` hidden layers with ReLU, class logits."""
+
+    entry, exit = ("bag",), ("head",)
 
     def __init__(self, *, vocab: int, hidden: int, width: int, layers: int, classes: int) -> None:
         super().__init__()
@@ -20,8 +23,20 @@ class BagClassifier(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes) for tokens (B, S), 0 being padding."""
-        x = self.bag(tokens)
-        for layer in self.hidden:
+        return self.leave(self.through(self.hidden, self.embed(tokens)))
+
+    def embed(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the mean embedding, (B, d)."""
+        mean: torch.Tensor = self.bag(tokens)
+        return mean
+
+    def through(self, blocks: Iterable[nn.Module], x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Map (B, in) to (B, width)."""
+        for layer in blocks:
             x = torch.relu(layer(x))
+        return x
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return class logits (B, classes)."""
         logits: torch.Tensor = self.head(x)
         return logits
