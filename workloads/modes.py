@@ -24,9 +24,8 @@ from workloads.steps import (
     Training,
     inference_step,
     make_optimizer,
-    nbytes,
-    tree_bytes,
 )
+from workloads.storage import parameter_count, tree_bytes, weights_bytes
 
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
@@ -66,7 +65,7 @@ class Job:
 def prepare(workload: Workload, setup: Setup) -> Job:
     """Build the model and its batches on the device, and return the job that runs them on this rank.
 
-    The model is built whole, compressed, cast, spread and compiled, in this order.
+    The model is built whole, compressed and cast, spread and compiled, in this order.
 
     Raises:
         UnsupportedError: the precision, mode, compressor or strategy cannot work here.
@@ -84,9 +83,11 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     with torch.device(device):
         model = workload.build_model()
     model.train() if training else model.eval().requires_grad_(requires_grad=False)
-    model, compressed = compressor.compress(workload, model)
     cast_to = weight_dtype(precision, training=training)
-    if cast_to is not None:
+    if cast_to is not None and compressor.works_after_cast:
+        model.to(cast_to)
+    model, compressed = compressor.compress(workload, model)
+    if cast_to is not None and not compressor.works_after_cast:
         model.to(cast_to)
     if precision == "fp8":
         train_in_fp8(model)
@@ -107,14 +108,14 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         loss = partial(compressor.loss, workload)
         cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
         step = strategy.train_step(
-            Training(workload, model, ring, optimizer, loss, cast, scaler, losses, last)
+            Training(workload, model, ring, optimizer, loss, cast, scaler, losses, last, compressor.updated)
         )
     else:
         single = [parts[0] for parts in ring]
         step, cache_bytes = inference_step(workload, model, single, last, setup)
     graphs = _compile(whole, setup.optimize.compile)
 
-    weights = sum(nbytes(t) for t in (*model.parameters(), *model.buffers()))
+    weights = weights_bytes(model)
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     stored = float(weights * passes + cache_bytes - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
     counted = [_count(workload, parts, stored, 2 if cast_to is not None else 4) for parts in micro]
@@ -126,7 +127,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         check=lambda: _check(last, counted[0].samples, training=training),
         losses=lambda: strategy.world_losses(losses.stacked()).tolist(),
         weights_bytes=weights,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=parameter_count(model),
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
         evidence=lambda: compressed | strategy.evidence(),

@@ -14,11 +14,12 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves
 
 from workloads.base import Batch, GenerativeWorkload, UnsupportedError, Workload
+from workloads.precision import weight_dtype
 from workloads.sampling import beam_search, generate, sample
 from workloads.setup import Setup
+from workloads.storage import tree_bytes
 
 Mark = Callable[[str], None]
 Run = Callable[[int, Mark], torch.Tensor]
@@ -48,7 +49,7 @@ class Losses:
 def make_optimizer(
     workload: Workload, name: str | None, lr: float | None, *, fused: bool, foreach: bool | None = None
 ) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
-    """Return what builds SGD with momentum or AdamW; what is None is the workload's own default.
+    """Return what builds SGD with momentum or AdamW over what trains; None is the workload's own default.
 
     `fused` and `foreach` say how the tensors are walked, in torch's words.
 
@@ -61,10 +62,14 @@ def make_optimizer(
         raise ValueError(f"{workload.spec.name} has no training defaults: give an optimizer and lr")
     rate = float(lr)
     if name == "sgd":
-        return partial(torch.optim.SGD, lr=rate, momentum=0.9, fused=fused, foreach=foreach)
-    if name == "adamw":
-        return partial(torch.optim.AdamW, lr=rate, fused=fused, foreach=foreach)
-    raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
+        kind: Callable[..., torch.optim.Optimizer] = partial(
+            torch.optim.SGD, lr=rate, momentum=0.9, fused=fused, foreach=foreach
+        )
+    elif name == "adamw":
+        kind = partial(torch.optim.AdamW, lr=rate, fused=fused, foreach=foreach)
+    else:
+        raise ValueError(f"optimizer {name!r} is not one of sgd, adamw")
+    return lambda parameters: kind([p for p in parameters if p.requires_grad])
 
 
 @dataclass
@@ -84,9 +89,12 @@ class Training:
     losses: Losses = field(default_factory=Losses)
     last: list[torch.Tensor] = field(default_factory=list)
     """The last step's loss."""
+    updated: Callable[[], None] = lambda: None
+    """Called after every update of the weights, while their gradients are there."""
 
     def done(self, loss: torch.Tensor) -> None:
-        """Keep a step's detached loss."""
+        """End a step, whose weights are updated, and keep its detached loss."""
+        self.updated()
         self.losses.append(loss)
         self.last[:] = [loss]
 
@@ -125,17 +133,17 @@ def inference_step(
 ) -> tuple[Callable[[int, Mark], None], int]:
     """Return the step of a mode without gradients, and the bytes of its cache."""
     run: Run
-    cache_bytes = 0
+    cache_bytes, dtype = 0, weight_dtype(setup.precision, training=False) or torch.float32
     if workload.mode == "infer":
         run = lambda index, _mark: workload.infer(model, ring[index % len(ring)])  # noqa: E731
     elif not isinstance(workload, GenerativeWorkload):
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode}")
     elif workload.mode == "prefill":
-        run, cache_bytes = _prefill(workload, model, ring)
+        run, cache_bytes = _prefill(workload, model, ring, dtype)
     elif workload.mode == "decode":
         run, cache_bytes = _decode(workload, model, ring[0])
     else:
-        run, cache_bytes = _generate(workload, model, ring, setup.temperature, setup.top_k)
+        run, cache_bytes = _generate(workload, model, ring, setup, dtype)
     if setup.optimize.cuda_graphs:
         run = graphed(run, 1 if workload.mode == "decode" else len(ring))
 
@@ -177,13 +185,15 @@ def _capture(run: Callable[[], torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, tor
     return graph, output
 
 
-def _prefill(workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch]) -> tuple[Run, int]:
+def _prefill(
+    workload: GenerativeWorkload, model: nn.Module, ring: Sequence[Batch], dtype: torch.dtype
+) -> tuple[Run, int]:
     prompt = ring[0]["tokens"].shape[1]
 
     def run(index: int, _mark: Mark) -> torch.Tensor:
         return workload.prefill(model, ring[index % len(ring)], prompt)[0]
 
-    return run, _rehearsed_cache_bytes(workload, model, ring[0], prompt)
+    return run, _rehearsed_cache_bytes(workload, dtype, ring[0], prompt)
 
 
 def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
@@ -203,14 +213,14 @@ def _generate(
     workload: GenerativeWorkload,
     model: nn.Module,
     ring: Sequence[Batch],
-    temperature: float,
-    top_k: int | None,
+    setup: Setup,
+    dtype: torch.dtype,
 ) -> tuple[Run, int]:
     new_tokens, beams = workload.n("new_tokens"), int(workload.size.get("beams", 1))
     generator = torch.Generator(ring[0]["tokens"].device)
 
     def choose(logits: torch.Tensor) -> torch.Tensor:
-        return sample(logits, temperature=temperature, top_k=top_k, generator=generator)
+        return sample(logits, temperature=setup.temperature, top_k=setup.top_k, generator=generator)
 
     def search(index: int, mark: Mark) -> torch.Tensor:
         return beam_search(workload, model, ring[index % len(ring)], new_tokens, beams, mark)
@@ -220,29 +230,19 @@ def _generate(
         return generate(workload, model, ring[index % len(ring)], new_tokens, choose, mark)
 
     capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
-    cache_bytes = _rehearsed_cache_bytes(workload, model, ring[0], capacity, beams)
+    cache_bytes = _rehearsed_cache_bytes(workload, dtype, ring[0], capacity, beams)
     return (run if beams == 1 else search), cache_bytes
 
 
 def _rehearsed_cache_bytes(
-    workload: GenerativeWorkload, model: nn.Module, batch: Batch, capacity: int, beams: int = 1
+    workload: GenerativeWorkload, dtype: torch.dtype, batch: Batch, capacity: int, beams: int = 1
 ) -> int:
     """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
     with torch.device("meta"):
-        shadow = workload.build_model().to(next(model.parameters()).dtype).eval()
+        shadow = workload.build_model().to(dtype).eval()
     with torch.inference_mode():
         _, cache = workload.prefill(shadow, {k: v.to("meta") for k, v in batch.items()}, capacity)
         if beams > 1:
             rows = torch.arange(len(batch["tokens"]), device="meta").repeat_interleave(beams)
             cache = workload.reorder(cache, rows)
     return tree_bytes(cache)
-
-
-def nbytes(tensor: torch.Tensor) -> int:
-    """Return the bytes that a tensor's elements take."""
-    return tensor.numel() * tensor.element_size()
-
-
-def tree_bytes(tree: Any) -> int:
-    """Return the bytes of all tensors in nested containers."""
-    return sum(nbytes(leaf) for leaf in tree_leaves(tree) if isinstance(leaf, torch.Tensor))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import Batch, Workload
 from workloads.transform import Transform
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 class Compressor(Transform):
     """Changes the model that a workload built, in one of the modes that its spec names."""
 
+    works_after_cast: ClassVar[bool] = False
+    """Whether it gets the weights in the trial's precision, where its format depends on that."""
+
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Return the smaller model, the same object or another, and the evidence of what was done.
 
         Args:
             workload: In the trial's mode.
-            model: On its device, in fp32, in training or evaluation as the mode wants it.
+            model: On its device, in fp32 or after the cast, in training or evaluation as the mode wants it.
 
         Raises:
             UnsupportedError: this model cannot be compressed so.
@@ -30,3 +33,6 @@ class Compressor(Transform):
     def loss(self, workload: Workload, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the training loss of the compressed model; the workload's own by default."""
         return workload.loss(model, batch)
+
+    def updated(self) -> None:
+        """Follow up on an update of the weights, whose gradients are still there."""

@@ -5,5 +5,8 @@ from __future__ import annotations
 from workloads.compress.base import Compressor
 from workloads.plugins import Registry
 
-BUILT_IN: dict[str, str] = {}
+BUILT_IN = {
+    "prune": "workloads.compress.pruning:Prune",
+    "prune_2_4": "workloads.compress.pruning:TwoInFour",
+}
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)

@@ -1,0 +1,71 @@
+"""Which layers a compressor works on, and how it puts others in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, TypeVar
+
+from workloads.base import UnsupportedError
+from workloads.transform import Cell, Setting
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_Layer = TypeVar("_Layer", bound="nn.Module")
+LAYERS = Setting("all", "`all`, `attention`, `mlp`, or a pattern of dotted names such as `blocks.0.*`")
+ATTENTION = frozenset(
+    {"attention", "attn", "self_attn", "encoder_attn", "SelfAttention", "EncDecAttention", "source"}
+    | {"qkv", "out", "q", "k", "v", "kv"}
+)
+MLP = frozenset({"up", "down", "gate_up", "fc1", "fc2", "wi", "wo", "hidden", "dense", "over"})
+"""Names of the parts that attend and of those between, in the models of this project and of transformers."""
+
+
+def refusal(cell: Cell) -> str | None:
+    """Return why the layers that were asked for cannot be there, None when they can."""
+    if cell.compress_settings.get("layers") == "attention" and "attention" not in cell.workload.traits:
+        return f"layers=attention needs attention, which {cell.workload.name} has not"
+    return None
+
+
+def chosen(model: nn.Module, layers: str, *kinds: type[_Layer]) -> dict[str, _Layer]:
+    """Return the layers of these kinds that `layers` names, by their dotted names.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    found = {n: m for n, m in model.named_modules() if isinstance(m, kinds) and _named(n, layers)}
+    if not found:
+        names = ", ".join(kind.__name__ for kind in kinds)
+        raise UnsupportedError(f"layers={layers} names no layer of kind {names} in this model")
+    return found
+
+
+def weighted(model: nn.Module, layers: str) -> dict[str, nn.Linear | nn.Conv2d]:
+    """Return the linear layers and convolutions that `layers` names.
+
+    Raises:
+        UnsupportedError: there is none.
+    """
+    from torch import nn
+
+    found = chosen(model, layers, nn.Linear, nn.Conv2d)
+    return {name: layer for name, layer in found.items() if isinstance(layer, nn.Linear | nn.Conv2d)}
+
+
+def _named(name: str, layers: str) -> bool:
+    parts = set(name.split("."))
+    if layers == "all":
+        return True
+    if layers == "attention":
+        return bool(parts & ATTENTION)
+    if layers == "mlp":
+        return bool(parts & MLP) and not parts & ATTENTION
+    return fnmatchcase(name, layers)
+
+
+def put(model: nn.Module, replaced: Iterable[tuple[str, nn.Module]]) -> None:
+    """Put modules in the places of these dotted names."""
+    for name, module in replaced:
+        model.set_submodule(name, module)
