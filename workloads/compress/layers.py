@@ -29,6 +29,13 @@ def refusal(cell: Cell) -> str | None:
     return None
 
 
+def weighted_refusal(cell: Cell) -> str | None:
+    """Return why there are no linear layers or convolutions, None when there are."""
+    if cell.workload.traits & {"linear", "convolution"}:
+        return None
+    return f"{cell.compress} needs linear layers or convolutions, which {cell.workload.name} lacks"
+
+
 def chosen(model: nn.Module, layers: str, *kinds: type[_Layer]) -> dict[str, _Layer]:
     """Return the layers of these kinds that `layers` names, by their dotted names.
 

@@ -42,10 +42,8 @@ class Prune(Compressor):
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
-        """It needs linear layers or convolutions."""
-        if not cell.workload.traits & {"linear", "convolution"}:
-            return f"{cls.spec.name} needs linear layers or convolutions, which {cell.workload.name} lacks"
-        return layers.refusal(cell)
+        """It needs weights to prune."""
+        return layers.refusal(cell) or layers.weighted_refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Bake the masks in; in training, keep them."""

@@ -8,5 +8,8 @@ from workloads.plugins import Registry
 BUILT_IN = {
     "prune": "workloads.compress.pruning:Prune",
     "prune_2_4": "workloads.compress.pruning:TwoInFour",
+    "codebook": "workloads.compress.codebook:Codebook",
+    "tie_blocks": "workloads.compress.tying:TieBlocks",
+    "svd": "workloads.compress.low_rank:SVD",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
