@@ -42,7 +42,7 @@ shape: {}
 """
 # Where others take the processor the clean mean has no value; what they take is not in the CPU time.
 _POLICY = """nights: nightly-*
-delta: 0.02
+delta: 0.05
 metrics:
 - metric: iteration.mean.clean
 - metric: cpu.time
@@ -92,7 +92,7 @@ class Toy:
         """The configuration that is watched."""
         # On a machine whose neighbours come and go a process of 2 s is worth four of half a second.
         words = ("workload=toy", "device=cpu", "device.threads=1", "measure=demo", "power=none")
-        return (*words, "measure.seconds=2", "measure.replicas=5", "measure.max_replicas=5")
+        return (*words, "measure.seconds=2")
 
     def joulemark(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the command in the repository, which the workers' Python finds first."""
@@ -123,11 +123,14 @@ class Toy:
             raise RuntimeError(done.stderr.strip().splitlines()[-1])
 
     def history(self, nights: int) -> None:
-        """Measure one good night, and write `nights` copies of it that scatter by 1 %."""
+        """Measure one good night, and write `nights` copies of it, a fifth faster, that scatter by 0.3 %.
+
+        So the machine was quiet then and is not now: tonight is suspect whatever its code, and pairs decide.
+        """
         self.night("model", self.commits[0])
         noise = random.Random(0)
         for i in range(nights):
-            factor = 1 + noise.gauss(0, 0.01)
+            factor = 0.8 * (1 + noise.gauss(0, 0.003))
             for path in sorted((self.results / "model").glob("*/*/*/record.json")):
                 record = json.loads(path.read_text())
                 record["sweep"] = f"nightly-{i:03d}"
