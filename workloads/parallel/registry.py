@@ -5,5 +5,9 @@ from __future__ import annotations
 from workloads.parallel.base import Strategy
 from workloads.plugins import Registry
 
-BUILT_IN: dict[str, str] = {}
+BUILT_IN: dict[str, str] = {
+    "ddp": "workloads.parallel.ddp:DataParallel",
+    "replicated": "workloads.parallel.replicated:Replicated",
+    "pipeline": "workloads.parallel.pipeline:Pipeline",
+}
 STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)

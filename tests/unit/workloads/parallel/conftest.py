@@ -17,12 +17,13 @@ import torch.distributed as dist
 
 from workloads import registry
 from workloads.base import Scalar
+from workloads.cells import refusal
 from workloads.modes import Job, prepare
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
 from workloads.setup import ALONE, NONE, Chosen, Setup
 from workloads.sizes import resolve_size
-from workloads.transform import resolve_settings
+from workloads.transform import Cell, resolve_settings
 
 UPDATES = 3
 RATE = 0.5
@@ -61,6 +62,18 @@ def _single(name: str, options: tuple[tuple[str, Any], ...]) -> list[float]:
     frozen = dict(options)
     size = dict(frozen.pop("size", ()))
     return losses_of(name, size=size, **frozen)
+
+
+@pytest.fixture(scope="session", name="job_of")
+def _job_of() -> Callable[..., Job]:
+    """Give `job_of`."""
+    return job_of
+
+
+@pytest.fixture(scope="session", name="losses_of")
+def _losses_of() -> Callable[..., list[float]]:
+    """Give `losses_of`, for use inside `on_ranks`."""
+    return losses_of
 
 
 @pytest.fixture(scope="session")
@@ -142,3 +155,25 @@ def _collected(answers: list[Connection], timeout_s: float) -> list[Any]:
                 pytest.fail(f"rank {rank}:\n{value}")
             values[rank] = value
     return [values[rank] for rank in range(len(answers))]
+
+
+@pytest.fixture
+def refused():
+    """Give the reason why a tiny workload under a strategy is refused; "" when it is not."""
+
+    def reason(
+        parallel: str,
+        *,
+        workload: str = "gpt",
+        mode: str = "train",
+        size: Mapping[str, Scalar] | None = None,
+        parallel_settings: Mapping[str, Scalar] | None = None,
+        **cell: Any,
+    ) -> str:
+        spec, wanted = registry.get(workload).spec, STRATEGIES.get(parallel).spec
+        settings = resolve_settings(wanted, parallel_settings or {})
+        sizes = resolve_size(spec, "tiny", size or {})
+        described = Cell(spec, mode, sizes, parallel=parallel, parallel_settings=settings, **cell)
+        return refusal(described) or ""
+
+    return reason
