@@ -39,7 +39,9 @@ class Bert(Workload):
         summary="Bidirectional transformer: masked-word and next-sentence training, fine-tuning, inference",
         unit="samples",
         modes=("train", "finetune", "infer"),
-        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples", "stages", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "stages", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 8,

@@ -32,7 +32,7 @@ class DiT(Workload):
         summary="Class-conditional diffusion transformer (DiT): training step and denoising step",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "linear", "attention", "blocks", "samples"}),
+        traits=frozenset({"compiles", "linear", "narrows", "attention", "blocks", "samples"}),
         sizes={
             "tiny": {
                 "batch": 4,

@@ -24,7 +24,17 @@ class Llama(DecoderLanguageModel):
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
         traits=frozenset(
-            {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "classes"}
+            {
+                "compiles",
+                "linear",
+                "narrows",
+                "attention",
+                "kv_cache",
+                "blocks",
+                "samples",
+                "stages",
+                "classes",
+            }
         ),
         sizes={
             "tiny": {

@@ -26,7 +26,7 @@ class ResNet(ImageClassifier):
         summary="Image classification by a residual convolutional network: training and inference",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "convolution", "batch_norm", "samples", "classes"}),
+        traits=frozenset({"compiles", "convolution", "narrows", "batch_norm", "samples", "classes"}),
         sizes={
             "tiny": {"batch": 8, "image": 64, "classes": 10, "depth": 26, "width": 16},
             "base": {"batch": 64, "image": 224, "classes": 1000, "depth": 50, "width": 64},
