@@ -20,6 +20,8 @@ Prepare = Callable[[str], Any]
 def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepare: Prepare) -> list[Metric]:
     """Measure prefill and decode of generation, or forward and backward of training; nothing else has phases.
 
+    A strategy's step has phases of its own on each rank, which no loop of one of them can measure.
+
     Args:
         config: Of the trial.
         device: Opened.
@@ -28,6 +30,10 @@ def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepa
         prepare: Makes the jobs of the modes `prefill` and `decode`.
     """
     mode, modes = config.workload.mode, workload.spec.modes
+    if config.parallel.name != "none" and mode in {"generate", "train", "finetune"}:
+        keys = (PREFILL, DECODE) if mode == "generate" else (FORWARD, BACKWARD)
+        why = f"parallel {config.parallel.name} has no phase that runs alone"
+        return [make(key, None, reason=why) for key in keys]
     if mode == "generate" and {"prefill", "decode"} <= set(modes):
         jobs = {PREFILL: prepare("prefill"), DECODE: prepare("decode")}
         steps: Mapping[str, Callable[[int], object]] = {key: _of(made) for key, made in jobs.items()}
@@ -73,7 +79,8 @@ def _forward(config: Config, device: Device, workload: Any, job: Any) -> Callabl
     """Return the forward pass of a training step: the loss, with the graph that backward would need."""
     import torch
 
-    from workloads.modes import RING, to_device
+    from workloads.building import to_device
+    from workloads.modes import RING
     from workloads.precision import autocast
 
     place = torch.device(device.torch_device)

@@ -57,6 +57,8 @@ class Units:
     """Model FLOPs of the step in its mode (training: three times the forward pass)."""
     least_bytes: float = 0.0
     """The least memory traffic: every weight and input read once, every output written once."""
+    bytes: int = 0
+    """What a step whose purpose it is copies, sends, reads or writes; 0 elsewhere."""
 
     def __add__(self, other: Units) -> Units:
         return Units(
@@ -65,6 +67,7 @@ class Units:
             self.requests + other.requests,
             self.flops + other.flops,
             self.least_bytes + other.least_bytes,
+            self.bytes + other.bytes,
         )
 
     def times(self, count: int) -> Units:
@@ -75,6 +78,7 @@ class Units:
             self.requests * count,
             self.flops * count,
             self.least_bytes * count,
+            self.bytes * count,
         )
 
 
@@ -147,6 +151,10 @@ class Workload(abc.ABC):
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the outputs of one forward pass without gradients."""
         raise UnsupportedError(f"{self.spec.name} has no inference mode")
+
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return what the model makes of a batch of any mode, in one forward pass: its error shows there."""
+        return self.infer(model, batch)
 
     def outputs(self, batch: Batch) -> int:
         """Count the numbers in the model's own format that `units` took for four bytes; 0 where few."""

@@ -40,7 +40,17 @@ class Bert(Workload):
         unit="samples",
         modes=("train", "finetune", "infer"),
         traits=frozenset(
-            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "stages", "classes"}
+            {
+                "compiles",
+                "linear",
+                "narrows",
+                "attention",
+                "blocks",
+                "samples",
+                "stages",
+                "sequence",
+                "classes",
+            }
         ),
         sizes={
             "tiny": {
@@ -187,6 +197,13 @@ class Bert(Workload):
         words, following = outputs
         hidden_words = F.cross_entropy(words.flatten(0, 1), batch["words"].flatten(), ignore_index=IGNORED)
         return hidden_words + F.cross_entropy(following, batch["next"])
+
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the logits of the hidden words in pre-training, of the classes otherwise."""
+        if self.mode != "train":
+            return self.infer(model, batch)
+        words: torch.Tensor = model(batch["tokens"], batch["segments"], batch["mask"], batch["positions"])[0]
+        return words
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return class logits (B, classes)."""

@@ -126,6 +126,11 @@ class DiT(Workload):
         cleaner: torch.Tensor = after.sqrt() * clean + (1.0 - after).sqrt() * noise
         return cleaner
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the noise that the model sees in the images."""
+        noise: torch.Tensor = model(batch["images"], batch["steps"], batch["labels"])[0]
+        return noise
+
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the transformer blocks."""
         return list(model.blocks)  # type: ignore[arg-type]

@@ -44,6 +44,12 @@ class LanguageModel(GenerativeWorkload):
             targets=self.mode == "train", rank=rank, world=world,
         )  # fmt: skip
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the logits (B, S, V) of every position."""
+        found = model(batch["tokens"])
+        logits: torch.Tensor = found[0] if isinstance(found, tuple) else found
+        return logits
+
 
 class DecoderLanguageModel(LanguageModel):
     """A decoder-only transformer whose cache holds keys and values, written in place.

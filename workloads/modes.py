@@ -13,10 +13,10 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from workloads import optimize
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
+from workloads.building import build, to_device
 from workloads.optimize import Optimize
-from workloads.precision import autocast, gradient_scaler, set_matmul, train_in_fp8, weight_dtype
+from workloads.precision import autocast, gradient_scaler
 from workloads.setup import Setup
 from workloads.steps import (
     Losses,
@@ -77,27 +77,15 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     training, precision = workload.mode in TRAINING, setup.precision
     if setup.accumulate > 1 and not training:
         raise ValueError(f"accumulate {setup.accumulate} has no meaning in mode {workload.mode}")
-    device, strategy, compressor = torch.device(setup.device), setup.strategy(), setup.compressor()
-    set_matmul(device, precision)
-    torch.manual_seed(workload.seed)
-    with torch.device(device):
-        model = workload.build_model()
-    model.train() if training else model.eval().requires_grad_(requires_grad=False)
-    cast_to = weight_dtype(precision, training=training)
-    if cast_to is not None and compressor.works_after_cast:
-        model.to(cast_to)
-    model, compressed = compressor.compress(workload, model)
-    if cast_to is not None and not compressor.works_after_cast:
-        model.to(cast_to)
-    if precision == "fp8":
-        train_in_fp8(model)
-    optimize.apply(setup.optimize, workload, model)
-    whole, model = model, strategy.place(workload, model)
+    device, strategy = torch.device(setup.device), setup.strategy()
+    built = build(workload, setup)
+    cast_to, compressor = built.cast_to, built.compressor
+    model = strategy.place(workload, built.model)
 
     index, count = strategy.shard
     batches = [workload.make_batch(turn, rank=index, world=count) for turn in range(RING)]
     micro = [_split(batch, setup.accumulate) for batch in batches]
-    ring = [[to_device(part, device, cast_to) for part in parts] for parts in micro]
+    ring = [[to_device(strategy.share(part), device, cast_to) for part in parts] for parts in micro]
 
     losses, last = Losses(), list[torch.Tensor]()
     optimizer: torch.optim.Optimizer | None = None
@@ -113,7 +101,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     else:
         single = [parts[0] for parts in ring]
         step, cache_bytes = inference_step(workload, model, single, last, setup)
-    graphs = _compile(whole, setup.optimize.compile)
+    graphs = _compile(built.model, setup.optimize.compile)
 
     weights = weights_bytes(model)
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
@@ -130,7 +118,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         parameters=parameter_count(model),
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
-        evidence=lambda: compressed | strategy.evidence(),
+        evidence=lambda: built.evidence | strategy.evidence(),
         _graphs=graphs,
     )
 
@@ -162,11 +150,6 @@ def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int
     if workload.mode not in TRAINING:  # training writes every weight
         traffic -= (4 - width) * workload.outputs(parts[0]) + width * workload.unread_weights(parts[0])
     return replace(units, least_bytes=traffic)
-
-
-def to_device(batch: Batch, device: torch.device, cast_to: torch.dtype | None = None) -> Batch:
-    """Return a batch on a device, its floating-point parts in another format where one is given."""
-    return {k: v.to(device, cast_to if v.is_floating_point() else None) for k, v in batch.items()}
 
 
 def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:

@@ -113,6 +113,12 @@ class Translation(GenerativeWorkload):
         logits, _ = model(batch["before"], (batch["tokens"], batch["mask"]))
         return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=PAD)
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the logits of every target word in training, of the first word in generation."""
+        before = batch.get("before", batch["tokens"].new_full((len(batch["tokens"]), 1), BEGIN))
+        logits: torch.Tensor = model(before, (batch["tokens"], batch["mask"]))[0]
+        return logits
+
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the blocks of encoder and decoder."""
         return [*model.encoder, *model.decoder]  # type: ignore[misc]

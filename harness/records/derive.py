@@ -94,7 +94,7 @@ def _estimate(
     if values:
         combined = _combine(metric_id, values, last, level)
         reasons += combined.flags
-        if len(values) < len(metrics):
+        if len(values) < len(metrics) and not _told_once(metric_id):
             reasons.append(f"no value in {len(metrics) - len(values)} of {len(metrics)} replicas")
         if combined.invalid:
             validity = "invalid"
@@ -119,10 +119,16 @@ def _estimate(
     )
 
 
+def _told_once(metric_id: str) -> bool:
+    return metric_id in METRICS and METRICS[metric_id].scale == "once"
+
+
 def _combine(metric_id: str, values: list[float], last: Record, level: float) -> _Combined:
     definition = METRICS.get(metric_id)
     # Nothing is known of a foreign metric's distribution: its plain mean is the least claim.
     scale = definition.scale if definition else "linear"
+    if scale == "once":
+        return _Combined(values[0])
     if scale == "max":
         return _Combined(max(values))
     if scale == "same":

@@ -18,7 +18,8 @@ class MetricDef:
     estimator: str
     provenance: Provenance = "measured"
     scale: str = "log"
-    """How replicas are combined: `log` (mean of logs), `linear` (mean), `max`, `same` (must agree)."""
+    """How replicas are combined: `log` (mean of logs), `linear` (mean), `max`, `same` (must agree), or `once`:
+    a fact of the configuration, which its first replica tells."""
     version: int = 1
 
 
@@ -26,6 +27,9 @@ _DEFS = (
     MetricDef("throughput.samples", "Throughput", "samples/s", "higher", "total samples / span"),
     MetricDef("throughput.tokens", "Throughput", "tokens/s", "higher", "total non-padding tokens / span"),
     MetricDef("throughput.requests", "Throughput", "requests/s", "higher", "total requests / span"),
+    MetricDef(
+        "throughput.bytes", "Throughput", "B/s", "higher", "bytes copied, sent, read or written / span"
+    ),
     MetricDef("iteration.mean", "Iteration time", "s", "lower", "span / iterations"),
     MetricDef("iteration.mean.clean", "Iteration time, undisturbed", "s", "lower", "mean of the clean ones"),
     MetricDef(
@@ -82,9 +86,11 @@ _DEFS = (
     MetricDef("energy.sample", "Energy a sample", "J", "lower", "window energy / samples", "derived"),
     MetricDef("energy.token", "Energy a token", "J", "lower", "window energy / tokens", "derived"),
     MetricDef("energy.request", "Energy a request", "J", "lower", "window energy / requests", "derived"),
+    MetricDef("energy.byte", "Energy a byte", "J", "lower", "window energy / bytes", "derived"),
     MetricDef("efficiency.samples", "Samples a joule", "samples/J", "higher", "samples / energy", "derived"),
     MetricDef("efficiency.tokens", "Tokens a joule", "tokens/J", "higher", "tokens / energy", "derived"),
     MetricDef("efficiency.requests", "Requests a joule", "requests/J", "higher", "requests / J", "derived"),
+    MetricDef("efficiency.bytes", "Bytes a joule", "B/J", "higher", "bytes / energy", "derived"),
     MetricDef("energy.prefill", "Energy of a prefill", "J", "lower", "loop of this phase alone"),
     MetricDef("energy.decode", "Energy of a decode step", "J", "lower", "loop of this phase alone"),
     MetricDef("energy.forward", "Energy of forward", "J", "lower", "loop of this phase alone"),
@@ -92,6 +98,46 @@ _DEFS = (
     MetricDef("power.mean", "Mean power", "W", "lower", "window energy / span"),
     MetricDef("power.peak", "Peak power", "W", "lower", "largest sample", scale="max"),
     MetricDef("power.idle", "Idle power", "W", "lower", "guard windows", scale="linear"),
+    MetricDef(
+        "quality.sqnr",
+        "Signal to quantisation noise",
+        "dB",
+        "higher",
+        "10 log10(sum reference^2 / sum error^2) of the outputs against fp32 eager",
+        scale="once",
+    ),
+    MetricDef(
+        "quality.agreement",
+        "Agreement of the first choice",
+        "1",
+        "higher",
+        "share of outputs whose largest logit is fp32 eager's",
+        scale="once",
+    ),
+    MetricDef(
+        "quality.perplexity",
+        "Perplexity",
+        "1",
+        "lower",
+        "exp(mean loss) on held-out text, weights trained",
+        scale="once",
+    ),
+    MetricDef(
+        "quality.perplexity.fp32",
+        "Perplexity of the fp32 model",
+        "1",
+        "none",
+        "exp(mean loss) on held-out text, weights trained",
+        scale="once",
+    ),
+    MetricDef(
+        "time.to_loss",
+        "Time to loss",
+        "s",
+        "lower",
+        "steps until the mean of ten losses is at most the target * mean iteration time",
+        "derived",
+    ),
     MetricDef("loss.first", "Loss at the first step", "1", "none", "training loss", scale="linear"),
     MetricDef("loss.last", "Loss at the last step", "1", "lower", "mean of the last tenth", scale="linear"),
 )

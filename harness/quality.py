@@ -1,0 +1,54 @@
+"""What a trial's compression or precision costs in quality, beside what it gains in speed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from harness.config import Config
+from harness.records.metrics import make
+from harness.records.schema import Facts, Metric
+from workloads.base import UnsupportedError, Workload
+from workloads.setup import NONE, Setup
+
+SQNR, AGREEMENT = "quality.sqnr", "quality.agreement"
+PERPLEXITY, REFERENCE = "quality.perplexity", "quality.perplexity.fp32"
+
+
+def wanted(config: Config) -> bool:
+    """Tell whether a trial's model could differ from its fp32 reference."""
+    return config.compress.name != NONE or config.precision.name != "fp32"
+
+
+def metrics(workload: Workload, setup: Setup) -> tuple[list[Metric], Facts]:
+    """Compare the trial's model with its fp32 eager reference, and say whether their weights were trained.
+
+    A comparison that fails costs its own metrics and nothing else: what was measured before it stands.
+    """
+    from workloads import quality
+
+    try:
+        found = quality.measure(workload, setup)
+    except UnsupportedError as error:
+        return _unavailable(str(error))
+    except Exception as error:  # noqa: BLE001 - whatever a model raises, out of memory included
+        return _unavailable(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    made = [_sqnr(found.sqnr_db)]
+    rest = {AGREEMENT: found.agreement, PERPLEXITY: found.perplexity, REFERENCE: found.reference_perplexity}
+    for metric_id, value in rest.items():
+        if value is not None and math.isfinite(value):
+            made.append(make(metric_id, value))
+        elif value is not None:
+            made.append(make(metric_id, None, reason="the outputs are not finite"))
+    return made, {"quality": {"weights": "trained" if found.trained else "random"}}
+
+
+def _sqnr(decibels: float) -> Metric:
+    if math.isfinite(decibels):
+        return make(SQNR, decibels)
+    equal = decibels == math.inf
+    return make(SQNR, None, reason="no output differs" if equal else "the outputs are not finite")
+
+
+def _unavailable(reason: str) -> tuple[list[Metric], dict[str, Any]]:
+    return [make(SQNR, None, reason=reason)], {"quality": {"reason": reason}}

@@ -1,0 +1,92 @@
+"""What a compression or a lower precision costs: a model's error against itself in fp32, uncompressed.
+
+Signal to quantisation noise of the outputs, agreement of the first choice, and the perplexity of the language
+model that was really trained. Random weights serve for the first two where there are no trained ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from workloads import trained
+from workloads.base import TRAINING, Batch, UnsupportedError, Workload
+from workloads.building import build, to_device
+from workloads.optimize import EAGER
+from workloads.precision import autocast
+from workloads.setup import Chosen, Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """The error of one model against its fp32 eager reference; what is None does not apply."""
+
+    sqnr_db: float
+    """10·log₁₀(Σ reference² / Σ (output - reference)²) over all outputs of a batch, infinite where equal."""
+    agreement: float | None
+    """Share of the outputs whose largest logit is the reference's."""
+    perplexity: float | None
+    """Of the held-out text, with the trained weights."""
+    reference_perplexity: float | None
+    trained: bool
+    """Whether the weights were trained; they are random otherwise."""
+
+
+def measure(workload: Workload, setup: Setup) -> Quality:
+    """Build the model twice with the same weights, as `setup` has it and in fp32, and compare their outputs.
+
+    Raises:
+        UnsupportedError: the workload has no outputs to compare.
+    """
+    has_trained = trained.fits(workload)
+    batch = trained.held_out(workload.n("seq")) if has_trained else workload.make_batch(0)
+    reference = replace(setup, precision="fp32", compress=Chosen(), optimize=EAGER)
+    expected = _outputs(workload, reference, batch, load=has_trained).double()
+    found = _outputs(workload, setup, batch, load=has_trained).double()
+    if found.shape != expected.shape:
+        raise UnsupportedError(
+            f"the outputs have shape {tuple(found.shape)}, the reference's {tuple(expected.shape)}"
+        )
+    classes = "classes" in workload.spec.traits
+    return Quality(
+        sqnr_db=sqnr_db(expected, found),
+        agreement=agreement(expected, found) if classes else None,
+        perplexity=_perplexity(found, batch) if has_trained else None,
+        reference_perplexity=_perplexity(expected, batch) if has_trained else None,
+        trained=has_trained,
+    )
+
+
+def sqnr_db(reference: torch.Tensor, found: torch.Tensor) -> float:
+    """Return 10·log₁₀(Σ r² / Σ (x - r)²) in decibels; infinite where nothing differs."""
+    noise = ((found - reference) ** 2).sum().item()
+    signal = (reference**2).sum().item()
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def agreement(reference: torch.Tensor, found: torch.Tensor) -> float:
+    """Return the share of rows (…, V) whose largest element has the same place in both."""
+    return (reference.argmax(-1) == found.argmax(-1)).double().mean().item()
+
+
+def _perplexity(logits: torch.Tensor, batch: Batch) -> float:
+    targets = batch["targets"].to(logits.device)
+    return math.exp(F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item())
+
+
+def _outputs(workload: Workload, setup: Setup, batch: Batch, *, load: bool) -> torch.Tensor:
+    """Return what the model that `setup` describes makes of a batch, without training it."""
+    device = torch.device(setup.device)
+    weights: Callable[[nn.Module], None] = trained.load if load else (lambda _model: None)
+    built = build(workload, setup, weights)
+    model = built.model.eval()
+    context = autocast(device, setup.precision if workload.mode in TRAINING else "fp32")
+    with torch.inference_mode(), context():
+        return workload.predict(model, to_device(batch, device, built.cast_to))
