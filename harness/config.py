@@ -37,6 +37,14 @@ class WorkloadConfig(Section):
     """A text file or a folder of images; null is synthetic data."""
     shape: dict[str, Scalar] = Field(default_factory=dict)
     """Any other key of the workload's size, e.g. `{layers: 4}`."""
+    factory: str | None = None
+    """Of `workload=user`: `module:function`, which makes the model."""
+    program: str | None = None
+    """Of `workload=user`: a file that `torch.export.save` wrote."""
+    folder: str | None = None
+    """Of `workload=user`: a folder of transformers with config.json and *.safetensors."""
+    source_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Digest of what those name; null takes what is there, and any other one is refused."""
 
 
 class CompressConfig(Section):

@@ -39,6 +39,8 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
             "lr": w.lr,
             "temperature": w.temperature,
             "top_k": w.top_k,
+            # A program and a folder may lie anywhere; which of a module's functions it is counts.
+            **({"source": [w.factory, w.source_sha256]} if w.source_sha256 is not None else {}),
         },
         "size": dict(size),
         "data": data_digest,

@@ -26,6 +26,7 @@ from workloads.plugins import Registry
 from workloads.setup import NONE
 from workloads.sizes import nearest, resolve_size
 from workloads.transform import Cell, Transform, resolve_settings
+from workloads.user.source import source as own_model
 
 _Kind = TypeVar("_Kind", bound=Transform)
 _Transformed = TypeVar("_Transformed", CompressConfig, ParallelConfig)
@@ -116,6 +117,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     )
     _check_sensor(config.power.sensor)
     try:
+        config = _with_source(config)
         size = resolve_size(spec, config.workload.size, _size_overrides(config))
         refused = refusal(config, spec, size)
         digest = _data_digest(config.workload.data)
@@ -229,6 +231,26 @@ def _with_settings(group: str, section: _Transformed, registry: Registry[_Kind])
     return section.model_copy(update={"settings": settings})
 
 
+def _with_source(config: Config) -> Config:
+    """Write the digest of the user's own model into the configuration.
+
+    Raises:
+        ValueError: nothing is there, it is not what was asked for, or the workload takes none.
+        OSError: it cannot be read.
+    """
+    w = config.workload
+    named = own_model(w.factory, w.program, w.folder)
+    if (named is None) == (w.name == "user"):
+        keys = "workload.factory, workload.program or workload.folder"
+        raise ConfigError(f"workload=user needs {keys}" if named is None else f"{keys} needs workload=user")
+    if named is None:
+        return config
+    found = named.digest()
+    if w.source_sha256 not in (None, found):
+        raise ConfigError(f"workload.source_sha256: {w.source_sha256} was asked for, {found} is there")
+    return config.model_copy(update={"workload": w.model_copy(update={"source_sha256": found})})
+
+
 def _size_overrides(config: Config) -> dict[str, Any]:
     w = config.workload
     named = {"batch": w.batch, "seq": w.seq, "new_tokens": w.new_tokens}
@@ -262,6 +284,8 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
     )
     if (reason := cells.refusal(cell)) is not None:
         return reason
+    if w.program is not None and w.mode == "train":
+        return "a saved program runs forward only"
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
     return _device_refusal(config.device.kind, config.device.index)
@@ -281,7 +305,8 @@ def _device_refusal(kind: str, index: int) -> str | None:
 
 def _label(config: Config) -> str:
     w = config.workload
-    words = [w.name, w.size, w.mode, config.precision.name]
+    own = w.factory or w.program or w.folder
+    words = [w.name, *([Path(own).name] if own else []), w.size, w.mode, config.precision.name]
     words += [
         group
         for group, default in (

@@ -28,6 +28,7 @@ from harness.records.schema import Facts
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError, Workload
 from workloads.optimize import Optimize, allocator_environment
+from workloads.user.source import source as own_model
 
 _SERIES = 200
 """Points kept of a series in the record; whole traces go to files beside it."""
@@ -215,7 +216,9 @@ def _workload(config: Config, size: Size, mode: str | None = None) -> Workload:
 
     w = config.workload
     data = None if w.data is None else resolve_data(w.data)
-    return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data)
+    own = own_model(w.factory, w.program, w.folder)
+    more = {} if own is None else {"source": own.check(w.source_sha256)}
+    return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
 
 
 def _optimize(config: Config) -> Optimize:

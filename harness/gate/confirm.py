@@ -17,6 +17,7 @@ from harness.records.store import Store
 from harness.sides import environment, make_side
 from harness.stats import Comparison, StatsError
 
+_OWN_MODEL = ("workload.factory", "workload.program", "workload.folder")
 _RUN_CONTROL = ("run.name", "run.results", "run.monitor", "run.monitor_port", "run.worker")
 
 
@@ -95,6 +96,10 @@ class Confirmer:
                 self.note.append(f"{result.label}: no commit of a good night is known; name one by --base-")
                 return None
         words = [*overrides_of(result), "run.worker=exec"]
+        if any(word.partition("=")[0].lstrip("+") in _OWN_MODEL for word in words):
+            # Records may come from elsewhere; only a command line may name code to be run.
+            self.note.append(f"{result.label}: your own model, which no record may start: use `joulemark ab`")
+            return None
         if self.pair_seconds is not None:
             words.append(f"measure.seconds={self.pair_seconds:g}")
         name = f"confirm-{self.history.tonight}-{result.trial_id[:8]}-{number}"

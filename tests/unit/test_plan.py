@@ -68,6 +68,35 @@ def test_real_data_counts_by_its_contents(tmp_path):
     assert ids[0] == ids[1] != ids[2]
 
 
+@pytest.fixture
+def own_module(tmp_path, monkeypatch):
+    """Write a module of the user's into the working folder."""
+
+    def write(contents: str, folder: str = "") -> str:
+        place = tmp_path / folder
+        place.mkdir(exist_ok=True)
+        (place / "own_model.py").write_text(contents)
+        monkeypatch.chdir(place)
+        return "workload.factory=own_model:build"
+
+    return write
+
+
+def test_the_user_s_own_model_counts_by_its_contents_and_is_not_imported(own_module):
+    """The same module elsewhere is one work; another one, or another function of it, is another."""
+    bomb = "raise SystemExit('imported')\n"
+    one = only("workload=user", own_module(bomb, "a"))
+    same = only("workload=user", own_module(bomb, "b"))
+    function = only("workload=user", own_module(bomb, "b").replace("build", "other"))
+    changed = only("workload=user", own_module(bomb + "#", "c"))
+    assert one.work_id == same.work_id
+    assert len({one.work_id, function.work_id, changed.work_id}) == 3
+    assert one.label == "user own_model:build tiny infer fp32"
+    assert one.payload["workload"]["source_sha256"] == same.config.workload.source_sha256
+    with pytest.raises(ConfigError, match=r"workload\.source_sha256: 0+ was asked for"):
+        only("workload=user", own_module(bomb), f"workload.source_sha256='{'0' * 64}'")
+
+
 @pytest.mark.parametrize(
     ("overrides", "reason"),
     [
@@ -95,6 +124,10 @@ def test_a_combination_that_cannot_work_is_refused_with_its_reason(overrides, re
         (["workload.size=huge"], "no size"),
         (["device.kind=cdua"], "did you mean cuda?"),
         (["workload.data=/nowhere/at/all.txt"], "/nowhere/at/all.txt"),
+        (["workload=user"], "workload=user needs workload.factory, workload.program or workload.folder"),
+        (["workload=user", "workload.factory=no_such_module:f"], "no module no_such_module"),
+        (["workload=user", "workload.factory=a:b", "workload.program=c.pt2"], "name two models"),
+        (["workload=gpt", "+workload.factory=a:b"], "needs workload=user"),
         (["~workload"], "workload"),
         (["run.name=a,b"], "one name"),
         (["run.name=../up"], "run.name"),
@@ -147,6 +180,7 @@ def test_planning_and_listing_import_no_torch():
 KEYS = """
 seed
 workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
+  factory program folder source_sha256
 compress: name settings
 parallel: name ranks settings
 precision: name

@@ -60,6 +60,17 @@ def test_a_checkout_that_is_not_there_is_told_and_not_raised(history: History, s
     assert "no-such-revision: neither a folder nor a revision" in confirm.note[0]
 
 
+@pytest.mark.parametrize("key", ["workload.factory", "+workload.program", "workload.folder"])
+def test_code_that_a_record_names_is_not_run(store: Store, add_night, key: str) -> None:
+    """A record may come from elsewhere; the user's own model is started from a command line only."""
+    for number in range(2):
+        add_night(number, 1.0, config={"overrides": ["workload=user", f"{key}=theirs"]})
+    history = read_history(store)
+    confirm = _confirmer(history, store)
+    assert confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x")) is None
+    assert "which no record may start" in confirm.note[0]
+
+
 def test_a_set_goes_on_for_a_metric_that_it_has_not_settled(
     history: History, store: Store, add_night
 ) -> None:

@@ -1,0 +1,162 @@
+"""The workload `user`: the user's own model, trained or run forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from workloads import flops
+from workloads.base import Batch, Size, Units, UnsupportedError, Workload, WorkloadSpec
+from workloads.user.source import Source
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Origin(Protocol):
+    """What each kind of source gives."""
+
+    def build(self) -> nn.Module:
+        """Return a new model on torch's current default device."""
+
+    def inputs(self, index: int) -> Mapping[str, Any]:
+        """Return batch `index` by name; torch's random state has been set for it."""
+
+    def run(self, model: nn.Module, batch: Batch) -> Any:
+        """Call the model on a batch."""
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor | None:
+        """Return the training loss, None where the source has none."""
+
+
+class User(Workload):
+    """A model that this package knows nothing of; a sample is a row of the first input.
+
+    FLOPs are counted by torch on the `meta` device, without the causal half of attention's work being taken
+    off; a model that cannot run there has none.
+    """
+
+    spec: ClassVar[WorkloadSpec] = WorkloadSpec(
+        name="user",
+        title="Own model",
+        family="user",
+        summary="Your own model: workload.factory=module:function, workload.program or workload.folder",
+        unit="samples",
+        modes=("train", "infer"),
+        sizes={
+            "tiny": {"batch": 8, "seq": 128},
+            "base": {"batch": 32, "seq": 512},
+            "large": {"batch": 128, "seq": 2048},
+        },
+        train={"optimizer": "adamw", "lr": 1e-4},
+        traits=frozenset({"compiles", "linear", "samples"}),
+    )
+
+    def __init__(
+        self,
+        mode: str,
+        size: Size,
+        *,
+        seed: int = 0,
+        data: Path | None = None,
+        source: Source | None = None,
+    ) -> None:
+        super().__init__(mode, size, seed=seed, data=data)
+        self._source = source
+        self._made: Origin | None = None
+        self._flops: dict[tuple[torch.Size, ...], float] = {}
+
+    @property
+    def _origin(self) -> Origin:
+        if self._made is None:
+            self._made = self._open()
+        return self._made
+
+    def _open(self) -> Origin:
+        if self._source is None:
+            raise ValueError("workload user: no workload.factory, workload.program or workload.folder")
+        if self._source.kind == "factory":
+            from workloads.user.factory import Factory
+
+            return Factory(self._source, self.size)
+        if self._source.kind == "program":
+            from workloads.user.program import Program
+
+            return Program(self._source)
+        from workloads.hf.folder import Folder
+
+        return Folder(Path(self._source.name).expanduser(), self.n("batch"), self.n("seq"))
+
+    def build_model(self) -> nn.Module:
+        """Build the user's model."""
+        return self._origin.build()
+
+    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """Return the user's inputs, drawn from a random state of their own."""
+        import torch
+
+        from workloads import batches
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(batches.rng(self.seed, index).integers(2**62)))
+            inputs = self._origin.inputs(index)
+        wrong = [name for name, each in inputs.items() if not isinstance(each, torch.Tensor)]
+        if wrong or not inputs:
+            raise ValueError(f"workload user: inputs are not tensors by name: {', '.join(wrong) or 'none'}")
+        rows = len(next(iter(inputs.values())))
+        part = slice(rank * rows // world, (rank + 1) * rows // world)
+        return {name: each.detach().cpu()[part] for name, each in inputs.items()}
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the user's loss, or the one that the model itself returns."""
+        loss = self._origin.loss(model, batch)
+        if loss is None:
+            raise UnsupportedError("the model has no training loss: return one as the factory's third value")
+        return loss
+
+    def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the first tensor of the model's output."""
+        return first_tensor(self._origin.run(model, batch))
+
+    def units(self, batch: Batch) -> Units:
+        """Count a step by running it without memory."""
+        rows = len(next(iter(batch.values())))
+        moved = float(sum(tensor.numel() * tensor.element_size() for tensor in batch.values()))
+        shapes = tuple(tensor.shape for tensor in batch.values())
+        if shapes not in self._flops:
+            self._flops[shapes] = self._counted(batch)
+        work = self._flops[shapes]
+        if self.mode == "train":
+            return Units(rows, 0, 0, flops.TRAIN_FACTOR * work, moved)
+        return Units(rows, 0, rows, work, moved)
+
+    def _counted(self, batch: Batch) -> float:
+        import torch
+
+        from workloads.counting import counted
+
+        shadow = {name: tensor.to("meta") for name, tensor in batch.items()}
+        try:
+            with torch.device("meta"), torch.no_grad():
+                model = self.build_model()
+                return counted(lambda: self._origin.run(model, shadow))
+        except Exception:  # noqa: BLE001 - a model may read values, which are not there without memory
+            return 0.0
+
+
+def first_tensor(output: Any) -> torch.Tensor:
+    """Return the first tensor of nested containers.
+
+    Raises:
+        ValueError: there is none.
+    """
+    import torch
+    from torch.utils._pytree import tree_leaves
+
+    leaves = list(output.values()) if isinstance(output, Mapping) else tree_leaves(output)
+    for leaf in leaves:
+        if isinstance(leaf, torch.Tensor):
+            return leaf
+    raise ValueError("workload user: the model's output holds no tensor")
