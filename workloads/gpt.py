@@ -35,6 +35,7 @@ class GPT(DecoderLanguageModel):
                 "blocks",
                 "samples",
                 "stages",
+                "sequence",
                 "classes",
             }
         ),

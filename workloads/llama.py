@@ -33,6 +33,7 @@ class Llama(DecoderLanguageModel):
                 "blocks",
                 "samples",
                 "stages",
+                "sequence",
                 "classes",
             }
         ),

@@ -28,7 +28,17 @@ class MixtureOfExperts(Llama):
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
         traits=frozenset(
-            {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "classes"}
+            {
+                "compiles",
+                "linear",
+                "attention",
+                "kv_cache",
+                "blocks",
+                "samples",
+                "stages",
+                "sequence",
+                "classes",
+            }
         ),
         sizes={
             "tiny": {

@@ -17,6 +17,8 @@ NORM_EPS = 1e-12
 class Block(nn.Module):
     """Self-attention and a feed-forward network, each followed by residual and norm."""
 
+    attend = staticmethod(F.scaled_dot_product_attention)
+
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -31,7 +33,7 @@ class Block(nn.Module):
         """Map (B, S, d) to (B, S, d); mask (B, 1, 1, S) is true where there is a token to attend to."""
         batch, seq, hidden = x.shape
         q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        y = self.attend(q, k, v, attn_mask=mask)
         x = self.norm1(x + self.out(y.transpose(1, 2).reshape(batch, seq, hidden)))
         normed: torch.Tensor = self.norm2(x + self.down(F.gelu(self.up(x))))
         return normed

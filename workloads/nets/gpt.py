@@ -53,6 +53,8 @@ class GrowingCache(NamedTuple):
 class Attention(nn.Module):
     """Causal self-attention."""
 
+    attend = staticmethod(F.scaled_dot_product_attention)
+
     def __init__(self, hidden: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -67,7 +69,7 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.write(layer, k, v)
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=seq > 1)
+        y = self.attend(q, k, v, is_causal=seq > 1)
         attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
         return attended
 
@@ -95,6 +97,8 @@ class GPT(nn.Module):
     """Token and position embeddings, blocks, a norm, and the token embedding again as the output layer."""
 
     entry, exit = ("token", "position"), ("norm", "token")
+    first_position = 0
+    """Where in the sequence the tokens start that it is given; not 0 on ranks that share a sequence."""
 
     def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__()
@@ -131,6 +135,7 @@ class GPT(nn.Module):
 
     def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
         """Return words and positions, (B, S, d)."""
+        start += self.first_position
         at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         embedded: torch.Tensor = self.token(tokens) + self.position(at)
         return embedded

@@ -36,6 +36,8 @@ def rotate(x: torch.Tensor, by: Rotation) -> torch.Tensor:
 class Attention(nn.Module):
     """Causal self-attention, in which `heads / kv_heads` queries share a key and a value."""
 
+    attend = staticmethod(F.scaled_dot_product_attention)
+
     def __init__(self, hidden: int, heads: int, kv_heads: int) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.size = heads, kv_heads, hidden // heads
@@ -53,7 +55,7 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.write(layer, k, v)
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=seq > 1, enable_gqa=True)
+        y = self.attend(q, k, v, is_causal=seq > 1, enable_gqa=True)
         attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
         return attended
 
@@ -96,6 +98,8 @@ class Llama(nn.Module):
     """Token embedding, blocks, a norm, and an output layer."""
 
     entry, exit = ("token",), ("norm", "head")
+    first_position = 0
+    """Where in the sequence the tokens start that it is given; not 0 on ranks that share a sequence."""
 
     def __init__(
         self, *, vocab: int, hidden: int, inner: int, layers: int, heads: int, kv_heads: int, theta: int
@@ -145,7 +149,7 @@ class Llama(nn.Module):
         cache: Cache | GrowingCache | None = None,
     ) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
-        start = 0 if cache is None else cache.length
+        start = self.first_position + (0 if cache is None else cache.length)
         by = rotation(start, x.shape[1], self.head_size, self.theta, x)
         for layer, block in enumerate(blocks):
             x = block(x, by, cache, layer)

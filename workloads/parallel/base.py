@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from workloads.base import Scalar, Workload
+from workloads.base import Batch, Scalar, Workload
 from workloads.transform import Transform
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class Strategy(Transform):
         where that was asked for.
         """
         return model
+
+    def share(self, batch: Batch) -> Batch:
+        """Return what this rank takes of its shard's batch, after `place`; units count all of it."""
+        return batch
 
     def optimizer(
         self, make: Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer], model: nn.Module

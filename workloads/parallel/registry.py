@@ -9,5 +9,6 @@ BUILT_IN: dict[str, str] = {
     "ddp": "workloads.parallel.ddp:DataParallel",
     "replicated": "workloads.parallel.replicated:Replicated",
     "pipeline": "workloads.parallel.pipeline:Pipeline",
+    "sequence": "workloads.parallel.sequence:Sequence",
 }
 STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)

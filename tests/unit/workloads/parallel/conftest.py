@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -111,10 +112,10 @@ def on_ranks(tmp_path_factory):
                 )
                 value = work(Ranks(rank, world))
                 dist.barrier()
-                answer.send((True, value))
+                answer.send_bytes(pickle.dumps((True, value)))  # not by shared memory, as `send` does
                 dist.destroy_process_group()
             except BaseException:  # noqa: BLE001 - whatever ends a rank is the test's failure
-                answer.send((False, traceback.format_exc()))
+                answer.send_bytes(pickle.dumps((False, traceback.format_exc())))
 
         members = []
         for rank in range(world):
@@ -148,7 +149,7 @@ def _collected(answers: list[Connection], timeout_s: float) -> list[Any]:
         for answer in ready:
             rank = answers.index(answer)
             try:
-                fine, value = answer.recv()
+                fine, value = pickle.loads(answer.recv_bytes())
             except EOFError:
                 pytest.fail(f"rank {rank} died without a word")
             if not fine:
