@@ -55,6 +55,8 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
                 "process is unknown there, so their values are shown and not ranked.",
             )
         )
+    if own := _own_models(trials):
+        items.append(Item("Own models", own))
     items += [
         Item(
             "Digits", "A number ends where its interval's half-width begins; without one it has three digits."
@@ -124,6 +126,18 @@ def _preset(trials: Sequence[Trial]) -> str:
                 f"at least {said['warmup_s']} s until steady"
             ] = None
     return ". ".join(list(found)[:4]) + "." if found else "not recorded."
+
+
+def _own_models(trials: Sequence[Trial]) -> str:
+    """Name the models that are none of the catalogue's, by the contents of what was run."""
+    found: dict[str, None] = {}
+    for t in trials:
+        work = fact(t.result.config, "workload")
+        sha256 = fact(t.result.config, "workload", "source_sha256")
+        if sha256 is not None:
+            name = next((line(work[k], 100) for k in ("factory", "program", "folder") if work.get(k)), "")
+            found[f"{name} is sha256 {line(sha256, 64)}"] = None
+    return listing(list(found)) + "." if found else ""
 
 
 def _soak(ok: Sequence[Trial]) -> str:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.report.method import _soak
+from harness.report.method import _own_models, _soak
 
 NOT_SOAKED = {"done": False, "reason": "a CPU is not soaked"}
 STEADY = {"done": True, "steady": True, "seconds": 45.0}
@@ -30,3 +30,12 @@ def trials(*soaks):
 def test_the_soak_is_told_from_the_records(soaks, said):
     """Warmed and steady, warmed and not, not warmed with the reason, and records that say nothing."""
     assert said in _soak(trials(*soaks))
+
+
+def test_own_models_are_named_with_the_digest_of_what_was_run():
+    """Two trials of one model are said once; the catalogue's models not at all."""
+    own = {"factory": "nets:build", "program": None, "source_sha256": "ab" * 32}
+    configs = [{"workload": w} for w in (own, own, {"name": "gpt", "source_sha256": None})]
+    told = _own_models([SimpleNamespace(result=SimpleNamespace(config=config)) for config in configs])
+    assert told == f"nets:build is sha256 {'ab' * 32}."
+    assert not _own_models([])
