@@ -11,5 +11,6 @@ BUILT_IN = {
     "codebook": "workloads.compress.codebook:Codebook",
     "tie_blocks": "workloads.compress.tying:TieBlocks",
     "svd": "workloads.compress.low_rank:SVD",
+    "prune_channels": "workloads.compress.channels:PruneChannels",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)

@@ -50,7 +50,7 @@ def kmeans(values: torch.Tensor, count: int, iterations: int) -> torch.Tensor:
     Up to `count` distinct values are their own means. Else it starts from equal steps between the extremes;
     a cluster that loses all its values stays where it is.
     """
-    distinct: torch.Tensor = torch.unique(values)  # type: ignore[no-untyped-call]
+    distinct: torch.Tensor = torch.unique(values)
     if len(distinct) <= count:
         return distinct
     ordered = values.double().sort().values

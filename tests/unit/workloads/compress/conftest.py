@@ -56,7 +56,7 @@ def job(make):
             Setup(
                 precision=precision,
                 optimizer="sgd",
-                lr=0.1,
+                lr=0.02,
                 top_k=1,
                 compress=Chosen(compress, resolved),
                 optimize=Optimize(compile=compiled),

@@ -1,0 +1,79 @@
+"""Narrower models: really smaller, and the same as with the dropped neurons at zero."""
+
+import pytest
+import torch
+
+from workloads.cells import refusal
+from workloads.nets.narrow import narrow
+
+
+def silent(_name):
+    """Take no mark."""
+
+
+def half_dead(model):
+    """Make every other inner neuron and channel so small that it goes, and dead in effect."""
+    for module in model.modules():
+        for name, gates in (("up", 1), ("gate_up", 2)):
+            if isinstance(getattr(module, name, None), torch.nn.Linear):
+                layer = getattr(module, name)
+                neurons = torch.arange(len(layer.weight)) % (len(layer.weight) // gates)
+                layer.weight[neurons % 2 == 0] = 0
+                if layer.bias is not None:
+                    layer.bias[neurons % 2 == 0] = 0
+        if hasattr(module, "middle"):
+            for inner in (module.down, module.middle):
+                inner[0].weight[::2] = 0
+    for layer in getattr(model, "hidden", []):
+        layer.weight[::2] = 0
+        layer.bias[::2] = 0
+
+
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        ("mlp", "infer"),
+        ("gpt", "prefill"),
+        ("llama", "prefill"),
+        ("vit", "infer"),
+        ("bert", "infer"),
+        ("resnet", "infer"),
+        ("translation", "generate"),
+    ],
+)
+def test_dropping_dead_neurons_changes_nothing_but_the_size(make, compressor, outputs, name, mode):
+    """Half of every inner layer goes, with the weights that read it; the outputs stay."""
+    workload = make(name, mode)
+    model = workload.build_model().eval()
+    with torch.no_grad():
+        half_dead(model)
+    before = outputs(workload, model)
+    model, evidence = compressor("prune_channels").compress(workload, model)
+    torch.testing.assert_close(outputs(workload, model), before, rtol=1e-4, atol=1e-5)
+    assert evidence["sparsity"] == 0.5
+    assert evidence["parameters"] == sum(p.numel() for p in model.parameters())
+    assert evidence["parameters"] < evidence["parameters_before"]
+
+
+def test_a_width_stays_a_multiple_and_is_never_none(make):
+    """Of 64 neurons a third is 21, so that with 8s 24 remain; of nearly all, eight."""
+    assert narrow(make("mlp", "infer").build_model(), 2 / 3, 8) == [(64, 24), (64, 24)]
+    assert narrow(make("mlp", "infer").build_model(), 0.99, 8) == [(64, 8), (64, 8)]
+    assert narrow(make("mlp", "infer").build_model(), 0.5, 100) == [(64, 64), (64, 64)]
+
+
+@pytest.mark.parametrize("name", ["resnet", "gpt"])
+def test_a_narrower_model_trains(job, name):
+    """Its gradients have the new shapes; the loss of one batch falls."""
+    made = job(name, "train", "prune_channels")
+    made.step(0, silent)
+    first = float(made.output())
+    for _ in range(4):
+        made.step(0, silent)
+    assert float(made.output()) < first
+    assert made.parameters == made.evidence()["parameters"]
+
+
+def test_what_has_no_inner_layers_is_refused(cell):
+    """Experts are no pairs of layers."""
+    assert refusal(cell("moe", "train", "prune_channels")) == "prune_channels needs what moe lacks: narrows"
