@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from harness import placement
 from harness.certified import certificate_facts
 from harness.launch import Workers
 from harness.locks import device_lock
@@ -60,7 +62,9 @@ class Attempts:
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
         try:
-            with device_lock(f"{config.device.kind}-{config.device.index}", self.on_wait):
+            with ExitStack() as held:
+                for index in placement.device_indices(config):
+                    held.enter_context(device_lock(f"{config.device.kind}-{index}", self.on_wait))
                 outcome = workers.run(
                     spec,
                     folder,

@@ -60,6 +60,8 @@ class ParallelConfig(Section):
 
     name: str = "none"
     ranks: PositiveInt = 1
+    scaling: Literal["strong", "weak"] = "strong"
+    """`strong` shares the batch among the ranks; `weak` gives each share of it the whole batch's size."""
     settings: dict[str, Scalar] = Field(default_factory=dict)
     """The strategy's own; what is not given is its default."""
 

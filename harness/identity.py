@@ -45,7 +45,7 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
         "size": dict(size),
         "data": data_digest,
         "compress": config.compress.model_dump(),
-        "parallel": config.parallel.model_dump(),
+        "parallel": config.parallel.model_dump(exclude={"scaling"}),  # the batch that it gives is in the size
         "precision": config.precision.model_dump(),
         "optimize": config.optimize.model_dump(),
         "device": {"kind": config.device.kind, "threads": config.device.threads},

@@ -9,13 +9,17 @@ from typing import Any
 from harness.devices.base import Device, Pass
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
-from harness.timing import Measurement
+from harness.timing import ALONE, Measurement, Peers
 
 GATED, COLD = "iteration.gated", "iteration.cold"
 
 
 def measure(
-    job: Any, device: Device, measurement: Measurement, on_phase: Callable[[str], None]
+    job: Any,
+    device: Device,
+    measurement: Measurement,
+    on_phase: Callable[[str], None],
+    peers: Peers = ALONE,
 ) -> tuple[list[Metric], Facts]:
     """Run both passes after the measurement (docs/method.md, section 2).
 
@@ -26,10 +30,14 @@ def measure(
         device: an opened device.
         measurement: of the same job, taken before.
         on_phase: told `gated` and `cold` as they begin.
+        peers: the ranks of the trial; a held stream would make the others wait, so several have no passes.
 
     Returns:
         Both metrics, without a value and with the reason where the device has no such pass; and the evidence.
     """
+    if peers.world > 1:
+        reason = f"no pass holds {peers.world} ranks back at once"
+        return [make(metric_id, None, reason=reason) for metric_id in (GATED, COLD)], {}
     indices = count(measurement.first_index + measurement.iterations)
 
     def iterate() -> None:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness import identity
+from harness import identity, placement
 from harness.compose import Composed, Composer, ConfigError, split_searchpath
 from harness.config import CompressConfig, Config, ParallelConfig
 from harness.devices import registry as devices
@@ -21,6 +21,7 @@ from workloads import registry as workloads
 from workloads.base import MODES, Size, WorkloadSpec
 from workloads.compress.registry import COMPRESSORS
 from workloads.optimize import Optimize
+from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
 from workloads.plugins import Registry
 from workloads.setup import NONE
@@ -118,7 +119,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     _check_sensor(config.power.sensor)
     try:
         config = _with_source(config)
-        size = resolve_size(spec, config.workload.size, _size_overrides(config))
+        size = _scaled(resolve_size(spec, config.workload.size, _size_overrides(config)), config)
         refused = refusal(config, spec, size)
         digest = _data_digest(config.workload.data)
         if refused is None:
@@ -257,6 +258,15 @@ def _size_overrides(config: Config) -> dict[str, Any]:
     return {**w.shape, **{key: value for key, value in named.items() if value is not None}}
 
 
+def _scaled(size: Size, config: Config) -> Size:
+    """Return the size with the batch of all shares, where each is to have the one that was asked for."""
+    parallel = config.parallel
+    if parallel.scaling == "strong" or parallel.name == NONE:
+        return size
+    strategy = STRATEGIES.get(parallel.name)(parallel.settings, Ranks(0, parallel.ranks))
+    return {**size, "batch": int(size["batch"]) * strategy.shard[1]}
+
+
 def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
     """Return why this combination cannot work, or None when it can.
 
@@ -288,7 +298,7 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         return "a saved program runs forward only"
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
-    return _device_refusal(config.device.kind, config.device.index)
+    return _device_refusal(config.device.kind, placement.device_index(config, config.parallel.ranks - 1))
 
 
 @cache

@@ -32,6 +32,8 @@ class RankRun:
     """What step i processed on this rank is `cycle[i % len(cycle)]`, all its micro-batches together."""
     memory: Mapping[str, int | None]
     """From `Device.memory()`, after the span."""
+    device: str = "cpu"
+    """As torch names it; ranks may share one."""
 
     @property
     def units(self) -> Units:
@@ -149,7 +151,7 @@ def _rates(
         if limit.flop_s is None:
             yield make(metric_id, None, reason=limit.reason or "no dense peak is known for this device")
         else:
-            yield make(metric_id, rate / (limit.flop_s * len(ranks)), n=n)
+            yield make(metric_id, rate / (limit.flop_s * len({rank.device for rank in ranks})), n=n)
 
 
 def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metric]:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import certified, passes, phases, summary, timing, trial_energy
+from harness import certified, passes, phases, placement, ranks, summary, timing, together, trial_energy
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -49,12 +49,12 @@ def preload() -> None:
     gc.freeze()
 
 
-def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> dict[str, Any]:
+def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dict[str, Any]:
     """Run one replica and return its part of the record as plain data; a failure is a result too.
 
     Args:
-        spec: `config` (validated before) and `size` (resolved); `session`, what is known of the session; and
-            `task`, which is `soak` where the device is only to be warmed.
+        spec: `config` (validated before) and `size` (resolved); `session`, what is known of the session;
+            `task`, which is `soak` where the device is only to be warmed; and `rank`, of several.
         on_phase: told start, build, check, warmup, measure and finish as they begin.
     """
     import torch
@@ -69,20 +69,23 @@ def run_replica(spec: Mapping[str, Any], *, on_phase: Callable[[str], None]) -> 
     try:
         config = Config.model_validate(spec["config"])
         if spec.get("task") == "soak":
-            return {"status": "ok", "soak": _soaked(config, spec["size"])}
-        return {"status": "ok", **_measured(config, spec["size"], spec, phase)}
+            found = {"soak": _soaked(config, spec["size"], spec)}
+        else:
+            found = _measured(config, spec["size"], spec, phase)
+        ranks.leave()
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever a model raises is the trial's result
         traceback.print_exc()
         memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _names_memory(error)
         return {"status": "oom" if memory else "crashed", "reason": _reason(error, reached)}
+    return {"status": "ok", **found}
 
 
-def _soaked(config: Config, size: Size) -> Facts:
+def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
     """Warm the device with this work until it is steady; return the evidence."""
-    device = _open(config)
-    job = _prepare(config, _workload(config, size), device)
+    device, peers = _open(config, spec)
+    job = _prepare(config, _workload(config, size), device, peers)
     job.step(0, lambda _mark: None)
     found = timing.soak(
         job.step,
@@ -90,15 +93,19 @@ def _soaked(config: Config, size: Size) -> Facts:
         settings=soak_settings(config.measure),
         read=conditions_reader(device),
         first_index=1,
+        peers=peers,
     )
     return soak_evidence(found)
 
 
-def _open(config: Config) -> Device:
+def _open(config: Config, spec: Mapping[str, Any]) -> tuple[Device, timing.Peers]:
+    """Open this rank's device, and meet the other ranks."""
     os.environ.update(allocator_environment(_optimize(config)))
-    device = devices.get(config.device.kind)(config.device.index, threads=config.device.threads)
+    rank = int(spec.get("rank", 0))
+    index = placement.device_index(config, rank)
+    device = devices.get(config.device.kind)(index, threads=placement.threads(config))
     device.open()
-    return device
+    return device, ranks.join(config, device, rank)
 
 
 def _measured(
@@ -106,13 +113,13 @@ def _measured(
 ) -> dict[str, Any]:
     """Measure one workload in this process; the recipe of a trial."""
     on_phase("start")
-    device = _open(config)
+    device, peers = _open(config, spec)
     device.reset_peak_memory()
 
     on_phase("build")
     workload = _workload(config, size)
     began_ns = time.perf_counter_ns()
-    job = _prepare(config, workload, device)
+    job = _prepare(config, workload, device, peers)
     device.synchronize()
     built_ns = time.perf_counter_ns()
 
@@ -122,9 +129,9 @@ def _measured(
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    window = trial_energy.window(config, device)
+    window = trial_energy.window(config, device, peers)
     watch = device.watch()
-    measurement = timing.measure_steps(
+    mine = timing.measure_steps(
         job.step,
         device=device,
         settings=timing_settings(config),
@@ -132,34 +139,44 @@ def _measured(
         on_phase=on_phase,
         first_index=1,
         read=conditions_reader(device),
+        peers=peers,
     )
 
     on_phase("finish")
-    used = window.result
-    trial_energy.keep_trace(used, measurement, spec)
+    used, session, last = window.result, spec.get("session", {}), job.check()
+    trial_energy.keep_trace(used, mine, spec)
     losses = job.losses()
-    rank = summary.RankRun(measurement, [job.units(i) for i in range(_ring())], device.memory())
-    session = spec.get("session", {})
+    seen = peers.gather(
+        together.Seen(
+            run=summary.RankRun(
+                mine, [job.units(i) for i in range(_ring())], device.memory(), device.torch_device
+            ),
+            facts=device.facts(),
+            conditions=conditions_evidence(mine.conditions, session) | watch.evidence(soak_clock_hz(session)),
+            given={
+                "time.build": (built_ns - began_ns) / 1e9,
+                "time.first_iteration": (first_ns - built_ns) / 1e9,
+                "model.parameters": job.parameters,
+                "memory.weights": job.weights_bytes,
+                **({"memory.optimizer": job.optimizer_bytes()} if losses else {}),
+                **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
+            },
+            problem=checked["output_reason"] or last["output_reason"],
+        )
+    )
+    measurement = together.merged(seen)
     certificate, precision = session.get("certificate", {}), config.precision.name
-    placed = certified.placement(rank.units, measurement.span_ns / 1e9, certificate, precision)
+    placed = certified.placement(together.per_device(seen), measurement.span_ns / 1e9, certificate, precision)
     metrics = summary.summarise(
-        [rank],
+        [one.run for one in seen],
         peak=device.dense_peak(precision),
         ceiling=certified.ceiling(certificate, precision),
         energy=trial_energy.use(used),
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
         losses=losses,
-        given={
-            "time.build": (built_ns - began_ns) / 1e9,
-            "time.first_iteration": (first_ns - built_ns) / 1e9,
-            "model.parameters": job.parameters,
-            "memory.weights": job.weights_bytes,
-            **({"memory.optimizer": job.optimizer_bytes()} if losses else {}),
-            **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
-        },
+        given=together.given(seen),
     )
-    last = job.check()
     if config.power.phases:
         on_phase("profile")
         metrics += phases.phase_metrics(
@@ -167,28 +184,30 @@ def _measured(
             device,
             workload,
             job,
-            lambda mode: _prepare(config, _workload(config, size, mode), device),
+            lambda mode: _prepare(config, _workload(config, size, mode), device, peers),
         )
     evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
-    apart, proof = passes.measure(job, device, measurement, on_phase)
+    apart, proof = passes.measure(job, device, measurement, on_phase, peers)
     metrics, evidence = [*metrics, *apart], evidence | proof
     if config.measure.profile and spec.get("replica", 0) == 0:
         on_phase("profile")
-        trace = Path(spec["folder"]) / "profile-trace.json" if config.measure.trace else None
-        evidence |= profile.evidence(job, device, measurement, placed, trace)
+        write = config.measure.trace and peers.rank == 0
+        trace = Path(spec["folder"]) / "profile-trace.json" if write else None
+        evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
+    wrong = together.problem(seen)
     return {
         "metrics": [m.model_dump(mode="json") for m in metrics],
         "evidence": {
             **timing_evidence(measurement),
-            **conditions_evidence(measurement.conditions, session),
-            **watch.evidence(soak_clock_hz(session)),
-            "output_ok": bool(checked["output_ok"] and last["output_ok"]),
-            "output_reason": checked["output_reason"] or last["output_reason"],
+            **together.conditions(seen),
+            "output_ok": wrong is None,
+            "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
             "transformed": job.evidence(),
-            **trial_energy.evidence(used, measurement),
+            **trial_energy.evidence(used, mine),
             "device": device.facts(),
+            **together.evidence(seen, config),
             **evidence,
         },
         "series": {
@@ -225,8 +244,9 @@ def _optimize(config: Config) -> Optimize:
     return Optimize(**config.optimize.model_dump(exclude={"name"}))
 
 
-def _prepare(config: Config, workload: Workload, device: Device) -> Any:
+def _prepare(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
     from workloads.modes import prepare
+    from workloads.parallel.base import Ranks
     from workloads.setup import Chosen, Setup
 
     w = config.workload
@@ -243,6 +263,7 @@ def _prepare(config: Config, workload: Workload, device: Device) -> Any:
             optimize=_optimize(config),
             compress=Chosen(config.compress.name, config.compress.settings),
             parallel=Chosen(config.parallel.name, config.parallel.settings),
+            ranks=Ranks(peers.rank, peers.world),
         ),
     )
 
@@ -282,7 +303,7 @@ def timing_evidence(m: timing.Measurement) -> Facts:
         "clock": m.clock,
         "steal_ratio": m.steal_ratio,
         "involuntary_switches": m.involuntary_switches,
-        "clean_share": None if clean is None or not len(clean) else float(clean.mean()),
+        "clean_share": None if clean is None else float(clean.mean()),
     }
 
 

@@ -35,10 +35,21 @@ def _work(request: dict[str, Any]) -> None:
     code = 1
     try:
         faulthandler.enable()
-        oslevel.limit_memory(int(request["memory_limit_bytes"]))
+        spec = request["spec"]
+        world = int(spec["config"].get("parallel", {}).get("ranks", 1))
+        oslevel.limit_memory(int(request["memory_limit_bytes"]) // world)
         from harness.trial import run_replica
 
-        _send({"result": run_replica(request["spec"], on_phase=lambda phase: _send({"phase": phase}))})
+        def tell(phase: str) -> None:
+            _send({"phase": phase})
+
+        if world == 1:
+            result = run_replica(spec, tell)
+        else:
+            from harness import ranks
+
+            result = ranks.run(spec, run_replica, tell, world)
+        _send({"result": result})
         code = 0
     finally:
         sys.stdout.flush()

@@ -145,24 +145,30 @@ FAULTS = {
 
 
 class Faults(Noop):
-    """A no-op that fails once, at its first step or while it is built."""
+    """A no-op that fails once, at its first step or while it is built; a step on one rank, or on all (-1)."""
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
         name="faults",
         title="Planted fault",
         family="selftest",
-        summary=f"fails as told by shape.fault ({', '.join(FAULTS)}) at shape.at (build, step)",
+        summary=f"fails as told by shape.fault ({', '.join(FAULTS)}) at shape.at (build, step) on shape.rank",
         unit="samples",
         modes=("infer",),
-        sizes={"tiny": {"batch": 1, "fault": "none", "at": "step"}},
+        sizes={"tiny": {"batch": 1, "fault": "none", "at": "step", "rank": -1}},
         precisions=("fp32",),
         traits=frozenset(),
         single_threaded=True,
     )
     _done = False
+    _rank = -1
+
+    def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
+        """Return one number, and note which rank this is."""
+        self._rank = rank
+        return super().make_batch(index, rank=rank, world=world)
 
     def _strike(self, at: str) -> None:
-        if self.size["at"] == at and not self._done:
+        if self.size["at"] == at and self.size["rank"] in (-1, self._rank) and not self._done:
             self._done = True
             FAULTS[str(self.size["fault"])]()
 

@@ -61,6 +61,8 @@ class TransformSpec:
     """A package that it needs, which an extra of this project brings."""
     compress: tuple[str, ...] = ("none",)
     """Of a strategy: the compressors that it works with."""
+    shares_device: bool = False
+    """Of a strategy: whether all its ranks run on one device."""
     compiles: bool = True
     """Whether torch.compile may be asked for too."""
 

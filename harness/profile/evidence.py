@@ -11,7 +11,7 @@ from harness.profile import collect
 from harness.profile.verdict import bottleneck
 from harness.records.schema import Facts
 from harness.stats.roofline import Placement
-from harness.timing import Measurement
+from harness.timing import ALONE, Measurement, Peers
 
 
 def evidence(
@@ -20,10 +20,12 @@ def evidence(
     measurement: Measurement,
     placed: Placement | str,
     trace: Path | None,
+    peers: Peers = ALONE,
 ) -> Facts:
     """Profile some steps after the measurement, and say what bounds the work.
 
-    A pass that fails costs the profile and nothing else: what was measured before it stands.
+    A pass that fails costs the profile and nothing else: what was measured before it stands. Of several ranks
+    one that failed would keep the others waiting, so there it is raised.
 
     Args:
         job: a prepared workload, see `workloads.modes.Job`.
@@ -31,9 +33,10 @@ def evidence(
         measurement: of the same job, taken before.
         placed: its place under the ceilings, or why it has none.
         trace: where to write a Chrome trace; None writes none.
+        peers: the ranks of the trial; each profiles the same steps.
     """
     m = measurement
-    iterations = collect.iterations_for(m.period_ns / 1e9)
+    iterations = peers.agree(collect.iterations_for(m.period_ns / 1e9))
     try:
         facts = collect.profile_steps(
             job.step,
@@ -44,7 +47,9 @@ def evidence(
             compiled=job.compiled is not None,
             trace=trace,
         )
-    except Exception as error:  # noqa: BLE001 - whatever a model or the profiler raises
+    except Exception as error:
+        if peers.world > 1:
+            raise
         return {"profile": {"reason": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}}
     capped = "software_power_cap" in m.conditions.states if m.conditions.clock_mhz is not None else None
     verdict = bottleneck(facts, None if isinstance(placed, str) else placed, power_capped=capped)

@@ -15,7 +15,7 @@ from harness.records.metrics import METRICS
 from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 
-RULES_VERSION = 2
+RULES_VERSION = 3
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -139,6 +139,7 @@ _RULES = (
     Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, _NUMBER, 0.97),
     Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak, dict),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
+    Rule("ranks_beyond_cores", "Ranks shared processor cores.", _DEVICE, "ranks_beyond_cores", _is_true),
     Rule("cotenant", "Other processes used the device.", _DEVICE, "cotenants", _above, _NUMBER, 0),
     Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, _NUMBER, 0.025),
     Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, _NUMBER, 0.01),

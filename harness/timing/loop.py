@@ -107,6 +107,11 @@ class Span:
         self._done = done
 
     @property
+    def capacity(self) -> int:
+        """Iterations that there is room for."""
+        return self._chunks * self.layout.chunk * self.layout.group
+
+    @property
     def iterations(self) -> int:
         """Iterations run."""
         return self._done * self.layout.chunk * self.layout.group

@@ -15,6 +15,7 @@ from harness.devices import registry
 from harness.devices.base import Counters, Device, DeviceError
 from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import CHUNK_NS, Chunks, Layout, Span, Step, collector_off
+from harness.timing.peers import ALONE, Peers
 from harness.timing.soak import Conditions, ReadConditions
 from harness.timing.steady import drifted, warm_up
 
@@ -98,11 +99,13 @@ def measure_steps(
     clock: Clock | None = None,
     first_index: int = 0,
     read: ReadConditions = Conditions,
+    peers: Peers = ALONE,
 ) -> Measurement:
     """Run `step(index, mark)` until steady, then measure it.
 
     On the host's clock the span ends by time. Where the device runs behind the host, the host's clock cannot
-    tell how far it is, so the number of iterations is fixed beforehand from the period of the last window.
+    tell how far it is, so the number of iterations is fixed beforehand from the period of the last window;
+    so it is with several ranks, which must all run the same number.
 
     Args:
         step: One iteration; the index counts up through warm-up and span. `mark(name)` notes a moment in it.
@@ -113,6 +116,8 @@ def measure_steps(
         clock: The host's clocks; tests script them.
         first_index: Index of the first warm-up step.
         read: Tells the device's conditions; asked once, right after the span.
+        peers: The ranks that run the same steps; they begin the span together, and the window holds all
+            their spans.
     """
     clock = clock or HostClock()
     on_phase("warmup")
@@ -127,22 +132,27 @@ def measure_steps(
         cap_s=settings.warmup_cap_s,
         window_s=settings.steady_window_s,
         tolerance=settings.steady_tolerance,
+        peers=peers,
     )
-    span = allocate(device, clock, settings, warm.period_ns)
+    by_time = peers.world == 1
+    span = allocate(device, clock, settings, warm.period_ns, by_time=by_time)
     span.timeline.reserve(warm.marks)
-    duration_ns = round(settings.seconds * 1e9)
+    at_least = settings.min_iterations if by_time else span.capacity
+    duration_ns = round(settings.seconds * 1e9) if by_time else 0
     first = first_index + warm.iterations
 
     on_phase("measure")
     with collector_off(), window or nullcontext():
         before = device.counters()
         device.synchronize()
+        peers.barrier()
         begin_ns = clock.now_ns()
-        span.run(step, first=first, at_least=settings.min_iterations, duration_ns=duration_ns)
+        span.run(step, first=first, at_least=at_least, duration_ns=duration_ns)
         device.synchronize()
         span_ns = clock.now_ns() - begin_ns
         conditions = read()
         after = device.counters()
+        peers.barrier()
 
     durations_ns = span.timeline.durations_ns()
     drift = drifted(durations_ns, settings.target)
@@ -196,12 +206,17 @@ def measure(
     return measure_steps(lambda _index, _mark: fn(), device=device, settings=settings or TimingSettings())
 
 
-def allocate(device: Device, clock: Clock, settings: TimingSettings, period_ns: float) -> Span:
-    """Return a span with room for `settings.seconds` of iterations of about `period_ns`."""
+def allocate(
+    device: Device, clock: Clock, settings: TimingSettings, period_ns: float, *, by_time: bool = True
+) -> Span:
+    """Return a span with room for `settings.seconds` of iterations of about `period_ns`.
+
+    One that does not end by time has room for as many as it is to run.
+    """
     expected = max(settings.min_iterations, math.ceil(settings.seconds * 1e9 / period_ns))
     # The class that the device makes tells who paces; the smallest one costs nothing.
     if device.timeline(1, clock.now_ns).paced_by_host:
-        room = 2 * expected  # it may run faster than in the warm-up
+        room = 2 * expected if by_time else expected  # it may run faster than in the warm-up
         group = math.ceil(room / HOST_SAMPLES)
         chunk = math.ceil(CHUNK_NS / (period_ns * group))
         samples = chunk * math.ceil(room / group / chunk)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from harness.devices.base import Device
 from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import Step
+from harness.timing.peers import ALONE, Peers
 
 BATCH_S = 0.1
 """The host waits for the device about this often, so that it never queues more than a moment of work."""
@@ -71,6 +72,7 @@ def soak(
     read: ReadConditions = Conditions,
     clock: Clock | None = None,
     first_index: int = 0,
+    peers: Peers = ALONE,
 ) -> Soak:
     """Run steps in windows until two in a row agree, or until the cap.
 
@@ -81,16 +83,17 @@ def soak(
         read: Tells the device's conditions; asked at the end of each window, while there is work queued.
         clock: The host's clocks.
         first_index: Index of the first step.
+        peers: The ranks that run the same steps; rank 0's device decides.
     """
     clock = clock or HostClock()
     began_ns = clock.now_ns()
     windows: list[Window] = []
     index, period_ns, steady = first_index, 0.0, False
-    while not steady and (clock.now_ns() - began_ns) / 1e9 < settings.cap_s:
+    while peers.agree(not steady and (clock.now_ns() - began_ns) / 1e9 < settings.cap_s):
         first, window_ns = index, clock.now_ns()
-        while (clock.now_ns() - window_ns) / 1e9 < settings.window_s:
+        while peers.agree((clock.now_ns() - window_ns) / 1e9 < settings.window_s):
             batch_ns = clock.now_ns()
-            batch = max(1, math.ceil(BATCH_S * 1e9 / period_ns)) if period_ns else 1
+            batch = peers.agree(max(1, math.ceil(BATCH_S * 1e9 / period_ns)) if period_ns else 1)
             for _ in range(batch):
                 step(index, _no_mark)
                 index += 1

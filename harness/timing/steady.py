@@ -12,6 +12,7 @@ from harness.devices.base import Device
 from harness.devices.timeline import Timeline
 from harness.timing.clocks import Clock
 from harness.timing.loop import Step, run_samples
+from harness.timing.peers import ALONE, Peers
 
 BATCHES = 10
 LEAST_BATCHES = 3
@@ -63,12 +64,14 @@ def warm_up(
     cap_s: float,
     window_s: float,
     tolerance: float,
+    peers: Peers = ALONE,
 ) -> Warmup:
     """Run steps until two windows in a row have the same level, or until the cap.
 
     First at least `warmup_s` and `warmup_iterations` (and always one) pass, one by one. Then each window has
     ten batches of a tenth of `window_s`; where an iteration is longer, as many as fit, and at least three.
-    The cap counts from the end of the first iteration, which may compile.
+    The cap counts from the end of the first iteration, which may compile. With several ranks, rank 0's times
+    decide for all.
     """
     timeline = device.timeline(BATCH_SAMPLES, clock.now_ns)
     begin_ns = clock.now_ns()
@@ -79,17 +82,19 @@ def warm_up(
     def since_s(ns: int) -> float:
         return (clock.now_ns() - ns) / 1e9
 
-    while done < warmup_iterations or since_s(begin_ns) < warmup_s:
+    while peers.agree(done < warmup_iterations or since_s(begin_ns) < warmup_s):
         count, period_ns = _batch(step, device, timeline, first + done, 1)
         done += count
 
     before: Level | None = None
     steady = False
-    while not steady and since_s(cap_begin_ns) < cap_s:
+    while peers.agree(not steady and since_s(cap_begin_ns) < cap_s):
         window_ns = clock.now_ns()
         medians: list[float] = []
-        while len(medians) < LEAST_BATCHES or (len(medians) < BATCHES and since_s(window_ns) < window_s):
-            iterations = max(1, int(window_s * 1e9 / BATCHES / period_ns))
+        while peers.agree(
+            len(medians) < LEAST_BATCHES or (len(medians) < BATCHES and since_s(window_ns) < window_s)
+        ):
+            iterations = peers.agree(max(1, int(window_s * 1e9 / BATCHES / period_ns)))
             count, median_ns = _batch(step, device, timeline, first + done, iterations)
             medians.append(median_ns)
             done += count
@@ -97,7 +102,7 @@ def warm_up(
         level = Level.of(medians)
         steady = before is not None and not level.moved_from(before, tolerance)
         before = level
-    return Warmup(done, clock.now_ns() - begin_ns, steady, period_ns, timeline.names)
+    return Warmup(done, clock.now_ns() - begin_ns, steady, peers.agree(period_ns), timeline.names)
 
 
 def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:

@@ -182,7 +182,7 @@ seed
 workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
   factory program folder source_sha256
 compress: name settings
-parallel: name ranks settings
+parallel: name ranks scaling settings
 precision: name
 optimize: name compile cuda_graphs checkpoint update channels_last kv_cache attention
   expandable_segments

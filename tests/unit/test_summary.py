@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ def measured(durations_ms, *, first_index=0, clean=None, marks=None, group=1, cl
     durations = np.array(durations_ms, np.int64) * MS
     switches = np.zeros(len(durations)) if clean is None else ~np.array(clean)
     edges = np.append(0, np.cumsum(durations))
-    chunks = Chunks(edges, edges, np.append(0, np.cumsum(switches)).astype(np.int64))
+    wall = np.array([edges[:-1], edges[1:]])
+    chunks = Chunks(wall, wall, np.array([np.zeros(len(durations)), switches], np.int64))
     return Measurement(
         warmup_iterations=4, warmup_ns=250 * MS, first_index=first_index, iterations=len(durations) * group,
         span_ns=int(durations.sum()), host_ns=int(durations.sum()), durations_ns=durations, group=group,
@@ -86,11 +88,12 @@ def test_ranks_add_their_work_over_the_slowest_span():
 
 
 def test_mfu_is_against_all_devices():
-    """Two ranks of 3 TFLOP a 100 ms step against 100 TFLOP/s each: 60 of 200."""
+    """Two ranks of 3 TFLOP a 100 ms step against 100 TFLOP/s each: 60 of 200, or of 100 on one device."""
     one = rank(measured([100] * 10), Units(1, flops=3e12))
-    found = summary(one, one, peak=Peak(100e12, "a datasheet"))
+    found = summary(one, replace(one, device="cuda:1"), peak=Peak(100e12, "a datasheet"))
     assert found["flops.rate"].value == pytest.approx(60e12)
     assert found["mfu"].value == pytest.approx(0.3)
+    assert summary(one, one, peak=Peak(100e12, "a datasheet"))["mfu"].value == pytest.approx(0.6)
 
 
 def test_without_a_peak_or_flops_the_reason_stands_in():

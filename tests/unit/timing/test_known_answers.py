@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.devices.base import Peak
@@ -79,6 +81,7 @@ def test_two_ranks(clock, device):
     """A rank half as fast sets the span; both ranks' work counts, and energy is that of the trial."""
     quick, joules = run(clock, device)
     slow, more = run(clock, device, slowdown=2)
+    slow = replace(slow, device="cuda:1")
     metrics = {
         m.id: m.value
         for m in summarise([quick, slow], peak=Peak(1e12, "scripted"), energy=EnergyUse(joules + more))

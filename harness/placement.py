@@ -1,0 +1,31 @@
+"""Where the ranks of a trial run: devices and threads, from the configuration alone."""
+
+from __future__ import annotations
+
+from harness import host
+from harness.config import Config
+from workloads.parallel.registry import STRATEGIES
+from workloads.setup import NONE
+
+
+def shares_device(config: Config) -> bool:
+    """Tell whether all ranks of a trial run on one device."""
+    name = config.parallel.name
+    return config.device.kind == "cpu" or (name != NONE and STRATEGIES.get(name).spec.shares_device)
+
+
+def device_index(config: Config, rank: int) -> int:
+    """Return the index of a rank's device."""
+    return config.device.index + (0 if shares_device(config) else rank)
+
+
+def device_indices(config: Config) -> list[int]:
+    """Return the indices of all devices of a trial, in order."""
+    return sorted({device_index(config, rank) for rank in range(config.parallel.ranks)})
+
+
+def threads(config: Config) -> int | None:
+    """Return the CPU threads of a rank: its share of the cores, at least one, where none were asked for."""
+    if config.device.threads is not None or config.parallel.ranks == 1:
+        return config.device.threads
+    return max(1, host.usable_cores() // config.parallel.ranks)

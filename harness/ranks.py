@@ -1,0 +1,226 @@
+"""Several ranks of one trial: N processes by torch's elastic agent, and how they agree.
+
+The worker becomes the agent, which forks the ranks: it has imported torch and opened no device. The ranks'
+output reaches the worker's, each line with its rank; the first failure that is nobody else's is the trial's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from harness import oslevel
+from harness.placement import shares_device
+from harness.timing.peers import ALONE, Peers
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+    from harness.config import Config
+    from harness.devices.base import Device
+
+_T = TypeVar("_T")
+Run = Callable[[Mapping[str, Any], Callable[[str], None]], dict[str, Any]]
+"""`harness.trial.run_replica`: takes its specification, and whom to tell its phases."""
+_SILENT_S = 1.0
+"""A rank that failed stays this long, so that one which died without a word is found first: its peers fail
+because of it."""
+_LINE_BYTES = 64 * 1024
+
+
+class Joined(Peers):
+    """The ranks of a trial; they agree over a gloo group of their own, which no step uses."""
+
+    def __init__(self, group: ProcessGroup, rank: int, world: int) -> None:
+        self._group = group
+        self.rank, self.world = rank, world
+
+    def agree(self, value: _T) -> _T:
+        """Broadcast rank 0's value."""
+        import torch.distributed as dist
+
+        box = [value]
+        dist.broadcast_object_list(box, src=0, group=self._group)
+        return box[0]
+
+    def gather(self, value: _T) -> list[_T]:
+        """Gather every rank's value on every rank."""
+        import torch.distributed as dist
+
+        boxes: list[Any] = [None] * self.world
+        dist.all_gather_object(boxes, value, group=self._group)
+        return boxes
+
+    def barrier(self) -> None:
+        """Wait for every rank."""
+        import torch.distributed as dist
+
+        dist.barrier(self._group)
+
+
+def join(config: Config, device: Device, rank: int) -> Peers:
+    """Set up torch's default process group for a trial with a strategy; return the rank's peers.
+
+    The device is open. A peer that hangs is left to the trial's own deadline, which tells that it hung.
+    """
+    if config.parallel.name == "none":
+        return ALONE
+    import torch
+    import torch.distributed as dist
+
+    world = config.parallel.ranks
+    limit = timedelta(seconds=config.run.timeout_s)
+    store = dist.HashStore() if world == 1 else None  # type: ignore[attr-defined]
+    backend = "nccl" if device.kind == "cuda" and not shares_device(config) else "gloo"
+    place = torch.device(device.torch_device) if backend == "nccl" else None
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are on this machine
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit, device_id=place)
+    return Joined(dist.new_group(backend="gloo", timeout=limit), rank, world)
+
+
+def leave() -> None:
+    """Leave the process group, where there is one."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def run(
+    spec: Mapping[str, Any], run_replica: Run, on_phase: Callable[[str], None], world: int
+) -> dict[str, Any]:
+    """Run a replica in `world` ranks forked from this process; return rank 0's result, or the failure.
+
+    Args:
+        spec: What `run_replica` takes; each rank gets it with its own `rank`.
+        run_replica: `harness.trial.run_replica`.
+        on_phase: Told rank 0's phases, in rank 0's process.
+        world: Ranks.
+    """
+    from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    # Counting devices in another way would open the driver here, and break every rank forked from here.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
+    told_read, told_write = os.pipe()
+    oom_before = oslevel.oom_kills()
+    with tempfile.TemporaryDirectory() as folder, _prefixed(world) as outputs:
+        launch = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=world,
+            logs_specs=DefaultLogsSpecs(log_dir=folder),
+            run_id=f"ranks-{os.getpid()}",
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            local_addr="localhost",
+            max_restarts=0,
+            start_method="fork",
+            shutdown_timeout=2,
+        )
+        try:
+            results = elastic_launch(launch, _rank)(spec, run_replica, on_phase, outputs, told_write)
+        except ChildFailedError as error:
+            rank, failure = error.get_first_failure()
+            os.close(told_write)
+            told = _told(told_read)
+            if any(one["rank"] == rank for one in told):
+                return told[0]
+            return _silent(rank, failure.exitcode, oom=oslevel.oom_kills() > oom_before)
+    result: dict[str, Any] = results[0]
+    return result
+
+
+def _rank(
+    spec: Mapping[str, Any],
+    run_replica: Run,
+    on_phase: Callable[[str], None],
+    outputs: Sequence[int],
+    told: int,
+) -> dict[str, Any] | None:
+    """Run one rank in its own process; return rank 0's result."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)  # the agent's would wait for the interpreter
+    oslevel.die_with_parent()
+    rank = int(os.environ["RANK"])
+    for target in (1, 2):
+        os.dup2(outputs[rank], target)
+    result = run_replica({**spec, "rank": rank}, on_phase if rank == 0 else _nothing)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if result["status"] == "ok":
+        return result if rank == 0 else None
+    failure = {**result, "rank": rank, "reason": f"rank {rank}: {result.get('reason')}"}
+    os.write(told, json.dumps(failure).encode() + b"\n")
+    time.sleep(_SILENT_S)
+    os._exit(1)
+
+
+def _nothing(_phase: str) -> None:
+    """Only rank 0 tells its phases."""
+
+
+def _told(fd: int) -> list[dict[str, Any]]:
+    """Return what ranks told of their failures, the first one first."""
+    with os.fdopen(fd, "rb") as pipe:
+        os.set_blocking(fd, False)
+        data = pipe.read() or b""
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def _silent(rank: int, code: int, *, oom: bool) -> dict[str, Any]:
+    """Return the failure of a rank that died without a word."""
+    if code < 0:
+        name = signal.Signals(-code).name
+        memory = oom and name == "SIGKILL"
+        return {
+            "status": "oom" if memory else "crashed",
+            "reason": f"rank {rank}: killed by {name}" + (" because memory ran out" if memory else ""),
+        }
+    return {"status": "crashed", "reason": f"rank {rank}: exited with code {code}"}
+
+
+@contextlib.contextmanager
+def _prefixed(world: int) -> Iterator[list[int]]:
+    """Give each rank a pipe to print to, and print its lines here, each behind its rank."""
+    pipes = [os.pipe() for _ in range(world)]
+    pump = threading.Thread(target=_pump, args=([read for read, _ in pipes],), daemon=True)
+    pump.start()
+    try:
+        yield [write for _, write in pipes]
+    finally:
+        for _, write in pipes:
+            os.close(write)
+        pump.join(1.0)  # a process that escaped may hold a pipe open
+
+
+def _pump(reads: Sequence[int]) -> None:
+    held = dict.fromkeys(reads, b"")
+    with selectors.DefaultSelector() as selector:
+        for fd in reads:
+            selector.register(fd, selectors.EVENT_READ)
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, _LINE_BYTES)
+                text = held[key.fd] + data
+                lines, _, rest = text.rpartition(b"\n")
+                if rest and (not data or len(rest) > _LINE_BYTES):
+                    lines, rest = text, b""
+                held[key.fd] = rest
+                if lines:
+                    prefix = b"[rank %d] " % reads.index(key.fd)
+                    sys.stdout.buffer.write(prefix + lines.replace(b"\n", b"\n" + prefix) + b"\n")
+                    sys.stdout.buffer.flush()
+                if not data:
+                    selector.unregister(key.fd)

@@ -1,0 +1,105 @@
+"""From what each rank of a trial saw to what its one record says: the worst of each, and who it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness import host
+from harness.config import Config
+from harness.records.schema import Facts
+from harness.summary import RankRun
+from harness.timing import Measurement
+from workloads.base import Units
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one rank measured and noted, as every rank gets it."""
+
+    run: RankRun
+    facts: Facts
+    """From `Device.facts()`."""
+    conditions: Facts
+    """Of its device, during and after the span."""
+    given: dict[str, float]
+    """Values that the rank knows itself, by metric id."""
+    problem: str | None
+    """Why its outputs are wrong; None where they are right."""
+
+
+def merged(seen: Sequence[Seen]) -> Measurement:
+    """Return the slowest rank's measurement, steady only if all are, with every rank's flags."""
+    all_runs = [one.run.measurement for one in seen]
+    slowest = max(all_runs, key=lambda m: m.span_ns)
+    return replace(
+        slowest,
+        steady=all(m.steady for m in all_runs),
+        drift=any(m.drift for m in all_runs),
+        flags=tuple(dict.fromkeys(flag for m in all_runs for flag in m.flags)),
+    )
+
+
+def given(seen: Sequence[Seen]) -> dict[str, float]:
+    """Return the largest of what the ranks know: of the slowest to build, of the fullest device."""
+    return {key: max(one.given.get(key, value) for one in seen) for key, value in seen[0].given.items()}
+
+
+def problem(seen: Sequence[Seen]) -> str | None:
+    """Return the first rank's reason for which outputs are wrong."""
+    return next((one.problem for one in seen if one.problem is not None), None)
+
+
+def conditions(seen: Sequence[Seen]) -> Facts:
+    """Return rank 0's conditions; a device that any rank saw slowed down counts."""
+    found = dict(seen[0].conditions)
+    for key in ("throttled", "sm_throttled"):
+        known = [one.conditions[key] for one in seen if one.conditions.get(key) is not None]
+        if known:
+            found[key] = any(known)
+    return found
+
+
+def devices(seen: Sequence[Seen]) -> int:
+    """Return how many devices the ranks run on."""
+    return len({one.run.device for one in seen})
+
+
+def per_device(seen: Sequence[Seen]) -> Units:
+    """Return what a device processed within the span: an equal share of all that was."""
+    share = 1 / devices(seen)
+    total = sum((one.run.units for one in seen), Units(0))
+    return replace(total, flops=total.flops * share, least_bytes=total.least_bytes * share)
+
+
+def evidence(seen: Sequence[Seen], config: Config) -> Facts:
+    """Return what a record says of each rank, of their skew, and whether they had a core each."""
+    if len(seen) == 1:
+        return {}
+    spans = [one.run.measurement.span_ns for one in seen]
+    crowded = config.device.kind == "cpu" and len(seen) > host.usable_cores()
+    return {
+        "ranks": [_of(rank, one) for rank, one in enumerate(seen)],
+        "rank_skew": (max(spans) - min(spans)) / max(spans),
+        "ranks_beyond_cores": crowded,
+    }
+
+
+def _of(rank: int, one: Seen) -> dict[str, Any]:
+    m = one.run.measurement
+    return {
+        "rank": rank,
+        "device": one.run.device,
+        "threads": one.facts.get("threads"),
+        "iterations": m.iterations,
+        "span_ns": m.span_ns,
+        "cpu_ns": m.cpu_ns,
+        "steady": m.steady,
+        "drift": m.drift,
+        "timing_flags": list(m.flags),
+        "units": {"samples": one.run.units.samples, "tokens": one.run.units.tokens},
+        "memory": dict(one.run.memory),
+        **{key: value for key, value in one.given.items() if key.startswith("memory.")},
+        **one.conditions,
+    }

@@ -1,0 +1,76 @@
+"""Synchronous data parallel: every rank holds the model; gradients are averaged during the backward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workloads.parallel.base import Strategy
+from workloads.parallel.shares import uneven_batch
+from workloads.transform import Cell, Setting, TransformSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from workloads.steps import Mark, Training
+
+TRAINING = ("train", "finetune")
+
+
+class DataParallel(Strategy):
+    """Torch's DistributedDataParallel; a bucket's gradients are reduced as soon as all of them are there."""
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="ddp",
+        title="Data parallel",
+        summary="each rank trains on its share of the batch; gradients are averaged while they are computed",
+        modes=TRAINING,
+        needs=frozenset({"samples"}),
+        settings={
+            "bucket_mib": Setting(25, "MiB of gradients that are reduced at once", least=1),
+            "static_graph": Setting(default=False, about="the same weights are used in every step"),
+        },
+    )
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """An equal share for each rank."""
+        return self.ranks.rank, self.ranks.world
+
+    @property
+    def counts(self) -> bool:
+        """Every rank counts its own share."""
+        return True
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Refuse a batch that does not split evenly."""
+        return uneven_batch(cell, cell.ranks)
+
+    def train_step(self, training: Training) -> Callable[[int, Mark], None]:
+        """Return the step with the loss behind the wrapper that reduces gradients."""
+        from workloads.parallel.data import LossModule, wrapped_step
+
+        return wrapped_step(training, self.wrap(LossModule(training.model)))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """Return the module behind torch's wrapper."""
+        from torch.nn.parallel import DistributedDataParallel
+
+        return DistributedDataParallel(
+            module,
+            bucket_cap_mb=int(self.settings["bucket_mib"]),
+            gradient_as_bucket_view=True,
+            static_graph=bool(self.settings["static_graph"]),
+        )
+
+    def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
+        """Average the shares' losses."""
+        from workloads.parallel.data import mean_over_ranks
+
+        return mean_over_ranks(losses)
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        return {"parallel": {"data": self.ranks.world}}
