@@ -156,13 +156,15 @@ def _parser() -> argparse.ArgumentParser:
         "compare two sweeps from their records alone",
         "examples:\n  joulemark compare last-week today\n"
         "  joulemark compare here/results/demo there/results/demo --json\n"
-        "  joulemark compare demo-torch-2.12 demo-torch-2.13 --allow software\n\n"
+        "  joulemark compare demo-torch-2.12 demo-torch-2.13 --allow software\n"
+        "  joulemark compare demo foreign/out.json     what `joulemark import out.json` kept\n\n"
         "Trials are joined by what they compute. Differences of hardware are printed; differences of\n"
-        "software are refused unless allowed, as they may be what made the difference.\n",
+        "software are refused unless allowed, as they may be what made the difference. Another tool's\n"
+        "numbers stand beside ours, unverified, and are never judged: the exit code is 4.\n",
     )
     for side in ("a", "b"):
         sub.add_argument(
-            side, metavar=side.upper(), help="a sweep's name, or the path of its folder"
+            side, metavar=side.upper(), help="a sweep's name, the path of its folder, or foreign/FILE"
         ).completer = _complete_sweep  # type: ignore[attr-defined]
     sub.add_argument(
         "--allow", action="append", default=[], choices=("software",), help="compare all the same"

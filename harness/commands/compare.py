@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from harness.commands.beside import is_foreign, show_beside
 from harness.commands.output import print_json, print_table
 from harness.commands.verdict_table import COLUMNS, row
 from harness.joined import Differences, Joined, join
@@ -20,6 +21,12 @@ def main(options: argparse.Namespace) -> int:
     """Compare; 3 when anything is worse, 4 when a headline is undecided, 2 when comparing would mislead."""
     if not 0 < options.delta < 1:
         raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+    foreign = [is_foreign(name) for name in (options.a, options.b)]
+    if all(foreign):
+        raise ValueError(f"{options.a} and {options.b}: nothing of ours is to be compared, both are foreign")
+    if any(foreign):
+        ours, theirs = (options.b, options.a) if foreign[0] else (options.a, options.b)
+        return show_beside(_results(ours, options.results), ours, theirs, options)
     a, b = (_results(name, options.results) for name in (options.a, options.b))
     try:
         joined = join(a, b, delta=options.delta)

@@ -16,7 +16,7 @@ def main(options: argparse.Namespace) -> int:
     """Read the file, keep what it holds below `foreign/`, and show it."""
     found = read_file(Path(options.file), options.source)
     store = open_store(options.results)
-    path = foreign_path(store, found.source, found.sha256)
+    path = foreign_path(store, found)
     write(path, found.model_dump_json(indent=1) + "\n")
     if options.json:
         print_json({"kept": str(path), **found.model_dump(mode="json")})

@@ -12,6 +12,7 @@ from typing import Any
 from harness.commands.output import print_json
 from harness.records import open_store
 from harness.records.derive import trial_results
+from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 
@@ -40,6 +41,8 @@ def main(options: argparse.Namespace) -> int:
     results, superseded = newest(trial_results(records))
     if superseded:
         left_out.append(f"{superseded} results of earlier code, measured again since")
+    foreign, unreadable = read_foreign(store)
+    left_out += unreadable
     title = options.title or _title(records) or f"Joulemark: {', '.join(options.sweeps)}"
     # The newest record dates the document: drawing it again gives the same bytes.
     generated_at = max(
@@ -51,6 +54,7 @@ def main(options: argparse.Namespace) -> int:
         torn=left_out,
         generated_at=generated_at,
         costs=_costs(results, options.price or _price(records)),
+        foreign=foreign,
     )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
     paths = write(model, folder, formats)

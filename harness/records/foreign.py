@@ -6,11 +6,15 @@ nobody here knows what their spread means.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
+from harness.records.metrics import METRICS
+from harness.records.results import Estimate, TrialResult
 from harness.records.schema import Direction, Facts, Frozen, Name, Quantity
 from harness.records.store import Store, read_bounded
 
@@ -50,6 +54,11 @@ class ForeignFile(Frozen):
     labels: tuple[str, ...] = LABELS
     results: tuple[ForeignResult, ...]
 
+    @property
+    def key(self) -> str:
+        """What it is called below `foreign/`: the same contents have the same name."""
+        return f"{self.source}-{self.sha256[:16]}"
+
 
 def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
     """Read what was imported into a results folder, and a line for each file that cannot be used."""
@@ -59,13 +68,57 @@ def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
             found.append(ForeignFile.model_validate_json(read_bounded(path, _MOST_BYTES)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
+            where = ".".join(str(part) for part in first["loc"]) or "the file"
             left_out.append(f"{path}: {where}: {first['msg']}")
         except (OSError, ValueError) as error:
             left_out.append(f"{path}: {error}")
     return found, left_out
 
 
-def foreign_path(store: Store, source: str, sha256: str) -> Path:
-    """Return where an imported file is kept: the same contents have the same place."""
-    return store.root / FOLDER / f"{source}-{sha256[:16]}.json"
+def foreign_path(store: Store, file: ForeignFile) -> Path:
+    """Return where an imported file is kept."""
+    return store.root / FOLDER / f"{file.key}.json"
+
+
+def find_foreign(store: Store, name: str) -> ForeignFile:
+    """Return the one imported file of that name: its key, the beginning of it, or the name it came with.
+
+    Raises:
+        ValueError: there is none, or there are several.
+    """
+    files, left_out = read_foreign(store)
+    found = [f for f in files if f.key.startswith(name.removesuffix(".json")) or f.file == name]
+    if len(found) != 1:
+        known = ", ".join(f"{FOLDER}/{f.key} ({f.file})" for f in found or files) or "none"
+        unread = f"; {len(left_out)} cannot be used: {left_out[0]}" if left_out else ""
+        what = "several files begin with" if found else "no imported file is called"
+        raise ValueError(f"{store.root / FOLDER}: {what} {name!r}; there are: {known}{unread}")
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """One metric of ours, and the foreign numbers that say something of the same kind. Nothing joins them."""
+
+    metric_id: str
+    ours: tuple[tuple[str, Estimate], ...]
+    """By the trial's label, what we measured and may show."""
+    foreign: tuple[ForeignResult, ...]
+
+
+def beside(results: Sequence[TrialResult], file: ForeignFile) -> list[Beside]:
+    """Put foreign numbers beside ours, metric by metric, where kind and unit are the same."""
+    found = []
+    for metric_id in dict.fromkeys(r.comparable_to for r in file.results):
+        if metric_id not in METRICS:
+            continue
+        unit = METRICS[metric_id].unit
+        foreign = tuple(r for r in file.results if r.comparable_to == metric_id and r.unit == unit)
+        ours = tuple(
+            (result.label, e)
+            for result in results
+            if (e := result.estimates.get(metric_id)) and e.value is not None and e.validity != "invalid"
+        )
+        if ours and foreign:
+            found.append(Beside(metric_id, ours, foreign))
+    return found

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import harness
+from harness.records.foreign import ForeignFile
 from harness.records.results import TrialResult
 from harness.report import failures, reproduce, tables, verdict
 from harness.report.cost import Shown, cost_section
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.facts import machine_section, software_section
+from harness.report.foreign import foreign_section
 from harness.report.method import level_text, method_section
 from harness.report.omissions import omissions_section
 from harness.report.plots import MOST_FIGURES, drawable, plots
@@ -29,6 +31,7 @@ def build(
     torn: Sequence[str] = (),
     generated_at: str,
     costs: Mapping[str, Sequence[Shown]] | None = None,
+    foreign: Sequence[ForeignFile] = (),
 ) -> ReportModel:
     """Decide everything that the report says.
 
@@ -38,6 +41,7 @@ def build(
         torn: One line for each record that could not be read.
         generated_at: UTC, ISO 8601; the same model gives the same bytes.
         costs: For each trial, by its id, its figures of money and carbon; None is a report without.
+        foreign: What other tools measured.
     """
     named = trials(results)
     with_result = [t for t in named if t.result.status == "ok"]
@@ -55,6 +59,7 @@ def build(
         roofline_section(ok),
         _metric_section(tables.STARTUP, ok, []),
         _metric_section(tables.other_table(ok), ok, []),
+        foreign_section(foreign),
         failures.failed_section(named),
         failures.refused_section(named),
         omissions_section(ok, torn),
