@@ -1,0 +1,63 @@
+"""The compatibility matrix: what is possible, what covers it, and the page that shows it."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+
+from harness.matrix import Matrix
+from harness.matrix_page import page
+from workloads.cells import refusal
+
+DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
+
+
+@pytest.fixture(scope="module")
+def matrix():
+    """Give the matrix of the CPU."""
+    return Matrix("cpu")
+
+
+def test_the_covering_set_holds_every_possible_pair(matrix):
+    """And none of its cells is refused."""
+    cells = matrix.covering()
+    held = {frozenset(pair) for cell in cells for pair in combinations(cell.items(), 2)}
+    assert all(frozenset(pair) in held for pair in matrix.pairs())
+    assert all(refusal(matrix.cell(cell)) is None for cell in cells)
+    assert len(cells) < 1000
+
+
+def test_the_covering_set_is_the_same_every_time(matrix):
+    """A failing cell is found again by its number."""
+    assert matrix.covering() == Matrix("cpu").covering()
+    assert matrix.covering(1) != matrix.covering(2)
+
+
+def test_early_cells_hold_most(matrix):
+    """The first tenth of the cells hold far more than a tenth of the pairs."""
+    cells = matrix.covering()
+    pairs = [{frozenset(p) for p in combinations(cell.items(), 2)} for cell in cells]
+    first = set().union(*pairs[: len(pairs) // 10])
+    assert len(first) > 0.15 * len(set().union(*pairs))
+
+
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ({"work": "gpt train", "precision": "fp8"}, "CUDA devices only"),
+        ({"work": "noop infer", "optimize": "compile"}, "cannot be compiled"),
+        ({"work": "gpt decode", "optimize": "checkpoint"}, "need a backward pass"),
+        ({"work": "gpt train", "precision": "bf16"}, None),
+    ],
+)
+def test_a_refused_cell_has_its_reason(matrix, choices, reason):
+    """The same that `plan` gives."""
+    found = matrix.refusal(*choices.items())
+    assert found is None if reason is None else reason in found
+
+
+def test_the_page_in_the_docs_is_the_matrix():
+    """A new workload, strategy or compressor is not done before the page says what it works with."""
+    assert DOCS.read_text() == page(), "run: python -m harness.matrix_page > docs/compatibility.md"
