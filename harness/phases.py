@@ -1,16 +1,24 @@
-"""Energy of a workload's phases, each in a loop of its own after the span (docs/method.md, section 4)."""
+"""Energy of a workload's phases (docs/method.md, section 4): each in a loop of its own after the span.
+
+Within the span it is attributed by least squares, at no extra time, where the counter's ticks tell.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from harness import energy, trial_energy
 from harness.config import Config
 from harness.devices.base import Device
+from harness.devices.timeline import UNMARKED
+from harness.energy.attribute import attribute, ticks_of
 from harness.records.metrics import make
-from harness.records.schema import Metric
+from harness.records.schema import Facts, Metric
+from harness.summary import FIRST_TOKEN
+from harness.timing import Measurement
 
 PREFILL, DECODE, FORWARD, BACKWARD = "energy.prefill", "energy.decode", "energy.forward", "energy.backward"
 Prepare = Callable[[str], Any]
@@ -48,6 +56,51 @@ def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepa
         make(key, joules, n=n) if joules is not None else make(key, None, reason=why)
         for key, (joules, n, why) in found.items()
     ]
+
+
+def attribution(result: energy.EnergyResult, measurement: Measurement) -> Facts:
+    """Attribute the span's energy to prefill and decode; empty where iterations have no first token.
+
+    Returns:
+        `attribution`, for each device of the total: by phase `watts`, and an iteration's `joules` and `u_joules`
+        (standard); `condition` of the equations, `residual_joules` of the span; or the `reason` why not.
+    """
+    if FIRST_TOKEN not in measurement.marks:
+        return {}
+    edges, first = (
+        trial_energy.iteration_edges(measurement, result.span_ns[0]),
+        measurement.marks[FIRST_TOKEN],
+    )
+    passed = first != UNMARKED
+    starts, ends = edges[:-1][passed], edges[1:][passed]
+    tokens = starts + first[passed]
+    spans = {
+        "prefill": list(zip(starts.tolist(), tokens.tolist(), strict=True)),
+        "decode": list(zip(tokens.tolist(), ends.tolist(), strict=True)),
+    }
+    seconds = {
+        "prefill": float((tokens - starts).mean()) * 1e-9,
+        "decode": float((ends - tokens).mean()) * 1e-9,
+    }
+    traces = {samples.sensor.id: samples for samples in result.trace}
+    found: list[Facts] = []
+    for device in (device for device in result.devices if device.in_total):
+        counter = next(
+            (info for info in device.sensors if info.id in traces and info.kind == "counter"), None
+        )
+        if device.joules is None or counter is None:
+            reason = device.reason or "no energy counter was sampled beside the work"
+            found.append({"device": device.device, "joules": None, "reason": reason})
+            continue
+        parts = attribute(counter, ticks_of(traces[counter.id], counter.update_period_s), spans)
+        joules, u_joules = (
+            {phase: watts[phase] * seconds[phase] for phase in spans if phase in watts}
+            for watts in (parts.watts, parts.u_watts)
+        )
+        found.append(
+            {"device": device.device, **asdict(parts), "joules": joules or None, "u_joules": u_joules or None}
+        )
+    return {"attribution": found}
 
 
 _Found = tuple[float | None, int, str | None]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from harness import energy, timing
 from harness.config import Config
@@ -16,39 +18,116 @@ from harness.load import load_of
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
 from harness.summary import EnergyUse
+from harness.timing.loop import Step
 
 TRACE_ITERATIONS = 20_000
 """Iterations whose edges a trace keeps; of more, every so many."""
 
 
-def use(result: energy.EnergyResult) -> EnergyUse:
-    """Return a window's energy as the summary takes it."""
-    return EnergyUse(
-        result.joules, result.u_joules, result.peak_w, result.idle_w, result.reason, mean_w=result.mean_w
-    )
+@dataclass(frozen=True, slots=True)
+class SpanEnergy:
+    """What is known of the span's energy: from its own window, or from a loop right after it."""
+
+    result: energy.EnergyResult
+    """Of the window around the span."""
+    measurement: timing.Measurement
+    aliased: bool = False
+    """The span's iterations came in step with a counter that may look at a part of each period only."""
+    shifted: energy.IterationEnergy | None = None
+    """More of the same iterations, in blocks shifted against the counter's period."""
+    unshifted: str | None = None
+    """Why an aliased span was not followed by such a loop that gave a number."""
+
+    def use(self) -> EnergyUse:
+        """Return the span's energy as the summary takes it."""
+        found = self.result
+        if self.shifted is None:
+            return EnergyUse(
+                found.joules, found.u_joules, found.peak_w, found.idle_w, found.reason, mean_w=found.mean_w
+            )
+        assert self.shifted.joules is not None
+        n, u_joules = self.measurement.iterations, self.shifted.u_joules
+        return EnergyUse(
+            self.shifted.joules * n,
+            None if u_joules is None else u_joules * n,
+            found.peak_w,
+            found.idle_w,
+            found.reason,
+            mean_w=self.shifted.joules / self.shifted.iteration_s,
+        )
+
+    def evidence(self) -> Facts:
+        """Return what a record keeps: method, flags, each device's figures, sensors as probed, states."""
+        seen = history.states(self.result.trace, self.result.span_ns)
+        window, u_absolute = self.result, self.result.u_absolute_joules
+        if self.shifted is not None:
+            window, u_absolute = self.shifted.window, self.shifted.u_absolute_joules
+            u_absolute = None if u_absolute is None else u_absolute * self.measurement.iterations
+        flags = dict.fromkeys([*self.result.flags, *window.flags])
+        return {
+            "sensor_method": window.method,
+            "sensor_flags": [*flags, *([alias.FLAG] if self.unshifted is not None else [])],
+            "u_absolute_joules": u_absolute,
+            "energy": self.result.evidence(),
+            **({"energy_aliased": self._alias_evidence()} if self.aliased else {}),
+            **({"device_states": seen} if seen else {}),
+            **({"throttled": True} if history.slowed(seen) else {}),  # else it is for others to say
+        }
+
+    def _alias_evidence(self) -> Facts:
+        if self.shifted is None:
+            return {"shifted": None, "reason": self.unshifted}
+        loop = self.shifted
+        return {
+            "shifted": {
+                "iterations": loop.iterations, "blocks": loop.blocks, "iteration_s": loop.iteration_s,
+                "joules": loop.joules, "u_joules": loop.u_joules, "energy": loop.window.evidence(),
+            },
+            "reason": None,
+        }  # fmt: skip
 
 
-def flags(result: energy.EnergyResult, measurement: timing.Measurement) -> list[str]:
-    """Return the window's flags, and whether the iterations were in step with a part-time counter."""
+def span_energy(
+    result: energy.EnergyResult,
+    measurement: timing.Measurement,
+    loop: Callable[[], energy.IterationEnergy],
+    *,
+    alone: bool = True,
+) -> SpanEnergy:
+    """Return the span's energy, from a shifted loop where its iterations aliased (docs/method.md, section 4).
+
+    Args:
+        result: Of the window around the span.
+        measurement: Of the span.
+        loop: Runs more of the same iterations in shifted blocks; called only where they are needed.
+        alone: This process can run more iterations without others that have to keep step.
+    """
     counters = [device.sensors[0] for device in result.devices if device.sensors]
     # The usual distance: now and then an iteration is late, but most keep in step.
     period_s = float(np.median(measurement.durations_ns)) / measurement.group / 1e9
-    aliased = any(alias.is_aliased(info, period_s, result.span_s) for info in counters)
-    return [*result.flags, *([alias.FLAG] if aliased else [])]
+    if not any(alias.is_aliased(info, period_s, result.span_s) for info in counters):
+        return SpanEnergy(result, measurement)
+    if not alone:
+        why = "several ranks keep step with each other, and were not shifted against the counter"
+        return SpanEnergy(result, measurement, True, unshifted=why)
+    found = loop()
+    if found.joules is None:
+        why = found.window.reason or "the shifted loop gave no number"
+        return SpanEnergy(result, measurement, True, unshifted=why)
+    if found.blocks == 1:
+        why = "without guards there is nothing to shift by"
+        return SpanEnergy(result, measurement, True, unshifted=why)
+    return SpanEnergy(result, measurement, True, shifted=found)
 
 
-def evidence(result: energy.EnergyResult, measurement: timing.Measurement) -> Facts:
-    """Return what a record keeps: method, flags, each device's figures, its sensors as probed, its states."""
-    seen = history.states(result.trace, result.span_ns)
-    slowed = history.slowed(seen)
-    return {
-        "sensor_method": result.method,
-        "sensor_flags": flags(result, measurement),
-        "u_absolute_joules": result.u_absolute_joules,
-        "energy": result.evidence(),
-        **({"device_states": seen} if seen else {}),
-        **({"throttled": True} if slowed else {}),  # else it is for others to say
-    }
+def shifted_loop(config: Config, device: Device, step: Step) -> energy.IterationEnergy:
+    """Run iterations for as long as the span was to last, in blocks shifted against the counter's period."""
+    return energy.measure_loop(
+        lambda index: step(index, lambda _mark: None),
+        window(config, device),
+        seconds=config.measure.seconds,
+        synchronize=device.synchronize,
+    )
 
 
 def series(result: energy.EnergyResult, thin: Callable[[Any], list[float]]) -> dict[str, list[float]]:
@@ -72,10 +151,16 @@ def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, spe
         write_trace(history.columns(result.trace, edges), Path(spec["folder"]))
 
 
+def iteration_edges(measurement: timing.Measurement, start_ns: int) -> npt.NDArray[np.int64]:
+    """Return the edges of all timed samples on the host's clock in ns, shape (samples + 1,)."""
+    begin_ns = start_ns if measurement.chunks is None else int(measurement.chunks.wall_ns[0, 0])
+    edges: npt.NDArray[np.int64] = begin_ns + np.concatenate([[0], np.cumsum(measurement.durations_ns)])
+    return edges
+
+
 def _edges(measurement: timing.Measurement, start_ns: int) -> tuple[Any, int]:
     """Return the iterations' edges on the host's clock, and how many iterations lie between two."""
-    begin_ns = start_ns if measurement.chunks is None else int(measurement.chunks.wall_ns[0])
-    edges = begin_ns + np.concatenate([[0], np.cumsum(measurement.durations_ns)])
+    edges = iteration_edges(measurement, start_ns)
     every = max(1, -(-(len(edges) - 1) // TRACE_ITERATIONS))
     return edges[::every], every * measurement.group
 

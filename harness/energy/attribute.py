@@ -6,12 +6,17 @@ whose shares of time never change cannot be told apart: the condition number say
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from harness.energy.base import SensorInfo
+from harness.energy.counting import counted
 from harness.energy.estimate import Span
 from harness.energy.ticks import Tick
+from harness.energy.trace import Samples
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,30 +33,54 @@ class Attribution:
     """What each phase took, by name; empty with a reason where the phases cannot be told apart."""
 
     joules: dict[str, float]
-    u_joules: dict[str, float]
-    """Standard uncertainty, from the residual."""
+    """Between the first tick and the last."""
     watts: dict[str, float]
-    residual_joules: float
+    u_watts: dict[str, float]
+    """Standard uncertainty, from the residual."""
+    residual_joules: float | None
     """What the phases leave of the energy between the first and the last tick."""
-    condition: float
+    condition: float | None
+    intervals: int
+    """Between ticks, from which the powers were solved."""
     flags: tuple[str, ...] = ()
     reason: str | None = None
 
 
-def attribute(
-    ticks: Sequence[Tick], phases: Mapping[str, Sequence[Span]], *, lag_s: float = 0.0
-) -> Attribution:
+def ticks_of(samples: Samples, period_s: float | None) -> list[Tick]:
+    """Return a counter's ticks as a trace shows them, since the read before or for one period."""
+    back_ns = math.inf if period_s is None else period_s * 1e9
+    return [
+        Tick(round(max(a.t0_ns, b.t0_ns - back_ns)), b)
+        for a, b in pairwise(samples.readings())
+        if a.energy_j != b.energy_j
+    ]
+
+
+def attribute(info: SensorInfo, ticks: Sequence[Tick], phases: Mapping[str, Sequence[Span]]) -> Attribution:
     """Solve for the power of each phase over the intervals between ticks.
 
     Args:
-        ticks: Of one counter that looks all the time, in order.
+        info: The counter. One whose lag is unknown, or that looks at a part of each period only, shows no
+            phase at its place: nothing is attributed then.
+        ticks: Of it, in order; those outside all phases are left out.
         phases: For each phase its spans in ns; what no phase covers is a phase of its own, `other`.
-        lag_s: The counter's lag.
     """
     import numpy as np
 
-    edges = np.array([t.at_ns for t in ticks]) - lag_s * 1e9
-    joules = np.diff([t.joules for t in ticks])
+    if info.lag_s is None:
+        return _refused("the counter's lag was never probed with a load: `joulemark qualify` does it")
+    if info.aliases:
+        return _refused("the counter looks at a part of each period only")
+    first_ns, last_ns = min(s[0][0] for s in phases.values()), max(s[-1][1] for s in phases.values())
+    lag_ns = info.lag_s * 1e9
+    ticks = [t for t in ticks if first_ns <= t.at_ns - lag_ns <= last_ns]
+    steps = [counted(info, [a.reading, b.reading])[0] for a, b in pairwise(ticks)]
+    known = [joules for joules in steps if joules is not None]
+    if len(known) < len(steps):
+        return _refused("the energy counter was set back")
+    if len(known) <= len(phases):
+        return _refused(f"the counter ticked {len(ticks)} times within the phases")
+    edges, joules = np.array([t.at_ns for t in ticks]) - lag_ns, np.array(known)
     columns = {name: _seconds_within(edges, spans) for name, spans in phases.items()}
     other = np.diff(edges) * 1e-9 - np.sum(list(columns.values()), axis=0)
     if other.max() > 1e-6 * np.diff(edges).max() * 1e-9:
@@ -63,7 +92,7 @@ def attribute(
     total = float(joules.sum())
     if len(joules) <= len(names) or not condition <= MOST_CONDITION:
         reason = f"the phases cannot be told apart (condition {condition:.3g}, {len(joules)} intervals)"
-        return Attribution({}, {}, {}, total, condition, ("ill_conditioned",), reason)
+        return Attribution({}, {}, {}, total, condition, len(joules), ("ill_conditioned",), reason)
     watts, *_ = np.linalg.lstsq(table, joules, rcond=None)
     left = joules - table @ watts
     variance = float(left @ left) / (len(joules) - len(names))
@@ -71,12 +100,17 @@ def attribute(
     seconds = table.sum(axis=0)
     return Attribution(
         joules=dict(zip(names, (watts * seconds).tolist(), strict=True)),
-        u_joules=dict(zip(names, (u_watts * seconds).tolist(), strict=True)),
         watts=dict(zip(names, watts.tolist(), strict=True)),
+        u_watts=dict(zip(names, u_watts.tolist(), strict=True)),
         residual_joules=total - float((watts * seconds).sum()),
         condition=condition,
+        intervals=len(joules),
         flags=("negative_power",) if (watts < 0).any() else (),
     )
+
+
+def _refused(reason: str) -> Attribution:
+    return Attribution({}, {}, {}, None, None, 0, reason=reason)
 
 
 def _seconds_within(edges: Floats, spans: Sequence[Span]) -> Floats:

@@ -105,22 +105,28 @@ class DeviceBenchmark:
                     clock=self._clock,
                     first_index=1,
                 )
+                used = trial_energy.span_energy(
+                    window.result,
+                    measured,
+                    lambda: trial_energy.shifted_loop(
+                        config, self._device, lambda _index, _mark: fn(*args, **kwargs)
+                    ),
+                )
         except Exception as error:
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             self._keep(config, items, unit, began, "crashed", reason=reason)
             raise
-        used = window.result
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
         metrics = summary.summarise(
             [summary.RankRun(measured, [units], self._device.memory())],
             peak=Peak(None, reason="a function counts no model FLOPs"),
-            energy=trial_energy.use(used),
+            energy=used.use(),
             given={"time.first_iteration": first_ns / 1e9},
         )
         self.measurement = measured
         evidence = {
             **timing_evidence(measured),
-            **trial_energy.evidence(used, measured),
+            **used.evidence(),
             "device": self._device.facts(),
         }
         durations_s = measured.durations_ns / 1e9

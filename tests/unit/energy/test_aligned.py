@@ -327,26 +327,31 @@ def phases_of(meter, pattern, rounds):
             meter.wave.to(begin, watts)
             watch.until(10**6, [0], meter.now_ns() + round((base + step * (turn % 5)) * S))
             spans[name].append((round(begin * S), meter.now_ns()))
-    return spans, watch.ticks[0]
+    return replace(meter.sensors[0], lag_s=0.0), watch.ticks[0], spans
 
 
 def test_least_squares_tell_phases_apart_whose_shares_change():
     """Prefill at 600 W and decode at 250 W, in changing shares of a counter's periods."""
     meter = virtual.VirtualMeter(virtual.Waveform(60), period=0.05)
-    spans, ticks = phases_of(meter, [("prefill", 600, 0.02, 0.013), ("decode", 250, 0.06, 0.007)], 60)
-    found = attribute(ticks, spans)
+    info, ticks, spans = phases_of(meter, [("prefill", 600, 0.02, 0.013), ("decode", 250, 0.06, 0.007)], 60)
+    found = attribute(info, ticks, spans)
     assert found.watts["prefill"] == pytest.approx(600, rel=0.02)
     assert found.watts["decode"] == pytest.approx(250, rel=0.02)
     assert found.condition < 10
-    whole = ticks[-1].joules - ticks[0].joules
+    within = [t for t in ticks if t.at_ns <= spans["decode"][-1][1]]
+    whole = within[-1].joules - within[0].joules
     assert sum(found.joules.values()) + found.residual_joules == pytest.approx(whole)
 
 
 def test_phases_in_constant_shares_are_not_attributed():
     """Every period holds the same mix: there is no number, and the condition says why."""
     meter = virtual.VirtualMeter(virtual.Waveform(60), period=0.1)
-    spans, ticks = phases_of(meter, [("forward", 600, 0.02, 0), ("backward", 300, 0.03, 0)], 60)
-    found = attribute(ticks, spans)
+    info, ticks, spans = phases_of(meter, [("forward", 600, 0.02, 0), ("backward", 300, 0.03, 0)], 60)
+    found = attribute(info, ticks, spans)
     assert found.joules == {}
     assert found.flags == ("ill_conditioned",)
     assert "cannot be told apart" in found.reason
+    for facts, why in ({"lag_s": None}, "lag"), ({"aliases": True}, "part of each period"):
+        refused = attribute(replace(info, **facts), ticks, spans)
+        assert refused.joules == {}
+        assert why in refused.reason
