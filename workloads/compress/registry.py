@@ -12,5 +12,9 @@ BUILT_IN = {
     "tie_blocks": "workloads.compress.tying:TieBlocks",
     "svd": "workloads.compress.low_rank:SVD",
     "prune_channels": "workloads.compress.channels:PruneChannels",
+    "average": "workloads.compress.fusion:Average",
+    "ensemble": "workloads.compress.fusion:Ensemble",
+    "aggregate_gradients": "workloads.compress.fusion:AggregateGradients",
+    "fold_batch_norm": "workloads.compress.folding:FoldBatchNorm",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)

@@ -49,13 +49,15 @@ def compressor():
 def job(make):
     """Prepare a compressed job: `job("gpt", "infer", "svd", rank=4)`."""
 
-    def build(name, mode, compress, *, precision="fp32", compiled=None, sizes=None, **settings) -> Job:
+    def build(
+        name, mode, compress, *, precision="fp32", compiled=None, optimizer="sgd", sizes=None, **settings
+    ) -> Job:
         resolved = resolve_settings(COMPRESSORS.get(compress).spec, settings)
         return prepare(
             make(name, mode, **(sizes or {})),
             Setup(
                 precision=precision,
-                optimizer="sgd",
+                optimizer=optimizer,
                 lr=0.02,
                 top_k=1,
                 compress=Chosen(compress, resolved),
