@@ -63,13 +63,7 @@ def span_units(cycle: Sequence[Units], first_index: int, iterations: int) -> Uni
     for offset, units in enumerate(cycle):
         # The place of this step's first turn at or after first_index.
         times = rounds + ((offset - first_index) % len(cycle) < rest)
-        total += Units(
-            units.samples * times,
-            units.tokens * times,
-            units.requests * times,
-            units.flops * times,
-            units.least_bytes * times,
-        )
+        total += units.times(times)
     return total
 
 
@@ -128,7 +122,9 @@ def summarise(
 
 def _items(units: Units) -> dict[str, int]:
     """Return the kinds of items that the work has, with how many it processed."""
-    counts = {"samples": units.samples, "tokens": units.tokens, "requests": units.requests}
+    counts = {
+        "samples": units.samples, "tokens": units.tokens, "requests": units.requests, "bytes": units.bytes
+    }  # fmt: skip
     return {kind: count for kind, count in counts.items() if count}
 
 

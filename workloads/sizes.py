@@ -19,7 +19,7 @@ def resolve_size(spec: WorkloadSpec, size_name: str, overrides: Mapping[str, Sca
     """Return the named size with `overrides` applied; an override of None keeps the size's own value.
 
     Raises:
-        ValueError: no such size or key (the nearest is named), or a value that is no positive whole number.
+        ValueError: no such size or key (the nearest is named), or a value that it cannot have.
     """
     if size_name not in spec.sizes:
         raise ValueError(f"{spec.name} has no size {size_name!r}{nearest(size_name, spec.sizes)}")
@@ -35,8 +35,9 @@ def resolve_size(spec: WorkloadSpec, size_name: str, overrides: Mapping[str, Sca
 
 def _checked(name: str, key: str, own: Scalar, value: Scalar) -> Scalar:
     if isinstance(own, int) and not isinstance(own, bool):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}: {key} must be a whole number of at least 1, not {value!r}")
+        least = min(own, 1)  # a number that the workload itself has at 0 may be 0
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise ValueError(f"{name}: {key} must be a whole number of at least {least}, not {value!r}")
     elif type(value) is not type(own):
         raise ValueError(f"{name}: {key} must be of type {type(own).__name__}, not {value!r}")
     return value

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.base import UnsupportedError
+
 
 class Attention(nn.Module):
     """Scaled dot-product attention, in which several query heads may share a key and a value head."""
@@ -33,3 +35,43 @@ class WeightsAndGradients(nn.Module):
         """Let every weight's gradient be its buffer; nothing is copied."""
         for weight, gradient in zip(self.weights, self.buffers(), strict=True):
             weight.grad = gradient
+
+
+class TrainingState(nn.Module):
+    """Square weights, and for each the two moments that AdamW keeps."""
+
+    def __init__(self, tensors: int, hidden: int) -> None:
+        super().__init__()
+        self.weights = nn.ParameterList(torch.randn(hidden, hidden) for _ in range(tensors))
+        for number in range(tensors):
+            for moment in ("first", "second"):
+                self.register_buffer(f"{moment}{number}", torch.rand(hidden, hidden))
+
+
+def check_pinned(device: torch.device) -> None:
+    """Refuse pinned memory for a device that does not copy by itself.
+
+    Raises:
+        UnsupportedError: it is no CUDA device.
+    """
+    if device.type != "cuda":
+        raise UnsupportedError(f"pinned memory serves copies to and from CUDA devices, not {device.type}")
+
+
+class Copies(nn.Module):
+    """Rows of bytes in the host's memory and as many on the device that is torch's default now."""
+
+    def __init__(self, shape: tuple[int, int], *, to_device: bool, pinned: bool) -> None:
+        super().__init__()
+        there = torch.randint(256, shape, dtype=torch.uint8)
+        if pinned:
+            check_pinned(there.device)
+        here = torch.randint(256, shape, dtype=torch.uint8, device="cpu")
+        here = here.pin_memory() if pinned else here
+        self.source, self.target = (here, there) if to_device else (there, here)
+
+    def forward(self) -> torch.Tensor:
+        """Copy row by row, each behind the one before it; return the target, (rows, bytes)."""
+        for source, target in zip(self.source, self.target, strict=True):
+            target.copy_(source, non_blocking=True)
+        return self.target
