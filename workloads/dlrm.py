@@ -31,7 +31,7 @@ class DLRM(Workload):
         summary="Click prediction by embedding tables and feed-forward networks: training and inference",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "linear", "samples"}),
+        traits=frozenset({"compiles", "linear", "samples", "tables"}),
         sizes={
             "tiny": {"batch": 256, "tables": 8, "rows": 1000, "bag": 4, "hidden": 16},
             "base": {"batch": 8192, "tables": 26, "rows": 400_000, "bag": 1, "hidden": 128},

@@ -37,6 +37,7 @@ class MixtureOfExperts(Llama):
                 "samples",
                 "stages",
                 "sequence",
+                "experts",
                 "classes",
             }
         ),

@@ -29,14 +29,18 @@ class Experts(nn.Module):
         weight, expert = self.router(tokens).float().softmax(-1).topk(self.active, -1)
         weight = weight / weight.sum(-1, keepdim=True)
         order = expert.flatten().argsort(stable=True)
-        places = torch.arange(len(self.gate_up), device=x.device)
-        ends = (expert.flatten()[:, None] == places).sum(0).cumsum(0).to(torch.int32)
+        places = torch.arange(self.router.out_features, device=x.device)
+        counts = (expert.flatten()[:, None] == places).sum(0)
         rows = order // self.active
-        inner = grouped_product(tokens.index_select(0, rows), self.gate_up, ends)
-        gate, up = inner.chunk(2, -1)
-        made = grouped_product(F.silu(gate) * up, self.down, ends)
+        made = self.run(tokens.index_select(0, rows), counts)
         made = made * weight.flatten().index_select(0, order)[:, None].to(made.dtype)
         return torch.zeros_like(tokens, dtype=made.dtype).index_add(0, rows, made).view(x.shape)
+
+    def run(self, x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
+        """Map rows x (N, d), sorted by expert, by their experts; `counts` is the rows of each."""
+        ends = counts.cumsum(0).to(torch.int32)
+        gate, up = grouped_product(x, self.gate_up, ends).chunk(2, -1)
+        return grouped_product(F.silu(gate) * up, self.down, ends)
 
 
 def grouped_product(x: torch.Tensor, weight: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,13 @@ from workloads.plugins import Registry
 
 BUILT_IN: dict[str, str] = {
     "ddp": "workloads.parallel.ddp:DataParallel",
+    "zero1": "workloads.parallel.zero1:Zero1",
+    "fsdp": "workloads.parallel.fsdp:FullyShardedDataParallel",
+    "hsdp": "workloads.parallel.fsdp:HybridSharded",
     "replicated": "workloads.parallel.replicated:Replicated",
     "pipeline": "workloads.parallel.pipeline:Pipeline",
     "sequence": "workloads.parallel.sequence:Sequence",
+    "expert": "workloads.parallel.expert:Expert",
+    "tables": "workloads.parallel.tables:Tables",
 }
 STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)

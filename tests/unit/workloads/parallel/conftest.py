@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 import torch
+import torch._dynamo  # DDP and pipelines import it: once here, not in every rank
 import torch.distributed as dist
+import torch.distributed.pipelining
 
 from workloads import registry
 from workloads.base import Scalar

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch.distributed.pipelining  # noqa: F401 - slow to import: once here, not in every rank
 
 CASES = {
     2: [
