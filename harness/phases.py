@@ -62,7 +62,7 @@ def attribution(result: energy.EnergyResult, measurement: Measurement) -> Facts:
     """Attribute the span's energy to prefill and decode; empty where iterations have no first token.
 
     Returns:
-        `attribution`, for each device of the total: by phase `watts`, and an iteration's `joules` and `u_joules`
+        `attribution`, of each device in the total: by phase `watts`, an iteration's `joules` and `u_joules`
         (standard); `condition` of the equations, `residual_joules` of the span; or the `reason` why not.
     """
     if FIRST_TOKEN not in measurement.marks:
