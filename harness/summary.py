@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from harness.devices.base import Peak
 from harness.devices.timeline import UNMARKED
 from harness.records.metrics import METRICS, make
@@ -20,7 +18,9 @@ FIRST_TOKEN = "first_token"  # noqa: S105 - a mark in a step, not a secret
 PERCENTILES = {"latency.p50": 0.5, "latency.p90": 0.9, "latency.p99": 0.99}
 NO_CEILING = Peak(None, reason="no ceiling of this device was measured")
 CLEAN_SHARE = 0.2
-"""Iterations that must be undisturbed before their mean stands for the work (docs/method.md, section 2)."""
+LEAST_CLEAN = 3
+"""The share of the judged iterations, and their number, that must be undisturbed before their mean stands for
+the work (docs/method.md, section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +160,16 @@ def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metr
         yield make(metric_id, None, reason="the filter judges single-threaded work only")
         return
     clean = slowest.chunks.clean()
-    if clean.mean() < CLEAN_SHARE:
-        yield make(
-            metric_id,
-            None,
-            reason=f"{clean.mean():.0%} of iterations are undisturbed; {CLEAN_SHARE:.0%} needed",
-        )
-        return
+    share = clean.mean()
     kept = int(clean.sum()) * slowest.chunk_iterations
-    yield make(metric_id, int(np.diff(slowest.chunks.wall_ns)[clean].sum()) / 1e9 / kept, n=kept)
+    if share < CLEAN_SHARE:
+        reason = f"{share:.0%} of the judged iterations are undisturbed; {CLEAN_SHARE:.0%} needed"
+        yield make(metric_id, None, reason=reason)
+    elif kept < LEAST_CLEAN:
+        reason = f"the judged iterations hold {kept} undisturbed ones; {LEAST_CLEAN} needed"
+        yield make(metric_id, None, reason=reason)
+    else:
+        yield make(metric_id, int(slowest.chunks.durations_ns()[clean].sum()) / 1e9 / kept, n=kept)
 
 
 def _latencies(slowest: Measurement, output_tokens: int | None) -> Iterator[Metric]:

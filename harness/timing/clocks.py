@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import time
+from resource import RUSAGE_THREAD, getrusage
 from typing import Protocol
 
 
@@ -29,4 +29,4 @@ class HostClock:
     @staticmethod
     def involuntary() -> int:
         """Return the involuntary context switches of the calling thread."""
-        return resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
+        return getrusage(RUSAGE_THREAD).ru_nivcsw

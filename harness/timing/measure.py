@@ -14,7 +14,15 @@ import numpy.typing as npt
 from harness.devices import registry
 from harness.devices.base import Counters, Device, DeviceError
 from harness.timing.clocks import Clock, HostClock
-from harness.timing.loop import CHUNK_NS, Chunks, Layout, Span, Step, collector_off
+from harness.timing.loop import (
+    CHUNK_NS,
+    ROUND_ITERATIONS,
+    Chunks,
+    Layout,
+    Span,
+    Step,
+    collector_off,
+)
 from harness.timing.peers import ALONE, Peers
 from harness.timing.soak import Conditions, ReadConditions
 from harness.timing.steady import drifted, warm_up
@@ -85,7 +93,7 @@ class Measurement:
 
     @property
     def clean(self) -> npt.NDArray[np.bool_] | None:
-        """Which chunks ran undisturbed, shape (chunks,)."""
+        """Which judged chunks ran undisturbed, shape (chunks,)."""
         return None if self.chunks is None else self.chunks.clean()
 
 
@@ -220,10 +228,12 @@ def allocate(
         group = math.ceil(room / HOST_SAMPLES)
         chunk = math.ceil(CHUNK_NS / (period_ns * group))
         samples = chunk * math.ceil(room / group / chunk)
+        rest = chunk * (math.ceil(ROUND_ITERATIONS / chunk) - 1) if group == 1 else 0
     else:
         group = math.ceil(expected / EVENT_SAMPLES)
         samples = chunk = math.ceil(expected / group)
-    return Span(device.timeline(samples, clock.now_ns), clock, Layout(group, chunk))
+        rest = 0
+    return Span(device.timeline(samples, clock.now_ns), clock, Layout(group, chunk, rest))
 
 
 def _steal_ratio(before: Counters, after: Counters) -> float | None:

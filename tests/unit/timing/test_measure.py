@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import tracemalloc
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -142,17 +143,18 @@ def test_short_iterations_are_chunked(clock, device):
     )
 
     assert measured.chunk_iterations == 60
-    assert clock.cpu_reads - reads[-1][1] == measured.iterations // 60 + 1
+    assert clock.cpu_reads - reads[-1][1] == 2 * measured.iterations // 60
     assert measured.clean.shape == (measured.iterations // 60,)
 
 
 def test_the_filter_names_the_disturbed_iterations(clock, device):
     """An involuntary switch, or wall above 1.03 CPU + 0.02 ms, is not clean; 3 % slower still is."""
     shapes = {
-        3: {"wall_ns": 10 * MS, "switches": 1},
-        4: {"wall_ns": 10 * MS, "cpu_ns": 9 * MS},
-        5: {"wall_ns": 10_300_000 + 20_000, "cpu_ns": 10 * MS},
-        6: {"wall_ns": 10_300_000 + 20_001, "cpu_ns": 10 * MS},
+        16: {"wall_ns": 10 * MS, "switches": 1},
+        32: {"wall_ns": 10 * MS, "cpu_ns": 9 * MS},
+        48: {"wall_ns": 10_300_000 + 20_000, "cpu_ns": 10 * MS},
+        64: {"wall_ns": 10_300_000 + 20_001, "cpu_ns": 10 * MS},
+        70: {"wall_ns": 10 * MS, "switches": 1},
     }
     first = 30  # of the span: ten steps and two windows of ten go before
 
@@ -161,9 +163,29 @@ def test_the_filter_names_the_disturbed_iterations(clock, device):
         device=device, settings=QUICK, clock=clock,
     )  # fmt: skip
 
+    chunks = measured.chunks
     assert measured.first_index == first
-    assert np.flatnonzero(~measured.clean).tolist() == [3, 4, 6]
-    assert measured.involuntary_switches == 1
+    assert chunks.wall_ns.shape == (2, math.ceil(measured.iterations / 16))
+    assert (16 * np.flatnonzero(~measured.clean)).tolist() == [16, 32, 64]
+    assert measured.involuntary_switches == 2
+
+
+@pytest.mark.parametrize("period_ms", [0.1, 1.0, 1.1, 2.0, 5.0, 10.0, 100.0, 700.0])
+def test_there_are_two_readings_to_sixteen_iterations(clock, device, period_ms):
+    """CPU time is read twice for at least sixteen iterations of any length, around one of them or 6 ms."""
+    reads = []
+
+    measured = measure_steps(
+        lambda _i, _m: clock.work(round(period_ms * MS)), device=device, settings=QUICK, clock=clock,
+        on_phase=lambda _name: reads.append(clock.cpu_reads),
+    )  # fmt: skip
+
+    judged = measured.chunks.durations_ns()
+    assert clock.cpu_reads - reads[-1] == 2 * len(judged)
+    assert len(judged) <= math.ceil(measured.iterations / 16)
+    assert judged.min() >= 6 * MS
+    assert judged.max() <= max(12 * MS, period_ms * MS)
+    assert measured.span_ns < 1_000 * MS + max(12 * MS, 3 * period_ms * MS)
 
 
 def test_too_many_iterations_are_timed_in_groups(clock, device, monkeypatch):
