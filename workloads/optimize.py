@@ -51,6 +51,10 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
             f"optimize.cuda_graphs captures {', '.join(GRAPHED)}; for {mode} use compile=reduce-overhead",
         ),
         (
+            wanted.cuda_graphs and "compiles" not in spec.traits,
+            f"optimize.cuda_graphs captures what runs on the device; a step of {spec.name} works on the host",
+        ),
+        (
             wanted.cuda_graphs and wanted.compile is not None,
             "optimize.cuda_graphs captures the eager step; the compiler makes graphs of its own",
         ),

@@ -173,6 +173,8 @@ def test_graphs_are_refused_where_they_cannot_capture_the_step():
     """Generation picks words between its passes; the compiler makes graphs of its own."""
     spec = registry.get("gpt").spec
     assert optimize.refusal(Optimize(cuda_graphs=True), spec, "decode", "cuda") is None
+    reader = registry.get("dataloading").spec
+    assert "works on the host" in optimize.refusal(Optimize(cuda_graphs=True), reader, "infer", "cuda")
     assert "captures infer" in optimize.refusal(Optimize(cuda_graphs=True), spec, "generate", "cuda")
     both = Optimize(cuda_graphs=True, compile="default")
     assert "eager step" in optimize.refusal(both, spec, "decode", "cuda")
