@@ -167,11 +167,17 @@ def _measured(
     measurement = together.merged(seen)
     certificate, precision = session.get("certificate", {}), config.precision.name
     placed = certified.placement(together.per_device(seen), measurement.span_ns / 1e9, certificate, precision)
+    spent = trial_energy.span_energy(
+        used,
+        mine,
+        lambda: trial_energy.shifted_loop(config, device, job.step),
+        alone=peers.world == 1,
+    )
     metrics = summary.summarise(
         [one.run for one in seen],
         peak=device.dense_peak(precision),
         ceiling=certified.ceiling(certificate, precision),
-        energy=trial_energy.use(used),
+        energy=spent.use(),
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
         losses=losses,
@@ -205,7 +211,8 @@ def _measured(
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
             "transformed": job.evidence(),
-            **trial_energy.evidence(used, mine),
+            **spent.evidence(),
+            **phases.attribution(used, mine),
             "device": device.facts(),
             **together.evidence(seen, config),
             **evidence,
