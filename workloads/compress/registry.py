@@ -16,5 +16,6 @@ BUILT_IN = {
     "ensemble": "workloads.compress.fusion:Ensemble",
     "aggregate_gradients": "workloads.compress.fusion:AggregateGradients",
     "fold_batch_norm": "workloads.compress.folding:FoldBatchNorm",
+    "distill": "workloads.compress.distillation:Distill",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
