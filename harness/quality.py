@@ -27,6 +27,8 @@ def metrics(workload: Workload, setup: Setup) -> tuple[list[Metric], Facts]:
     """
     from workloads import quality
 
+    if setup.ranks.world > 1:
+        return _unavailable("quality is measured in one process: ask for it with parallel=none")
     try:
         found = quality.measure(workload, setup)
     except UnsupportedError as error:

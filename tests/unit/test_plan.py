@@ -189,7 +189,7 @@ optimize: name compile cuda_graphs checkpoint update channels_last kv_cache atte
 device: kind index threads
 measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations
   warmup_cap_s steady_window_s steady_tolerance target_accelerator target_cpu
-  within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
+  target_loss within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
 power: sensor devices sample_hz guard phases phase_s
 run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
   monitor monitor_port
