@@ -15,5 +15,8 @@ BUILT_IN: dict[str, str] = {
     "sequence": "workloads.parallel.sequence:Sequence",
     "expert": "workloads.parallel.expert:Expert",
     "tables": "workloads.parallel.tables:Tables",
+    "async_sgd": "workloads.parallel.async_sgd:AsyncSGD",
+    "local_sgd": "workloads.parallel.local_sgd:LocalSGD",
+    "task": "workloads.parallel.task:Task",
 }
 STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)
