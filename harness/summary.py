@@ -153,23 +153,21 @@ def _rates(
 def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metric]:
     n = slowest.iterations
     yield make("iteration.mean", slowest.period_ns / 1e9, n=n)
-    if slowest.chunks is None:
+    if slowest.stretches is None:
         return  # a device's work is not disturbed by what happens to the host's thread
     metric_id = "iteration.mean.clean"
     if not single_threaded:
         yield make(metric_id, None, reason="the filter judges single-threaded work only")
         return
-    clean = slowest.chunks.clean()
-    share = clean.mean()
-    kept = int(clean.sum()) * slowest.chunk_iterations
+    share = slowest.stretches.clean_share()
+    kept, wall_ns = slowest.stretches.clean_work()
     if share < CLEAN_SHARE:
         reason = f"{share:.0%} of the judged iterations are undisturbed; {CLEAN_SHARE:.0%} needed"
         yield make(metric_id, None, reason=reason)
     elif kept < LEAST_CLEAN:
-        reason = f"the judged iterations hold {kept} undisturbed ones; {LEAST_CLEAN} needed"
-        yield make(metric_id, None, reason=reason)
+        yield make(metric_id, None, reason=f"{kept} undisturbed iterations; {LEAST_CLEAN} needed")
     else:
-        yield make(metric_id, int(slowest.chunks.durations_ns()[clean].sum()) / 1e9 / kept, n=kept)
+        yield make(metric_id, wall_ns / 1e9 / kept, n=kept)
 
 
 def _latencies(slowest: Measurement, output_tokens: int | None) -> Iterator[Metric]:

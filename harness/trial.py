@@ -297,7 +297,6 @@ def timing_settings(config: Config) -> timing.TimingSettings:
 
 def timing_evidence(m: timing.Measurement) -> Facts:
     """Return what the validity rules judge of a measurement."""
-    clean = m.clean
     return {
         "steady": m.steady,
         "drift": m.drift,
@@ -310,7 +309,7 @@ def timing_evidence(m: timing.Measurement) -> Facts:
         "clock": m.clock,
         "steal_ratio": m.steal_ratio,
         "involuntary_switches": m.involuntary_switches,
-        "clean_share": None if clean is None else float(clean.mean()),
+        "clean_share": None if m.stretches is None else m.stretches.clean_share(),
     }
 
 

@@ -153,7 +153,7 @@ def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, spe
 
 def iteration_edges(measurement: timing.Measurement, start_ns: int) -> npt.NDArray[np.int64]:
     """Return the edges of all timed samples on the host's clock in ns, shape (samples + 1,)."""
-    begin_ns = start_ns if measurement.chunks is None else int(measurement.chunks.wall_ns[0, 0])
+    begin_ns = start_ns if measurement.stretches is None else int(measurement.stretches.wall_ns[0])
     edges: npt.NDArray[np.int64] = begin_ns + np.concatenate([[0], np.cumsum(measurement.durations_ns)])
     return edges
 

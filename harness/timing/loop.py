@@ -23,16 +23,17 @@ Step = Callable[[int, Mark], object]
 CHUNK_NS = 6_000_000
 """Of a stretch of work that is judged: longer ones are disturbed more often, shorter ones by the readings."""
 ROUND_ITERATIONS = 16
-"""At least so many to a judged stretch: reading CPU time and switches at both of its ends takes microseconds
-once a step has emptied the caches."""
+"""At least so many to two readings of CPU time and switches, which take microseconds once a step has emptied
+the caches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a span is recorded: samples of `group` iterations, in rounds of a chunk that is judged and a rest.
+    """How a span is recorded: samples of `group` iterations, in rounds of `chunk` samples and `rest` more.
 
-    `group` is 1 unless iterations are too short and too many to keep each one's time. Where chunks have few
-    iterations, `rest` more follow each; `group` is then 1, and the rest a multiple of the chunk.
+    The host's clocks are read at the edges of both. `group` is 1 unless iterations are too short and too many
+    to keep each one's time. There is no rest unless chunks have few iterations; `group` is then 1, and the rest
+    a multiple of the chunk.
     """
 
     group: int
@@ -41,28 +42,34 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
-    """What the host's clocks showed where judged chunks began and ended, each of shape (2, chunks)."""
+class Stretches:
+    """What the host's clocks showed, of shape (stretches + 1,): chunks, or chunks and rests in turn."""
 
+    iterations: npt.NDArray[np.int64]
+    """Run by then."""
     wall_ns: npt.NDArray[np.int64]
     cpu_ns: npt.NDArray[np.int64]
     involuntary: npt.NDArray[np.int64]
-
-    def durations_ns(self) -> npt.NDArray[np.int64]:
-        """Return the wall time of each chunk, shape (chunks,)."""
-        begin, end = self.wall_ns
-        durations_ns: npt.NDArray[np.int64] = end - begin
-        return durations_ns
+    every: int = 1
+    """1 where there are no rests, else 2."""
 
     def clean(self) -> npt.NDArray[np.bool_]:
-        """Tell which chunks ran undisturbed, shape (chunks,): the filter of docs/method.md, section 2.
+        """Tell which ran undisturbed, shape (stretches,): the filter of docs/method.md, section 2.
 
         No involuntary switch, and wall <= 1.03 CPU + 0.02 ms. It says something of single-threaded work only.
         """
-        cpu_ns = self.cpu_ns[1] - self.cpu_ns[0]
-        on_its_cpu = self.durations_ns() <= 1.03 * cpu_ns + 20_000
-        undisturbed: npt.NDArray[np.bool_] = on_its_cpu & (self.involuntary[0] == self.involuntary[1])
+        wall, cpu = np.diff(self.wall_ns), np.diff(self.cpu_ns)
+        undisturbed: npt.NDArray[np.bool_] = (np.diff(self.involuntary) == 0) & (wall <= 1.03 * cpu + 20_000)
         return undisturbed
+
+    def clean_share(self) -> float:
+        """Return the share of chunks that ran undisturbed: rests are as long as it takes, and tell less."""
+        return float(self.clean()[:: self.every].mean())
+
+    def clean_work(self) -> tuple[int, int]:
+        """Return the iterations of all undisturbed stretches, and their time in ns."""
+        clean = self.clean()
+        return int(np.diff(self.iterations)[clean].sum()), int(np.diff(self.wall_ns)[clean].sum())
 
 
 def run_samples(step: Step, timeline: Timeline, *, first: int, samples: int, group: int) -> None:
@@ -92,9 +99,9 @@ class Span:
         self.host_ns = 0
         """Host time from the start until the last step's call returned."""
         self._clock = clock
-        self._rounds = 0
-        most = math.ceil(timeline.capacity / (layout.chunk + layout.rest))
-        self._edges = np.full((3, 2, most), -1, np.int64)
+        rounds = math.ceil(timeline.capacity / (layout.chunk + layout.rest))
+        self._edges = np.full((4, rounds * self._every + 1), -1, np.int64)
+        self._done = 0
 
     def run(self, step: Step, *, first: int, at_least: int, duration_ns: int) -> None:
         """Run steps from index `first` on until `duration_ns` and `at_least` iterations are done.
@@ -102,25 +109,25 @@ class Span:
         It ends earlier when the timeline is full. Time is looked at after each chunk and each step of a rest.
         """
         timeline, group, chunk, rest = self.timeline, self.layout.group, self.layout.chunk, self.layout.rest
-        (wall_begin, wall_end), (cpu_begin, cpu_end), (switches_begin, switches_end) = (
-            (memoryview(begin), memoryview(end)) for begin, end in self._edges
-        )
-        now_ns, cpu_ns, switches = self._clock.now_ns, self._clock.cpu_ns, self._clock.involuntary
+        ran, wall, cpu, involuntary = (memoryview(row) for row in self._edges)  # type: ignore[arg-type]
+        cpu_ns, switches = self._clock.cpu_ns, self._clock.involuntary
         index, done = first, 0
         full, enough = first + self.capacity, first + at_least
 
-        now = begin_ns = timeline.start()
+        ran[0], cpu[0], involuntary[0] = 0, cpu_ns(), switches()
+        wall[0] = now = timeline.start()
         mark, stamp = timeline.mark, timeline.stamp
         deadline = now + duration_ns
         while index < full and (now < deadline or index < enough):
-            cpu_begin[done], switches_begin[done], wall_begin[done] = cpu_ns(), switches(), now_ns()
             for _ in range(chunk):
                 for _ in range(group):
                     step(index, mark)
                     index += 1
                 now = stamp()
-            cpu_end[done], switches_end[done], wall_end[done] = cpu_ns(), switches(), now
             done += 1
+            ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
+            if not rest:
+                continue
             # Only what every step needs: between long ones each further line of code comes from memory.
             for _ in range(min(rest, full - index)):
                 if now >= deadline and index >= enough:
@@ -128,8 +135,14 @@ class Span:
                 step(index, mark)
                 index += 1
                 now = stamp()
-        self._rounds = done
-        self.host_ns = now - begin_ns
+            done += 1
+            ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
+        self._done = done
+        self.host_ns = now - int(self._edges[1, 0])
+
+    @property
+    def _every(self) -> int:
+        return 2 if self.layout.rest else 1
 
     @property
     def capacity(self) -> int:
@@ -141,10 +154,10 @@ class Span:
         """Iterations run."""
         return self.timeline.count * self.layout.group
 
-    def chunks(self) -> Chunks:
-        """Return what the host's clocks showed of the chunks that ran."""
-        wall, cpu, involuntary = self._edges[:, :, : self._rounds]
-        return Chunks(wall, cpu, involuntary)
+    def stretches(self) -> Stretches:
+        """Return what the host's clocks showed of the stretches that ran."""
+        iterations, wall, cpu, involuntary = self._edges[:, : self._done + 1]
+        return Stretches(iterations, wall, cpu, involuntary, self._every)
 
 
 @contextmanager

@@ -17,10 +17,10 @@ from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import (
     CHUNK_NS,
     ROUND_ITERATIONS,
-    Chunks,
     Layout,
     Span,
     Step,
+    Stretches,
     collector_off,
 )
 from harness.timing.peers import ALONE, Peers
@@ -65,9 +65,8 @@ class Measurement:
     """Durations of samples of `group` consecutive iterations, by `clock`."""
     group: int
     """Iterations in one duration: 1 unless they are too short and too many to keep each one's time."""
-    chunks: Chunks | None
-    """CPU time and context switches of the thread by chunk; None where the device works apart from it."""
-    chunk_iterations: int
+    stretches: Stretches | None
+    """CPU time and context switches of the thread; None where the device works apart from it."""
     cpu_ns: int
     """CPU time of the process, all threads."""
     steal_ratio: float | None
@@ -90,11 +89,6 @@ class Measurement:
     def period_ns(self) -> float:
         """Mean time of an iteration: span / iterations."""
         return self.span_ns / self.iterations
-
-    @property
-    def clean(self) -> npt.NDArray[np.bool_] | None:
-        """Which judged chunks ran undisturbed, shape (chunks,)."""
-        return None if self.chunks is None else self.chunks.clean()
 
 
 def measure_steps(
@@ -182,8 +176,7 @@ def measure_steps(
         host_ns=span.host_ns,
         durations_ns=durations_ns,
         group=span.layout.group,
-        chunks=span.chunks() if by_host else None,
-        chunk_iterations=span.layout.chunk * span.layout.group,
+        stretches=span.stretches() if by_host else None,
         cpu_ns=after.cpu_ns - before.cpu_ns,
         steal_ratio=_steal_ratio(before, after),
         involuntary_switches=after.involuntary_switches - before.involuntary_switches,

@@ -14,7 +14,7 @@ from harness.devices.base import Peak
 from harness.records.metrics import METRICS
 from harness.summary import EnergyUse, RankRun, span_units, summarise
 from harness.timing import Measurement
-from harness.timing.loop import Chunks
+from harness.timing.loop import Stretches
 from workloads.base import Units
 
 MS = 1_000_000
@@ -28,12 +28,12 @@ def measured(durations_ms, *, first_index=0, clean=None, marks=None, group=1, cl
     durations = np.array(durations_ms, np.int64) * MS
     switches = np.zeros(len(durations)) if clean is None else ~np.array(clean)
     edges = np.append(0, np.cumsum(durations))
-    wall = np.array([edges[:-1], edges[1:]])
-    chunks = Chunks(wall, wall, np.array([np.zeros(len(durations)), switches], np.int64))
+    seen = np.append(0, np.cumsum(switches)).astype(np.int64)
+    stretches = Stretches(group * np.arange(len(edges)), edges, edges, seen)
     return Measurement(
         warmup_iterations=4, warmup_ns=250 * MS, first_index=first_index, iterations=len(durations) * group,
         span_ns=int(durations.sum()), host_ns=int(durations.sum()), durations_ns=durations, group=group,
-        chunks=chunks if clock == "host" else None, chunk_iterations=group, cpu_ns=int(durations.sum()) // 2,
+        stretches=stretches if clock == "host" else None, cpu_ns=int(durations.sum()) // 2,
         steal_ratio=0.0, involuntary_switches=0, tick_ns=1, clock=clock, steady=True, drift=False,
         marks=marks or {}, flags=(),
     )  # fmt: skip
@@ -179,7 +179,7 @@ def test_the_clean_mean_needs_single_threads_and_a_fifth_clean():
     found = summary(rank(measured([10] * 10, clean=[True] + [False] * 9)), single_threaded=True)
     assert found["iteration.mean.clean"].reason == "10% of the judged iterations are undisturbed; 20% needed"
     few = summary(rank(measured([10] * 4, clean=[True, True, False, False])), single_threaded=True)
-    assert few["iteration.mean.clean"].reason == "the judged iterations hold 2 undisturbed ones; 3 needed"
+    assert few["iteration.mean.clean"].reason == "2 undisturbed iterations; 3 needed"
     assert "iteration.mean.clean" not in summary(rank(measured([10] * 3, clock="device events")))
 
 

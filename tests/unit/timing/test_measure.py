@@ -40,7 +40,7 @@ def test_span_and_durations_are_exact(clock, device):
     assert measured.span_ns == sum(expected)
     assert measured.host_ns == measured.span_ns
     assert measured.clock == "host"
-    assert measured.group == measured.chunk_iterations == 1
+    assert measured.group == 1
 
 
 def test_span_ends_at_the_first_iteration_past_its_time(clock, device):
@@ -131,20 +131,36 @@ def test_drift_is_a_difference_of_thirds_beyond_half_the_target(clock, device, g
     assert measure_steps(step, device=device, settings=QUICK, clock=clock).flags == flags
 
 
-def test_short_iterations_are_chunked(clock, device):
-    """CPU time is read once for at least 6 ms of 0.1 ms steps, and every chunk has its verdict."""
+def test_short_iterations_are_judged_together(clock, device):
+    """CPU time is read once for at least 6 ms of 0.1 ms steps."""
     reads = []
 
-    def phase(name):
-        reads.append((name, clock.cpu_reads))
+    measured = measure_steps(
+        lambda _i, _m: clock.work(MS // 10), device=device, settings=QUICK, clock=clock,
+        on_phase=lambda _name: reads.append(clock.cpu_reads),
+    )  # fmt: skip
+
+    assert np.diff(measured.stretches.iterations).tolist() == [60] * (measured.iterations // 60)
+    assert clock.cpu_reads - reads[-1] == measured.iterations // 60 + 1
+
+
+@pytest.mark.parametrize("period_ms", [1.0, 1.1, 2.0, 5.0, 10.0, 100.0, 700.0])
+def test_there_are_two_readings_to_sixteen_long_iterations(clock, device, period_ms):
+    """CPU time is read around 6 ms of work or one iteration, and again after the rest of sixteen."""
+    reads = []
 
     measured = measure_steps(
-        lambda _i, _m: clock.work(MS // 10), device=device, settings=QUICK, clock=clock, on_phase=phase
-    )
+        lambda _i, _m: clock.work(round(period_ms * MS)), device=device, settings=QUICK, clock=clock,
+        on_phase=lambda _name: reads.append(clock.cpu_reads),
+    )  # fmt: skip
 
-    assert measured.chunk_iterations == 60
-    assert clock.cpu_reads - reads[-1][1] == 2 * measured.iterations // 60
-    assert measured.clean.shape == (measured.iterations // 60,)
+    stretches = measured.stretches
+    assert clock.cpu_reads - reads[-1] == len(stretches.wall_ns)
+    assert len(stretches.wall_ns) <= 2 * math.ceil(measured.iterations / 16) + 1
+    lengths = np.diff(stretches.iterations)
+    assert set(lengths[::2]) == {math.ceil(6 / period_ms)}
+    assert lengths.sum() == measured.iterations
+    assert measured.span_ns < (1_000 + max(12, 3 * period_ms)) * MS, "time is looked at within the rest"
 
 
 def test_the_filter_names_the_disturbed_iterations(clock, device):
@@ -163,29 +179,15 @@ def test_the_filter_names_the_disturbed_iterations(clock, device):
         device=device, settings=QUICK, clock=clock,
     )  # fmt: skip
 
-    chunks = measured.chunks
+    stretches = measured.stretches
     assert measured.first_index == first
-    assert chunks.wall_ns.shape == (2, math.ceil(measured.iterations / 16))
-    assert (16 * np.flatnonzero(~measured.clean)).tolist() == [16, 32, 64]
+    disturbed = np.flatnonzero(~stretches.clean())
+    assert stretches.iterations[disturbed].tolist() == [16, 32, 64, 65], "the rest after 64 holds 70"
+    assert stretches.clean_share() == pytest.approx(4 / 7)
+    kept, wall_ns = stretches.clean_work()
+    assert kept == measured.iterations - 3 - 15
+    assert wall_ns == kept * 10 * MS + 320_000
     assert measured.involuntary_switches == 2
-
-
-@pytest.mark.parametrize("period_ms", [0.1, 1.0, 1.1, 2.0, 5.0, 10.0, 100.0, 700.0])
-def test_there_are_two_readings_to_sixteen_iterations(clock, device, period_ms):
-    """CPU time is read twice for at least sixteen iterations of any length, around one of them or 6 ms."""
-    reads = []
-
-    measured = measure_steps(
-        lambda _i, _m: clock.work(round(period_ms * MS)), device=device, settings=QUICK, clock=clock,
-        on_phase=lambda _name: reads.append(clock.cpu_reads),
-    )  # fmt: skip
-
-    judged = measured.chunks.durations_ns()
-    assert clock.cpu_reads - reads[-1] == 2 * len(judged)
-    assert len(judged) <= math.ceil(measured.iterations / 16)
-    assert judged.min() >= 6 * MS
-    assert judged.max() <= max(12 * MS, period_ms * MS)
-    assert measured.span_ns < 1_000 * MS + max(12 * MS, 3 * period_ms * MS)
 
 
 def test_too_many_iterations_are_timed_in_groups(clock, device, monkeypatch):
@@ -315,7 +317,7 @@ def test_cpu_time_is_that_of_the_span(clock, device):
         lambda _i, _m: clock.work(10 * MS, cpu_ns=5 * MS), device=device, settings=QUICK, clock=clock
     )
     assert measured.cpu_ns * 2 == measured.span_ns
-    assert not measured.clean.any()
+    assert measured.stretches.clean_share() == 0
 
 
 def test_events_time_the_device_while_the_host_runs_ahead(accelerator, clock, stream):
@@ -336,8 +338,7 @@ def test_events_time_the_device_while_the_host_runs_ahead(accelerator, clock, st
     assert measured.span_ns == 100 * 10 * MS + 1_000  # the first launch is not hidden
     assert measured.host_ns == 100 * 1_000
     assert waits[-101:-1] == ["step"] * 100
-    assert measured.chunks is None
-    assert measured.clean is None
+    assert measured.stretches is None
     assert measured.tick_ns == 32
     assert measured.flags == ()
 
