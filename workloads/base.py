@@ -29,6 +29,7 @@ TRAITS = {
     "attention": "it attends by scaled_dot_product_attention",
     "kv_cache": "it keeps keys and values of the positions behind it, in a cache that may grow",
     "narrows": "its inner layers can lose neurons or channels, see `workloads.nets.narrow`",
+    "prefix": "a model of transformers that attends to keys and values before its input",
     "blocks": "`blocks` lists repeated blocks, to shard or to checkpoint",
     "samples": "its training loss is the mean over independent samples, so that ranks may share a batch",
     "tensor": "`tensor_plan` splits its matrices over ranks",
