@@ -39,10 +39,19 @@ def weighted_refusal(cell: Cell) -> str | None:
 def chosen(model: nn.Module, layers: str, *kinds: type[_Layer]) -> dict[str, _Layer]:
     """Return the layers of these kinds that `layers` names, by their dotted names.
 
+    An output layer whose weight is that of an embedding is left out: it stays one with it.
+
     Raises:
         UnsupportedError: there is none.
     """
-    found = {n: m for n, m in model.named_modules() if isinstance(m, kinds) and _named(n, layers)}
+    from torch import nn
+
+    tied = {m.weight for m in model.modules() if isinstance(m, nn.Embedding)}
+    found = {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, kinds) and _named(name, layers) and module.weight not in tied
+    }
     if not found:
         names = ", ".join(kind.__name__ for kind in kinds)
         raise UnsupportedError(f"layers={layers} names no layer of kind {names} in this model")

@@ -17,5 +17,9 @@ BUILT_IN = {
     "aggregate_gradients": "workloads.compress.fusion:AggregateGradients",
     "fold_batch_norm": "workloads.compress.folding:FoldBatchNorm",
     "distill": "workloads.compress.distillation:Distill",
+    "lora": "workloads.compress.adapters:LoRA",
+    "adalora": "workloads.compress.adapters:AdaLoRA",
+    "adapters": "workloads.compress.adapters:Adapters",
+    "prefix": "workloads.compress.adapters:Prefix",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
