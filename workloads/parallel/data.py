@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from workloads.base import Batch
 from workloads.steps import Mark, Training, train_step
@@ -31,6 +33,51 @@ class LossModule(nn.Module):
 def wrapped_step(training: Training, module: Callable[..., Any]) -> Callable[[int, Mark], None]:
     """Return the training step whose loss passes through `module`, a wrapped LossModule."""
     return train_step(replace(training, loss=lambda _model, batch: module(training.loss, batch)))
+
+
+def shard_weights(
+    model: nn.Module,
+    blocks: Sequence[nn.Module],
+    mesh: DeviceMesh,
+    *,
+    reshard: bool,
+    bf16: bool,
+    offload: bool = False,
+) -> LossModule:
+    """Shard the weights of each block, and of what is left, over the mesh; return the loss over them.
+
+    With `offload` the weights lie in host memory between their block's passes.
+    """
+    from torch.distributed.fsdp import (
+        CPUOffloadPolicy,
+        MixedPrecisionPolicy,
+        OffloadPolicy,
+        fully_shard,
+        register_fsdp_forward_method,
+    )
+
+    # Autocast chooses what the operations compute in; the gathered weights only need be as wide.
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if bf16 else None, reduce_dtype=torch.float32, cast_forward_inputs=False
+    )
+    shard = partial(
+        fully_shard,
+        mesh=mesh,
+        reshard_after_forward=reshard,
+        mp_policy=policy,
+        offload_policy=CPUOffloadPolicy(pin_memory=mesh.device_type == "cuda")
+        if offload
+        else OffloadPolicy(),
+    )
+    for parameter in model.parameters():
+        parameter.data = parameter.data.contiguous()  # channels-last weights cannot be sharded
+    for block in dict.fromkeys(blocks):  # a block that comes several times has one set of weights
+        shard(block)
+        for method in getattr(block, "entered_by", ()):
+            register_fsdp_forward_method(block, method)
+    module = LossModule(model)
+    shard(module)
+    return module
 
 
 def mean_over_ranks(losses: torch.Tensor) -> torch.Tensor:
