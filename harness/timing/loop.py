@@ -32,8 +32,8 @@ class Layout:
     """How a span is recorded: samples of `group` iterations, in rounds of `chunk` samples and `rest` more.
 
     The host's clocks are read at the edges of both. `group` is 1 unless iterations are too short and too many
-    to keep each one's time. There is no rest unless chunks have few iterations; `group` is then 1, and the rest
-    a multiple of the chunk.
+    to keep each one's time. There is no rest unless chunks have few iterations; `group` is then 1, and the
+    rest a multiple of the chunk.
     """
 
     group: int
