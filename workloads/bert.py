@@ -129,7 +129,8 @@ class Bert(Workload):
         """Return `tokens`, `segments` and `mask` (B, S), and the labels of the mode.
 
         Pre-training adds `positions` and `words` (B, P), where P is MASKED_SHARE of S, and `next` (B,): 1
-        where the second sentence does not follow the first. The other modes add `labels` (B,).
+        where the second sentence does not follow the first; `word_weight` (B,), equal in all rows, is one
+        over the words to predict in an average row of the whole batch. The other modes add `labels` (B,).
         """
         import numpy as np
 
@@ -150,7 +151,9 @@ class Bert(Workload):
                     words[first:] = self._words(random, length - 3 - first)[0]
                 tokens[row, :length] = [CLS, *words[:first], SEP, *words[first:], SEP]
                 segments[row, first + 2 : length] = 1
-            extra = {"next": following, **self._hide_words(random, tokens)}
+            hidden = self._hide_words(random, tokens)
+            weight = rows / int((hidden["words"] != IGNORED).sum())
+            extra = {"next": following, "word_weight": np.full(rows, weight, np.float32), **hidden}
         else:
             starts = np.zeros(rows, dtype=np.int64)
             for row, length in enumerate(lengths):
@@ -188,15 +191,19 @@ class Bert(Workload):
         return tuple(batch[name] for name in names)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the masked words' mean cross-entropy plus next sentence's, or that of the classes."""
+        """Return the masked words' mean cross-entropy plus next sentence's, or that of the classes.
+
+        The mean is over the words of the whole batch: that of equal parts of it is the batch's.
+        """
         from torch.nn import functional as F
 
         outputs = model(*self.inputs(batch))
         if self.mode != "train":
             return F.cross_entropy(outputs, batch["labels"])
         words, following = outputs
-        hidden_words = F.cross_entropy(words.flatten(0, 1), batch["words"].flatten(), ignore_index=IGNORED)
-        return hidden_words + F.cross_entropy(following, batch["next"])
+        labels = batch["words"].flatten()
+        hidden = F.cross_entropy(words.flatten(0, 1), labels, ignore_index=IGNORED, reduction="sum")
+        return hidden / len(words) * batch["word_weight"][0] + F.cross_entropy(following, batch["next"])
 
     def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the logits of the hidden words in pre-training, of the classes otherwise."""

@@ -49,7 +49,9 @@ class Job:
 
     Every rank calls it: they are the whole batch's."""
     weights_bytes: int
+    """On this rank, as are the optimizer's and the cache's."""
     parameters: int
+    """Of the whole model."""
     optimizer_bytes: Callable[[], int]
     kv_cache_bytes: int
     evidence: Callable[[], dict[str, Any]]
@@ -80,6 +82,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     device, strategy = torch.device(setup.device), setup.strategy()
     built = build(workload, setup)
     cast_to, compressor = built.cast_to, built.compressor
+    parameters, whole = parameter_count(built.model), weights_bytes(built.model)
     model = strategy.place(workload, built.model)
 
     index, count = strategy.shard
@@ -103,9 +106,10 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         step, cache_bytes = inference_step(workload, model, single, last, setup)
     graphs = _compile(built.model, setup.optimize.compile)
 
-    weights = weights_bytes(model)
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
-    stored = float(weights * passes + cache_bytes - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
+    # Of the whole model and cache: the rank that counts a share of the batch does so for all that share it.
+    cached = cache_bytes * (setup.ranks.world // count)
+    stored = float(whole * passes + cached - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
     counted = [_count(workload, parts, stored, 2 if cast_to is not None else 4) for parts in micro]
     return Job(
         step=step,
@@ -114,8 +118,8 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         output=lambda: last[0],
         check=lambda: _check(last, counted[0].samples, training=training),
         losses=lambda: strategy.world_losses(losses.stacked()).tolist(),
-        weights_bytes=weights,
-        parameters=parameter_count(model),
+        weights_bytes=weights_bytes(model),
+        parameters=parameters,
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
         evidence=lambda: built.evidence | strategy.evidence(),
@@ -176,7 +180,8 @@ def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:
 def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:
     if optimizer is None:
         return 0
-    return sum(tree_bytes(state) for state in cast("dict[Any, Any]", optimizer.state).values())
+    held = getattr(optimizer, "optim", optimizer)  # ZeRO keeps this rank's states in an optimizer of its own
+    return sum(tree_bytes(state) for state in cast("dict[Any, Any]", held.state).values())
 
 
 def _check(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:

@@ -49,4 +49,4 @@ class Setup:
     def strategy(self) -> Strategy:
         """Return the strategy, that of one rank alone where none was chosen."""
         kind = Strategy if self.parallel.name == NONE else STRATEGIES.get(self.parallel.name)
-        return kind(self.parallel.settings, self.ranks)
+        return kind(self.parallel.settings, self.ranks, self.precision)

@@ -12,10 +12,11 @@ from torch.utils._pytree import tree_leaves
 
 
 def nbytes(tensor: torch.Tensor) -> int:
-    """Return the bytes that a tensor's numbers take: its parts', where it is made of several."""
+    """Return the bytes that a tensor's numbers take here: its parts', or of ranks this one's part."""
     parts: Any = tensor
     if is_traceable_wrapper_subclass(parts):
-        return sum(nbytes(getattr(parts, name)) for name in parts.__tensor_flatten__()[0])
+        inner = (getattr(parts, name) for name in parts.__tensor_flatten__()[0])
+        return sum(nbytes(part) for part in inner if isinstance(part, torch.Tensor))
     scales = 0
     if tensor.is_quantized and tensor.qscheme() == torch.per_channel_affine:
         scales = nbytes(tensor.q_per_channel_scales()) + nbytes(tensor.q_per_channel_zero_points())

@@ -89,7 +89,10 @@ class Translation(GenerativeWorkload):
         return transformer.Transformer(**{key: self.n(key) for key in keys})
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return `tokens` and `mask` (B, S); in training `before` and `targets` (B, S), padded."""
+        """Return `tokens` and `mask` (B, S); in training `before` and `targets` (B, S), padded.
+
+        There `word_weight` (B,), equal in all rows, is one over the targets in an average row of the batch.
+        """
         import numpy as np
 
         from workloads import batches
@@ -103,15 +106,18 @@ class Translation(GenerativeWorkload):
             written = places < batches.lengths(random, rows, seq)[:, None]
             arrays["targets"] = random.integers(FIRST_WORD, self.n("vocab"), (rows, seq)) * written
             begin = np.full((rows, 1), BEGIN)
+            arrays["word_weight"] = np.full(rows, rows / int(written.sum()), np.float32)
             arrays["before"] = np.concatenate((begin, arrays["targets"][:, :-1]), 1)
         return batches.shard(arrays, rank, world)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy of the targets that are not padding."""
+        """Return the mean cross-entropy of the targets that are not padding, over the whole batch's words."""
         from torch.nn import functional as F
 
         logits, _ = model(batch["before"], (batch["tokens"], batch["mask"]))
-        return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=PAD)
+        targets = batch["targets"].flatten()
+        errors = F.cross_entropy(logits.flatten(0, 1), targets, ignore_index=PAD, reduction="sum")
+        return errors / len(logits) * batch["word_weight"][0]
 
     def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the logits of every target word in training, of the first word in generation."""

@@ -95,6 +95,9 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """The encoder's block with attention to the source after its own."""
 
+    entered_by = ("read_source",)
+    """Methods beside `forward` that need its weights."""
+
     def __init__(self, hidden: int, inner: int, heads: int) -> None:
         super().__init__()
         self.attention = Attention(hidden, heads)
@@ -104,6 +107,10 @@ class DecoderBlock(nn.Module):
         self.up = nn.Linear(hidden, inner)
         self.down = nn.Linear(inner, hidden)
         self.norm3 = nn.LayerNorm(hidden)
+
+    def read_source(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Read keys and values of the encoded source (B, S, d), each (B, heads, S, head size)."""
+        return self.source.read(x)
 
     def forward(self, x: torch.Tensor, cache: Cache, layer: int) -> torch.Tensor:
         """Map (B, T, d) to (B, T, d); T is 1 where the cache holds words."""
@@ -144,7 +151,7 @@ class Transformer(nn.Module):
         x = self.embed(tokens)
         for block in self.encoder:
             x = block(x, attend)
-        sources = [cast("DecoderBlock", block).source.read(x) for block in self.decoder]
+        sources = [cast("DecoderBlock", block).read_source(x) for block in self.decoder]
         keys, values = zip(*sources, strict=True)
         shape = (len(self.decoder), len(tokens), self.heads, capacity, x.shape[-1] // self.heads)
         return Cache(

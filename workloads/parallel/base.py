@@ -34,11 +34,13 @@ class Strategy(Transform):
     Args:
         settings: Every setting of its spec, checked.
         ranks: This process among its peers.
+        precision: Of the trial.
     """
 
-    def __init__(self, settings: Mapping[str, Scalar], ranks: Ranks) -> None:
+    def __init__(self, settings: Mapping[str, Scalar], ranks: Ranks, precision: str = "fp32") -> None:
         super().__init__(settings)
         self.ranks = ranks
+        self.precision = precision
 
     @property
     def shard(self) -> tuple[int, int]:

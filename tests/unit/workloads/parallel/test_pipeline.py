@@ -40,7 +40,9 @@ def test_a_rank_holds_its_stages_alone(on_ranks, job_of):
     def work(ranks):
         job = job_of("gpt", "pipeline", ranks, settings={"schedule": "interleaved"})
         freed = sum(p.numel() == 0 for p in job.model[0]._staged[0].parameters())
-        return job.parameters, freed, job.units(0).tokens, job.evidence()
+        held = sum(p.numel() for p in job.model.parameters())
+        assert job.parameters == whole.parameters
+        return held, freed, job.units(0).tokens, job.evidence()
 
     first, second = on_ranks(2, work)
     assert first[0] + second[0] == whole.parameters + whole.model.token.weight.numel()

@@ -1,0 +1,129 @@
+"""Fully sharded data parallel: each rank keeps a part of every weight, and gathers blocks when they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workloads.base import TRAINING, Workload
+from workloads.parallel.base import Strategy
+from workloads.parallel.shares import uneven_batch
+from workloads.transform import Cell, Setting, TransformSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torch.distributed.device_mesh import DeviceMesh
+
+    from workloads.steps import Mark, Training
+
+RESHARD = Setting(default=True, about="give a block's gathered weights back after its forward pass")
+
+
+class FullyShardedDataParallel(Strategy):
+    """Torch's `fully_shard` (FSDP2) over each of the workload's blocks, and over the rest.
+
+    Weights, gradients and optimizer state are sharded. At precision bf16 weights are gathered as bf16, and
+    gradients reduced as fp32.
+    """
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="fsdp",
+        title="Fully sharded data parallel",
+        summary="each rank keeps a part of every weight; a block's are gathered when it runs (FSDP2)",
+        modes=TRAINING,
+        needs=frozenset({"samples", "blocks"}),
+        settings={"reshard_after_forward": RESHARD},
+        compiles=False,
+    )
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """An equal share for each rank."""
+        return self.ranks.rank, self.ranks.world
+
+    @property
+    def counts(self) -> bool:
+        """Every rank counts its own share."""
+        return True
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Refuse a batch that does not split evenly."""
+        return uneven_batch(cell, cell.ranks)
+
+    def mesh(self, device: str) -> DeviceMesh:
+        """Return the ranks among which a weight is sharded, in the last dimension."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return init_device_mesh(device, (self.ranks.world,), mesh_dim_names=("shard",))
+
+    def place(self, workload: Workload, model: nn.Module) -> nn.Module:
+        """Shard the weights in place."""
+        from workloads.parallel.data import shard_weights
+
+        device = next(model.parameters()).device.type
+        self._module = shard_weights(
+            model,
+            workload.blocks(model),
+            self.mesh(device),
+            reshard=bool(self.settings["reshard_after_forward"]),
+            bf16=self.precision == "bf16",
+        )
+        return model
+
+    def train_step(self, training: Training) -> Callable[[int, Mark], None]:
+        """Return the step with the loss behind the module that gathers weights."""
+        from workloads.parallel.data import wrapped_step
+
+        return wrapped_step(training, self._module)
+
+    def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
+        """Average the shares' losses."""
+        from workloads.parallel.data import mean_over_ranks
+
+        return mean_over_ranks(losses)
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        return {"parallel": {"data": self.ranks.world, "weight_shards": self.ranks.world}}
+
+
+class HybridSharded(FullyShardedDataParallel):
+    """Weights sharded within groups of ranks, and copied between them: gathers stay within a group."""
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="hsdp",
+        title="Hybrid sharded data parallel",
+        summary="weights sharded within groups of ranks, gradients averaged between the groups too (HSDP)",
+        modes=TRAINING,
+        needs=FullyShardedDataParallel.spec.needs,
+        settings={
+            "reshard_after_forward": RESHARD,
+            "group": Setting(2, "ranks that share one copy of the weights", least=2),
+        },
+        compiles=False,
+    )
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Refuse ranks that do not form groups, beside a batch that does not split evenly."""
+        group = int(cell.parallel_settings["group"])
+        if cell.ranks % group:
+            return f"{cell.ranks} ranks do not form groups of {group}"
+        return super().refusal(cell)
+
+    def mesh(self, device: str) -> DeviceMesh:
+        """Return the ranks as copies by shards."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        shape = (self.ranks.world // self._group, self._group)
+        return init_device_mesh(device, shape, mesh_dim_names=("copy", "shard"))
+
+    @property
+    def _group(self) -> int:
+        return int(self.settings["group"])
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        return {"parallel": {"data": self.ranks.world, "weight_shards": self._group}}

@@ -1,0 +1,41 @@
+"""ZeRO stage 1: data parallel, with each rank keeping the optimizer's state of some of the weights only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workloads.parallel.ddp import DataParallel
+from workloads.transform import TransformSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Zero1(DataParallel):
+    """Torch's ZeroRedundancyOptimizer: a rank updates its weights and sends them to all others."""
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="zero1",
+        title="ZeRO stage 1",
+        summary="data parallel; each rank keeps and applies the optimizer's state of its own weights only",
+        modes=DataParallel.spec.modes,
+        needs=DataParallel.spec.needs,
+        settings=DataParallel.spec.settings,
+    )
+
+    def optimizer(
+        self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer that spreads its state."""
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+
+        def local(groups: list[dict[str, Any]], **_defaults: Any) -> torch.optim.Optimizer:
+            return make([parameter for group in groups for parameter in group["params"]])
+
+        return ZeroRedundancyOptimizer(model.parameters(), local)  # type: ignore[arg-type]
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        return {"parallel": {"data": self.ranks.world, "optimizer_shards": self.ranks.world}}
