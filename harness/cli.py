@@ -208,6 +208,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--screen-only", action="store_true", help="measure no pairs: suspects stay suspicious")
     sub.add_argument("--markdown", metavar="FILE", help="also write the verdict as Markdown")
     sub.add_argument("--noise-floor", metavar="PATTERN", help="read A/A sessions of these names instead")
+    sub.add_argument(
+        "--floors", metavar="FILE", help="what --noise-floor --json printed, in place of the policy's floors"
+    )
     for side in ("base", "head"):
         sub.add_argument(f"--{side}-python", metavar="PATH", help=f"the {side}'s Python interpreter")
         sub.add_argument(

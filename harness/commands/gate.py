@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.commands.output import print_json
 from harness.exporters.common import write, write_json
 from harness.gate.confirm import Confirmer, Where
+from harness.gate.floor import noise_floor, read_floors
 from harness.gate.history import VERDICT, read_history
 from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
@@ -23,11 +24,10 @@ def main(options: argparse.Namespace) -> int:
     if not store.root.is_dir():
         raise ValueError(f"{store.root}: no such results folder")
     if options.noise_floor is not None:
-        from harness.gate.floor import noise_floor
-
         measured = noise_floor(store, options.noise_floor, policy)
         print_json(measured.plain()) if options.json else print("\n".join(measured.lines()))
         return 0 if measured.sessions else 4
+    floors = read_floors(Path(options.floors)) if options.floors else {}
     history = read_history(store, pattern=policy.nights, tonight=options.night, accept=policy.accept)
     confirmer = Confirmer(
         history,
@@ -38,7 +38,8 @@ def main(options: argparse.Namespace) -> int:
         tuple(Path(d) for d in options.config_dir),
         options.pair_seconds,
     )
-    verdict = judge_history(history, policy, (lambda *_: None) if options.screen_only else confirmer)
+    confirm = (lambda *_: None) if options.screen_only else confirmer
+    verdict = judge_history(history, policy, confirm, floors)
     for line in confirmer.note:
         print(f"joulemark: {line}", file=sys.stderr)
     write_json(store.root / history.tonight / VERDICT, verdict.plain())

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.gate.policy import Policy
 from harness.records.derive import trial_results
-from harness.records.store import Store
+from harness.records.store import Store, read_bounded
 from harness.stats import StatsError, compare
 
 _SIDES = ("-base", "-head")
+_MOST_BYTES = 1 << 20
+MeasuredFloors = dict[tuple[str, str, str], float]
+"""By trial, metric and machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,35 @@ class Floors:
         ]
         rate = self.false_positive_rate
         return [*lines, "no A/A session" if rate is None else f"false positives: {rate:.1%}"]
+
+
+class _Read(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+    trial: str
+    metric: str
+    machine_id: str
+    floor: Annotated[float, Field(ge=0, lt=1)] | None
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+    floors: tuple[_Read, ...]
+
+
+def read_floors(path: Path) -> MeasuredFloors:
+    """Read what `joulemark gate --noise-floor … --json` printed; a series of one session has no floor.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no such file; one line names the file and the field.
+    """
+    try:
+        read = _File.model_validate_json(read_bounded(path, _MOST_BYTES))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ValueError(f"{path}: {where}: {first['msg']}") from error
+    return {(f.trial, f.metric, f.machine_id): f.floor for f in read.floors if f.floor}
 
 
 def noise_floor(store: Store, pattern: str, policy: Policy) -> Floors:

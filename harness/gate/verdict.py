@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 from harness.gate.history import History, Series
@@ -127,7 +128,10 @@ class Verdict:
 
 
 def judge_history(
-    history: History, policy: Policy, confirm: Confirm = lambda _result, _series, _rule: None
+    history: History,
+    policy: Policy,
+    confirm: Confirm = lambda _result, _series, _rule: None,
+    floors: Mapping[tuple[str, str, str], float] = MappingProxyType({}),
 ) -> Verdict:
     """Judge every metric that the policy watches, the worst first.
 
@@ -135,13 +139,16 @@ def judge_history(
         history: from `read_history`.
         policy: from `read_policy`.
         confirm: measures pairs; called only for suspects.
+        floors: of trials, metrics and machines that were measured; they stand for the policy's.
     """
-    found = [*_judge_results(history, policy, confirm), *_missing(history, policy)]
+    found = [*_judge_results(history, policy, confirm, floors), *_missing(history, policy)]
     found.sort(key=lambda s: (_ORDER.index(s.label), s.trial, s.metric))
     return Verdict(history.tonight, tuple(found), tuple(history.left_out))
 
 
-def _judge_results(history: History, policy: Policy, confirm: Confirm) -> Iterator[SeriesVerdict]:
+def _judge_results(
+    history: History, policy: Policy, confirm: Confirm, floors: Mapping[tuple[str, str, str], float]
+) -> Iterator[SeriesVerdict]:
     for result in history.results:
         for metric_id in dict.fromkeys(rule.metric for rule in policy.metrics):
             rule = policy.rule(metric_id, result.label)
@@ -161,7 +168,7 @@ def _judge_results(history: History, policy: Policy, confirm: Confirm) -> Iterat
                     estimate.value,
                     lambda r=result, s=series, rule=rule: confirm(r, s, rule),  # type: ignore[misc]
                     delta=rule.delta,
-                    floor=rule.floor,
+                    floor=floors.get((result.label, metric_id, result.machine_id), rule.floor),
                     direction=rule.direction,
                 )
             elif rule.required:
