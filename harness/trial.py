@@ -12,7 +12,19 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from harness import certified, passes, phases, placement, ranks, summary, timing, together, trial_energy
+from harness import (
+    certified,
+    learning,
+    passes,
+    phases,
+    placement,
+    quality,
+    ranks,
+    summary,
+    timing,
+    together,
+    trial_energy,
+)
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -28,6 +40,8 @@ from harness.records.schema import Facts
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError, Workload
 from workloads.optimize import Optimize, allocator_environment
+from workloads.parallel.base import Ranks
+from workloads.setup import Chosen, Setup
 from workloads.user.source import source as own_model
 
 _SERIES = 200
@@ -200,6 +214,13 @@ def _measured(
         write = config.measure.trace and peers.rank == 0
         trace = Path(spec["folder"]) / "profile-trace.json" if write else None
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
+    if spec.get("replica", 0) == 0 and quality.wanted(config):
+        on_phase("quality")
+        worth, proof = quality.metrics(workload, _setup(config, device, peers))
+        metrics, evidence = [*metrics, *worth], evidence | proof
+    if losses and (target := config.measure.target_loss) is not None:
+        steps, period_s = measurement.first_index + measurement.iterations, measurement.period_ns / 1e9
+        metrics.append(learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s))
     wrong = together.problem(seen)
     return {
         "metrics": [m.model_dump(mode="json") for m in metrics],
@@ -253,25 +274,24 @@ def _optimize(config: Config) -> Optimize:
 
 def _prepare(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
     from workloads.modes import prepare
-    from workloads.parallel.base import Ranks
-    from workloads.setup import Chosen, Setup
 
+    return prepare(workload, _setup(config, device, peers))
+
+
+def _setup(config: Config, device: Device, peers: timing.Peers) -> Setup:
     w = config.workload
-    return prepare(
-        workload,
-        Setup(
-            device=device.torch_device,
-            precision=config.precision.name,
-            optimizer=w.optimizer,
-            lr=w.lr,
-            accumulate=w.accumulate,
-            temperature=w.temperature,
-            top_k=w.top_k,
-            optimize=_optimize(config),
-            compress=Chosen(config.compress.name, config.compress.settings),
-            parallel=Chosen(config.parallel.name, config.parallel.settings),
-            ranks=Ranks(peers.rank, peers.world),
-        ),
+    return Setup(
+        device=device.torch_device,
+        precision=config.precision.name,
+        optimizer=w.optimizer,
+        lr=w.lr,
+        accumulate=w.accumulate,
+        temperature=w.temperature,
+        top_k=w.top_k,
+        optimize=_optimize(config),
+        compress=Chosen(config.compress.name, config.compress.settings),
+        parallel=Chosen(config.parallel.name, config.parallel.settings),
+        ranks=Ranks(peers.rank, peers.world),
     )
 
 
