@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import ClassVar
 
 from workloads.base import Scalar, Size, WorkloadSpec
@@ -134,9 +135,14 @@ def spec_refusal(transform: type[Transform], cell: Cell) -> str | None:
     return lacks_library(spec) or transform.refusal(cell)
 
 
+@cache
+def _is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None
+
+
 def lacks_library(spec: WorkloadSpec | TransformSpec) -> str | None:
     """Return how to install the library that a workload or transformation needs, None when it is there."""
-    if spec.library is None or importlib.util.find_spec(spec.library) is not None:
+    if spec.library is None or _is_installed(spec.library):
         return None
     extra = EXTRAS.get(spec.library)
     package = spec.library if extra is None else f"'joulemark[{extra}]'"
