@@ -149,6 +149,11 @@ class FasterRCNN(Workload):
         found = model(batch["images"], self.n("proposals"))
         return detections(found, self.n("detections"), self.n("image"))
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the anchors' scores (B, N), whose order no other score changes."""
+        scores: torch.Tensor = model(batch["images"], self.n("proposals")).scores
+        return scores
+
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the backbone's bottleneck blocks."""
         return [block for stage in model.backbone.stages for block in stage]  # type: ignore[union-attr]

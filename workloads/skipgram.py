@@ -82,6 +82,11 @@ class SkipGram(Workload):
         near, far = F.logsigmoid(scores[:, 0]), F.logsigmoid(-scores[:, 1:])
         return -(near + far.sum(1)).mean()
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the scores of the pairs, (B, 1 + negatives)."""
+        scores: torch.Tensor = model(batch["tokens"], batch["others"])
+        return scores
+
     def units(self, batch: Batch) -> Units:
         """Count a step: one product of two vectors for the neighbour and each negative."""
         rows = len(batch["tokens"])

@@ -130,6 +130,11 @@ class UNet(Workload):
         cleaner: torch.Tensor = mean + added.sqrt() * batch["noise"]
         return cleaner
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the noise that the model sees in the images."""
+        noise: torch.Tensor = model(batch["images"], batch["steps"])
+        return noise
+
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the residual blocks with their attention."""
         from workloads.nets.unet import Stage
