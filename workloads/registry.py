@@ -16,6 +16,7 @@ BUILT_IN = {
     "mamba": "workloads.mamba:Mamba",
     "vit": "workloads.vit:ViT",
     "inception": "workloads.inception:Inception",
+    "adversarial": "workloads.adversarial:Adversarial",
     "explanation": "workloads.explanation:Explanation",
     "fasterrcnn": "workloads.fasterrcnn:FasterRCNN",
     "dlrm": "workloads.dlrm:DLRM",

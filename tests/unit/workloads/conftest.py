@@ -20,6 +20,7 @@ NAMES = (
     "mamba",
     "vit",
     "inception",
+    "adversarial",
     "explanation",
     "fasterrcnn",
     "dlrm",

@@ -25,7 +25,7 @@ def test_a_linear_model_is_explained_by_its_weights():
 
 def test_integrated_gradients_add_up_to_the_logit(make):
     """Completeness (Sundararajan et al. 2017, proposition 1): what the image adds to the logit of nothing."""
-    workload = make("explanation", "infer", steps=200)
+    workload = make("explanation", "infer", steps=60)
     torch.manual_seed(0)
     model, images = workload.build_model().eval(), workload.make_batch(0)["images"]
     for block in model.blocks:  # more than a linear function of the image, from the start
@@ -35,7 +35,7 @@ def test_integrated_gradients_add_up_to_the_logit(make):
         logits = model(images)
         seen = logits.argmax(1, keepdim=True)
         added = (logits - model(torch.zeros_like(images))).gather(1, seen)[:, 0]
-    torch.testing.assert_close(found.sum((1, 2, 3)), added, rtol=0.03, atol=1e-3)
+    torch.testing.assert_close(found.sum((1, 2, 3)), added, rtol=0.05, atol=3e-3)
 
 
 def test_gradients_are_taken_within_a_step_and_none_is_kept(make):

@@ -154,6 +154,17 @@ def test_explanations_cost_what_torch_counts(make, method, steps):
     assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+def test_attacks_cost_what_torch_counts(make, steps):
+    """Twice a forward pass for each of the attack's steps; training and its gradients come on top."""
+    infer, train = (make("adversarial", mode, steps=steps) for mode in ("infer", "train"))
+    model, batch = infer.build_model().eval().requires_grad_(requires_grad=False), infer.make_batch(0)
+    assert counted(lambda: infer.infer(model, batch)) == infer.units(batch).flops
+    forward = infer.forward_flops(4)
+    assert infer.units(batch).flops == (2 * steps + 1) * forward
+    assert train.units(batch).flops == (2 * steps + 3) * forward
+
+
 def test_faster_r_cnn_s_training_forward_has_fewer_proposals(make):
     """The true boxes are among them; the losses cost nothing that counts."""
     workload = make("fasterrcnn", "train", image=160)
