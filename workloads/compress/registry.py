@@ -21,5 +21,10 @@ BUILT_IN = {
     "adalora": "workloads.compress.adapters:AdaLoRA",
     "adapters": "workloads.compress.adapters:Adapters",
     "prefix": "workloads.compress.adapters:Prefix",
+    "int8_weight": "workloads.compress.quantisation:Int8Weight",
+    "int8_dynamic": "workloads.compress.quantisation:Int8Dynamic",
+    "int8_static": "workloads.compress.quantisation:Int8Static",
+    "int4_weight": "workloads.compress.quantisation:Int4Weight",
+    "fp8": "workloads.compress.quantisation:Fp8",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
