@@ -56,6 +56,7 @@ def build(
         _energy(ok, named),
         cost_section(ok, costs or {}),
         _metric_section(tables.COMPUTE, ok, []),
+        _quality(ok),
         roofline_section(ok),
         _metric_section(tables.STARTUP, ok, []),
         _metric_section(tables.other_table(ok), ok, []),
@@ -138,6 +139,18 @@ def _throughput(ranked: Sequence[Sequence[Place]], ok: Sequence[Trial], level: s
 def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequence[Plot]) -> Section:
     table: Table | None = metric_table(spec, ok)
     return Section(spec.id, spec.title, (table, *_limited(figures)) if table is not None else ())
+
+
+def _quality(ok: Sequence[Trial]) -> Section:
+    """The groups in which some trial's error is known, with the throughput that it bought."""
+    judged = [
+        t
+        for members in groups(ok).values()
+        if any(metric.startswith("quality.") for m in members for metric in m.result.estimates)
+        for t in members
+    ]
+    spec = replace(tables.QUALITY, metrics=(headline(judged), *tables.QUALITY.metrics))
+    return _metric_section(spec, judged, [])
 
 
 def _latency_plots(ok: Sequence[Trial]) -> list[Plot]:

@@ -88,9 +88,25 @@ COMPUTE = MetricTable(
         "cpu.time",
         "loss.first",
         "loss.last",
+        "time.to_loss",
     ),
     "FLOPs are those of the uncompressed model, two to a multiply-add. MFU is of the vendor's dense peak, or "
     "of the ceiling measured on the device itself.",
+)
+QUALITY = MetricTable(
+    "quality",
+    "Quality beside speed",
+    (
+        "quality.sqnr",
+        "quality.agreement",
+        "quality.perplexity",
+        "quality.perplexity.fp32",
+        "memory.weights",
+        "energy.token",
+        "energy.sample",
+    ),
+    "Error of the outputs against the same weights in fp32, uncompressed and eager, once for each trial. "
+    "Perplexity is that of held-out text, with weights that were really trained; others are random.",
 )
 STARTUP = MetricTable(
     "startup",
@@ -103,7 +119,7 @@ STARTUP = MetricTable(
 def shown(estimate: Estimate) -> tuple[float, float | None, float | None, str]:
     """Value, bounds and unit as they are shown: a share of one as per cent."""
     assert estimate.value is not None
-    if estimate.metric_id in {"mfu", "mfu.measured"}:
+    if estimate.metric_id in {"mfu", "mfu.measured", "quality.agreement"}:
         low, high = ((None if b is None else 100 * b) for b in (estimate.low, estimate.high))
         return 100 * estimate.value, low, high, "%"
     return estimate.value, estimate.low, estimate.high, estimate.unit
@@ -124,7 +140,9 @@ def metric_cell(estimate: Estimate | None) -> Cell:
 
 def other_table(trials: Sequence[Trial]) -> MetricTable:
     """What no other table shows: metrics of other packages."""
-    known = {m for spec in (LATENCY, MEMORY, ENERGY, COMPUTE, STARTUP) for m in spec.metrics} | set(HEADLINES)
+    known = {m for spec in (LATENCY, MEMORY, ENERGY, COMPUTE, QUALITY, STARTUP) for m in spec.metrics} | set(
+        HEADLINES
+    )
     found = dict.fromkeys(m for t in trials for m in t.result.estimates if m not in known)
     return MetricTable("other", "Other metrics", tuple(found))
 

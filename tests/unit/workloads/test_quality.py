@@ -67,7 +67,7 @@ def test_a_spoiled_model_is_told_by_its_perplexity(make, monkeypatch):
 
 
 def test_the_trained_model_has_learned_what_it_never_read(make):
-    """Its perplexity on the held-out text is far below that of random weights, which is about the vocabulary."""
+    """Its perplexity on the held-out text is far below that of random weights: about the vocabulary."""
     workload = make("gpt", "train")
     batch = trained.held_out(96)
     perplexities = {}

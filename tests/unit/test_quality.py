@@ -1,0 +1,76 @@
+"""What a trial says of its quality, and when it says nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness import quality
+from harness.config import Config
+from workloads import registry
+from workloads.base import UnsupportedError
+from workloads.parallel.base import Ranks
+from workloads.quality import Quality
+from workloads.setup import Setup
+
+GPT = registry.get("gpt")("decode", registry.get("gpt").spec.sizes["tiny"])
+
+
+def told(monkeypatch, found) -> dict[str, tuple[float | None, str | None]]:
+    """Return the metrics of a comparison that ends in `found`, a result or an error."""
+
+    def measure(_workload, _setup):
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr("workloads.quality.measure", measure)
+    return {m.id: (m.value, m.reason) for m in quality.metrics(GPT, Setup())[0]}
+
+
+def test_every_figure_that_applies_is_a_metric(monkeypatch):
+    """A model without classes or text has none of theirs."""
+    whole = told(monkeypatch, Quality(30.0, 0.9, 8.0, 7.5, trained=True))
+    assert whole == {
+        "quality.sqnr": (30.0, None),
+        "quality.agreement": (0.9, None),
+        "quality.perplexity": (8.0, None),
+        "quality.perplexity.fp32": (7.5, None),
+    }
+    assert set(told(monkeypatch, Quality(30.0, None, None, None, trained=False))) == {"quality.sqnr"}
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (Quality(math.inf, None, None, None, trained=False), "no output differs"),
+        (Quality(math.nan, None, None, None, trained=False), "the outputs are not finite"),
+        (UnsupportedError("it has no outputs"), "it has no outputs"),
+        (RuntimeError("out of\n memory"), "RuntimeError: out of memory"),
+    ],
+)
+def test_what_cannot_be_told_has_its_reason(monkeypatch, found, reason):
+    """Infinity is no number of a record, and a failure costs no other metric."""
+    assert told(monkeypatch, found)["quality.sqnr"] == (None, reason)
+
+
+def test_a_perplexity_that_is_not_finite_is_no_number(monkeypatch):
+    """A spoiled model may have none."""
+    found = told(monkeypatch, Quality(1.0, 0.5, math.inf, 8.0, trained=True))
+    assert found["quality.perplexity"] == (None, "the outputs are not finite")
+
+
+def test_ranks_do_not_build_the_whole_model_for_it():
+    """It may not fit one of them."""
+    made, proof = quality.metrics(GPT, Setup(ranks=Ranks(0, 2)))
+    assert made[0].value is None
+    assert "parallel=none" in proof["quality"]["reason"]
+
+
+def test_only_a_model_that_could_differ_is_compared():
+    """The fp32 model without compression is its own reference."""
+    plain = {"workload": {"name": "gpt"}}
+    assert not quality.wanted(Config.model_validate(plain))
+    assert quality.wanted(Config.model_validate(plain | {"precision": {"name": "bf16"}}))
+    assert quality.wanted(Config.model_validate(plain | {"compress": {"name": "prune"}}))
