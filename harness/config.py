@@ -127,6 +127,10 @@ class MeasureConfig(Section):
     trace: bool = False
     """Write the profile's Chrome trace into the attempt's folder."""
 
+    def target(self, device_kind: str) -> float:
+        """Return the relative half-width of the interval to plan for on this kind of device."""
+        return self.target_cpu if device_kind == "cpu" else self.target_accelerator
+
 
 class PowerConfig(Section):
     """Which sensor gives power and energy."""

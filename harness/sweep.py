@@ -131,9 +131,8 @@ class Sweep:
             return m.replicas
         timed = iteration_metric(pilot)
         means = [metric.value for r in pilot if (metric := r.metric(timed)) and metric.value]
-        target = m.target_cpu if trial.config.device.kind == "cpu" else m.target_accelerator
         try:
-            return plan_replicas(means, math.log1p(target), 0.95, m.max_replicas)
+            return plan_replicas(means, math.log1p(m.target(trial.config.device.kind)), 0.95, m.max_replicas)
         except StatsError:
             return m.replicas
 

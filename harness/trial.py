@@ -32,7 +32,7 @@ from harness.conditions import (
     soak_evidence,
     soak_settings,
 )
-from harness.config import Config, MeasureConfig
+from harness.config import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
 from harness.profile import evidence as profile
@@ -295,11 +295,6 @@ def _setup(config: Config, device: Device, peers: timing.Peers) -> Setup:
     )
 
 
-def target(measure: MeasureConfig, device_kind: str) -> float:
-    """Return the relative half-width of the interval to plan for on this kind of device."""
-    return measure.target_cpu if device_kind == "cpu" else measure.target_accelerator
-
-
 def timing_settings(config: Config) -> timing.TimingSettings:
     """Return the timing part of the configuration."""
     m = config.measure
@@ -311,7 +306,7 @@ def timing_settings(config: Config) -> timing.TimingSettings:
         warmup_cap_s=m.warmup_cap_s,
         steady_window_s=m.steady_window_s,
         steady_tolerance=m.steady_tolerance,
-        target=target(m, config.device.kind),
+        target=m.target(config.device.kind),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from harness.commands.output import print_json, print_table
 from harness.ledger import Ledger
 from harness.records import open_store
+from harness.records.schema import Record
 from harness.records.store import Store, Torn
 from harness.records.validity import RULES_VERSION, WITHIN_RUN_ONLY
 
@@ -58,6 +59,9 @@ def show(
         s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")
     }
     print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    for row in rows:
+        if row["advice"]:
+            print(f"{row['label']}: {row['advice']}")
     for line in left_out:
         print(f"left out {line}")
     return rows
@@ -78,7 +82,15 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
         "wanted": max(trial["replicas"], len(good)),
         "result": _result(trial_id, ledger),
         "reason": reason,
+        "advice": _advice(good),
     }
+
+
+def _advice(good: list[Record]) -> str | None:
+    from harness.split import advise
+
+    found = advise(good)
+    return None if found is None else str(found)
 
 
 def _result(trial_id: str, ledger: Ledger) -> str | None:
