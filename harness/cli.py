@@ -95,9 +95,21 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb(
         "list",
         "list what there is to run and to measure",
-        "examples:\n  joulemark list workloads\n  joulemark list metrics --json\n",
+        "examples:\n  joulemark list workloads\n  joulemark list compressors\n  joulemark list metrics --json\n",
     )
-    sub.add_argument("what", choices=("workloads", "devices", "sensors", "experiments", "groups", "metrics"))
+    sub.add_argument(
+        "what",
+        choices=(
+            "workloads",
+            "compressors",
+            "strategies",
+            "devices",
+            "sensors",
+            "experiments",
+            "groups",
+            "metrics",
+        ),
+    )
 
     sub = verb(
         "plan",

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from harness.commands.output import print_json, print_table
+from workloads.plugins import Registry
+from workloads.transform import Transform
+
+_Kind = TypeVar("_Kind", bound=Transform)
 
 
 def main(options: argparse.Namespace) -> int:
@@ -20,6 +25,8 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _cell(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return "" if value is None else str(value)
@@ -35,6 +42,33 @@ def _workloads() -> list[dict[str, Any]]:
             "modes": list(spec.modes),
             "sizes": list(spec.sizes),
             "data": list(spec.data),
+            "summary": spec.summary,
+        }
+        for spec in (registry.get(name).spec for name in registry.names())
+    ]
+
+
+def _compressors() -> list[dict[str, Any]]:
+    from workloads.compress.registry import COMPRESSORS
+
+    return _transforms(COMPRESSORS)
+
+
+def _strategies() -> list[dict[str, Any]]:
+    from workloads.parallel.registry import STRATEGIES
+
+    return _transforms(STRATEGIES)
+
+
+def _transforms(registry: Registry[_Kind]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": spec.name,
+            "title": spec.title,
+            "modes": list(spec.modes),
+            "needs": sorted(spec.needs),
+            "settings": {name: setting.default for name, setting in spec.settings.items()},
+            "devices": list(spec.devices),
             "summary": spec.summary,
         }
         for spec in (registry.get(name).spec for name in registry.names())
@@ -105,6 +139,8 @@ def _metrics() -> list[dict[str, Any]]:
 
 _LISTS = {
     "workloads": _workloads,
+    "compressors": _compressors,
+    "strategies": _strategies,
     "devices": _devices,
     "sensors": _sensors,
     "experiments": _experiments,
