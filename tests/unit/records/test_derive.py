@@ -135,6 +135,13 @@ def test_a_value_missing_in_some_replicas_is_told(make_record: Any) -> None:
     assert estimate.value == pytest.approx(math.sqrt(2.0 * 2.1))
 
 
+def test_a_fact_that_the_first_replica_tells_needs_no_other(make_record: Any) -> None:
+    """The error of a configuration is the same in every process: one says it, and nothing is flagged."""
+    records = [make_record({"quality.sqnr": 31.5}, replica=0), make_record({}, replica=1)]
+    estimate = trial_results(records)[0].estimates["quality.sqnr"]
+    assert (estimate.value, estimate.validity, estimate.reasons) == (31.5, "valid", ())
+
+
 def test_zero_is_no_value_of_a_log_metric(make_record: Any) -> None:
     """A throughput of zero voids the estimate; nothing is left out to save it."""
     estimate = _estimates(make_record, "throughput.samples", [2.0, 0.0])

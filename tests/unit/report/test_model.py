@@ -183,6 +183,20 @@ def test_metrics_of_other_packages_are_not_dropped(make_trial, make_estimate):
     assert table(found, "other-table") == [["gpt tiny", "train", "a", "2.00\u00a0J"]]
 
 
+def test_quality_stands_beside_speed(make_trial, make_estimate):
+    """Where one trial's error is known its group is shown, the reference with its own throughput."""
+    fast = [make_estimate("throughput.tokens", 200.0), make_estimate("quality.agreement", 0.97, None)]
+    results = [
+        make_trial("gpt", "decode", "bf16", *fast),
+        make_trial("gpt", "decode", "fp32", make_estimate("throughput.tokens", 100.0)),
+        make_trial("mlp", "train", "fp32", make_estimate("throughput.samples", 5.0)),
+    ]
+    rows = table(model(results), "quality-table")
+    assert [row[:3] for row in rows] == [["gpt tiny", "decode", "bf16"], ["gpt tiny", "decode", "fp32"]]
+    assert [row[-1] for row in rows] == ["97.0\u00a0%", NONE]
+    assert "quality" not in [s.id for s in model(results[2:]).sections]
+
+
 def test_an_estimated_value_says_so(make_trial, make_estimate):
     """What was modelled is never shown as measured."""
     from dataclasses import replace
