@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb(
         "list",
         "list what there is to run and to measure",
-        "examples:\n  joulemark list workloads\n  joulemark list compressors\n  joulemark list metrics --json\n",
+        "examples:\n  joulemark list workloads\n  joulemark list compressors\n"
+        "  joulemark list metrics --json\n",
     )
     sub.add_argument(
         "what",
