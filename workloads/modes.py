@@ -16,6 +16,7 @@ from torch import nn
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.building import build, to_device
 from workloads.optimize import Optimize
+from workloads.parallel.traffic import told
 from workloads.precision import autocast, gradient_scaler
 from workloads.setup import Setup
 from workloads.steps import (
@@ -92,15 +93,17 @@ def prepare(workload: Workload, setup: Setup) -> Job:
 
     losses, last = Losses(), list[torch.Tensor]()
     optimizer: torch.optim.Optimizer | None = None
-    cache_bytes = 0
+    cache_bytes, traffic = 0, dict[str, Any]()
     if training:
         make = make_optimizer(workload, setup.optimizer, setup.lr, **_update(setup.optimize, device))
         optimizer = strategy.optimizer(make, model)
         loss = partial(compressor.loss, workload)
         cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
-        step = strategy.train_step(
-            Training(workload, model, ring, optimizer, loss, cast, scaler, losses, last, compressor.updated)
+        given = Training(
+            workload, model, ring, optimizer, loss, cast, scaler, losses, last, compressor.updated
         )
+        traffic = told(strategy.traffic(given)) if precision in {"fp32", "tf32"} else {}
+        step = strategy.train_step(given)
     else:
         single = [parts[0] for parts in ring]
         step, cache_bytes = inference_step(workload, model, single, last, setup)
@@ -122,7 +125,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         parameters=parameters,
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
-        evidence=lambda: built.evidence | strategy.evidence(),
+        evidence=lambda: built.evidence | strategy.evidence() | ({"traffic": traffic} if traffic else {}),
         _graphs=graphs,
     )
 

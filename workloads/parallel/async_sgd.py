@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workloads.base import TRAINING, Workload
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
+from workloads.parallel.traffic import Traffic, gradient_bytes
 from workloads.transform import Cell, TransformSpec
 
 if TYPE_CHECKING:
@@ -86,6 +87,12 @@ class AsyncSGD(Strategy):
             training.done(nothing)
 
         return serve
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """A worker's gradients and the weights that come of them; the server's are those of all workers."""
+        pushes = 1 if self.counts else self.ranks.world - 1
+        size = pushes * gradient_bytes(training.model.parameters())
+        return [Traffic("send", size, pushes), Traffic("recv", size, pushes)]
 
     def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
         """Average the workers' losses; the server has none."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from workloads.parallel.traffic import Traffic
     from workloads.steps import Mark, Training
 
 
@@ -52,6 +53,11 @@ class Strategy(Transform):
         """True on the rank that counts its shard's samples, tokens and FLOPs: one for each index."""
         return self.ranks.rank == 0
 
+    @property
+    def cache_parts(self) -> int:
+        """Into how many parts a cache of keys and values is split, one a rank."""
+        return 1
+
     def place(self, workload: Workload, model: nn.Module) -> nn.Module:
         """Return the model as this rank holds it, from the same whole model on every rank.
 
@@ -79,6 +85,13 @@ class Strategy(Transform):
     def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
         """Return the losses of the whole batch from this rank's, shape (steps,); called by every rank."""
         return losses
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """Return what this rank sends in one step at precision fp32, at most one entry of a kind.
+
+        An empty list says that there is no closed form, or nothing to send.
+        """
+        return []
 
     def evidence(self) -> dict[str, Any]:
         """Return what the record says of the strategy: its layout, bytes moved, staleness."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
+from workloads.parallel.traffic import Traffic, gradient_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class DataParallel(Strategy):
             bucket_cap_mb=int(self.settings["bucket_mib"]),
             gradient_as_bucket_view=True,
             static_graph=bool(self.settings["static_graph"]),
+            broadcast_buffers=any(buffer.is_floating_point() for buffer in module.buffers()),  # not constants
         )
 
     def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
@@ -70,6 +72,11 @@ class DataParallel(Strategy):
         from workloads.parallel.data import mean_over_ranks
 
         return mean_over_ranks(losses)
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """The gradients of all weights, for every micro-batch."""
+        size = len(training.ring[0]) * gradient_bytes(training.model.parameters())
+        return [Traffic("all_reduce", size)]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

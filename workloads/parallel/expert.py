@@ -8,6 +8,7 @@ from workloads.base import TRAINING, Workload
 from workloads.parallel.ddp import DataParallel
 from workloads.parallel.owned import OwnedWeights
 from workloads.parallel.shares import uneven_batch
+from workloads.parallel.traffic import INDEX, NUMBER, Traffic
 from workloads.transform import Cell, TransformSpec
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workloads.nets.moe import Experts
+    from workloads.steps import Training
 
 
 class Expert(OwnedWeights):
@@ -75,6 +77,17 @@ class Expert(OwnedWeights):
             return all_to_all(made.index_select(0, order.argsort()), received, sent)
 
         experts.run = exchanged  # type: ignore[method-assign]
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """In each layer the counts, and twice in each pass the rows of the chosen tokens.
+
+        What a rank receives and returns depends on the router: the bytes are the mean over the ranks.
+        """
+        workload, parts = training.workload, training.ring[0]
+        rows = sum(part["tokens"].numel() for part in parts) * workload.n("active")
+        layer = 4 * rows * workload.n("hidden") * NUMBER + len(parts) * workload.n("experts") * INDEX
+        calls = 5 * workload.n("layers") * len(parts)
+        return [*super().traffic(training), Traffic("all_to_all", workload.n("layers") * layer, calls)]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING
 from workloads.parallel.ddp import DataParallel
+from workloads.parallel.traffic import Traffic, gradient_bytes
 from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ class LocalSGD(DataParallel):
                 average_parameters(training.model.parameters(), dist.group.WORLD)  # type: ignore[arg-type]
 
         return step
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """All weights, once in so many steps: the mean over these."""
+        size = gradient_bytes(training.model.parameters()) / int(self.settings["every"])
+        return [Traffic("all_reduce", size)]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

@@ -6,9 +6,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from workloads.parallel.ddp import DataParallel
+from workloads.parallel.traffic import Traffic, gradient_bytes
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from workloads.steps import Training
 
 
 class OwnedWeights(DataParallel):
@@ -21,6 +24,11 @@ class OwnedWeights(DataParallel):
     def own(self, weights: Iterable[nn.Parameter]) -> None:
         """Take these weights for the rank's own."""
         self._owned = set(weights)
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """The gradients of the weights that are not owned; a subclass adds what travels to owned ones."""
+        shared = [weight for weight in training.model.parameters() if weight not in self._owned]
+        return [Traffic("all_reduce", len(training.ring[0]) * gradient_bytes(shared))]
 
     def wrap(self, module: nn.Module) -> nn.Module:
         """Return the module behind torch's wrapper, which leaves the owned weights alone."""

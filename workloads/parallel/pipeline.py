@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads.base import TRAINING, Workload
 from workloads.parallel.base import Strategy
+from workloads.parallel.traffic import NUMBER, Traffic, gradient_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -110,6 +111,23 @@ class Pipeline(Strategy):
 
         dist.broadcast(losses, src=self.ranks.world - 1)
         return losses
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """The states between stages, forward and backward, and the gradient of a weight that the ends share.
+
+        The closed form is for workloads whose states are (B, seq, hidden).
+        """
+        workload, rank, world = training.workload, self.ranks.rank, self.ranks.world
+        if "sequence" not in workload.spec.traits:
+            return []
+        each, micro = stages_each(self.settings), int(self.settings["micro_batches"])
+        state = workload.n("batch") * workload.n("seq") * workload.n("hidden") * NUMBER
+        last, first = int(rank == world - 1), int(rank == 0)
+        moved = [("send", 2 * each - last - first), ("recv", 2 * each - first - last)]
+        ends = (
+            [Traffic("all_reduce", gradient_bytes(self._shared), len(self._shared))] if self._shared else []
+        )
+        return [*(Traffic(kind, times * state, times * micro) for kind, times in moved), *ends]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout, and the share of time that a rank waits where all stages take equally long.

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Batch, Workload
 from workloads.parallel.ddp import DataParallel
+from workloads.parallel.traffic import NUMBER, Traffic
 from workloads.transform import Cell, TransformSpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from workloads.steps import Training
 
 
 class Sequence(DataParallel):
@@ -76,6 +79,22 @@ class Sequence(DataParallel):
             return batch
         rank, world = self.ranks.rank, self.ranks.world
         return {name: tensor.chunk(world, 1)[rank] for name, tensor in batch.items()}
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """In each block and pass queries, keys and values in one call, and what was attended in another.
+
+        A model that gathers its positions behind the last block does so once, and back in the backward pass.
+        """
+        workload, parts = training.workload, training.ring[0]
+        hidden, layers, world = workload.n("hidden"), workload.n("layers"), self.ranks.world
+        heads = workload.n("heads")
+        kv = hidden * int(workload.size.get("kv_heads", heads)) // heads
+        positions = sum(len(part["tokens"]) for part in parts) * workload.n("seq")
+        size = 2 * layers * positions // world * 2 * (hidden + kv) * NUMBER
+        calls = 4 * layers
+        if not self._split:
+            size, calls = size + 2 * positions * hidden * NUMBER, calls + 2
+        return [*super().traffic(training), Traffic("all_to_all", size, calls * len(parts))]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

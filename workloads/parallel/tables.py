@@ -8,10 +8,14 @@ from workloads.base import TRAINING, Workload
 from workloads.parallel.ddp import DataParallel
 from workloads.parallel.owned import OwnedWeights
 from workloads.parallel.shares import uneven_batch
+from workloads.parallel.traffic import INDEX, NUMBER, Traffic
 from workloads.transform import Cell, TransformSpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from workloads.parallel.lookup import SpreadTables
+    from workloads.steps import Training
 
 
 class Tables(OwnedWeights):
@@ -45,6 +49,15 @@ class Tables(OwnedWeights):
         model.tables = SpreadTables(whole, workload.n("tables"), self.ranks.rank, self.ranks.world)
         self.own(model.tables.parameters())
         return model
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """Row numbers of the own samples, pooled rows of the own tables, and their gradients."""
+        hidden, tables = training.workload.n("hidden"), cast("SpreadTables", training.model.tables)
+        parts = training.ring[0]
+        samples = sum(len(part["rows"]) for part in parts)
+        pooled = samples * hidden * NUMBER * (self.ranks.world * tables.own + tables.tables)
+        numbers = INDEX * sum(part["rows"].numel() for part in parts)
+        return [*super().traffic(training), Traffic("all_to_all", pooled + numbers, 3 * len(parts))]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

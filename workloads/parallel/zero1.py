@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.parallel.ddp import DataParallel
+from workloads.parallel.traffic import Traffic, gradient_bytes
 from workloads.transform import TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from workloads.steps import Training
 
 
 class Zero1(DataParallel):
@@ -35,6 +38,12 @@ class Zero1(DataParallel):
             return make([parameter for group in groups for parameter in group["params"]])
 
         return ZeroRedundancyOptimizer(model.parameters(), local)  # type: ignore[arg-type]
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """The gradients of all weights, and the weights from those ranks that updated them."""
+        weights = list(training.model.parameters())
+        sent = Traffic("broadcast", gradient_bytes(weights), len(weights))
+        return [*super().traffic(training), sent]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

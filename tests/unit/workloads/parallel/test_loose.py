@@ -40,7 +40,7 @@ def test_asynchronous_sgd_learns_and_records_its_staleness(on_ranks, job_of):
     assert told["updates"] == 48
     assert 0.0 <= told["staleness_mean"] <= told["staleness_max"]
     assert (served, first[2], second[2]) == (0, 2, 2)
-    assert first[1] == {"parallel": {"server": 1, "workers": 2}}
+    assert first[1]["parallel"] == {"server": 1, "workers": 2}
 
 
 def test_staleness_is_the_updates_since_a_workers_pull(on_ranks):

@@ -1,0 +1,139 @@
+"""What strategies send in a step, counted call by call, against the closed forms: two ranks, and 64."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+from torch.testing._internal.distributed.fake_pg import FakeStore
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from workloads.parallel.base import Ranks
+
+KINDS = {
+    "allreduce_": "all_reduce",
+    "all_reduce": "all_reduce",
+    "_allgather_base_": "all_gather",
+    "_reduce_scatter_base_": "reduce_scatter",
+    "alltoall_base_": "all_to_all",
+    "broadcast_": "broadcast",
+    "send": "send",
+    "recv_": "recv",
+    "recv_any_source_": "recv",
+}
+
+
+class Counted(TorchDispatchMode):
+    """Counts collectives and the bytes of their tensors: a gather's result, any other's operand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: dict[str, int] = defaultdict(int)
+        self.bytes: dict[str, int] = defaultdict(int)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        """Count one operation, and run it."""
+        if func.namespace in {"c10d", "_c10d_functional"} and func._opname != "wait_tensor":
+            kind = KINDS[func._opname]
+            # Bases give the result first, then what is reduced or exchanged.
+            operand = args[1] if func._opname in {"_reduce_scatter_base_", "alltoall_base_"} else args[0]
+            tensors = [leaf for leaf in tree_leaves(operand) if isinstance(leaf, torch.Tensor)]
+            self.calls[kind] += 1
+            self.bytes[kind] += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return func(*args, **(kwargs or {}))
+
+
+def counted(job):
+    """Return what a step sends and what was predicted, both by kind; the first two steps set buckets up."""
+    for index in range(2):
+        job.step(index, lambda _name: None)
+    with Counted() as seen:
+        job.step(2, lambda _name: None)
+    return seen.bytes, seen.calls, job.evidence().get("traffic", {})
+
+
+def held(bytes_by_kind, calls_by_kind, predicted):
+    """Assert that the prediction has the same kinds, bytes and, where it gives them, calls."""
+    assert {kind: one["bytes"] for kind, one in predicted.items()} == dict(bytes_by_kind)
+    for kind, one in predicted.items():
+        if one["calls"] is not None:
+            assert one["calls"] == calls_by_kind[kind], kind
+
+
+WIDE = {"batch": 64, "seq": 128, "positions": 128, "heads": 64, "layers": 2}
+"""Every dimension divides by 64 ranks."""
+FAKE = [
+    ("gpt", "ddp", WIDE, {}),
+    ("gpt", "local_sgd", WIDE, {"every": 1}),
+    ("gpt", "sequence", WIDE, {}),
+    ("llama", "sequence", WIDE | {"kv_heads": 64}, {}),
+    ("bert", "sequence", {"seq": 128, "heads": 64, "batch": 4}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "strategy", "size", "settings"), FAKE)
+def test_a_plan_for_64_ranks_sends_what_the_closed_form_says(
+    on_ranks, job_of, monkeypatch, name, strategy, size, settings
+):
+    """One process takes one of 64 ranks' step; its collectives are counted and do nothing."""
+    wrapped = DistributedDataParallel.__init__
+
+    def with_hook(self, *args, **options):
+        # The fake group's work has no result, which the built-in reduction wants.
+        wrapped(self, *args, **options)
+        self.register_comm_hook(None, reduce)
+
+    def reduce(_state, bucket):
+        dist.all_reduce(bucket.buffer())
+        done = torch.futures.Future()
+        done.set_result(bucket.buffer())
+        return done
+
+    monkeypatch.setattr(DistributedDataParallel, "__init__", with_hook)
+
+    def work(_ranks):
+        dist.destroy_process_group()
+        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=64)
+        mode = "finetune" if name == "bert" else "train"
+        return counted(job_of(name, strategy, Ranks(0, 64), mode=mode, size=size, settings=settings))
+
+    (found,) = on_ranks(1, work)
+    assert found[2]
+    held(*found)
+
+
+REAL = [
+    ("gpt", "ddp", {}),
+    ("gpt", "ddp", {"accumulate": 2}),
+    ("gpt", "zero1", {}),
+    ("gpt", "pipeline", {"settings": {"schedule": "gpipe"}}),
+    ("gpt", "pipeline", {"settings": {"schedule": "interleaved"}}),
+    ("llama", "pipeline", {"settings": {"schedule": "1f1b"}}),
+    ("gpt", "async_sgd", {}),
+    ("dlrm", "tables", {}),
+]
+
+
+def test_ranks_send_what_the_closed_form_says(on_ranks, job_of):
+    """Two ranks on gloo, each held to its own prediction."""
+
+    def work(ranks):
+        return [counted(job_of(name, strategy, ranks, **options)) for name, strategy, options in REAL]
+
+    for found in on_ranks(2, work):
+        for one, case in zip(found, REAL, strict=True):
+            assert one[2], case
+            held(*one)
+
+
+def test_the_rows_that_experts_exchange_add_up(on_ranks, job_of):
+    """What one rank exchanges depends on the router, what all do does not."""
+    found = on_ranks(4, lambda ranks: counted(job_of("moe", "expert", ranks)))
+    for kind in ("all_to_all", "all_reduce"):
+        predicted = found[0][2][kind]
+        assert sum(one[0][kind] for one in found) == 4 * predicted["bytes"]
+        assert predicted["calls"] in {None, found[0][1][kind]}
