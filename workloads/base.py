@@ -32,7 +32,7 @@ TRAITS = {
     "prefix": "a model of transformers that attends to keys and values before its input",
     "blocks": "`blocks` lists repeated blocks, to shard or to checkpoint",
     "samples": "its training loss is the mean over independent samples, so that ranks may share a batch",
-    "tensor": "`tensor_plan` splits its matrices over ranks",
+    "tensor": "its modules say how their matrices split over ranks, see `workloads.nets.split`",
     "stages": "its model is cut at its blocks by `workloads.nets.stages.Staged`",
     "sequence": "its sequence can be split over ranks",
     "experts": "it holds experts that can lie on different ranks",

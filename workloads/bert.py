@@ -47,6 +47,7 @@ class Bert(Workload):
                 "attention",
                 "blocks",
                 "samples",
+                "tensor",
                 "stages",
                 "sequence",
                 "classes",

@@ -34,6 +34,7 @@ class GPT(DecoderLanguageModel):
                 "kv_cache",
                 "blocks",
                 "samples",
+                "tensor",
                 "stages",
                 "sequence",
                 "classes",

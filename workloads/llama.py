@@ -32,6 +32,7 @@ class Llama(DecoderLanguageModel):
                 "kv_cache",
                 "blocks",
                 "samples",
+                "tensor",
                 "stages",
                 "sequence",
                 "classes",

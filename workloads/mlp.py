@@ -30,7 +30,7 @@ class MLPClassifier(Workload):
         summary="Mean of word embeddings and a feed-forward network: training and inference",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "linear", "narrows", "samples", "stages", "classes"}),
+        traits=frozenset({"compiles", "linear", "narrows", "samples", "tensor", "stages", "classes"}),
         sizes={
             "tiny": {
                 "batch": 64,

@@ -144,6 +144,8 @@ def inference_step(
         run, cache_bytes = _decode(workload, model, ring[0])
     else:
         run, cache_bytes = _generate(workload, model, ring, setup, dtype)
+    if workload.mode != "decode":  # rehearsed with the whole model
+        cache_bytes //= setup.strategy().cache_parts
     if setup.optimize.cuda_graphs:
         run = graphed(run, 1 if workload.mode == "decode" else len(ring))
 

@@ -32,7 +32,9 @@ class Translation(GenerativeWorkload):
         summary="Encoder-decoder transformer: training, and generation by sampling, greedily or by beams",
         unit="tokens",
         modes=("train", "generate"),
-        traits=frozenset({"compiles", "linear", "narrows", "attention", "blocks", "samples", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "tensor", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 8,

@@ -23,7 +23,9 @@ class ViT(ImageClassifier):
         summary="Image classification by a transformer over patches: training and inference",
         unit="samples",
         modes=("train", "infer"),
-        traits=frozenset({"compiles", "linear", "narrows", "attention", "blocks", "samples", "classes"}),
+        traits=frozenset(
+            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "tensor", "classes"}
+        ),
         sizes={
             "tiny": {
                 "batch": 8,

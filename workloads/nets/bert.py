@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.nets.split import Split
+
 NORM_EPS = 1e-12
 
 
@@ -29,12 +31,16 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * hidden, hidden)
         self.norm2 = nn.LayerNorm(hidden, NORM_EPS)
 
+    def split(self) -> Split:
+        """Split by heads, and the inner layer."""
+        columns = {"qkv": (self.out.in_features,) * 3, "up": (self.up.out_features,)}
+        return Split(columns, ("out", "down"), counts=("heads",), norms=("norm1", "norm2"))
+
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d); mask (B, 1, 1, S) is true where there is a token to attend to."""
-        batch, seq, hidden = x.shape
-        q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         y = self.attend(q, k, v, attn_mask=mask)
-        x = self.norm1(x + self.out(y.transpose(1, 2).reshape(batch, seq, hidden)))
+        x = self.norm1(x + self.out(y.transpose(1, 2).flatten(2)))
         normed: torch.Tensor = self.norm2(x + self.down(F.gelu(self.up(x))))
         return normed
 

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.nets.split import Split
+
 
 class Cache(NamedTuple):
     """Keys and values, each (layers, batch, heads, capacity, head size), filled up to `length`."""
@@ -61,16 +63,19 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.out = nn.Linear(hidden, hidden)
 
+    def split(self) -> Split:
+        """Split by heads."""
+        return Split({"qkv": (self.out.in_features,) * 3}, ("out",), counts=("heads",))
+
     def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
-        batch, seq, hidden = x.shape
         # (3, B, heads, S, head size)
-        q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if cache is not None:
             k, v = cache.write(layer, k, v)
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = self.attend(q, k, v, is_causal=seq > 1)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
+        y = self.attend(q, k, v, is_causal=q.shape[2] > 1)
+        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
 
@@ -84,6 +89,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(hidden)
         self.up = nn.Linear(hidden, 4 * hidden)
         self.down = nn.Linear(4 * hidden, hidden)
+
+    def split(self) -> Split:
+        """Split the inner layer."""
+        return Split({"up": (self.up.out_features,)}, ("down",), norms=("norm1", "norm2"))
 
     def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
@@ -102,7 +111,7 @@ class GPT(nn.Module):
 
     def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_size = heads, hidden // heads
         self.token = nn.Embedding(vocab, hidden)
         self.position = nn.Embedding(positions, hidden)
         self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
@@ -116,10 +125,14 @@ class GPT(nn.Module):
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
 
+    def split(self) -> Split:
+        """The cache holds a rank's own heads."""
+        return Split(counts=("heads",))
+
     def empty_cache(self, batch: int, capacity: int) -> Cache:
         """Allocate a cache for `batch` sequences of up to `capacity` positions, in the weights' own type."""
         weight = self.token.weight
-        shape = (len(self.blocks), batch, self.heads, capacity, weight.shape[1] // self.heads)
+        shape = (len(self.blocks), batch, self.heads, capacity, self.head_size)
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from workloads.nets.gpt import Cache, GrowingCache
+from workloads.nets.split import Split
 
 NORM_EPS = 1e-5
 Rotation = tuple[torch.Tensor, torch.Tensor]
@@ -44,19 +45,23 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(hidden, (heads + 2 * kv_heads) * self.size, bias=False)
         self.out = nn.Linear(hidden, hidden, bias=False)
 
+    def split(self) -> Split:
+        """Split by heads, those of queries and those of keys and values."""
+        parts = tuple(heads * self.size for heads in (self.heads, self.kv_heads, self.kv_heads))
+        return Split({"qkv": parts}, ("out",), counts=("heads", "kv_heads"))
+
     def forward(
         self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
     ) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
-        batch, seq, hidden = x.shape
-        heads = self.qkv(x).view(batch, seq, -1, self.size).transpose(1, 2)
-        q, k, v = heads.split((self.heads, self.kv_heads, self.kv_heads), 1)
+        heads = torch.unflatten(self.qkv(x), -1, (-1, self.size)).transpose(1, 2)
+        q, k, v = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], 1)
         q, k = rotate(q, by), rotate(k, by)
         if cache is not None:
             k, v = cache.write(layer, k, v)
         # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = self.attend(q, k, v, is_causal=seq > 1, enable_gqa=True)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
+        y = self.attend(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=True)
+        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
 
@@ -67,6 +72,10 @@ class GatedNetwork(nn.Module):
         super().__init__()
         self.gate_up = nn.Linear(hidden, 2 * inner, bias=False)
         self.down = nn.Linear(inner, hidden, bias=False)
+
+    def split(self) -> Split:
+        """Split the inner layer, gate and up alike."""
+        return Split({"gate_up": (self.down.in_features,) * 2}, ("down",))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (..., d) to (..., d)."""
@@ -84,6 +93,10 @@ class Block(nn.Module):
         self.attention = Attention(hidden, heads, kv_heads)
         self.norm2 = nn.RMSNorm(hidden, NORM_EPS)
         self.network = network
+
+    def split(self) -> Split:
+        """Its attention and network split themselves."""
+        return Split(norms=("norm1", "norm2"))
 
     def forward(
         self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
@@ -119,6 +132,10 @@ class Llama(nn.Module):
     def network(self, hidden: int, inner: int) -> nn.Module:
         """Build one block's feed-forward network."""
         return GatedNetwork(hidden, inner)
+
+    def split(self) -> Split:
+        """Split the vocabulary; the cache holds a rank's own heads."""
+        return Split(gathered=("head",), counts=("kv_heads",))
 
     def empty_cache(self, batch: int, capacity: int) -> Cache:
         """Allocate a cache for `batch` sequences of up to `capacity` positions, in the weights' own type."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import nn
+
+from workloads.nets.split import Split
 
 
 class BagClassifier(nn.Module):
@@ -20,6 +23,12 @@ class BagClassifier(nn.Module):
         sizes = [hidden] + [width] * layers
         self.hidden = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
         self.head = nn.Linear(sizes[-1], classes)
+
+    def split(self) -> Split:
+        """Split the layers in pairs; one that is left over stays whole."""
+        pairs = range(0, len(self.hidden) - 1, 2)
+        columns = {f"hidden.{i}": (cast("nn.Linear", self.hidden[i]).out_features,) for i in pairs}
+        return Split(columns, tuple(f"hidden.{i + 1}" for i in pairs))
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes) for tokens (B, S), 0 being padding."""

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.nets.split import Split
+
 
 class Cache(NamedTuple):
     """Of the decoder: keys and values of what it wrote and of the source, (layers, batch, heads, S, size)."""
@@ -51,10 +53,14 @@ class Attention(nn.Module):
         self.kv = nn.Linear(hidden, 2 * hidden)
         self.out = nn.Linear(hidden, hidden)
 
+    def split(self) -> Split:
+        """Split by heads."""
+        hidden = self.out.in_features
+        return Split({"q": (hidden,), "kv": (hidden,) * 2}, ("out",), counts=("heads",))
+
     def read(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return keys and values of x (B, S, d), each (B, heads, S, head size)."""
-        batch, seq, _ = x.shape
-        k, v = self.kv(x).view(batch, seq, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+        k, v = torch.unflatten(self.kv(x), -1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return k, v
 
     def forward(
@@ -67,10 +73,9 @@ class Attention(nn.Module):
         causal: bool = False,
     ) -> torch.Tensor:
         """Attend from x (B, T, d) to keys and values."""
-        batch, seq, hidden = x.shape
-        q = self.q(x).view(batch, seq, self.heads, -1).transpose(1, 2)
+        q = torch.unflatten(self.q(x), -1, (self.heads, -1)).transpose(1, 2)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
+        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
 
@@ -84,6 +89,10 @@ class EncoderBlock(nn.Module):
         self.up = nn.Linear(hidden, inner)
         self.down = nn.Linear(inner, hidden)
         self.norm2 = nn.LayerNorm(hidden)
+
+    def split(self) -> Split:
+        """Split the inner layer."""
+        return Split({"up": (self.up.out_features,)}, ("down",))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
@@ -108,6 +117,10 @@ class DecoderBlock(nn.Module):
         self.down = nn.Linear(inner, hidden)
         self.norm3 = nn.LayerNorm(hidden)
 
+    def split(self) -> Split:
+        """Split the inner layer."""
+        return Split({"up": (self.up.out_features,)}, ("down",))
+
     def read_source(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Read keys and values of the encoded source (B, S, d), each (B, heads, S, head size)."""
         return self.source.read(x)
@@ -131,7 +144,7 @@ class Transformer(nn.Module):
 
     def __init__(self, *, vocab: int, hidden: int, inner: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.head_size = heads, hidden // heads
         self.token = nn.Embedding(vocab, hidden)
         self.encoder = nn.ModuleList(EncoderBlock(hidden, inner, heads) for _ in range(layers))
         self.decoder = nn.ModuleList(DecoderBlock(hidden, inner, heads) for _ in range(layers))
@@ -139,6 +152,10 @@ class Transformer(nn.Module):
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)
         nn.init.normal_(self.token.weight, std=hidden**-0.5)
+
+    def split(self) -> Split:
+        """The cache holds a rank's own heads."""
+        return Split(counts=("heads",))
 
     def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
         """Return words and positions, (B, S, d)."""
@@ -153,7 +170,7 @@ class Transformer(nn.Module):
             x = block(x, attend)
         sources = [cast("DecoderBlock", block).read_source(x) for block in self.decoder]
         keys, values = zip(*sources, strict=True)
-        shape = (len(self.decoder), len(tokens), self.heads, capacity, x.shape[-1] // self.heads)
+        shape = (len(self.decoder), len(tokens), self.heads, capacity, self.head_size)
         return Cache(
             x.new_zeros(shape), x.new_zeros(shape), torch.stack(keys), torch.stack(values), attend, 0
         )

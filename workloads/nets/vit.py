@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.nets.split import Split
+
 NORM_EPS = 1e-12
 
 
@@ -21,12 +23,15 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(hidden, 3 * hidden)
         self.out = nn.Linear(hidden, hidden)
 
+    def split(self) -> Split:
+        """Split by heads."""
+        return Split({"qkv": (self.out.in_features,) * 3}, ("out",), counts=("heads",))
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
-        batch, seq, hidden = x.shape
-        q, k, v = self.qkv(x).view(batch, seq, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         y = F.scaled_dot_product_attention(q, k, v)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).reshape(batch, seq, hidden))
+        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
 
@@ -40,6 +45,10 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(hidden, NORM_EPS)
         self.up = nn.Linear(hidden, 4 * hidden)
         self.down = nn.Linear(4 * hidden, hidden)
+
+    def split(self) -> Split:
+        """Split the inner layer."""
+        return Split({"up": (self.up.out_features,)}, ("down",))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""

@@ -1,0 +1,91 @@
+"""Two dimensions of ranks: matrices split within groups, weights sharded and samples shared between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workloads.base import TRAINING, Workload
+from workloads.parallel.fsdp import RESHARD, FullyShardedDataParallel
+from workloads.parallel.shares import uneven_batch
+from workloads.parallel.tensor import SEQUENCE, unsplittable
+from workloads.transform import Cell, Setting, TransformSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+class Hybrid(FullyShardedDataParallel):
+    """Tensor parallel among neighbouring ranks, FSDP2 among those that hold the same part of the matrices."""
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="hybrid",
+        title="Data by tensor parallel",
+        summary="2-D: matrices split among neighbouring ranks, samples and weights shared between the groups",
+        modes=TRAINING,
+        needs=frozenset({"tensor", "samples", "blocks"}),
+        settings={
+            "tensor": Setting(2, "ranks among which matrices are split", least=2),
+            "sequence": SEQUENCE,
+            "reshard_after_forward": RESHARD,
+        },
+        compiles=False,
+    )
+
+    @property
+    def _tensor(self) -> int:
+        return int(self.settings["tensor"])
+
+    @property
+    def shard(self) -> tuple[int, int]:
+        """An equal share for each group."""
+        return self.ranks.rank // self._tensor, self.ranks.world // self._tensor
+
+    @property
+    def counts(self) -> bool:
+        """The first rank of each group counts its share."""
+        return self.ranks.rank % self._tensor == 0
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Refuse ranks that do not form groups, and numbers that do not divide."""
+        tensor = int(cell.parallel_settings["tensor"])
+        if cell.ranks % tensor:
+            return f"{cell.ranks} ranks do not form groups of {tensor}"
+        sequence = bool(cell.parallel_settings["sequence"])
+        return unsplittable(cell, tensor, sequence=sequence) or uneven_batch(cell, cell.ranks // tensor)
+
+    def place(self, workload: Workload, model: nn.Module) -> nn.Module:
+        """Split the matrices, then shard what each rank has of them."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        from workloads.parallel.data import shard_weights
+        from workloads.parallel.splitting import split_model
+
+        device, blocks = next(model.parameters()).device.type, workload.blocks(model)
+        shape = (self.ranks.world // self._tensor, self._tensor)
+        mesh = init_device_mesh(device, shape, mesh_dim_names=("data", "tensor"))
+        split_model(model, mesh["tensor"], blocks if self.settings["sequence"] else [])
+        self._module = shard_weights(
+            model,
+            blocks,
+            mesh["data"],
+            reshard=bool(self.settings["reshard_after_forward"]),
+            bf16=self.precision == "bf16",
+        )
+        return model
+
+    def optimizer(
+        self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer, with weights spread in one and in two dimensions in groups of their own."""
+        from workloads.parallel.splitting import grouped
+
+        return grouped(make, model)
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        data = self.ranks.world // self._tensor
+        layout = {"data": data, "tensor": self._tensor, "weight_shards": self.ranks.world}
+        return {"parallel": layout | {"sequence": bool(self.settings["sequence"])}}

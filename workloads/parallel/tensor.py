@@ -1,0 +1,87 @@
+"""Tensor parallelism: every matrix of a block is split over the ranks, which all work on the same samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from workloads.base import MODES, TRAINING, Workload
+from workloads.parallel.base import Strategy
+from workloads.transform import Cell, Setting, TransformSpec
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SEQUENCE = Setting(
+    default=False, about="norms and residuals between split layers work on a part of each sequence"
+)
+WIDTHS = ("heads", "kv_heads", "inner", "width")
+"""Sizes that are split."""
+
+
+class TensorParallel(Strategy):
+    """Torch's `parallelize_module` over what the modules say of themselves (`workloads.nets.split`).
+
+    Attention is split by heads, a cache of keys and values with it; a feed-forward network by its inner
+    layer. A tied output layer stays whole on every rank, one of its own is split by the vocabulary.
+    """
+
+    spec: ClassVar[TransformSpec] = TransformSpec(
+        name="tensor",
+        title="Tensor parallel",
+        summary="every matrix split over the ranks, with the sequence split between them (Megatron)",
+        modes=MODES,
+        needs=frozenset({"tensor"}),
+        settings={"sequence": SEQUENCE},
+        compiles=False,
+    )
+
+    @property
+    def cache_parts(self) -> int:
+        """Each rank has the keys and values of its own heads."""
+        return self.ranks.world
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Return which number does not divide by the ranks."""
+        return unsplittable(cell, cell.ranks, sequence=bool(cell.parallel_settings["sequence"]))
+
+    def place(self, workload: Workload, model: nn.Module) -> nn.Module:
+        """Split the model in place."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        from workloads.parallel.splitting import split_model
+
+        device = next(model.parameters()).device.type
+        mesh = init_device_mesh(device, (self.ranks.world,), mesh_dim_names=("tensor",))
+        split_model(model, mesh, workload.blocks(model) if self.settings["sequence"] else [])
+        return model
+
+    def optimizer(
+        self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer, with split and whole weights in groups of their own."""
+        from workloads.parallel.splitting import grouped
+
+        return grouped(make, model)
+
+    def evidence(self) -> dict[str, Any]:
+        """Tell the layout."""
+        return {"parallel": {"tensor": self.ranks.world, "sequence": bool(self.settings["sequence"])}}
+
+
+def unsplittable(cell: Cell, parts: int, *, sequence: bool) -> str | None:
+    """Return which of a workload's sizes does not split into so many parts."""
+    for key in WIDTHS:
+        if int(cell.size.get(key, parts)) % parts:
+            return f"{key} {cell.size[key]} does not divide by {parts} ranks"
+    if not sequence:
+        return None
+    if cell.mode not in TRAINING:
+        return "a sequence of one token cannot be split: leave sequence off outside of training"
+    if "sequence" not in cell.workload.traits:
+        return f"{cell.workload.name} cannot split its sequence"
+    if int(cell.size["seq"]) % parts:
+        return f"seq {cell.size['seq']} does not divide by {parts} ranks"
+    return "layers that share one weight cannot split the sequence" if cell.size.get("shared") else None
