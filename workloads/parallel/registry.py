@@ -10,6 +10,8 @@ BUILT_IN: dict[str, str] = {
     "zero1": "workloads.parallel.zero1:Zero1",
     "fsdp": "workloads.parallel.fsdp:FullyShardedDataParallel",
     "hsdp": "workloads.parallel.fsdp:HybridSharded",
+    "tensor": "workloads.parallel.tensor:TensorParallel",
+    "hybrid": "workloads.parallel.hybrid:Hybrid",
     "replicated": "workloads.parallel.replicated:Replicated",
     "pipeline": "workloads.parallel.pipeline:Pipeline",
     "sequence": "workloads.parallel.sequence:Sequence",
