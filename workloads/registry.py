@@ -24,6 +24,7 @@ BUILT_IN = {
     "skipgram": "workloads.skipgram:SkipGram",
     "autoencoder": "workloads.autoencoder:Autoencoder",
     "dit": "workloads.dit:DiT",
+    "maskgit": "workloads.maskgit:MaskGIT",
     "unet": "workloads.unet:UNet",
     "t5": "workloads.hf.t5:T5",
     "whisper": "workloads.hf.whisper:Whisper",

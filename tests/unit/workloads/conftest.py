@@ -29,6 +29,7 @@ NAMES = (
     "autoencoder",
     "dit",
     "unet",
+    "maskgit",
 )
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""

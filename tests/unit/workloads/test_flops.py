@@ -30,6 +30,7 @@ from workloads.setup import Setup
         ("dit", "train", "large", 674_834_720),  # DiT-XL/2: 675.1 M with its fixed positions, 256·1152
         ("unet", "train", "base", 35_746_307),  # DDPM for CIFAR-10, 35.7 M
         ("unet", "train", "large", 113_673_219),  # DDPM for images of 256 pixels, 114 M
+        ("maskgit", "train", "base", 172_456_192),  # 227 M published, its image tokenizer among them
         ("mamba", "train", "base", 128_989_632),  # Mamba-2 130M
         ("mamba", "train", "large", 2_702_599_680),  # Mamba-2 2.7B
         ("vit", "train", "base", 86_567_656),  # ViT-B/16
@@ -152,6 +153,15 @@ def test_explanations_cost_what_torch_counts(make, method, steps):
     workload = make("explanation", "infer", method=method, steps=steps)
     job = prepare(workload, Setup())
     assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
+
+
+def test_maskgit_has_the_parameters_of_its_layers(make):
+    """24 layers of 12·d² + 13·d, one table of codes, mask and classes, positions, and the output's layer."""
+    with torch.device("meta"):
+        model = make("maskgit", "train", "base").build_model()
+    layers = 24 * (12 * 768**2 + 13 * 768)
+    tables = (1024 + 1 + 1000 + 257) * 768
+    assert sum(p.numel() for p in model.parameters()) == layers + tables + 768**2 + 5 * 768 + 1024
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -306,6 +316,8 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("autoencoder", "infer", {"variational": True, "image": 48}),
         ("dit", "infer", {}),
         ("dit", "infer", {"patch": 4, "channels": 3}),
+        ("maskgit", "infer", {}),
+        ("maskgit", "infer", {"rounds": 1, "seq": 25}),
         ("unet", "infer", {}),
         ("unet", "infer", {"widths": "32,32,96", "blocks": 2, "attend": 16}),
     ],

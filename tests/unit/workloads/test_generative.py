@@ -9,6 +9,7 @@ import torch
 
 from workloads.modes import prepare
 from workloads.nets.dit import waves
+from workloads.nets.maskgit import unmask
 from workloads.setup import Setup
 from workloads.sources import SHIPPED
 
@@ -139,6 +140,61 @@ def test_waves_tell_steps_apart():
     assert found[1].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_masked_training_predicts_what_is_masked_and_nothing_else(make):
+    """The mask stands where a target does; the share is different for every picture."""
+    workload = make("maskgit", "train", batch=64)
+    batch = workload.make_batch(0)
+    hidden = batch["tokens"] == 128
+    assert torch.equal(hidden, batch["targets"] != -100)
+    assert bool((batch["targets"][hidden] < 128).all())
+    count = hidden.sum(1)
+    assert 1 <= int(count.min()) < 20
+    assert 50 < int(count.max()) <= 64
+    assert float(count.float().mean()) == pytest.approx(64 * 2 / math.pi, rel=0.2)
+
+
+def test_unmasking_keeps_the_surest_and_fills_the_rest(make):
+    """A model that knows the picture, and is sure of the first positions first, makes it in any rounds."""
+    picture = torch.arange(16).flip(0).expand(2, -1)
+    seen = []
+
+    def model(tokens, labels):
+        seen.append(tokens.clone())
+        sure = torch.linspace(20, 5, 16)[:, None]
+        return sure * torch.nn.functional.one_hot(picture, 17)
+
+    for rounds in (1, 4):
+        seen.clear()
+        found = unmask(
+            model,
+            torch.full((2, 16), 17),
+            torch.zeros(2),
+            torch.zeros(2, rounds, 16),
+            mask=17,
+            temperature=1.0,
+        )
+        assert torch.equal(found, picture)
+        assert len(seen) == rounds
+        for turn, tokens in enumerate(seen):
+            masked = 16 if turn == 0 else int(16 * math.cos(math.pi / 2 * turn / rounds))
+            assert (tokens == 17).sum(1).tolist() == [masked] * 2
+            assert torch.equal(tokens[:, : 16 - masked], picture[:, : 16 - masked])
+
+
+def test_noise_decides_which_tokens_stay(make):
+    """Where the model is equally sure of all, those with the most noise are kept."""
+    noise = torch.randn(1, 2, 16)
+    seen = []
+
+    def model(tokens, labels):
+        seen.append(tokens.clone())
+        return torch.zeros(1, 16, 17)
+
+    unmask(model, torch.full((1, 16), 17), torch.zeros(1), noise, mask=17, temperature=4.5)
+    kept = noise[0, 0].argsort(descending=True)[: 16 - int(16 * math.cos(math.pi / 4))]
+    assert set(torch.nonzero(seen[1][0] != 17)[:, 0].tolist()) == set(kept.tolist())
+
+
 @torch.no_grad()
 def test_skip_gram_s_loss_is_that_of_its_paper(make):
     """Minus the log probability that the neighbour is one and the others are none."""
@@ -157,6 +213,7 @@ def test_skip_gram_s_loss_is_that_of_its_paper(make):
     [
         ("skipgram", {}, SHIPPED), ("autoencoder", {}, None), ("autoencoder", {"variational": True}, None),
         ("dit", {}, None), ("unet", {}, None),
+        ("maskgit", {}, None),
     ],
 )  # fmt: skip
 def test_losses_fall(make, name, sizes, data):
