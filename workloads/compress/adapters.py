@@ -186,7 +186,7 @@ class Prefix(FineTuning):
         name="prefix",
         title="Prefix tuning",
         summary="Fine-tune keys and values before the input of a frozen model of transformers",
-        modes=TRAINING,
+        modes=("train",),
         needs=frozenset({"prefix"}),
         settings={"tokens": Setting(16, "positions of the prefix", (), 1, 1024)},
         precisions=PRECISIONS,

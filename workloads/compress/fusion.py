@@ -41,6 +41,13 @@ class Average(Compressor):
         precisions=PRECISIONS,
     )
 
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """It needs weights to average."""
+        if cell.workload.family in {"micro", "selftest"}:
+            return f"{cls.spec.name} needs a model, which {cell.workload.name} is not"
+        return None
+
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Average the model with others."""
         from workloads.nets.fused import average

@@ -59,6 +59,17 @@ def test_zeros_stay_zeros_in_training(job, name):
     assert not torch.equal(weight.detach(), before)
 
 
+def test_a_compiled_step_keeps_zeros_too(job, monkeypatch):
+    """Masks lie on the gradients, behind the compiler's graph."""
+    compile_module = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
+    made = job("mlp", "train", "prune", compiled="default")
+    mask = made.model.head.weight.detach() != 0
+    made.step(0, silent)
+    assert made.compiled.startswith("compiled")
+    assert torch.equal(made.model.head.weight.detach() != 0, mask)
+
+
 def test_two_of_every_four_neighbours_remain_the_larger_ones(job):
     """The pattern holds in every row, and the record says that no sparse kernel ran."""
     kept = two_in_four(torch.tensor([[1.0, -3.0, 2.0, 0.5, 4.0, 4.5, -5.0, 0.0]]))

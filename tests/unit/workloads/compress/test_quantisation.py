@@ -68,7 +68,7 @@ def test_weights_of_sixteen_levels_are_kept_by_int4(make, compressor, outputs):
 
 
 def test_int8_keeps_whole_weights_and_inputs_to_half_a_step(make, compressor):
-    """torch's scale is the largest magnitude over 127.5, so that whole numbers up to 127 lose 0.4 %."""
+    """The scale is the largest magnitude over 127.5, so that whole numbers up to 127 lose 0.4 %."""
     layer = nn.Linear(64, 32, bias=False)
     work = make("mlp", "infer")
     with torch.no_grad():
