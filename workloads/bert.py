@@ -105,11 +105,15 @@ class Bert(Workload):
         """Build the encoder with the head of the mode."""
         from workloads.nets import bert
 
-        sizes = {key: self.n(key) for key in ("vocab", "positions", "hidden", "layers", "heads")}
-        shared = bool(self.size["shared"])
         if self.mode == "train":
-            return bert.BertForPreTraining(**sizes, shared=shared)
-        return bert.BertForClassification(**sizes, shared=shared, classes=self.n("classes"))
+            return bert.BertForPreTraining(**self.shape)
+        return bert.BertForClassification(**self.shape, classes=self.n("classes"))
+
+    @property
+    def shape(self) -> dict[str, Any]:
+        """The encoder's arguments."""
+        sizes = {key: self.n(key) for key in ("vocab", "positions", "hidden", "layers", "heads")}
+        return {**sizes, "shared": bool(self.size["shared"])}
 
     @cached_property
     def _text(self) -> Bytes | None:
@@ -222,6 +226,10 @@ class Bert(Workload):
         """Return the transformer blocks."""
         return list(model.encoder.blocks)  # type: ignore[union-attr, arg-type]
 
+    def outputs(self, batch: Batch) -> int:
+        """The logits of the classes."""
+        return len(batch["tokens"]) * self.n("classes")
+
     def unread_weights(self, batch: Batch) -> int:
         """The embeddings of words that do not occur."""
         from workloads.batches import distinct
@@ -234,15 +242,18 @@ class Bert(Workload):
         hidden, layers = self.n("hidden"), self.n("layers")
         work = flops.encoder_layers(rows * seq, hidden, 4 * hidden, layers)
         work += flops.attention(rows, seq, seq, hidden, layers)
-        work += flops.linear(rows, hidden, hidden)  # the pooler
-        if self.mode == "train":
-            slots = batch["positions"].numel()
-            work += flops.linear(slots, hidden, hidden + self.n("vocab")) + flops.linear(rows, hidden, 2)
-        else:
-            work += flops.linear(rows, hidden, self.n("classes"))
+        work += self.head_flops(batch)
         words = int(batch["mask"].sum())
         moved = float(sum(t.numel() * t.element_size() for t in batch.values()))
         if self.mode == "infer":
             moved -= batch["labels"].numel() * 8.0  # inference does not read them
-            return Units(rows, words, rows, work, moved + 4.0 * rows * self.n("classes"))
+            return Units(rows, words, rows, work, moved + 4.0 * self.outputs(batch))
         return Units(rows, words, 0, flops.TRAIN_FACTOR * work, moved)
+
+    def head_flops(self, batch: Batch) -> float:
+        """The pooler and what is over it; in pre-training the logits of the hidden words too."""
+        rows, hidden = len(batch["tokens"]), self.n("hidden")
+        if self.mode != "train":
+            return flops.linear(rows, hidden, hidden + self.n("classes"))
+        words = flops.linear(batch["positions"].numel(), hidden, hidden + self.n("vocab"))
+        return words + flops.linear(rows, hidden, hidden + 2)

@@ -10,6 +10,7 @@ BUILT_IN = {
     "mlp": "workloads.mlp:MLPClassifier",
     "lstm": "workloads.lstm:LSTMLanguageModel",
     "bert": "workloads.bert:Bert",
+    "ner": "workloads.tagging:Tagging",
     "gpt": "workloads.gpt:GPT",
     "llama": "workloads.llama:Llama",
     "moe": "workloads.moe:MixtureOfExperts",

@@ -6,6 +6,7 @@ No dropout: a benchmark step is the same work every time.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -151,6 +152,21 @@ class BertForClassification(BertWithHead):
     def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes) of hidden states (B, S, d)."""
         logits: torch.Tensor = self.head(self.encoder.pooled(x))
+        return logits
+
+
+class BertForTagging(BertForClassification):
+    """The encoder without its pooler, and one linear layer over every position."""
+
+    exit = ("head",)
+
+    def __init__(self, **sizes: Any) -> None:
+        super().__init__(**sizes)
+        del self.encoder.pooler
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return class logits (B, S, classes) of hidden states (B, S, d)."""
+        logits: torch.Tensor = self.head(x)
         return logits
 
 

@@ -14,6 +14,7 @@ NAMES = (
     "mlp",
     "lstm",
     "bert",
+    "ner",
     "gpt",
     "llama",
     "moe",

@@ -19,6 +19,7 @@ from workloads.setup import Setup
         ("bert", "train", "base", 110_106_428),  # with pooler, masked-word and next-sentence heads
         ("bert", "infer", "base", 109_483_778),  # with pooler and a two-class head
         ("bert", "train", "large", 336_226_108),
+        ("ner", "finetune", "base", 108_898_569),  # without pooler, nine classes a word
         ("gpt", "train", "base", 124_439_808),  # output layer tied
         ("gpt", "train", "large", 1_557_611_200),
         ("gpt", "train", "gpt3", 174_604_259_328),  # GPT-3 175B, on meta for planning
@@ -304,6 +305,7 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("resnet", "infer", {"image": 97, "depth": 50}),
         ("mlp", "infer", {"layers": 3}),
         ("bert", "infer", {"seq": 40}),
+        ("ner", "infer", {"seq": 40}),
         ("vit", "infer", {"image": 48, "patch": 16}),
         ("fasterrcnn", "infer", {}),
         ("fasterrcnn", "infer", {"image": 96, "depth": 50}),
