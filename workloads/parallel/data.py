@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
-from workloads.base import Batch
+from workloads.base import Batch, UnsupportedError
 from workloads.steps import Mark, Training, train_step
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
@@ -78,6 +78,30 @@ def shard_weights(
     module = LossModule(model)
     shard(module)
     return module
+
+
+def spread_optimizer(
+    make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
+) -> torch.optim.Optimizer:
+    """Return the optimizer of spread weights, with a group for each way of spreading: a kernel updates one.
+
+    Raises:
+        UnsupportedError: SGD in one kernel was asked for.
+    """
+    groups: dict[Any, list[nn.Parameter]] = {}
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            groups.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
+    first, *others = groups.values()
+    optimizer = make(first)
+    for parameters in others:
+        optimizer.add_param_group({"params": parameters})
+    if isinstance(optimizer, torch.optim.SGD):
+        for group in optimizer.param_groups:
+            if group["fused"] and group["foreach"] is not None:
+                raise UnsupportedError("torch has no SGD in one kernel over spread weights (optimize.update)")
+            group["fused"] = False  # where it was torch's own choice
+    return optimizer
 
 
 def mean_over_ranks(losses: torch.Tensor) -> torch.Tensor:

@@ -28,6 +28,7 @@ class DataParallel(Strategy):
         summary="each rank trains on its share of the batch; gradients are averaged while they are computed",
         modes=TRAINING,
         needs=frozenset({"samples"}),
+        precisions=("fp32", "tf32", "bf16", "fp16"),
         settings={
             "bucket_mib": Setting(25, "MiB of gradients that are reduced at once", least=1),
             "static_graph": Setting(default=False, about="the same weights are used in every step"),

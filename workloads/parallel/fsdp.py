@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Workload
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
+from workloads.parallel.traffic import Traffic, padded_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -72,6 +73,14 @@ class FullyShardedDataParallel(Strategy):
         )
         return model
 
+    def optimizer(
+        self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
+    ) -> torch.optim.Optimizer:
+        """Return the optimizer of the weights as they are spread."""
+        from workloads.parallel.data import spread_optimizer
+
+        return spread_optimizer(make, model)
+
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the step with the loss behind the module that gathers weights."""
         from workloads.parallel.data import wrapped_step
@@ -84,9 +93,34 @@ class FullyShardedDataParallel(Strategy):
 
         return mean_over_ranks(losses)
 
+    def traffic(self, training: Training) -> list[Traffic]:
+        """All weights gathered for the forward pass, again for the backward, and their gradients reduced.
+
+        A weight's rows are padded to a multiple of the ranks that share them.
+        """
+        parts, shards = len(training.ring[0]), self.shards
+        blocks = training.workload.blocks(training.model)
+        if len(set(blocks)) < len(blocks):
+            return []  # how often shared weights are gathered is not known
+        size = padded_bytes(training.model.parameters(), shards)
+        gathers = parts * (1 + bool(self.settings["reshard_after_forward"]))
+        groups = len(blocks) + 1
+        sent = [
+            Traffic("all_gather", gathers * size, gathers * groups),
+            Traffic("reduce_scatter", parts * size, parts * groups),
+        ]
+        if shards < self.ranks.world:
+            sent.append(Traffic("all_reduce", parts * size / shards, parts * groups))
+        return sent
+
+    @property
+    def shards(self) -> int:
+        """Ranks that share one copy of the weights."""
+        return self.ranks.world
+
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""
-        return {"parallel": {"data": self.ranks.world, "weight_shards": self.ranks.world}}
+        return {"parallel": {"data": self.ranks.world, "weight_shards": self.shards}}
 
 
 class HybridSharded(FullyShardedDataParallel):
@@ -117,13 +151,10 @@ class HybridSharded(FullyShardedDataParallel):
         """Return the ranks as copies by shards."""
         from torch.distributed.device_mesh import init_device_mesh
 
-        shape = (self.ranks.world // self._group, self._group)
+        shape = (self.ranks.world // self.shards, self.shards)
         return init_device_mesh(device, shape, mesh_dim_names=("copy", "shard"))
 
     @property
-    def _group(self) -> int:
+    def shards(self) -> int:
+        """The ranks of a group."""
         return int(self.settings["group"])
-
-    def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
-        return {"parallel": {"data": self.ranks.world, "weight_shards": self._group}}

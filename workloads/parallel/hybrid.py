@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Workload
@@ -12,8 +11,10 @@ from workloads.parallel.tensor import SEQUENCE, unsplittable
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
+
+    from workloads.parallel.traffic import Traffic
+    from workloads.steps import Training
 
 
 class Hybrid(FullyShardedDataParallel):
@@ -76,13 +77,9 @@ class Hybrid(FullyShardedDataParallel):
         )
         return model
 
-    def optimizer(
-        self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
-    ) -> torch.optim.Optimizer:
-        """Return the optimizer, with weights spread in one and in two dimensions in groups of their own."""
-        from workloads.parallel.splitting import grouped
-
-        return grouped(make, model)
+    def traffic(self, training: Training) -> list[Traffic]:
+        """No closed form: what is gathered of a weight depends on how its matrix is split."""
+        return []
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

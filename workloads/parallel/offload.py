@@ -62,9 +62,10 @@ class Offload(Strategy):
         self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
     ) -> torch.optim.Optimizer:
         """Return an optimizer on the host."""
+        from workloads.parallel.data import spread_optimizer
         from workloads.parallel.host import HostOptimizer
 
-        return make(model.parameters()) if self._weights else HostOptimizer(model.parameters(), make)
+        return spread_optimizer(make, model) if self._weights else HostOptimizer(model.parameters(), make)
 
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the step."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -63,18 +62,3 @@ def _split_sequence(first: nn.Module, last: nn.Module, mesh: DeviceMesh) -> None
         lambda _block, given: (moved(given[0], Replicate(), Shard(1)), *given[1:])
     )
     last.register_forward_hook(lambda _block, _given, x: moved(x, Shard(1), Replicate()))
-
-
-def grouped(
-    make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
-) -> torch.optim.Optimizer:
-    """Return the optimizer with a group for each kind of spreading: one kernel updates one kind only."""
-    groups: dict[Any, list[nn.Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            groups.setdefault(getattr(parameter, "device_mesh", None), []).append(parameter)
-    first, *others = groups.values()
-    optimizer = make(first)
-    for group in others:
-        optimizer.add_param_group({"params": group})
-    return optimizer

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, Workload
 from workloads.parallel.base import Strategy
+from workloads.parallel.traffic import NUMBER, Traffic
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from workloads.steps import Training
 
 SEQUENCE = Setting(
     default=False, about="norms and residuals between split layers work on a part of each sequence"
@@ -61,10 +64,31 @@ class TensorParallel(Strategy):
     def optimizer(
         self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
     ) -> torch.optim.Optimizer:
-        """Return the optimizer, with split and whole weights in groups of their own."""
-        from workloads.parallel.splitting import grouped
+        """Return the optimizer of split and of whole weights."""
+        from workloads.parallel.data import spread_optimizer
 
-        return grouped(make, model)
+        return spread_optimizer(make, model)
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """The states (B, seq, hidden) twice in each block and pass; an output layer of its own adds to both.
+
+        The closed form is for whole sequences.
+        """
+        from workloads.nets.split import splits
+
+        workload = training.workload
+        if self.settings["sequence"] or "sequence" not in workload.spec.traits:
+            return []
+        positions = NUMBER * sum(part["tokens"].numel() for part in training.ring[0])
+        gathers = sum(len(split.gathered) for _, split in splits(training.model))
+        states = 4 * workload.n("layers") + gathers
+        sent = [
+            Traffic("all_reduce", states * positions * workload.n("hidden"), states * len(training.ring[0]))
+        ]
+        if gathers:
+            logits = gathers * positions * workload.n("vocab")
+            sent.append(Traffic("all_gather", logits, gathers * len(training.ring[0])))
+        return sent
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

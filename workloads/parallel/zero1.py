@@ -26,6 +26,7 @@ class Zero1(DataParallel):
         modes=DataParallel.spec.modes,
         needs=DataParallel.spec.needs,
         settings=DataParallel.spec.settings,
+        precisions=DataParallel.spec.precisions,
     )
 
     def optimizer(

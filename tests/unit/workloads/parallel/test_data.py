@@ -7,6 +7,8 @@ import torch.distributed.fsdp
 import torch.distributed.optim  # noqa: F401 - both are slow to import: once here, not in every rank
 
 from workloads import cells, registry
+from workloads.base import UnsupportedError
+from workloads.optimize import Optimize
 from workloads.parallel.registry import STRATEGIES
 from workloads.sizes import resolve_size
 from workloads.transform import Cell, resolve_settings
@@ -66,6 +68,30 @@ def test_spread_states_and_weights_give_the_single_processs_losses(on_ranks, los
     for found in on_ranks(world, work):
         for (name, _, mode, _), losses in zip(SPREAD[world], found, strict=True):
             assert losses == pytest.approx(single_losses(name, mode=mode), rel=1e-6), name
+
+
+def test_in_fp16_all_ranks_skip_the_same_steps(on_ranks, losses_of, single_losses):
+    """The averaged gradients overflow on every rank or on none, so the scaled losses stay together."""
+    options = {"precision": "fp16", "lr": 0.1}
+
+    def work(ranks):
+        return [losses_of("gpt", how, ranks, **options) for how in ("ddp", "zero1")]
+
+    for found in on_ranks(2, work):
+        for losses in found:
+            assert losses == pytest.approx(single_losses("gpt", **options), rel=1e-3)
+
+
+def test_one_kernel_for_spread_weights_is_torchs_to_refuse(on_ranks, job_of):
+    """SGD in one kernel over sharded weights is refused when asked for; AdamW has such a kernel."""
+    fused = Optimize(update="fused")
+
+    def work(ranks):
+        with pytest.raises(UnsupportedError, match="no SGD in one kernel"):
+            job_of("gpt", "fsdp", ranks, optimizer="sgd", lr=0.1, optimize=fused)
+        job_of("gpt", "fsdp", ranks, optimizer="adamw", lr=0.1, optimize=fused).step(0, lambda _mark: None)
+
+    on_ranks(2, work)
 
 
 @pytest.mark.parametrize("name", UNEVEN_WORDS)
