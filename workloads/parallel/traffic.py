@@ -34,6 +34,11 @@ def gradient_bytes(weights: Iterable[nn.Parameter]) -> int:
     return NUMBER * sum(weight.numel() for weight in weights if weight.requires_grad)
 
 
+def padded_bytes(weights: Iterable[nn.Parameter], parts: int) -> int:
+    """Return the bytes of those weights whose rows are padded to a multiple of `parts`."""
+    return NUMBER * sum(-(-len(w) // parts) * parts * (w.numel() // len(w)) for w in weights)
+
+
 def told(step: Iterable[Traffic]) -> dict[str, Any]:
     """Return a step's traffic for the record, by kind."""
     return {one.kind: {"bytes": one.bytes, "calls": one.calls} for one in step}

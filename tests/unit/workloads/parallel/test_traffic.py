@@ -7,6 +7,7 @@ from collections import defaultdict
 import pytest
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -17,6 +18,8 @@ from workloads.parallel.base import Ranks
 KINDS = {
     "allreduce_": "all_reduce",
     "all_reduce": "all_reduce",
+    "all_gather_into_tensor": "all_gather",
+    "reduce_scatter_tensor": "reduce_scatter",
     "_allgather_base_": "all_gather",
     "_reduce_scatter_base_": "reduce_scatter",
     "alltoall_base_": "all_to_all",
@@ -36,14 +39,18 @@ class Counted(TorchDispatchMode):
         self.bytes: dict[str, int] = defaultdict(int)
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        """Count one operation, and run it."""
-        if func.namespace in {"c10d", "_c10d_functional"} and func._opname != "wait_tensor":
-            kind = KINDS[func._opname]
+        """Count one operation, and run it; a DTensor's operations come again as those of its parts."""
+        if DTensor in types:
+            return NotImplemented
+        name = func._opname
+        if func.namespace in {"c10d", "_c10d_functional"} and (kind := KINDS.get(name)) is not None:
             # Bases give the result first, then what is reduced or exchanged.
-            operand = args[1] if func._opname in {"_reduce_scatter_base_", "alltoall_base_"} else args[0]
-            tensors = [leaf for leaf in tree_leaves(operand) if isinstance(leaf, torch.Tensor)]
+            operand = args[1] if name in {"_reduce_scatter_base_", "alltoall_base_"} else args[0]
+            times = args[1] if name == "all_gather_into_tensor" else 1  # of equal parts, this is one
             self.calls[kind] += 1
-            self.bytes[kind] += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+            self.bytes[kind] += times * sum(
+                leaf.nbytes for leaf in tree_leaves(operand) if isinstance(leaf, torch.Tensor)
+            )
         return func(*args, **(kwargs or {}))
 
 
@@ -69,6 +76,12 @@ WIDE = {"batch": 64, "seq": 128, "positions": 128, "heads": 64, "layers": 2}
 FAKE = [
     ("gpt", "ddp", WIDE, {}),
     ("gpt", "local_sgd", WIDE, {"every": 1}),
+    ("gpt", "fsdp", WIDE, {}),
+    ("gpt", "fsdp", WIDE, {"reshard_after_forward": False}),
+    ("bert", "fsdp", {"vocab": 500, "batch": 64}, {}),
+    ("gpt", "hsdp", WIDE, {"group": 8}),
+    ("gpt", "tensor", WIDE, {}),
+    ("llama", "tensor", WIDE | {"kv_heads": 64, "inner": 128}, {}),
     ("gpt", "sequence", WIDE, {}),
     ("llama", "sequence", WIDE | {"kv_heads": 64}, {}),
     ("bert", "sequence", {"seq": 128, "heads": 64, "batch": 4}, {}),
@@ -110,6 +123,8 @@ REAL = [
     ("gpt", "ddp", {}),
     ("gpt", "ddp", {"accumulate": 2}),
     ("gpt", "zero1", {}),
+    ("gpt", "fsdp", {"accumulate": 2}),
+    ("llama", "tensor", {"accumulate": 2}),
     ("gpt", "pipeline", {"settings": {"schedule": "gpipe"}}),
     ("gpt", "pipeline", {"settings": {"schedule": "interleaved"}}),
     ("llama", "pipeline", {"settings": {"schedule": "1f1b"}}),
