@@ -24,6 +24,7 @@ TRAINING = ("train", "finetune")
 TRAITS = {
     "compiles": "torch.compile applies to its model",
     "linear": "most weights lie in nn.Linear layers",
+    "recurrent": "most weights lie in nn.LSTM, nn.GRU or nn.RNN, as the size `cell` says",
     "convolution": "it convolves images, (B, C, H, W), by nn.Conv2d",
     "batch_norm": "it holds batch norm, whose statistics are those of the rank's own samples",
     "attention": "it attends by scaled_dot_product_attention",

@@ -30,7 +30,7 @@ class LSTMLanguageModel(LanguageModel):
         summary="Stacked LSTM, GRU or RNN with tied embeddings: training, and generation with sampling",
         unit="tokens",
         modes=("train", "generate"),
-        traits=frozenset({"compiles", "samples", "classes"}),
+        traits=frozenset({"compiles", "recurrent", "samples", "classes"}),
         sizes={
             "tiny": {
                 "batch": 8,
