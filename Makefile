@@ -11,7 +11,7 @@ else
 GPU_PYTHON := $(PYTHON)
 endif
 
-.PHONY: help setup demo test bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim
+.PHONY: help setup demo test bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim bench-speed
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -78,3 +78,6 @@ bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the h
 
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
+
+bench-speed: $(STAMP)  ## our models' steps beside those of transformers, interleaved, about 4 minutes
+	$(BIN)/python benchmarks/model_speed.py

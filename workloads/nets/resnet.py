@@ -40,8 +40,9 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (N, in, H, W) to (N, 4·width, H/stride, W/stride)."""
-        inner = torch.relu(self.middle(torch.relu(self.down(x))))
-        return torch.relu(self.up(inner) + self.shortcut(x))
+        inner = self.middle(self.down(x).relu_()).relu_()
+        out: torch.Tensor = self.up(inner).add_(self.shortcut(x)).relu_()
+        return out
 
 
 def bottlenecks(stages: Sequence[int], width: int, norm: Norm = nn.BatchNorm2d) -> list[list[nn.Module]]:
@@ -68,7 +69,7 @@ class ResNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class logits (N, classes) for images (N, 3, H, W)."""
-        x = self.pool(torch.relu(self.stem(images)))
+        x = self.pool(self.stem(images).relu_())
         for block in self.blocks:
             x = block(x)
         logits: torch.Tensor = self.head(x.mean((2, 3)))
