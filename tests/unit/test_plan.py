@@ -113,6 +113,41 @@ def test_a_combination_that_cannot_work_is_refused_with_its_reason(overrides, re
     assert reason in (only(*overrides).refusal or "")
 
 
+def test_weak_scaling_gives_each_share_the_batch_that_was_asked_for():
+    """Two shares of 4 are a batch of 8, the same work as one of 8 in strong scaling."""
+    weak = only("parallel=ddp", "parallel.scaling=weak", "workload.batch=4")
+    assert weak.size["batch"] == 8
+    assert weak.work_id == only("parallel=ddp", "workload.batch=8").work_id
+    alone = only("parallel=ddp", "parallel.scaling=weak", "parallel.ranks=1", "workload.batch=4")
+    assert alone.size["batch"] == 4
+
+
+def test_weak_scaling_grows_by_shares_not_by_ranks():
+    """Ranks that split matrices share one batch; in two dimensions there are half as many shares."""
+    weak = ("parallel.scaling=weak", "workload.batch=4")
+    assert only("parallel=tensor", *weak).size["batch"] == 4
+    assert only("parallel=hybrid", "parallel.ranks=4", *weak).size["batch"] == 8
+
+
+def test_each_rank_needs_a_device_of_its_own(monkeypatch):
+    """Ranks on accelerators count up from the device's index; on the CPU they share one."""
+    asked = []
+    monkeypatch.setattr("harness.plan._device_refusal", lambda kind, index: asked.append((kind, index)))
+    make_plan(["device=cuda", "device.index=1", "parallel=ddp", "parallel.ranks=4", "precision=fp32"])
+    only("parallel=ddp", "parallel.ranks=4")
+    assert asked == [("cuda", 4), ("cpu", 0)]
+
+
+@pytest.mark.parametrize("name", ["strong_scaling", "weak_scaling"])
+def test_scaling_experiments_plan_every_cell_from_one_rank_on(name):
+    """Each strategy starts from one rank, which the others are held against; no cell is refused."""
+    plan = make_plan([CPU, f"+experiment={name}"])
+    assert plan.refused == ()
+    strategies = {t.config.parallel.name for t in plan.trials}
+    alone = {t.config.parallel.name for t in plan.trials if t.config.parallel.ranks == 1}
+    assert alone == strategies
+
+
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -14,8 +14,6 @@ from workloads.transform import Cell, Setting, TransformSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from workloads.steps import Training
-
     from workloads.parallel.traffic import Traffic
     from workloads.steps import Training
 
@@ -82,10 +80,6 @@ class Hybrid(FullyShardedDataParallel):
 
     def traffic(self, training: Training) -> list[Traffic]:
         """No closed form: what is gathered of a weight depends on how its matrix is split."""
-        return []
-
-    def traffic(self, _training: Training) -> list[Traffic]:
-        """There is no closed form for both dimensions together."""
         return []
 
     def evidence(self) -> dict[str, Any]:
