@@ -84,21 +84,15 @@ def plugin(tmp_path, monkeypatch):
     return site, tmp_path / "conf"
 
 
-def test_a_workload_from_the_guide_runs_from_outside_the_package(joulemark, plugin):
-    """One file and one registration: it is listed, planned, run and reported like our own."""
+@pytest.mark.parametrize("group", [False, True])
+def test_a_workload_from_the_guide_runs_from_outside_the_package(joulemark, plugin, group):
+    """One file and one registration: it is listed, run and recorded; a group file shortens its name."""
     site, conf = plugin
     joulemark.environment["PYTHONPATH"] = str(site)
     assert "doubler" in joulemark("list", "workloads").stdout
-    done = joulemark(
-        "run",
-        "--config-dir",
-        str(conf),
-        "workload=doubler",
-        "measure=quick",
-        "device=cpu",
-        "power=none",
-        *QUICK,
-    )
+    by_group = ["--config-dir", str(conf), "workload=doubler"]
+    words = by_group if group else ["workload.name=doubler", "workload.mode=infer"]
+    done = joulemark("run", *words, "measure=quick", "device=cpu", "power=none", "run.name=doubler", *QUICK)
     assert done.returncode == 0, done.stderr
     (record,) = joulemark.records("doubler")
     flops = next(m["value"] for m in record["metrics"] if m["id"] == "flops.step")
