@@ -1,9 +1,10 @@
-"""How long a training trial takes to reach a loss: steps counted, times measured in steady state."""
+"""How a training trial learns: the time to a loss, and the updates of workers that do not wait for others."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
+from typing import Any
 
 from harness.records.metrics import make
 from harness.records.schema import Metric
@@ -35,3 +36,20 @@ def time_to_loss(losses: Sequence[float], *, steps: int, target: float, period_s
         reason = f"the loss reached {target:g} in the steps before the last {len(known)}, which were not kept"
         return make("time.to_loss", None, reason=reason)
     return make("time.to_loss", (1 + unknown + reached) * period_s)
+
+
+def asynchronous(told: Mapping[str, Any], period_s: float) -> list[Metric]:
+    """Return the rate of updates and their staleness, where a strategy tells of updates; else nothing.
+
+    Args:
+        told: The strategy's evidence: `updates`, `staleness_mean` and `staleness_max` over the replica, and
+            in `parallel` the `workers`, each of which makes one update a step.
+        period_s: Mean time of a step.
+    """
+    if not told.get("updates"):
+        return []
+    return [
+        make("throughput.updates", told["parallel"]["workers"] / period_s),
+        make("staleness.mean", told["staleness_mean"], n=told["updates"]),
+        make("staleness.max", told["staleness_max"], n=told["updates"]),
+    ]

@@ -218,8 +218,10 @@ def _measured(
         on_phase("quality")
         worth, proof = quality.metrics(workload, _setup(config, device, peers))
         metrics, evidence = [*metrics, *worth], evidence | proof
+    told, period_s = job.evidence(), measurement.period_ns / 1e9
+    metrics += learning.asynchronous(told, period_s)
     if losses and (target := config.measure.target_loss) is not None:
-        steps, period_s = measurement.first_index + measurement.iterations, measurement.period_ns / 1e9
+        steps = measurement.first_index + measurement.iterations
         metrics.append(learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s))
     wrong = together.problem(seen)
     return {
@@ -231,7 +233,7 @@ def _measured(
             "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
-            "transformed": job.evidence(),
+            "transformed": told,
             **spent.evidence(),
             **phases.attribution(used, mine),
             "device": device.facts(),

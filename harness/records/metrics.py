@@ -30,6 +30,7 @@ _DEFS = (
     MetricDef(
         "throughput.bytes", "Throughput", "B/s", "higher", "bytes copied, sent, read or written / span"
     ),
+    MetricDef("throughput.updates", "Updates of the weights", "updates/s", "higher", "updates / span"),
     MetricDef("iteration.mean", "Iteration time", "s", "lower", "span / iterations"),
     MetricDef("iteration.mean.clean", "Iteration time, undisturbed", "s", "lower", "mean of the clean ones"),
     MetricDef(
@@ -130,6 +131,16 @@ _DEFS = (
         "exp(mean loss) on held-out text, weights trained",
         scale="once",
     ),
+    MetricDef(
+        "staleness.mean",
+        "Mean staleness",
+        "updates",
+        "lower",
+        "updates by others between a worker's pull and its push, over all updates",
+        "counted",
+        "linear",
+    ),
+    MetricDef("staleness.max", "Largest staleness", "updates", "lower", "largest of all", "counted", "max"),
     MetricDef(
         "time.to_loss",
         "Time to loss",

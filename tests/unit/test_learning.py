@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.learning import WINDOW, time_to_loss
+from harness.learning import WINDOW, asynchronous, time_to_loss
 
 
 def found(losses, *, steps=None, target=1.0):
@@ -40,3 +40,15 @@ def test_an_arrival_among_steps_that_were_not_kept_is_not_guessed():
     metric = found([9.0] + [0.5] * 100, steps=1000)
     assert metric.value is None
     assert "not kept" in metric.reason
+
+
+def test_workers_that_wait_for_nobody_make_an_update_each_a_step():
+    """Three workers and steps of a quarter of a second are twelve updates a second."""
+    told = {"updates": 300, "staleness_mean": 1.5, "staleness_max": 4, "parallel": {"workers": 3}}
+    found = {metric.id: (metric.value, metric.n) for metric in asynchronous(told, 0.25)}
+    assert found == {
+        "throughput.updates": (12.0, 1),
+        "staleness.mean": (1.5, 300),
+        "staleness.max": (4, 300),
+    }
+    assert asynchronous({"parallel": {"data": 2}}, 0.25) == []
