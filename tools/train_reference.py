@@ -1,9 +1,9 @@
 """Train the small language model whose perplexity shows what a compression costs, and write its weights.
 
-    python tools/train_reference.py            about five minutes on one CPU core
+    python tools/train_reference.py            about seven minutes on one CPU core
 
-The model is `gpt` at its tiny size. It reads the first part of the shipped text; the rest is held out, and the
-weights kept are those of the step at which the held-out loss was least. Seeded, on one thread: the same
+The model is `gpt` at its tiny size. It reads the first part of the shipped text; the rest is held out, and
+the weights kept are those of the step at which the held-out loss was least. Seeded, on one thread: the same
 machine writes the same file again.
 """
 

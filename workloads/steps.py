@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -18,8 +18,10 @@ from torch import nn
 from workloads.base import Batch, GenerativeWorkload, UnsupportedError, Workload
 from workloads.precision import weight_dtype
 from workloads.sampling import beam_search, generate, sample
-from workloads.setup import Setup
 from workloads.storage import tree_bytes
+
+if TYPE_CHECKING:
+    from workloads.setup import Setup
 
 Mark = Callable[[str], None]
 Run = Callable[[int, Mark], torch.Tensor]

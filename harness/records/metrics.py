@@ -18,7 +18,7 @@ class MetricDef:
     estimator: str
     provenance: Provenance = "measured"
     scale: str = "log"
-    """How replicas are combined: `log` (mean of logs), `linear` (mean), `max`, `same` (must agree), or `once`:
+    """How replicas are combined: `log` (mean of logs), `linear` (mean), `max`, `same` (must agree); `once` is
     a fact of the configuration, which its first replica tells."""
     version: int = 1
 
