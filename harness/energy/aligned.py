@@ -58,7 +58,8 @@ def guard_power(info: SensorInfo, ticks: Sequence[Tick]) -> GuardPower | None:
         return None
     known = [p for p in powers if p is not None]
     explained = fmean(u_watts**2 for _, u_watts in known)
-    spread_w = math.sqrt(max(0.0, stdev(watts for watts, _ in known) ** 2 - 2 * explained))
+    excess = stdev(watts for watts, _ in known) ** 2 - 2 * explained
+    spread_w = math.sqrt(excess) if excess > 2 * explained else 0.0
     u_watts = math.hypot(whole[1], spread_w / math.sqrt(len(known)))
     return GuardPower(whole[0], u_watts, spread_w, ticks[0], ticks[-1])
 
@@ -81,6 +82,8 @@ def aligned_energy(
     after: Sequence[Tick],
     spans: Sequence[Span],
     between: Sequence[Reading] = (),
+    blurs_s: tuple[float, float] = (0.0, 0.0),
+    nearest: Tick | None = None,
 ) -> Estimate:
     """Estimate the energy of one or more spans of work between two guards.
 
@@ -90,11 +93,13 @@ def aligned_energy(
         after: Ticks at which all of the work had been counted, at least three.
         spans: The work, in order; between them the device is idle.
         between: Other reads between the guards, in order: they reveal wraps, resets and standing still.
+        nearest: The first tick after the work where it is none of `after`, whose power it takes.
+        blurs_s: Standard uncertainty of time that all ticks of the guard before share, and of the one after.
     """
     p_before, p_after = guard_power(info, before), guard_power(info, after)
     if p_before is None or p_after is None:
         return Estimate(METHOD, flags=("sample_gap",), reason="too few ticks of the counter in the guards")
-    first, last = before[-CANDIDATES:], after[:CANDIDATES]
+    first, last = before[-CANDIDATES:], after[:CANDIDATES] if nearest is None else [nearest]
     path = [
         *(t.reading for t in first),
         *(r for r in between if r.t0_ns >= first[-1].reading.t1_ns and r.t1_ns <= last[0].reading.t0_ns),
@@ -112,8 +117,9 @@ def aligned_energy(
     )
     if abs(p_after.watts - p_before.watts) > DIFFER * max(p_before.watts, p_after.watts):
         flags += ("guards_differ",)
+    blurred = (p_before.watts * blurs_s[0], p_after.watts * blurs_s[1])
     busy_s = sum(b - a for a, b in spans) * 1e-9
-    u_joules = math.hypot(u_joules, _part_time_u(info, joules / busy_s, p_before.watts, len(spans)))
+    u_joules = math.hypot(u_joules, *blurred, _part_time_u(info, joules / busy_s, p_before.watts, len(spans)))
     if info.aliases:
         flags += ("part_time_counter",)
     if u_joules > abs(joules) / 2:
@@ -140,7 +146,8 @@ def _between(
     assert inside is not None
     pause_w = (before.watts + after.watts) / 2
     joules = inside - before.watts * lead_s - after.watts * tail_s - pause_w * pause_s
-    apart_w = abs(before.watts - after.watts)
+    # Two guards' powers differ by chance as well, as far as their own uncertainties go.
+    apart_w = math.sqrt(max(0.0, (before.watts - after.watts) ** 2 - before.u_watts**2 - after.u_watts**2))
     mean_w = joules / (sum(b - a for a, b in spans) * 1e-9)
     terms = (
         *_guard_terms(info, before, a, before.first, lead_s, pause_s / 2),

@@ -50,7 +50,7 @@ def ticks_of(samples: Samples, period_s: float | None) -> list[Tick]:
     """Return a counter's ticks as a trace shows them, since the read before or for one period."""
     back_ns = math.inf if period_s is None else period_s * 1e9
     return [
-        Tick(round(max(a.t0_ns, b.t0_ns - back_ns)), b)
+        Tick(round(max(a.mid_ns, b.mid_ns - back_ns)), b)
         for a, b in pairwise(samples.readings())
         if a.energy_j != b.energy_j
     ]

@@ -10,7 +10,7 @@ from harness.energy.base import Reading, SensorInfo
 
 CEILING_W = 100e3
 """No device draws more; a counter that says so was set back, it did not wrap."""
-DISTINCT = 3
+DISTINCT = 2
 """Increments that must differ before their common divisor is taken for the counter's step."""
 STUCK_TICKS = 5
 """A counter that stands still for so many of its update periods is stuck."""

@@ -13,8 +13,7 @@ from itertools import pairwise
 from statistics import median
 
 from harness.energy.aligned import LEAST_TICKS, longest_lag_s
-from harness.energy.base import Reading, SensorError, SensorInfo
-from harness.energy.estimate import READ_U_S
+from harness.energy.base import Reading, SensorInfo
 from harness.energy.ticks import Grid, Host, Tick, Watch, poll_s
 
 TICKS = LEAST_TICKS + 1
@@ -22,8 +21,6 @@ _PATIENCE_PERIODS, _PATIENCE_S = 12, 1.0
 """How much longer than planned a guard waits for ticks."""
 _BLUR = 2.0
 """A tick that is known so many times worse than the best ones is left out."""
-_REST_PERIODS = 5
-"""A silent guard's idle time in update periods: its power is known no better than one of them allows."""
 _MISFIT = 0.25
 """A counter whose ticks come at another pace than was probed, by this share, is another counter."""
 
@@ -114,56 +111,3 @@ def _sharpest(ticks: list[Tick]) -> list[Tick]:
         return ticks
     limit_s = sorted(t.u_s for t in ticks)[TICKS - 1] * _BLUR
     return [t for t in ticks if t.u_s <= limit_s]
-
-
-class SilentGuards:
-    """Guards that are slept through, for counters that polling disturbs: a read at each of their ends."""
-
-    def __init__(
-        self, reads: Sequence[Callable[[], Reading]], infos: Sequence[SensorInfo], least_s: float, host: Host
-    ) -> None:
-        self._reads = tuple(reads)
-        # Work after an update is counted by the next one only, and must not pass for idle power.
-        self._settle_s = max(longest_lag_s(info) + (info.update_period_s or 0.0) for info in infos)
-        self._period_s = max(info.update_period_s or 0.0 for info in infos)
-        periods = max(_REST_PERIODS, math.ceil((least_s - self._settle_s) / self._period_s))
-        self._rest_s = periods * self._period_s
-        self._host = host
-        self.before: list[tuple[Reading, ...]] = []
-        self.after: list[tuple[Reading, ...]] = []
-
-    def enter(self) -> list[int]:
-        """Wait until what ran before is counted, then stay idle; nothing shows if the facts still fit."""
-        self._host.sleep(self._settle_s)
-        self._first_ns = self._host.now_ns()
-        self.before = self._rest()
-        return []
-
-    def anchor(self) -> Anchor:
-        """Wait until a whole number of update periods after the first read."""
-        since_s = (self._host.now_ns() - self._first_ns) * 1e-9
-        self._host.sleep(-since_s % self._period_s)
-        return Anchor(self._host.now_ns(), self._period_s * 1e9, READ_U_S)
-
-    def leave(self, _end_ns: int) -> None:
-        """Wait until all of the work is counted, then stay idle.
-
-        All reads are a whole number of update periods apart: the counter then covers just the time between.
-        """
-        self._host.sleep(self._settle_s)
-        self.anchor()
-        self.after = self._rest()
-
-    def _rest(self) -> list[tuple[Reading, ...]]:
-        due_ns = self._host.now_ns() + round(self._rest_s * 1e9)
-        begin = [_read(read) for read in self._reads]
-        self._host.sleep((due_ns - self._host.now_ns()) * 1e-9)
-        return [(*a, *_read(read)) for a, read in zip(begin, self._reads, strict=True)]
-
-
-def _read(read: Callable[[], Reading]) -> tuple[Reading, ...]:
-    """Return one reading, or none where the sensor failed."""
-    try:
-        return (read(),)
-    except SensorError:
-        return ()

@@ -31,6 +31,8 @@ from harness.energy.trace import Samples
 DISAGREE, CONFLICT = 0.02, 0.05
 """Relative difference of counter and power integral that is flagged, and that voids (docs/method.md, 4)."""
 
+SPARSE = "counter_sparse"
+"""Method of a counter that polling disturbs: between ticks that were found with a few reads."""
 MISFIT = 0.25
 """A counter that ticks at another pace than was probed, by this share, is believed, and not the probe."""
 
@@ -115,6 +117,10 @@ class Evidence:
     before: tuple[Tick, ...] | None = None
     """The counter's ticks in the guard before the span; None is a window without polled guards."""
     after: tuple[Tick, ...] | None = None
+    blurs_s: tuple[float, float] | None = None
+    """Of ticks that were found with a few reads: standard uncertainty of time that a guard's ticks share."""
+    nearest: Tick | None = None
+    """Then the first tick after the work."""
     events: EventTimes | None = None
     activity: Activity | None = None
 
@@ -244,8 +250,8 @@ def _work_s(evidence: Evidence, span: Span) -> float:
 
 def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None) -> Idle | None:
     """Return idle power from the guards' ticks, else from the samples in the guard before the span."""
-    if evidence.before is not None:
-        guards = [guard_power(main, ticks) for ticks in (evidence.before, evidence.after or ())]
+    if evidence.before and evidence.after:
+        guards = [guard_power(main, ticks) for ticks in (evidence.before, evidence.after)]
         known = [p for p in guards if p is not None]
         levels = [p.watts for p in known]
         return Idle(fmean(levels), math.hypot(*(p.u_watts for p in known)) / len(known)) if known else None
@@ -296,7 +302,13 @@ def _from_counter(
     if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
         assert evidence.before is not None
         assert evidence.after is not None
-        return aligned_energy(info, evidence.before, evidence.after, evidence.spans or (span,), between)
+        spans = evidence.spans or (span,)
+        if evidence.blurs_s is None:
+            return aligned_energy(info, evidence.before, evidence.after, spans, between)
+        found = aligned_energy(
+            info, evidence.before, evidence.after, spans, between, evidence.blurs_s, evidence.nearest
+        )
+        return replace(found, method=SPARSE)
     first, last = evidence.first, evidence.last
     if idle is not None and evidence.rests:
         first, last = evidence.rests[0][0], evidence.rests[1][1]

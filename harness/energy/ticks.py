@@ -38,19 +38,20 @@ class Tick:
     """A new value of a counter, and the span within which it appeared."""
 
     since_ns: int
-    """Begin of the last read that still gave the old value."""
+    """Middle of the last read that still gave the old value."""
     reading: Reading
     """The first with the new value."""
 
     @property
     def at_ns(self) -> float:
         """Return the middle of the span."""
-        return (self.since_ns + self.reading.t1_ns) / 2
+        return (self.since_ns + self.reading.mid_ns) / 2
 
     @property
     def u_s(self) -> float:
-        """Return the standard uncertainty of `at_ns` in seconds: anywhere in the span is as likely."""
-        return (self.reading.t1_ns - self.since_ns) * 1e-9 / math.sqrt(12)
+        """Return the standard uncertainty of `at_ns` in seconds: anywhere in span and read is as likely."""
+        read_ns = self.reading.t1_ns - self.reading.t0_ns
+        return math.hypot(self.reading.mid_ns - self.since_ns, read_ns) * 1e-9 / math.sqrt(12)
 
     @property
     def joules(self) -> float:
@@ -161,4 +162,4 @@ class Watch:
             self.read_s.append((new.t1_ns - new.t0_ns) * 1e-9)
             old, self._last[i] = self._last[i], new
             if old is not None and old.energy_j != new.energy_j:
-                self.ticks[i].append(Tick(old.t0_ns, new))
+                self.ticks[i].append(Tick(old.mid_ns, new))

@@ -11,11 +11,12 @@ from typing import Self
 
 from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
 from harness.energy.estimate import Span
-from harness.energy.guards import AlignedGuards, SilentGuards
+from harness.energy.guards import AlignedGuards
 from harness.energy.none import NullMeter
 from harness.energy.probe import LoadOf
 from harness.energy.registry import resolve
 from harness.energy.result import EnergyResult, Evidence, device_energy, total
+from harness.energy.sparse import SparseGuards
 from harness.energy.ticks import Host
 from harness.energy.trace import Samples
 
@@ -47,7 +48,7 @@ class Window:
         self._stop_sampler: Callable[[], tuple[Samples, ...]] | None = None
         self._sampler_problem: str | None = None
         self._facts: dict[PowerMeter, SensorInfo] = {}
-        self._guards: AlignedGuards | SilentGuards | None = None
+        self._guards: AlignedGuards | SparseGuards | None = None
         self._pauses: list[Span] = []
         self._strays_s: list[float] = []
 
@@ -153,10 +154,10 @@ class Window:
             self._guards = AlignedGuards(*self._readers(), self._guard_s or 0.0, self._host)
             self._guards.enter()
 
-    def _make_guards(self) -> AlignedGuards | SilentGuards:
+    def _make_guards(self) -> AlignedGuards | SparseGuards:
         least_s = self._guard_s or 0.0
         if any(info.poll_disturbs for info in self._facts.values()):
-            return SilentGuards(*self._readers(), least_s, self._host)
+            return SparseGuards(*self._readers(), least_s, self._host)
         return AlignedGuards(*self._readers(), least_s, self._host)
 
     def _readers(self) -> tuple[list[Callable[[], Reading]], list[SensorInfo]]:
@@ -202,10 +203,18 @@ class Window:
         if self._guards is None or meter not in self._facts:
             return evidence
         place = list(self._facts).index(meter)
-        if isinstance(self._guards, SilentGuards):
-            return replace(evidence, rests=(self._guards.before[place], self._guards.after[place]))
-        before, after = self._guards.before[place], self._guards.after[place]
-        return replace(evidence, before=tuple(before), after=tuple(after))
+        if isinstance(self._guards, AlignedGuards):
+            before, after = self._guards.before[place], self._guards.after[place]
+            return replace(evidence, before=tuple(before), after=tuple(after))
+        before, after = self._guards.ticks(place)
+        return replace(
+            evidence,
+            before=tuple(before[1:]),
+            after=tuple(after[1:]),
+            nearest=after[0] if after else None,
+            blurs_s=self._guards.blurs_s(place),
+            rests=self._guards.ends(place),
+        )
 
     def _end(self) -> tuple[Samples, ...]:
         trace = self._stop_sampler() if self._stop_sampler is not None else ()

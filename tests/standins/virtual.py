@@ -116,8 +116,9 @@ class VirtualMeter(PowerMeter):
         t0 = self.now
         self.now += self._read_s
         self._read_count += 1
-        joules = (1000.0 + self._counted(t0 + self._read_s * self._random.random())) * self._gain
-        tick = math.floor((t0 - self._lag - self._phase) / self._period)
+        taken = t0 + self._read_s * self._random.random()
+        joules = (1000.0 + self._counted(taken)) * self._gain
+        tick = math.floor((taken - self._lag - self._phase) / self._period)
         if tick != self._tick:  # what reading costs shows at the next tick, like all else
             self._tick, self._disturbed_j = tick, self._disturb_j * self._read_count
         joules += self._disturbed_j

@@ -13,7 +13,7 @@ from statistics import fmean
 
 import pytest
 
-from harness.energy import alias, measure_loop, probe_cache
+from harness.energy import alias, measure_loop, probe_cache, sparse
 from harness.energy.attribute import attribute
 from harness.energy.base import Reading
 from harness.energy.counting import quantum_j
@@ -54,6 +54,23 @@ def draw(meter, kind, work, idle, seconds, rng):
     elif kind == "noise":
         for part in range(10):
             meter.wave.to(begin + seconds * part / 10, rng.uniform(idle, work))
+    elif kind == "sawtooth":
+        teeth = rng.randint(2, 9)
+        for tooth in range(teeth):
+            meter.wave.to(begin + seconds * tooth / teeth, idle, work)
+    elif kind == "bursts":
+        at = begin
+        while at < begin + seconds:
+            meter.wave.to(at, work * rng.uniform(0.5, 1.0))
+            at += rng.expovariate(1 / 0.03)
+            meter.wave.to(at, idle)
+            at += rng.expovariate(1 / 0.05)
+    elif kind == "slow":
+        meter.wave.to(begin, idle, rng.uniform(idle, work))
+    elif kind == "pulses":
+        for start in range(round(seconds / 0.008)):
+            meter.wave.to(begin + 0.008 * start, work)
+            meter.wave.to(begin + 0.008 * start + 0.0024, 1.2 * idle)
     meter.now = begin + seconds
     meter.wave.to(meter.now, idle)
     return begin, meter.now
@@ -88,20 +105,22 @@ def cached_per_meter(monkeypatch):
     monkeypatch.setattr(probe_cache, "fitted", fitted)
 
 
+KINDS = ("burst", "ramp", "steady", "noise", "sawtooth", "bursts", "slow", "pulses")
+
+
 def test_intervals_cover_the_truth_as_often_as_they_say(cached_per_meter):
     """Of 2,000 windows over mixed waveforms, 93 to 97 % of the 95 % intervals hold the exact energy."""
     covered = 0
     for seed in range(2000):
-        kind = ("burst", "ramp", "steady", "noise")[seed % 4]
-        quantum = 0.5 if seed % 8 == 5 else 0.001
-        result, truth = one_window(seed, kind, quantum=quantum)
+        quantum = (0.001, 0.001, 0.1, 0.5)[seed // 8 % 4]
+        result, truth = one_window(seed, KINDS[seed % 8], quantum=quantum)
         assert result.method == "counter_aligned"
         covered += abs(result.joules - truth) <= 1.96 * result.u_joules
     assert 0.93 <= covered / 2000 <= 0.97
 
 
 def test_windows_on_a_counter_that_polling_disturbs_cover_and_lean_to_no_side(monkeypatch):
-    """Of 1,000 intervals at least 93 % hold for each waveform; work never passes for idle power."""
+    """Of 2,000 intervals 93 to 97 % hold, for each waveform too as far as chance lets it show."""
 
     def fitted(meter, sensor, **_):
         period_s = meter._period * (1 + rng.gauss(0, 3e-4))  # as well as a probe tells it
@@ -110,15 +129,16 @@ def test_windows_on_a_counter_that_polling_disturbs_cover_and_lean_to_no_side(mo
 
     rng = random.Random(0)
     monkeypatch.setattr(probe_cache, "fitted", fitted)
-    apart = {"burst": [], "ramp": [], "steady": [], "noise": []}
-    for seed in range(1000):
-        kind = list(apart)[seed % 4]
-        result, truth = one_window(seed, kind, disturb_j=0.02)
-        assert result.method == "counter_guarded"
+    apart = {kind: [] for kind in KINDS}
+    for seed in range(2000):
+        kind = KINDS[seed % 8]
+        result, truth = one_window(seed, kind, disturb_j=(0.005, 0.02, 0.05)[seed // 8 % 3])
+        assert result.method == "counter_sparse"
         apart[kind].append((result.joules - truth) / result.u_joules)
-    for normed in apart.values():
-        assert sum(abs(z) <= 1.96 for z in normed) / len(normed) >= 0.93
-        assert abs(fmean(normed)) < 0.1
+    share = {kind: sum(abs(z) <= 1.96 for z in normed) / 250 for kind, normed in apart.items()}
+    assert 0.93 <= fmean(share.values()) <= 0.97
+    assert min(share.values()) >= 0.91
+    assert max(abs(fmean(normed)) for normed in apart.values()) < 0.25
 
 
 @pytest.mark.parametrize("seconds", LENGTHS)
@@ -137,28 +157,48 @@ def test_tick_aligned_bursts_are_right_to_a_per_cent(cached_per_meter, seconds):
     assert sorted(errors)[56] < (0.01 if seconds < 1 else 0.005)
 
 
-def test_a_counter_that_polling_disturbs_is_read_alone():
-    """The probe sees it; the window then reads only at the ends of guards, and is right to 5 %."""
-    errors = []
+def disturbed_bursts(idle=60, **options):
+    """Meter bursts of 0.2 s on a counter that polling disturbs; return the results and their errors."""
+    found = []
     for seed in range(20):
         rng = random.Random(seed)
         meter = virtual.VirtualMeter(
-            virtual.Waveform(60), phase=rng.uniform(0, 0.1), disturb_j=0.05, seed=seed, late_s=0.0005
+            virtual.Waveform(idle),
+            phase=rng.uniform(0, 0.1),
+            disturb_j=0.05,
+            seed=seed,
+            late_s=0.0005,
+            **options,
         )
         with Window([meter], None, None, meter.host) as window:
-            start, end = draw(meter, "burst", 500, 60, 0.2, rng)
-        assert window.result.method == "counter_guarded"
-        assert window.result.devices[0].sensors[0].poll_disturbs is True
+            start, end = draw(meter, "burst", 500, idle, 0.2, rng)
         truth = meter.truth([(round(start * S), round(end * S))])
-        errors.append(abs(window.result.joules / truth - 1))
-    assert sorted(errors)[18] < 0.05
+        found.append((window.result, abs(window.result.joules / truth - 1)))
+    return found
+
+
+def test_a_counter_that_polling_disturbs_is_read_a_few_times():
+    """The probe sees it; the window then finds ticks with a dozen reads, and is right to 1 %."""
+    found = disturbed_bursts()
+    assert {result.method for result, _ in found} == {"counter_sparse"}
+    assert all(result.devices[0].sensors[0].poll_disturbs for result, _ in found)
+    assert sorted(error for _, error in found)[18] < 0.01
+
+
+def test_reads_at_the_ends_of_guards_remain_where_a_tick_cannot_be_told(monkeypatch):
+    """A sensor that fails once while ticks are sought: two reads on each side are right to 5 %."""
+    monkeypatch.setattr(sparse._Rest, "read_cost_j", lambda _: None)
+    found = disturbed_bursts()
+    assert {result.method for result, _ in found} == {"counter_guarded"}
+    assert sorted(error for _, error in found)[18] < 0.05
+    assert all(error * result.joules < 3 * result.u_joules for result, error in found)
 
 
 def test_a_counters_step_is_what_its_increments_share():
-    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; two kinds of rises do not tell."""
+    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; one kind of rise does not tell."""
     info = virtual.VirtualMeter(virtual.Waveform(60)).sensors[0]
     assert quantum_j(info, [10.0, 11.5, 13.5, 0.0, 3.5]) == pytest.approx(0.5)
-    assert quantum_j(info, [10.0, 11.5, 13.5, 15.5]) is None
+    assert quantum_j(info, [10.0, 11.5, 13.0, 14.5]) is None
     assert quantum_j(replace(info, quantum=None), [1.0, 2.0, 4.0, 9.0]) is None
 
 
@@ -292,7 +332,8 @@ def test_a_grid_of_ticks_is_sharper_than_any_of_them():
     for n in range(40):
         true_ns, wide_ns = n * 20_004_000, 8_000_000 if n == 20 else 1_000_000
         since_ns = true_ns - round(wide_ns * rng.random())
-        grid.add(Tick(since_ns, Reading(since_ns, since_ns + wide_ns, energy_j=float(n))))
+        until_ns = since_ns + wide_ns
+        grid.add(Tick(since_ns, Reading(until_ns, until_ns, energy_j=float(n))))
     at_ns, u_ns = grid.latest_ns()
     assert u_ns < 150_000
     assert abs(at_ns - 39 * 20_004_000) < 3 * u_ns
