@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness.pytest_plugin.marker import NAME, asked, problem
+
 if TYPE_CHECKING:
     from harness.devices.base import Device
     from harness.pytest_plugin.fixture import DeviceBenchmark
@@ -49,10 +51,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and refuse options that do not go together."""
+    """Register the marker, and refuse wrong options before anything runs."""
     config.addinivalue_line("markers", _MARKER)
-    if config.getoption("joulemark_gate") and not config.getoption("joulemark_results"):
-        raise pytest.UsageError("--joulemark-gate judges records: name their folder by --joulemark-results")
+    if config.getoption("joulemark_gate") or config.getoption("joulemark_power") != "auto":
+        from harness.pytest_plugin.session import check_options
+
+        check_options(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,8 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not isinstance(item, pytest.Function):
             continue
         names = item.fixturenames
-        marker = item.get_closest_marker("joulemark")
-        if marker is not None and "workload" in marker.kwargs and FIXTURE not in names:
+        if "workload" in asked(item) and FIXTURE not in names:
             names.append(FIXTURE)
         if FIXTURE in names and keeps:
             from harness.pytest_plugin.virtual import use_device_time
@@ -72,6 +75,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if "benchmark" not in names:  # so that --benchmark-only and --benchmark-skip see it as one
                 names.append("benchmark")
             use_device_time(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a test whose marker is wrong, before anything is opened for it."""
+    if (wrong := problem(item)) is not None:
+        pytest.fail(f"{NAME} marker: {wrong}", pytrace=False)
 
 
 @pytest.fixture
@@ -85,9 +95,8 @@ def joulemark_clock() -> Clock:
 @pytest.fixture
 def joulemark_device(request: pytest.FixtureRequest) -> Device:
     """Return the opened device of the test; skip the test where there is none, and say why."""
-    marker = request.node.get_closest_marker("joulemark")
-    named = marker.kwargs.get("device") if marker is not None else None
-    return _session(request.config).device(named or request.config.getoption("joulemark_device"))
+    named = asked(request.node).get("device") or request.config.getoption("joulemark_device")
+    return _session(request.config).device(named)
 
 
 @pytest.fixture
@@ -103,10 +112,10 @@ def device_benchmark(
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Measure the workload that the marker names, before the test's body runs."""
-    marker = pyfuncitem.get_closest_marker("joulemark")
-    if marker is not None and "workload" in marker.kwargs:
+    found = asked(pyfuncitem)
+    if "workload" in found:
         measuring: Any = pyfuncitem.funcargs[FIXTURE]
-        measuring.workload(**marker.kwargs)
+        measuring.workload(**found)
 
 
 @pytest.hookimpl(optionalhook=True)

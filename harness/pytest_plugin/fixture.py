@@ -16,6 +16,7 @@ from harness import summary, timing, trial_energy
 from harness.config import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
 from harness.locks import device_lock
+from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session
 from harness.records.derive import trial_results
 from harness.records.results import Estimate
@@ -54,9 +55,13 @@ class DeviceBenchmark:
     def value(self, metric_id: str) -> float | None:
         """Return a metric's value, None where it is not known.
 
+        Where `--benchmark-disable` let nothing be measured the rest of the test is skipped.
+
         Raises:
             KeyError: this test has no such metric.
         """
+        if not self.records and self._is_off():
+            pytest.skip("benchmarks are turned off, so that there is no value")
         return self.estimates[metric_id].value
 
     def __call__(
@@ -141,29 +146,27 @@ class DeviceBenchmark:
         Args:
             workload: its name.
             overrides: further Hydra overrides.
-            **named: `mode`, `size`, `precision`; `device` is known already.
+            **named: `mode`, `size` and `precision`; `device` is opened already.
         """
         from harness.attempt import Attempts
         from harness.plan import make_plan
 
-        keys = {"mode": "workload.mode", "size": "workload.size", "precision": "precision"}
-        wrong = set(named) - {*keys, "device"}
-        if wrong:
-            raise pytest.UsageError(f"joulemark marker: unknown {', '.join(sorted(wrong))}")
         if self._is_off():
             return
         m, session = self._session.measure, self._session
-        plan = make_plan(
-            [
-                f"workload={workload}",
-                *(f"{keys[name]}={value}" for name, value in named.items() if name in keys),
-                *(f"device={self._device.kind}", f"device.index={self._device.index}"),
-                *(f"measure={m.preset}", f"power.sensor={session.power.sensor}"),
-                *(f"run.name={session.sweep}", *overrides),
-            ]
-        )
+        words = [
+            f"workload={workload}",
+            *(f"{key}={named[word]}" for word, key in SETTINGS.items() if word in named),
+            *(f"device={self._device.kind}", f"device.index={self._device.index}"),
+            *(f"measure={m.preset}", f"power.sensor={session.power.sensor}"),
+            *(f"run.name={session.sweep}", *overrides),
+        ]
+        try:
+            plan = make_plan(words)
+        except ValueError as error:
+            pytest.fail(f"{NAME} marker: {error}", pytrace=False)
         if len(plan.trials) != 1:
-            raise pytest.UsageError(f"joulemark marker: one test is one trial, not {len(plan.trials)}")
+            pytest.fail(f"{NAME} marker: one test is one trial, not {len(plan.trials)}", pytrace=False)
         (trial,) = plan.trials
         if trial.refusal is not None:
             pytest.skip(trial.refusal)
@@ -172,7 +175,8 @@ class DeviceBenchmark:
             record = attempts.run(session.workers, trial, replica, 0)
             self.records.append(record)
             if record.status != "ok":
-                pytest.fail(f"{trial.label}: {record.status} in phase {record.phase}: {record.reason}")
+                reason = f"{record.status} in phase {record.phase}: {record.reason}"
+                pytest.fail(f"{trial.label}: {reason}", pytrace=False)
         points = [point for record in self.records for point in record.series["iteration_s"]]
         iterations = sum(int(record.evidence["iterations"]) for record in self.records)
         # A record keeps means of consecutive iterations where it has more than a few hundred.

@@ -15,7 +15,30 @@ from harness.devices.base import Device
 from harness.launch import Workers
 from harness.machine import Identity, identify
 from harness.records.schema import Record
-from harness.records.store import Store, open_store
+from harness.records.store import Store, StoreError, open_store
+
+
+def check_options(config: pytest.Config) -> None:
+    """Check what is known wrong before a test has run.
+
+    Raises:
+        pytest.UsageError: no such sensor, a policy that is none, or a gate without records.
+    """
+    from harness.energy import registry as sensors
+    from harness.gate.policy import read_policy
+
+    power, gate = config.getoption("joulemark_power"), config.getoption("joulemark_gate")
+    if gate and not config.getoption("joulemark_results"):
+        raise pytest.UsageError("--joulemark-gate judges records: name their folder by --joulemark-results")
+    try:
+        if power != "auto":
+            sensors.get(power)
+        if gate:
+            read_policy(config.invocation_params.dir / gate)
+    except sensors.UnknownSensor as error:
+        raise pytest.UsageError(f"--joulemark-power: {error}") from error
+    except (ValueError, OSError) as error:
+        raise pytest.UsageError(f"--joulemark-gate: {error}") from error
 
 
 class Session:
@@ -38,10 +61,11 @@ class Session:
             try:
                 device = registry.device(name)
             except (KeyError, ValueError):
-                raise pytest.UsageError(
-                    f"no device {name!r}: it is one of auto, {', '.join(registry.kinds())}, "
-                    "with an index after a colon"
-                ) from None
+                kinds = ", ".join(registry.kinds())
+                pytest.fail(
+                    f"no device {name!r}: it is one of auto, {kinds}, with an index after a colon",
+                    pytrace=False,
+                )
             reason = device.unavailable_reason(device.index)
             if reason is not None:
                 pytest.skip(f"device {name}: {reason}")
@@ -71,19 +95,23 @@ class Session:
         return PowerConfig(sensor=self._config.getoption("joulemark_power"))
 
     @property
-    def keeps_records(self) -> bool:
-        """Whether records are written where the user finds them."""
-        return self._config.getoption("joulemark_results") is not None
+    def folder(self) -> Path | None:
+        """Where the user asked for records; a test may change the working folder, the path stays."""
+        named = self._config.getoption("joulemark_results")
+        return None if named is None else self._config.invocation_params.dir / named
 
     @cached_property
     def store(self) -> Store:
         """The results folder, or one that goes when the process ends."""
-        if not self.keeps_records:
+        if self.folder is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="joulemark-pytest-")
             return open_store(self._scratch.name)
-        folder = Path(self._config.getoption("joulemark_results"))
-        # A test may change the working folder: the path is the one that pytest was started in.
-        return open_store(folder if folder.is_absolute() else self._config.invocation_params.dir / folder)
+        store = open_store(self.folder)
+        try:
+            store.check_writable()
+        except StoreError as error:
+            pytest.exit(f"--joulemark-results: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
+        return store
 
     @cached_property
     def workers(self) -> Workers:
@@ -94,7 +122,7 @@ class Session:
 
     def write(self, record: Record) -> None:
         """Keep a record where the user asked for records."""
-        if self.keeps_records:
+        if self.folder is not None:
             self.store.write(record)
 
     def judge(self) -> int:
@@ -105,7 +133,9 @@ class Session:
         from harness.gate.verdict import judge_history
 
         try:
-            policy = read_policy(Path(self._config.getoption("joulemark_gate")))
+            policy = read_policy(
+                self._config.invocation_params.dir / self._config.getoption("joulemark_gate")
+            )
             history = read_history(self.store, pattern="pytest-*", tonight=self.sweep, accept=policy.accept)
         except (ValueError, OSError) as error:
             self._verdict = [str(error)]
@@ -118,13 +148,13 @@ class Session:
     def summary(self) -> list[str]:
         """Return what the user should know at the end, a line each."""
         lines = []
-        if self.keeps_records and (self.store.root / self.sweep).is_dir():
-            lines.append(f"records of this session: {self.store.root / self.sweep}")
+        if self.folder is not None and (self.folder / self.sweep).is_dir():
+            lines.append(f"records of this session: {self.folder / self.sweep}")
         if self.statistics_lost is not None:
             lines.append(f"no statistics for {self.measured} measured tests: {self.statistics_lost}")
         if self._config.getoption("numprocesses", None) or self._config.getoption("tx", None):
             lines.append(
                 "workers of pytest-xdist took turns on each device; pytest-benchmark keeps no statistics "
-                "under it, " + ("the records do" if self.keeps_records else "use --joulemark-results")
+                "under it, " + ("the records do" if self.folder is not None else "use --joulemark-results")
             )
         return lines + self._verdict

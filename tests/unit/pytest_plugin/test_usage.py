@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from harness.pytest_plugin.session import check_options
 
 pytest_plugins = ["pytester"]
 
@@ -162,6 +166,91 @@ def test_twice(device_benchmark):
             "*measures once in a test*",
         ]
     )
+
+
+def test_a_wrong_marker_fails_its_test_with_one_line(pytester: pytest.Pytester) -> None:
+    """Whatever is wrong in it is told without a traceback, and the other tests run."""
+    wrong = {
+        '"noop"': "'noop' has no name; it takes workload=, mode=, size=",
+        'workload="noop", modes="infer"': "unknown modes; it takes workload, mode, size",
+        "device=3": "device=3: it is a string",
+        'workload="noop", overrides="a=b"': "overrides='a=b': it is a list of strings",
+        'mode="infer", device="cpu"': "mode are of a workload, and none is named",
+        'workload="nope"': "joulemark marker: *nope*",
+        'workload="noop", mode="fly"': "joulemark marker: *fly*",
+        'workload="noop", overrides=["workload.batch=1,2"]': "one test is one trial, not 2",
+        'device="abacus"': "no device 'abacus': it is one of auto, cpu",
+    }
+    tests = [
+        f"@pytest.mark.joulemark({words})\ndef test_{i}(device_benchmark): device_benchmark(sum, [1])\n"
+        for i, words in enumerate(wrong)
+    ]
+    test = "import pytest\n" + "".join(tests) + "def test_right(): pass\n"
+    result = _run(pytester, test, "-W", "error", world=_QUICK)
+    assert result.parseoutcomes()["passed"] == 1
+    text = result.stdout.str()
+    assert "Traceback" not in text
+    assert "not used at all" not in text
+    for said in wrong.values():
+        result.stdout.fnmatch_lines([f"*{said}*"])
+
+
+def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> None:
+    """The closest wins, and what it does not say the others do."""
+    test = """
+import pytest
+from harness.pytest_plugin.marker import asked
+pytestmark = pytest.mark.joulemark(device="cuda", workload="gpt")
+
+@pytest.mark.joulemark(workload="noop", device="cpu:7")
+class TestIt:
+    @pytest.mark.joulemark(mode="infer")
+    def test_it(self, request):
+        raise AssertionError("its device is not there")
+"""
+    result = _run(pytester, test, "-rs", world=_QUICK)
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*no device cpu:7*"])
+
+
+@pytest.mark.parametrize(
+    ("power", "gate", "said"),
+    [
+        ("nvmll", None, "--joulemark-power: no sensor 'nvmll'; did you mean nvml?"),
+        ("none", "bad.yaml", r"--joulemark-gate: .*bad\.yaml: metrics: "),
+        ("none", "none.yaml", r"--joulemark-gate: .*none\.yaml: No such file"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_runs(
+    tmp_path: Path, power: str, gate: str | None, said: str
+) -> None:
+    """A sensor that nobody knows, and a policy that is none or not there."""
+    (tmp_path / "bad.yaml").write_text("metrics: 3\n")
+    given = {"joulemark_power": power, "joulemark_gate": gate, "joulemark_results": "results"}
+    config = SimpleNamespace(getoption=given.get, invocation_params=SimpleNamespace(dir=tmp_path))
+    with pytest.raises(pytest.UsageError, match=said):
+        check_options(config)
+
+
+def test_records_that_cannot_be_written_end_the_run(pytester: pytest.Pytester) -> None:
+    """The folder is a file: one line, before minutes are measured for nothing."""
+    pytester.path.joinpath("results").write_text("")
+    test = "def test_it(device_benchmark):\n    device_benchmark(sum, [1])\n"
+    result = _run(pytester, test, "--joulemark-results=results")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stdout.fnmatch_lines(["*--joulemark-results: cannot write records in *not a folder*"])
+
+
+def test_a_value_of_what_was_turned_off_skips_the_rest(pytester: pytest.Pytester) -> None:
+    """A limit that is asserted cannot fail where nothing was measured."""
+    test = """
+def test_it(device_benchmark):
+    assert device_benchmark(sum, [1]) == 1
+    assert device_benchmark.value("iteration.mean") < 1
+"""
+    result = _run(pytester, test, "--benchmark-disable", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*benchmarks are turned off*"])
 
 
 def test_benchmarks_that_are_turned_off_run_once_and_leave_nothing(pytester: pytest.Pytester) -> None:
