@@ -39,6 +39,20 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
         TIME | ENERGY,
     ),
     ("clock_low", {"clock_below_request": True}, {"clock_below_request": False}, "flagged", TIME | ENERGY),
+    (
+        "ranks_beyond_cores",
+        {"ranks_beyond_cores": True},
+        {"ranks_beyond_cores": False},
+        "flagged",
+        TIME | ENERGY,
+    ),
+    (
+        "not_compiled",
+        {"compiled": "not compiled"},
+        {"compiled": "compiled, 1 graph"},
+        "flagged",
+        TIME | ENERGY,
+    ),
     ("cotenant", {"cotenants": 1}, {"cotenants": 0}, "flagged", TIME | ENERGY),
     (
         "cpu_steal",
