@@ -24,7 +24,7 @@ class ViT(ImageClassifier):
         unit="samples",
         modes=("train", "infer"),
         traits=frozenset(
-            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "tensor", "classes"}
+            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "stages", "tensor", "classes"}
         ),
         sizes={
             "tiny": {

@@ -5,6 +5,8 @@ No dropout: a benchmark step is the same work every time.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -63,6 +65,8 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """Patch projection, class token and positions, blocks, a norm, and a linear classifier."""
 
+    entry, exit = ("project", "first", "position"), ("norm", "head")
+
     def __init__(
         self, *, patches: int, patch: int, hidden: int, layers: int, heads: int, classes: int
     ) -> None:
@@ -84,8 +88,15 @@ class ViT(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes) for images (B, 3, H, W) of the size that it was built for."""
-        x = self.embed(images)
-        for block in self.blocks:
+        return self.leave(self.through(self.blocks, self.embed(images)))
+
+    def through(self, blocks: Iterable[nn.Module], x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d)."""
+        for block in blocks:
             x = block(x)
+        return x
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits (B, classes) of the class token's state."""
         logits: torch.Tensor = self.head(self.norm(x[:, 0]))
         return logits

@@ -33,7 +33,7 @@ class Pipeline(Strategy):
         title="Pipeline parallel",
         summary="consecutive blocks on consecutive ranks: GPipe, 1F1B, interleaved 1F1B, zero bubble",
         modes=TRAINING,
-        needs=frozenset({"stages", "blocks", "samples"}),
+        needs=frozenset({"stages", "samples"}),
         settings={
             "schedule": Setting("1f1b", "order of passes", choices=("gpipe", "1f1b", *INTERLEAVED)),
             "micro_batches": Setting(4, "parts of a batch that follow one another", least=1),

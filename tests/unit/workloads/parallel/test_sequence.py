@@ -6,7 +6,14 @@ import pytest
 import torch
 
 CASES = {
-    2: [("gpt", "train"), ("llama", "train"), ("moe", "train"), ("bert", "finetune"), ("bert", "train")],
+    2: [
+        ("gpt", "train"),
+        ("llama", "train"),
+        ("moe", "train"),
+        ("bert", "finetune"),
+        ("bert", "train"),
+        ("ner", "finetune"),
+    ],
     4: [("gpt", "train")],
 }
 
