@@ -62,10 +62,11 @@ def main() -> None:
         broken = []
         for hz, channels, limit in ((100.0, 1, None), (100.0, 3, LIMIT_CORE), (1000.0, 3, None)):
             share, made = core_share(reads * channels, hz, seconds)
-            bound = "" if limit is None else f"{limit:.2%}"
-            print(
-                f"| {hz:g} Hz, {channels} channel{'s' * (channels > 1)} | {share:.3%} | {bound} | {made:.1%} |"
+            bound, what = (
+                "" if limit is None else f"{limit:.2%}",
+                "one read" if channels == 1 else f"{channels} reads",
             )
+            print(f"| {hz:g} Hz, {what} | {share:.3%} | {bound} | {made:.1%} |")
             broken += [f"{share:.3%} of a core at {hz:g} Hz"] if limit is not None and share > limit else []
     symbols = python_symbols()
     print(f"\nPython's functions that the sampler refers to: {len(symbols)}")

@@ -21,8 +21,8 @@ PERIOD_U = 1e-3
 """Relative uncertainty of a probed update period."""
 READ_U_S = 500e-6
 """How well the moment is known at which a counter was read."""
-GAP_S = 0.25
-"""Samples further apart than this, and than ten sampling periods, are a gap."""
+GAP_S, GAP_STEPS = 0.25, 4
+"""Samples further apart than this time, and than so many of their usual distances, are a gap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +117,8 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     method = "gauge_hold"
     if any(status != 0 for status in samples.between(*span).status):
         return Estimate(method, flags=("sensor_error",), reason=REASONS["sensor_error"])
+    if any(b < a for a, b in pairwise(samples.t0_ns)):
+        return Estimate(method, flags=("sensor_error",), reason="the sensor's own times went back")
     held = _held(list(samples.readings()), span)
     if not held:
         return Estimate(method, flags=("sample_gap",), reason="no power sample covers the start of the span")
@@ -226,7 +228,7 @@ def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> flo
 def gap_limit_s(samples: Samples) -> float:
     """Return the longest time between two reads of this trace that is no gap."""
     steps = [b - a for a, b in pairwise(samples.t0_ns) if b > a]
-    return max(GAP_S, 10 * median(steps) * 1e-9) if steps else GAP_S
+    return max(GAP_S, GAP_STEPS * median(steps) * 1e-9) if steps else GAP_S
 
 
 def _enclosing(readings: Sequence[Reading], span: Span) -> Sequence[Reading]:
