@@ -144,13 +144,12 @@ def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequ
 def _quality(ok: Sequence[Trial]) -> Section:
     """The groups in which some trial's error is known, with the throughput that it bought."""
     judged = [
-        members
+        t
         for members in groups(ok).values()
         if any(metric.startswith("quality.") for m in members for metric in m.result.estimates)
+        for t in members
     ]
-    speeds = dict.fromkeys(headline(members) for members in judged)
-    spec = replace(tables.QUALITY, metrics=(*speeds, *tables.QUALITY.metrics))
-    return _metric_section(spec, [t for members in judged for t in members], [])
+    return _metric_section(tables.QUALITY, judged, [])
 
 
 def _latency_plots(ok: Sequence[Trial]) -> list[Plot]:

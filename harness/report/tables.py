@@ -10,7 +10,7 @@ from harness.report.document import Cell, Column, Row, Table
 from harness.report.numbers import EN_DASH, quantity
 from harness.report.ranking import Place
 from harness.report.text import line
-from harness.report.trials import HEADLINES, Trial, groups
+from harness.report.trials import HEADLINES, Trial, groups, headline
 
 NONE = EN_DASH
 LONG_TEXT = 40
@@ -27,6 +27,8 @@ class MetricTable:
     title: str
     metrics: tuple[str, ...]
     note: str = ""
+    with_speed: bool = False
+    """Begin with the throughput that a group is ranked by, whether or not a trial has any of the metrics."""
 
 
 LATENCY = MetricTable(
@@ -107,6 +109,7 @@ QUALITY = MetricTable(
     ),
     "Error of the outputs against the same weights in fp32, uncompressed and eager, once for each trial. "
     "Perplexity is that of held-out text, with weights that were really trained; others are random.",
+    with_speed=True,
 )
 STARTUP = MetricTable(
     "startup",
@@ -158,14 +161,19 @@ def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     where = any(t.where for t in trials)
     rows = []
     for members in groups(trials).values():
-        with_any = [t for t in members if any(_has(t, m) for m in present)]
+        shown_metrics = [*([headline(members)] if spec.with_speed else []), *present]
+        with_any = [t for t in members if any(_has(t, m) for m in shown_metrics)]
         for i, t in enumerate(with_any):
-            values = tuple(metric_cell(t.result.estimates.get(m)) for m in present)
+            values = tuple(metric_cell(t.result.estimates.get(m)) for m in shown_metrics)
             rows.append(Row((*name_cells(t, where=where), *values), t.workload, first=i == 0))
     return Table(
         f"{spec.id}-table",
         spec.title,
-        (*name_columns(where=where), *(Column(line(titles[m], 60), numeric=True) for m in present)),
+        (
+            *name_columns(where=where),
+            *([Column("Throughput", numeric=True)] if spec.with_speed else []),
+            *(Column(line(titles[m], 60), numeric=True) for m in present),
+        ),
         tuple(rows),
         spec.note,
     )
