@@ -77,7 +77,7 @@ def test_event_bits_have_names_and_new_ones_stay_visible():
 
 def test_doctor_tells_which_sensors_work(play):
     """NVML works with its sensors' facts, RAPL says why not here or works, and the sampler is native."""
-    by_name = {s["name"]: s for s in play("hold 1 100\n", DOCTOR)}
+    by_name = {s["name"]: s for s in play("driver told.here\nhold 1 100\n", DOCTOR)}
     assert by_name["nvml"]["works"]
     assert [s["kind"] for s in by_name["nvml"]["sensors"]] == ["counter", "instant", "average"]
     counter = by_name["nvml"]["sensors"][0]
