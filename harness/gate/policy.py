@@ -13,6 +13,7 @@ from harness.records.store import read_bounded
 
 _MOST_BYTES = 1 << 20
 _Share = Annotated[float, Field(gt=0, lt=1)]
+_Text = Annotated[str, Field(max_length=200)]
 
 
 class _Strict(BaseModel):
@@ -22,8 +23,8 @@ class _Strict(BaseModel):
 class Rule(_Strict):
     """One metric, for the trials whose label matches."""
 
-    metric: str
-    trials: str = "*"
+    metric: _Text
+    trials: _Text = "*"
     """Pattern of labels, e.g. `gpt * train *`."""
     direction: Literal["higher", "lower"] | None = None
     """Which values are better; only for a metric whose definition does not say."""
@@ -38,7 +39,7 @@ class Rule(_Strict):
 class Policy(_Strict):
     """The whole file."""
 
-    nights: str = "nightly*"
+    nights: _Text = "nightly*"
     """Pattern of the sweeps that are nights."""
     delta: _Share = 0.01
     floor: _Share = 0.003

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import math
 import statistics
 import subprocess
@@ -45,6 +46,39 @@ def test_junit_counts_what_failed_and_escapes_what_xml_cannot_hold(results: Resu
     assert cases["gpt large train"].find("error").text == "a\N{REPLACEMENT CHARACTER}b"
     assert cases["bert tiny train"].find("skipped").get("message") == "tf32 needs CUDA"
     assert all(float(case.get("time")) >= 0 and case.get("classname") for case in suite)
+
+
+_JUNIT = {
+    "testsuites": ({"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors", "skipped", "time", "timestamp"},
+        {"properties", "testcase", "system-out", "system-err"},
+    ),
+    "testcase": (
+        {"name", "classname", "time"},
+        {"properties", "skipped", "error", "failure", "system-out", "system-err"},
+    ),
+    "properties": (set(), {"property"}),
+    "property": ({"name", "value"}, set()),
+    "error": ({"type", "message"}, set()),
+    "failure": ({"type", "message"}, set()),
+    "skipped": ({"type", "message"}, set()),
+}
+"""Attributes and children that readers of JUnit XML know, by element (the xUnit plugin's schema of Jenkins, with
+the properties of a case that pytest writes too)."""
+
+
+def test_junit_has_only_what_its_schema_has(results: Results, tmp_path: Path) -> None:
+    """Elements, attributes, times with three decimals at most, and one outcome a case."""
+    (path,) = _export("junit", results, tmp_path / "out.xml")
+    for element in ET.parse(path).getroot().iter():
+        attributes, children = _JUNIT[element.tag]
+        assert set(element.keys()) <= attributes
+        assert {child.tag for child in element} <= children
+        if "time" in element.keys():
+            assert re.fullmatch(r"\d+\.\d{3}", element.get("time"))
+        if element.tag == "testcase":
+            assert sum(child.tag in {"skipped", "error", "failure"} for child in element) <= 1
 
 
 def test_pytest_benchmark_reads_and_compares_it(results: Results, times: list[float], tmp_path: Path) -> None:
