@@ -18,9 +18,8 @@ FIRST_TOKEN = "first_token"  # noqa: S105 - a mark in a step, not a secret
 PERCENTILES = {"latency.p50": 0.5, "latency.p90": 0.9, "latency.p99": 0.99}
 NO_CEILING = Peak(None, reason="no ceiling of this device was measured")
 CLEAN_SHARE = 0.2
-LEAST_CLEAN = 3
-"""The share of the judged iterations, and their number, that must be undisturbed before their mean stands for
-the work (docs/method.md, section 2)."""
+"""Share of short stretches that must be undisturbed before their mean stands for the work (docs/method.md,
+section 2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +159,12 @@ def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metr
         yield make(metric_id, None, reason="the filter judges single-threaded work only")
         return
     share = slowest.stretches.clean_share()
-    kept, wall_ns = slowest.stretches.clean_work()
     if share < CLEAN_SHARE:
-        reason = f"{share:.0%} of the judged iterations are undisturbed; {CLEAN_SHARE:.0%} needed"
+        reason = f"{share:.0%} of iterations are undisturbed; {CLEAN_SHARE:.0%} needed"
         yield make(metric_id, None, reason=reason)
-    elif kept < LEAST_CLEAN:
-        yield make(metric_id, None, reason=f"{kept} undisturbed iterations; {LEAST_CLEAN} needed")
-    else:
-        yield make(metric_id, wall_ns / 1e9 / kept, n=kept)
+        return
+    kept, wall_ns = slowest.stretches.clean_work()
+    yield make(metric_id, wall_ns / 1e9 / kept, n=kept)
 
 
 def _latencies(slowest: Measurement, output_tokens: int | None) -> Iterator[Metric]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import tempfile
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from harness.config import Config
 from harness.devices.base import Peak
 from harness.machine import Identity
 from harness.plan import make_plan
@@ -55,7 +55,7 @@ class ScriptedProcesses:
             slow = 1 + max(0, SETTLING - index) / 100
             self.clock.work(round(10 * MS * factor * slow))
 
-        settings = timing_settings(SimpleNamespace(**self.config(spec)))
+        settings = timing_settings(Config.model_validate(spec["config"]))
         found = measure_steps(step, device=self.device, settings=settings, clock=self.clock)
         self.measured.append(found)
         rank = RankRun(found, [Units(1)], {"peak_rss": 1})
@@ -65,12 +65,6 @@ class ScriptedProcesses:
         plain = [m.model_dump(mode="json") for m in metrics]
         evidence = {"steady": found.steady, "drift": found.drift, "iterations": found.iterations}
         return Outcome(exit_code=0, result={"status": "ok", "metrics": plain, "evidence": evidence})
-
-    @staticmethod
-    def config(spec):
-        """Return the parts of the configuration that the settings are made of."""
-        given = spec["config"]
-        return {"measure": SimpleNamespace(**given["measure"]), "device": SimpleNamespace(**given["device"])}
 
 
 class Silent:
