@@ -68,6 +68,15 @@ class Joined(Peers):
         dist.barrier(self._group)
 
 
+def preload() -> None:
+    """Import what strategies need, so that no rank takes seconds for it."""
+    import torch._dynamo
+    import torch.distributed.fsdp
+    import torch.distributed.optim
+    import torch.distributed.pipelining
+    import torch.distributed.tensor.parallel  # noqa: F401
+
+
 def join(config: Config, device: Device, rank: int) -> Peers:
     """Set up torch's default process group for a trial with a strategy; return the rank's peers.
 

@@ -36,7 +36,7 @@ def _work(request: dict[str, Any]) -> None:
     try:
         faulthandler.enable()
         spec = request["spec"]
-        world = int(spec["config"].get("parallel", {}).get("ranks", 1))
+        world = _ranks(spec)
         oslevel.limit_memory(int(request["memory_limit_bytes"]) // world)
         from harness.trial import run_replica
 
@@ -125,8 +125,8 @@ def _serve(fd: int) -> None:
     reader = control.makefile("rb")
     for line in reader:
         request = json.loads(line)
-        if request["worker"] == "warm" and "harness.trial" not in sys.modules:
-            _preload()
+        if request["worker"] == "warm":
+            _preload(_ranks(request["spec"]))
         outcome = _handle(request, control)
         if outcome.aborted:
             break
@@ -134,11 +134,20 @@ def _serve(fd: int) -> None:
     os._exit(0)
 
 
-def _preload() -> None:
-    """Import what every trial needs, so that its fork has it; open no device and start no thread."""
-    import harness.trial
+def _preload(world: int) -> None:
+    """Import once what every trial needs, so that its fork has it; open no device and start no thread."""
+    if "harness.trial" not in sys.modules:
+        import harness.trial
 
-    harness.trial.preload()
+        harness.trial.preload()
+    if world > 1:
+        from harness import ranks
+
+        ranks.preload()
+
+
+def _ranks(spec: dict[str, Any]) -> int:
+    return int(spec["config"].get("parallel", {}).get("ranks", 1))
 
 
 def _main(arguments: list[str]) -> None:
