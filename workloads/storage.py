@@ -41,6 +41,6 @@ def parameter_count(model: nn.Module) -> int:
 def _packed(model: nn.Module) -> Iterator[torch.Tensor]:
     """Yield weights that torch's own quantised layers keep in no parameter."""
     for module in model.modules():
-        packed: Any = getattr(module, "_packed_params", None)
-        if hasattr(packed, "_weight_bias"):
-            yield from (part for part in packed._weight_bias() if part is not None)  # noqa: SLF001 - torch has no public name for it
+        parts: Any = getattr(module, "_weight_bias", None)
+        if parts is not None and not any(hasattr(child, "_weight_bias") for child in module.children()):
+            yield from (part for part in tree_leaves(parts()) if isinstance(part, torch.Tensor))

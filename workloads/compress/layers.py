@@ -50,7 +50,7 @@ def chosen(model: nn.Module, layers: str, *kinds: type[_Layer]) -> dict[str, _La
     found = {
         name: module
         for name, module in model.named_modules()
-        if isinstance(module, kinds) and _named(name, layers) and module.weight not in tied
+        if isinstance(module, kinds) and _named(name, layers) and getattr(module, "weight", None) not in tied
     }
     if not found:
         names = ", ".join(kind.__name__ for kind in kinds)

@@ -26,5 +26,7 @@ BUILT_IN = {
     "int8_static": "workloads.compress.quantisation:Int8Static",
     "int4_weight": "workloads.compress.quantisation:Int4Weight",
     "fp8": "workloads.compress.quantisation:Fp8",
+    "int8_recurrent": "workloads.compress.packed:Int8Recurrent",
+    "int8_convolution": "workloads.compress.packed:Int8Convolution",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)

@@ -1,209 +1,64 @@
-"""Copies, data loading and checkpoints: what arrives is what was there, and its bytes are counted."""
+"""Bytes and counts of weights as they are stored, whatever holds them."""
 
-from __future__ import annotations
+import warnings
 
-import os
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from workloads.base import UnsupportedError
-from workloads.modes import prepare
-from workloads.samples import Files
-from workloads.setup import Setup
-from workloads.sources import SHIPPED
-
-NAMES = ("copy", "checkpoint", "dataloading")
+from workloads.storage import nbytes, parameter_count, tree_bytes, weights_bytes
 
 
-def silent(_name: str) -> None:
-    """Take a mark and forget it."""
+@pytest.mark.parametrize(("dtype", "width"), [(torch.float32, 4), (torch.bfloat16, 2), (torch.int8, 1)])
+def test_a_plain_tensor_takes_its_numbers_widths(dtype, width):
+    """Elements times their width."""
+    assert nbytes(torch.zeros(3, 5, dtype=dtype)) == 15 * width
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch) -> Path:
-    """Keep the files that are made out of the user's own cache."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return tmp_path / "cache"
+def test_a_tensor_of_several_parts_takes_theirs():
+    """A quantised tensor says fp32 and stores int8 with a scale and a zero for each row."""
+    from torchao.quantization import Int8WeightOnlyConfig, quantize_
+
+    layer = nn.Sequential(nn.Linear(16, 8))
+    quantize_(layer, Int8WeightOnlyConfig(set_inductor_config=False))
+    assert layer[0].weight.dtype == torch.float32
+    assert nbytes(layer[0].weight) == 16 * 8 + 8 * (4 + 1)
+    assert weights_bytes(layer) == 16 * 8 + 8 * 5 + 8 * 4
+    assert parameter_count(layer) == 16 * 8 + 8
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_all_sizes_have_the_same_keys_and_grow(make, name):
-    """A sweep over sizes may override the same keys everywhere; `base` moves more than `tiny`."""
-    sizes = type(make(name, "infer")).spec.sizes
-    assert {frozenset(size) for size in sizes.values()} == {frozenset(sizes["tiny"])}
-    moved = [
-        make(name, "infer", size).units({"x": torch.zeros(1)}).bytes for size in ("tiny", "base", "large")
-    ]
-    assert moved == sorted(set(moved))
+def test_scales_of_rows_count_with_torch_s_own_quantised_tensors():
+    """One scale and one zero of eight bytes each for a row; none where they are the tensor's own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rows = torch.quantize_per_channel(torch.ones(4, 6), torch.ones(4), torch.zeros(4), 0, torch.qint8)
+        whole = torch.quantize_per_tensor(torch.ones(4, 6), 1.0, 0, torch.qint8)
+    assert nbytes(rows) == 24 + 4 * (8 + 8)
+    assert nbytes(whole) == 24
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_step_s_bytes_are_counted(make, name):
-    """And its samples; there are no FLOPs."""
-    sizes = {
-        "copy": {"batch": 3, "kib": 5},
-        "checkpoint": {"tensors": 2, "hidden": 8},
-        "dataloading": {"batch": 3, "image": 10},
-    }
-    moved = {"copy": 3 * 5 * 1024, "checkpoint": 2 * 3 * 4 * 64, "dataloading": 3 * 3 * 100}
-    job = prepare(make(name, "infer", **sizes[name]), Setup())
-    job.step(0, silent)
-    assert job.check()["output_ok"]
-    units = job.units(0)
-    assert units.bytes == moved[name]
-    assert units.samples == (1 if name == "checkpoint" else 3)
-    assert units.flops == 0
-    assert (units + units).bytes == units.times(2).bytes == 2 * moved[name]
+def test_packed_weights_that_are_no_parameters_count_once():
+    """Torch's dynamic int8 layers hold weight and bias in an object of their own."""
+    model = nn.Sequential(nn.Linear(16, 8), nn.LSTM(8, 4))
+    before = parameter_count(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        packed = torch.ao.quantization.quantize_dynamic(model, {nn.Linear, nn.LSTM}, torch.qint8)
+    assert not list(packed.parameters())
+    weights, biases = 16 * 8 + 4 * 4 * (8 + 4), 8 + 2 * 4 * 4
+    assert parameter_count(packed) == before == weights + biases
+    assert weights_bytes(packed) == weights + 4 * biases
 
 
-@pytest.mark.parametrize("direction", ["to_device", "to_host"])
-def test_copies_arrive(make, direction):
-    """Every byte of every row, after one step; what is random on one side is then so on both."""
-    job = prepare(make("copy", "infer", batch=3, kib=2, direction=direction), Setup())
-    assert not torch.equal(job.model.source, job.model.target)
-    job.step(0, silent)
-    assert torch.equal(job.model.source, job.output())
-    assert job.output().shape == (3, 2048)
-    assert len(job.output().unique()) > 200
+def test_what_is_shared_counts_once_and_buffers_are_no_parameters():
+    """One weight in two layers, and a batch norm's statistics."""
+    one, two = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+    two.weight = one.weight
+    model = nn.Sequential(one, two, nn.BatchNorm1d(4))
+    assert parameter_count(model) == 16 + 8
+    assert weights_bytes(model) == 4 * (16 + 8 + 8) + 8  # the count of batches is an int64
 
 
-@pytest.mark.parametrize("name", ["copy", "dataloading"])
-def test_pinned_memory_is_refused_without_a_device_that_uses_it(make, name):
-    """On the CPU it would be the same copy under another name."""
-    with pytest.raises(UnsupportedError, match="pinned memory serves copies to and from CUDA devices"):
-        prepare(make(name, "infer", pinned=True), Setup())
-
-
-@pytest.mark.parametrize("kind", ["torch", "safetensors"])
-@pytest.mark.parametrize("sync", [True, False])
-def test_what_was_saved_is_loaded(make, kind, sync):
-    """Weights and moments come back, whatever happened to them in between."""
-    workload = make("checkpoint", "infer", direction="load", format=kind, sync=sync)
-    job = prepare(workload, Setup())
-    before = {key: tensor.clone() for key, tensor in job.model.state_dict().items()}
-    assert len(before) == 3 * 4
-    job.step(0, silent)
-    for tensor in job.model.state_dict().values():
-        tensor.zero_()
-    job.step(1, silent)
-    assert all(torch.equal(tensor, before[key]) for key, tensor in job.model.state_dict().items())
-
-
-def test_a_save_replaces_the_one_before_it(make):
-    """The file holds one checkpoint, that of the last step, and no name points to it."""
-    workload = make("checkpoint", "infer", tensors=1, hidden=4)
-    job = prepare(workload, Setup())
-    lengths = []
-    for index in range(3):
-        job.model.weights[0].data.fill_(index)
-        job.step(index, silent)
-        lengths.append(os.fstat(workload._file.fileno()).st_size)
-    assert len(set(lengths)) == 1
-    assert os.fstat(workload._file.fileno()).st_nlink == 0
-    workload._file.seek(0)
-    assert float(torch.load(workload._file, weights_only=True)["weights.0"].mean()) == 2.0
-
-
-@pytest.mark.parametrize("content", ["images", "text"])
-@pytest.mark.parametrize("compressed", [True, False])
-def test_batches_hold_the_samples_that_were_drawn(make, content, compressed, cache):
-    """In the order of the batches' numbers, and from files of the announced kind."""
-    workload = make(
-        "dataloading", "infer", batch=4, content=content, compressed=compressed, image=12, seq=400, samples=9
-    )
-    job = prepare(workload, Setup())
-    files = workload._samples
-    for index in range(6):
-        job.step(index, silent)
-        drawn = workload.make_batch(index)["x"].tolist()
-        assert np.array_equal(job.output().numpy(), np.stack([files[number] for number in drawn]))
-    (folder,) = (cache / "joulemark" / "samples").iterdir()
-    written = [path.stat().st_size for path in sorted(folder.iterdir())]
-    assert len(written) == 9
-    raw = 3 * 12 * 12 if content == "images" else 400
-    assert max(written) < raw if compressed else set(written) == {raw}
-
-
-def test_workers_load_the_same_batches(make):
-    """Two processes read ahead; what they hand over is what the step itself would read."""
-    outputs = []
-    for workers in (0, 2):
-        job = prepare(make("dataloading", "infer", workers=workers), Setup())
-        for index in range(5):
-            job.step(index, silent)
-        outputs.append(job.output().clone())
-    assert torch.equal(outputs[0], outputs[1])
-
-
-def test_files_that_are_forgotten_are_read_again(make):
-    """The bytes are the same; only the system's memory of them is gone."""
-    jobs = [prepare(make("dataloading", "infer", cached=cached), Setup()) for cached in (True, False)]
-    for job in jobs:
-        job.step(0, silent)
-    assert torch.equal(jobs[0].output(), jobs[1].output())
-
-
-def test_files_are_made_once_and_the_same_everywhere(cache, monkeypatch, tmp_path):
-    """A second maker finds them; another folder gets the same bytes; nothing half-made is left."""
-    files = Files("images", 3, side=8, seq=1, compressed=False, cached=True)
-    files.ensure()
-    first = files[2]
-    times = [path.stat().st_mtime_ns for path in sorted(files.folder.iterdir())]
-    files.ensure()
-    assert [path.stat().st_mtime_ns for path in sorted(files.folder.iterdir())] == times
-    assert [path.name for path in files.folder.parent.iterdir()] == [files.folder.name]
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
-    files.ensure()
-    assert np.array_equal(files[2], first)
-
-
-def test_texts_are_of_the_shipped_one():
-    """Real language, so that compression does what it does in practice."""
-    files = Files("text", 2, side=1, seq=500, compressed=True, cached=True)
-    files.ensure()
-    assert files[0].tobytes() in SHIPPED.read_bytes() * 2
-    assert 2 * files.path(0).stat().st_size < 500 * 1.6
-
-
-@pytest.mark.parametrize("spoilt", [b"short", b"x" * 300])
-@pytest.mark.parametrize("compressed", [True, False])
-def test_a_file_that_is_no_sample_is_refused(spoilt, compressed):
-    """Whoever wrote it: it is named, with what to do."""
-    files = Files("images", 1, side=8, seq=1, compressed=compressed, cached=True)
-    files.ensure()
-    files.path(0).write_bytes(spoilt)
-    with pytest.raises(ValueError, match="is no sample of this set: remove"):
-        files[0]
-
-
-def test_a_folder_of_images_is_decoded(make, tmp_path):
-    """By Pillow, to the size that was asked for, in fp32."""
-    image = pytest.importorskip("PIL.Image")
-    for number in range(3):
-        image.new("RGB", (20, 30), (number * 100, 0, 0)).save(tmp_path / f"{number}.png")
-    job = prepare(make("dataloading", "infer", batch=2, image=16, data=tmp_path), Setup())
-    job.step(0, silent)
-    assert job.output().shape == (2, 3, 16, 16)
-    assert job.output().dtype == torch.float32
-    assert job.units(0).bytes == 2 * 3 * 16 * 16 * 4
-
-
-@pytest.mark.parametrize(
-    ("name", "overrides", "message"),
-    [
-        ("copy", {"direction": "up"}, "direction 'up' is not one of to_device, to_host"),
-        ("checkpoint", {"direction": "up"}, "direction 'up' is not one of save, load"),
-        ("checkpoint", {"format": "pickle"}, "format 'pickle' is not one of torch, safetensors"),
-        ("checkpoint", {"batch": 2}, "batch cannot be 2"),
-        ("dataloading", {"content": "sound"}, "content 'sound' is not one of images, text"),
-        ("dataloading", {"workers": -1}, "workers must be a whole number of at least 0"),
-        ("dataloading", {"content": "text", "data": Path()}, "needs shape.content=images"),
-    ],
-)
-def test_what_cannot_work_is_refused(make, name, overrides, message):
-    """One line, before anything is built."""
-    with pytest.raises(ValueError, match=message):
-        make(name, "infer", **overrides)
+def test_nested_containers_are_added_up():
+    """Tensors in tuples and mappings; other leaves are nothing."""
+    assert tree_bytes({"a": (torch.zeros(2), 3), "b": [torch.zeros(1, dtype=torch.int64)]}) == 16

@@ -17,7 +17,7 @@ SMALL = {
     "mlp": {"batch": 8, "vocab": 512, "hidden": 64, "width": 64},
     "gpt": {"batch": 2, "prompt": 12, "seq": 16, "new_tokens": 3, "layers": 2, "hidden": 64, "heads": 2},
     "llama": {"batch": 2, "prompt": 12, "seq": 16, "new_tokens": 3, "layers": 2},
-    "resnet": {"batch": 2, "image": 32},
+    "resnet": {"batch": 2, "image": 48},
     "bert": {"batch": 2},
     "vit": {"batch": 2, "layers": 2},
 }

@@ -14,7 +14,7 @@ from workloads.optimize import Optimize
 
 ROOT = Path(__file__).parents[4]
 NAMES = list(BUILT_IN)
-CANDIDATES = ("mlp", "gpt", "bert", "resnet", "t5")
+CANDIDATES = ("mlp", "gpt", "bert", "resnet", "lstm", "t5")
 CASES = [(name, mode) for name in NAMES for mode in COMPRESSORS.get(name).spec.modes]
 
 
@@ -43,7 +43,7 @@ def test_it_runs_in_each_of_its_modes(cell, job, name, mode):
 def test_it_compiles_or_is_refused(cell, job, name, monkeypatch):
     """To the eager result; what does not compile says so when planned."""
     spec = COMPRESSORS.get(name).spec
-    mode = "infer" if "infer" in spec.modes else "train"
+    mode = "infer" if "infer" in spec.modes else spec.modes[0]
     workload = suitable(cell, name, mode)
     planned = replace(cell(workload, mode, name), optimize=Optimize(compile="default"))
     if refusal(planned) is not None:
