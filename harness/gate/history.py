@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from harness.gate.series import Event, Label, Night, last_good
+from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
 from harness.records.derive import trial_results
 from harness.records.results import TrialResult
 from harness.records.store import Store, read_bounded
@@ -57,6 +57,8 @@ class History:
     """Oldest first."""
     commits: dict[tuple[Series, str], str] = field(default_factory=dict)
     """By series and night, the commit that was measured."""
+    expected: dict[str, str] = field(default_factory=dict)
+    """By label of a trial that was measured within the last two weeks of nights, the newest such night."""
     left_out: list[str] = field(default_factory=list)
 
     def nights(self, series: Series) -> list[Night]:
@@ -81,14 +83,18 @@ def read_history(
         accept: nights whose level is the new normal.
 
     Raises:
-        ValueError: there are no nights, or a `gate.json` is malformed; the line names the file and field.
+        ValueError: there are no nights, the newest by name has no record that can be read, or a `gate.json`
+            is malformed; the line names the file and field.
     """
     names = [name for name in store.sweeps() if fnmatchcase(name, pattern) or name == tonight]
     nights: list[tuple[str, str, list[TrialResult]]] = []
     left_out: list[str] = []
+    unread: dict[str, str] = {}
     for name in names:
         records, torn = store.records(name)
         left_out += [f"{bad.path}: {bad.reason}" for bad in torn]
+        if torn and not records:
+            unread[name] = left_out[-1]
         if records:
             nights.append((min(r.started_at for r in records), name, trial_results(records)))
     nights.sort(key=lambda night: night[:2])
@@ -97,10 +103,17 @@ def read_history(
         if at is None:
             raise ValueError(f"{store.root}: no records of the night {tonight}")
         nights = nights[: at + 1]
+    if tonight is None and unread and (not nights or max(unread) > nights[-1][1]):
+        raise ValueError(
+            f"{unread[max(unread)]}; no record of the night {max(unread)} can be read: "
+            "remove it, or name the night to judge by --night"
+        )
     if not nights:
         raise ValueError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
     *earlier, (_, last, results) = nights
     history = History(last, results, left_out=left_out)
+    for _, name, found in earlier[-GOOD_NIGHTS_BACK:]:
+        history.expected |= {result.label: name for result in found if result.status == "ok"}
     for _, name, found in earlier:
         _add(history, name, found, _judged(store.root / name / VERDICT), accepted=name in accept)
     return history

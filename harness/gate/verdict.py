@@ -77,8 +77,9 @@ class Verdict:
         return {label: found[label] for label in _ORDER if found[label]}
 
     def lines(self) -> list[str]:
-        """Return what is not plain quiet, a line each, and the counts."""
-        lines = [s.sentence() for s in self.series if s.label != "no_regression" or s.judgement.event]
+        """Return what was left out and what is not plain quiet, a line each, and the counts."""
+        lines = [f"left out: {line}" for line in self.left_out]
+        lines += [s.sentence() for s in self.series if s.label != "no_regression" or s.judgement.event]
         counts = ", ".join(f"{n} {label}" for label, n in self.counts().items()) or "nothing was judged"
         return [*lines, f"gate of {self.night}: {counts}"]
 
@@ -192,7 +193,8 @@ def _judge_results(
 def _problem(result: TrialResult, estimate: Estimate | None) -> str | None:
     """Say why a metric cannot be judged, None where it can."""
     if result.status != "ok":
-        return f"is absent: the trial {result.status} in phase {result.phase}"
+        said = f": {result.reason}" if result.reason else ""
+        return f"is absent: the trial {result.status} in phase {result.phase}{said}"
     if estimate is None:
         return "is absent"
     if estimate.value is None:
@@ -205,12 +207,24 @@ def _problem(result: TrialResult, estimate: Estimate | None) -> str | None:
 
 
 def _missing(history: History, policy: Policy) -> Iterator[SeriesVerdict]:
-    """Yield a failure for every required metric of which tonight has no trial at all."""
+    """Yield a failure for every trial of a required metric that tonight has not measured at all."""
+    measured = {r.label for r in history.results if r.status != "refused"}
+    refused = {r.label: r.reason for r in history.results if r.status == "refused"}
     for rule in policy.metrics:
-        if rule.required and not any(fnmatchcase(r.label, rule.trials) for r in history.results):
-            reason = "a required metric is absent: no trial of tonight matches"
-            judgement = Judgement("regression", reason=reason)
-            yield SeriesVerdict("regression", rule.trials, rule.metric, "", "", None, "", judgement)
+        if not rule.required:
+            continue
+        if not any(fnmatchcase(label, rule.trials) for label in measured):
+            yield _absent(rule.trials, rule.metric, "no trial of tonight matches")
+            continue
+        for label, night in history.expected.items():
+            if label not in measured and policy.rule(rule.metric, label) and fnmatchcase(label, rule.trials):
+                why = f": {refused[label]}" if label in refused else ""
+                yield _absent(label, rule.metric, f"{night} measured this trial, tonight has not{why}")
+
+
+def _absent(trials: str, metric_id: str, why: str) -> SeriesVerdict:
+    judgement = Judgement("regression", reason=f"a required metric is absent: {why}")
+    return SeriesVerdict("regression", trials, metric_id, "", "", None, "", judgement)
 
 
 def _bounds(comparison: Comparison) -> str:

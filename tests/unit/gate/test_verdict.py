@@ -131,6 +131,51 @@ def test_torn_records_are_left_out_and_named(store: Store, add_night) -> None:
     verdict = judge_history(read_history(store), WATCHED)
     assert verdict.exit_code == 0
     assert str(path) in verdict.left_out[0]
+    assert str(path) in verdict.lines()[0]
+
+
+def test_a_night_that_is_torn_whole_does_not_pass_for_the_one_before(store: Store, add_night) -> None:
+    """It is the newest by its name: an error with the file; naming the night gets around it."""
+    _history(add_night)
+    path = next(store.record_paths("nightly-012"))
+    path.write_text("{}")
+    with pytest.raises(ValueError, match=r"night nightly-012 can be read: .* --night") as error:
+        read_history(store)
+    assert str(path) in str(error.value)
+    assert read_history(store, tonight="nightly-011").tonight == "nightly-011"
+
+
+@pytest.mark.parametrize(
+    ("tonight", "code", "reason"),
+    [
+        ({"label": "gpt tiny train"}, 0, None),
+        (
+            {"label": "gpt tiny train", "status": "refused", "reason": "no device", "metrics": ()},
+            3,
+            "no device",
+        ),
+        (None, 3, "nightly-011 measured this trial, tonight has not"),
+    ],
+)
+def test_a_required_trial_that_is_gone_fails(store: Store, add_night, tonight, code, reason) -> None:
+    """Another trial matches the rule; the one that was there yesterday was refused, or never ran."""
+    for i in range(13):
+        add_night(i, 1.0, label="gpt base train", work_id="e" * 32, trial_id="e" * 32)
+        if i < 12:
+            add_night(i, 1.0)
+    if tonight is not None:
+        add_night(12, 1.0, **tonight)
+    verdict = judge_history(read_history(store), WATCHED)
+    assert verdict.exit_code == code
+    assert (reason or "") in (verdict.series[0].judgement.reason or "")
+
+
+def test_a_trial_that_was_given_up_weeks_ago_is_not_missed(store: Store, add_night) -> None:
+    """What the last fourteen nights have not measured is expected no more."""
+    for i in range(16):
+        add_night(i, 1.0, label="gpt base train", work_id="e" * 32, trial_id="e" * 32)
+    add_night(0, 1.0)
+    assert judge_history(read_history(store), WATCHED).exit_code == 0
 
 
 def test_no_nights_is_bad_input(store: Store) -> None:
