@@ -1,4 +1,4 @@
-"""Compressed layers whose kernels only a GPU has: they are stored as they say, and stay near the originals."""
+"""Compressed layers whose kernels only a GPU has: stored as they say, and near the originals."""
 
 from __future__ import annotations
 
