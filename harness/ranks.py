@@ -138,6 +138,7 @@ def run(
             start_method="fork",
             shutdown_timeout=2,
         )
+        launch.numa_options = None  # a rank may use the processors that the trial may
         try:
             results = elastic_launch(launch, _rank)(spec, run_replica, on_phase, outputs, told_write)
         except ChildFailedError as error:

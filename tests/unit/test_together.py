@@ -1,0 +1,119 @@
+"""From several ranks to one record: the worst of each, shares of devices, crowded cores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness import placement, together
+from harness.compose import Composer
+from harness.plan import validate
+from harness.summary import RankRun
+from harness.timing import Measurement
+from workloads.base import Units
+
+MS = 1_000_000
+
+
+def seen(span_ms=100, *, steady=True, flags=(), device="cuda:0", **options) -> together.Seen:
+    """Make what a rank of ten steps saw."""
+    durations = np.full(10, span_ms * MS // 10, np.int64)
+    measurement = Measurement(
+        warmup_iterations=4, warmup_ns=MS, first_index=5, iterations=10, span_ns=span_ms * MS,
+        host_ns=span_ms * MS, durations_ns=durations, group=1, stretches=None, cpu_ns=MS,
+        steal_ratio=None, involuntary_switches=0, tick_ns=1, clock="host", steady=steady, drift=not steady,
+        marks={}, flags=flags,
+    )  # fmt: skip
+    run = RankRun(measurement, [Units(2, tokens=8, flops=100.0, least_bytes=40.0)], {"peak_rss": 7}, device)
+    given = options.pop("given", {"memory.weights": 10.0})
+    return together.Seen(
+        run, {"threads": 1}, options.pop("conditions", {}), given, options.pop("problem", None)
+    )
+
+
+@pytest.fixture
+def config():
+    """Compose a configuration of these overrides on the CPU."""
+    with Composer([]) as composer:
+
+        def of(*overrides):
+            (job,) = composer.jobs(["device=cpu", *overrides])
+            return validate(job.config)
+
+        yield of
+
+
+def test_the_slowest_rank_stands_for_all_with_every_ranks_doubts():
+    """One unsteady rank makes the trial unsteady, and each rank's flags count."""
+    whole = together.merged(
+        [seen(100, flags=("grouped",)), seen(130), seen(90, steady=False, flags=("drift",))]
+    )
+    assert whole.span_ns == 130 * MS
+    assert not whole.steady
+    assert whole.drift
+    assert whole.flags == ("grouped", "drift")
+
+
+def test_a_device_slowed_on_any_rank_counts():
+    """Rank 0's conditions are the record's, but for the ones that any rank may void the result by."""
+    first = seen(conditions={"throttled": False, "sm_throttled": None, "clock_mhz": 1980.0})
+    second = seen(conditions={"throttled": True, "sm_throttled": None, "clock_mhz": 1500.0})
+    assert together.conditions([first, second]) == {
+        "throttled": True, "sm_throttled": None, "clock_mhz": 1980.0
+    }  # fmt: skip
+
+
+def test_given_values_are_the_fullest_devices():
+    """The slowest build and the largest weights: what a buyer has to have."""
+    pair = [seen(given={"memory.weights": 10.0}), seen(given={"memory.weights": 14.0})]
+    assert together.given(pair) == {"memory.weights": 14.0}
+
+
+@pytest.mark.parametrize(("second", "count"), [("cuda:1", 2), ("cuda:0", 1)])
+def test_a_devices_work_is_its_share_of_all(second, count):
+    """Two ranks of 1000 FLOPs and 400 bytes, on two devices or on one."""
+    ranks = [seen(), seen(device=second)]
+    assert together.devices(ranks) == count
+    work = together.per_device(ranks)
+    assert (work.flops, work.least_bytes) == (2000.0 / count, 800.0 / count)
+
+
+def test_outputs_that_are_wrong_on_any_rank_are_wrong():
+    """The first rank's reason is told."""
+    assert together.problem([seen(), seen()]) is None
+    assert together.problem([seen(), seen(problem="not finite")]) == "not finite"
+
+
+def test_the_record_tells_each_rank_and_how_far_apart_they_were(config, monkeypatch):
+    """Skew is the difference of spans over the longest; more ranks than cores is said."""
+    monkeypatch.setattr("harness.host.usable_cores", lambda: 2)
+    pair = [seen(100, device="cpu"), seen(125, device="cpu")]
+    told = together.evidence(pair, config("parallel=ddp"))
+    assert told["rank_skew"] == pytest.approx(0.2)
+    assert not told["ranks_beyond_cores"]
+    assert [rank["span_ns"] for rank in told["ranks"]] == [100 * MS, 125 * MS]
+    assert told["ranks"][1]["units"] == {"samples": 20, "tokens": 80}
+    assert together.evidence([*pair, seen(device="cpu")], config("parallel=ddp"))["ranks_beyond_cores"]
+    assert together.evidence(pair[:1], config()) == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["parallel=ddp", "parallel.ranks=2"], 4),
+        (["parallel=ddp", "parallel.ranks=16"], 1),
+        (["parallel=ddp", "parallel.ranks=2", "device.threads=3"], 3),
+        ([], None),
+    ],
+)
+def test_ranks_share_the_cores(config, monkeypatch, overrides, expected):
+    """Eight cores: each rank has its share, at least one thread, or what was asked for."""
+    monkeypatch.setattr("harness.host.usable_cores", lambda: 8)
+    assert placement.threads(config(*overrides)) == expected
+
+
+def test_ranks_have_a_device_each_unless_their_strategy_shares_one(config):
+    """Devices count up from the trial's index; tasks side by side are all on one."""
+    on_cuda = ["device.kind=cuda", "device.index=2", "parallel.ranks=3"]
+    assert placement.device_indices(config("parallel=ddp", *on_cuda)) == [2, 3, 4]
+    assert placement.device_indices(config("parallel=task", *on_cuda)) == [2]
