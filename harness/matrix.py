@@ -94,7 +94,7 @@ class Matrix:
 
     def refusal(self, *choices: Choice) -> str | None:
         """Return why these choices cannot be combined, everything else being plain; None when they can."""
-        return refusal(self.cell(PLAIN | dict(choices)))
+        return refusal(self.cell(_plain(dict(choices))))
 
     def pairs(self) -> Iterator[tuple[Choice, Choice]]:
         """Return every pair of values of two dimensions that can be combined with some work."""
@@ -128,7 +128,7 @@ class Matrix:
         return _most_first(cells)
 
     def _grown(self, pair: frozenset[Choice], left: Mapping[frozenset[Choice], None]) -> Cells:
-        chosen = PLAIN | dict(pair)
+        chosen = _plain(dict(pair))
         if "work" not in chosen:
             chosen["work"] = next(
                 work for work in self.values["work"] if refusal(self.cell(chosen | {"work": work})) is None
@@ -141,6 +141,13 @@ class Matrix:
             able = [cell for cell in tried if refusal(self.cell(cell)) is None]
             chosen = max(able, key=lambda cell: sum(p in left for p in _pairs_of(cell)))
         return chosen
+
+
+def _plain(choices: Mapping[str, str]) -> Cells:
+    """Return a cell that is plain but for these choices; what is an exchange between ranks has ranks."""
+    name = choices.get("work", "").partition(" ")[0]
+    exchange = {"parallel": "group"} if name and "ranks" in registry.get(name).spec.traits else {}
+    return PLAIN | exchange | dict(choices)
 
 
 def _most_first(cells: Sequence[Cells]) -> list[Cells]:

@@ -38,6 +38,7 @@ TRAITS = {
     "sequence": "its sequence can be split over ranks",
     "experts": "it holds experts that can lie on different ranks",
     "tables": "it holds embedding tables that can lie on different ranks",
+    "ranks": "its step is an exchange between ranks, for the strategy `group`",
     "classes": "its outputs are logits over classes or a vocabulary, in the last dimension",
 }
 """Properties of a workload that transformations ask for."""

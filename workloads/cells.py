@@ -27,6 +27,8 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
+    if "ranks" in spec.traits and cell.parallel != "group":
+        return f"{spec.name} is an exchange between ranks: parallel=group"
     if cell.compress != NONE and (reason := spec_refusal(COMPRESSORS.get(cell.compress), cell)) is not None:
         return reason
     if cell.parallel == NONE:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
+from collections.abc import Callable, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -63,6 +63,7 @@ class DataLoading(Workload):
             raise ValueError(f"dataloading: content {size['content']!r} is not one of {', '.join(CONTENTS)}")
         if data is not None and size["content"] != "images":
             raise ValueError("dataloading: a folder of images needs shape.content=images")
+        self._drawn: Callable[[int], Batch]
         self._loader: Iterator[torch.Tensor] | None = None
 
     def build_model(self) -> nn.Module:
@@ -92,12 +93,11 @@ class DataLoading(Workload):
         return Files(content, self.n("samples"), side, self.n("seq"), packed, cached)
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return which samples a batch holds, (B,)."""
-        from workloads import batches
+        """Return which samples a rank's share of a batch holds, `x` (B,)."""
         from workloads.samples import draw
 
-        drawn = draw(self.seed, index, len(self._samples), self.n("batch"))
-        return batches.shard({"x": drawn}, rank, world)
+        self._drawn = partial(draw, self.seed, len(self._samples), self.n("batch"), rank, world)
+        return self._drawn(index)
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the next batch: uint8 images (B, 3, side, side) or text (B, seq); by Pillow images in fp32.
@@ -107,13 +107,8 @@ class DataLoading(Workload):
         from workloads.samples import load
 
         if self._loader is None:
-            self._loader = load(
-                self._samples,
-                seed=self.seed,
-                batch=self.n("batch"),
-                workers=self.n("workers"),
-                pinned=bool(self.size["pinned"]),
-            )
+            workers, pinned = self.n("workers"), bool(self.size["pinned"])
+            self._loader = load(self._samples, self._drawn, workers=workers, pinned=pinned)
         return next(self._loader).to(batch["x"].device, non_blocking=True)
 
     def units(self, batch: Batch) -> Units:

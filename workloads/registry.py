@@ -43,6 +43,7 @@ BUILT_IN = {
     "embedding": "workloads.micro:Embedding",
     "optimizer": "workloads.optimizer:OptimizerStep",
     "copy": "workloads.copying:Copy",
+    "collectives": "workloads.collectives:Collectives",
     "dataloading": "workloads.dataloading:DataLoading",
     "checkpoint": "workloads.checkpoint:Checkpoint",
     "noop": "workloads.selftest:Noop",

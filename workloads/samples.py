@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from workloads import batches
+from workloads.base import Batch
 from workloads.sources import SHIPPED, read_image
 
 if TYPE_CHECKING:
@@ -137,15 +138,18 @@ def _forget(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def draw(seed: int, index: int, count: int, batch: int) -> batches.Ints:
-    """Return which of `count` samples batch `index` holds, (batch,)."""
-    return batches.rng(seed, index).integers(0, count, batch)
+def draw(seed: int, count: int, batch: int, rank: int, world: int, index: int) -> Batch:
+    """Return which of `count` samples this rank's share of batch `index` holds, `x` (B,)."""
+    return batches.shard({"x": batches.rng(seed, index).integers(0, count, batch)}, rank, world)
 
 
 def load(
-    samples: Files | Decoded, *, seed: int, batch: int, workers: int, pinned: bool
+    samples: Files | Decoded, drawn: Callable[[int], Batch], *, workers: int, pinned: bool
 ) -> Iterator[torch.Tensor]:
-    """Return batches without end, stacked, which `workers` processes read ahead; with 0 this one reads."""
+    """Return the batches that `drawn` names by their number, without end, stacked.
+
+    As many `workers` read ahead, in processes of their own; with 0 this one reads.
+    """
     import torch
     from torch.utils.data import DataLoader
 
@@ -153,7 +157,7 @@ def load(
         samples.ensure()
     loader: DataLoader[Any] = DataLoader(
         samples,  # type: ignore[arg-type]
-        batch_sampler=(draw(seed, index, len(samples), batch).tolist() for index in count()),
+        batch_sampler=(drawn(index)["x"].tolist() for index in count()),
         num_workers=workers,
         collate_fn=lambda arrays: torch.from_numpy(np.stack(arrays)),
         pin_memory=pinned,

@@ -70,8 +70,8 @@ class Copies(nn.Module):
         here = here.pin_memory() if pinned else here
         self.source, self.target = (here, there) if to_device else (there, here)
 
-    def forward(self) -> torch.Tensor:
-        """Copy row by row, each behind the one before it; return the target, (rows, bytes)."""
-        for source, target in zip(self.source, self.target, strict=True):
+    def forward(self, rows: int) -> torch.Tensor:
+        """Copy that many rows, each behind the one before it; return their target, (rows, bytes)."""
+        for source, target in zip(self.source[:rows], self.target[:rows], strict=True):
             target.copy_(source, non_blocking=True)
-        return self.target
+        return self.target[:rows]

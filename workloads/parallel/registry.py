@@ -20,6 +20,7 @@ BUILT_IN: dict[str, str] = {
     "async_sgd": "workloads.parallel.async_sgd:AsyncSGD",
     "local_sgd": "workloads.parallel.local_sgd:LocalSGD",
     "task": "workloads.parallel.task:Task",
+    "group": "workloads.parallel.group:Group",
     "offload": "workloads.parallel.offload:Offload",
 }
 STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)
