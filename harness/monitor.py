@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import sys
 import threading
 import time
 from collections import Counter
@@ -144,6 +145,15 @@ def gpu_families(read: Callable[[], dict[str, Any]] | None = None) -> Iterator[F
     yield from (clocks, limited)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that hung up: the terminal is the sweep's."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class MonitoredProgress:
     """Tells the board what another progress is told, and serves the board while it is entered.
 
@@ -165,7 +175,7 @@ class MonitoredProgress:
             """Answers `GET /metrics` alone."""
 
             def do_GET(self) -> None:
-                if self.path != "/metrics":
+                if self.path.partition("?")[0] != "/metrics":
                     self.send_error(404, "there is /metrics")
                     return
                 families = (*board.families(), *host_families(), *gpu_families())
@@ -180,12 +190,11 @@ class MonitoredProgress:
                 """Say nothing: the terminal is the sweep's."""
 
         try:
-            self._server = ThreadingHTTPServer((ADDRESS, port), Answer)
+            self._server = _Server((ADDRESS, port), Answer)
         except OSError as error:
             raise OSError(
                 f"run.monitor_port={port}: {error.strerror}; choose another, 0 takes a free one"
             ) from error
-        self._server.daemon_threads = True
         self._closing = False
         self.port = int(self._server.server_address[1])
 

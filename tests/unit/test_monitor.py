@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import socket
+import struct
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -109,6 +111,18 @@ def test_it_listens_on_the_loopback_address_alone_and_ends_with_the_sweep(plan) 
     with pytest.raises(OSError):
         urllib.request.urlopen(f"http://127.0.0.1:{shown.port}/metrics", timeout=10)
     assert not shown._thread.is_alive()
+
+
+def test_a_client_that_hangs_up_or_asks_with_a_query_disturbs_nothing(plan, capfd) -> None:
+    """A reset connection prints nothing into the sweep's terminal, and the next scrape is answered."""
+    with MonitoredProgress(plan, Quiet(), 0) as shown:
+        with socket.create_connection(("127.0.0.1", shown.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.sendall(b"GET /metr")
+        url = f"http://127.0.0.1:{shown.port}/metrics?collect=all"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            assert b"joulemark_sweep_trials" in answer.read()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(plan) -> None:

@@ -66,6 +66,29 @@ def test_direction_tells_a_regression_from_an_improvement() -> None:
     assert _judge(_quiet(30), 1.05, 0.05, 0.05, direction="higher").event == "improvement"
 
 
+def test_a_regression_on_the_night_of_another_environment_is_told_apart() -> None:
+    """Slower by a tenth and by the code's twentieth: a regression; the code mended, the tenth is nobody's."""
+    nights = _quiet(30)
+    assert _judge(nights, 1.155, 0.05, 0.05).label == "regression"
+    nights.append(Night("both", 1.155, "regression"))
+    for name in ("first", "second"):
+        assert _judge(nights, 1.10, 0.0).label == "environment_shift"
+        nights.append(Night(name, 1.10, "environment_shift"))
+    assert _judge(nights, 1.10).label == "no_regression"
+    assert _judge(nights, 1.155, 0.05, 0.05).label == "regression"
+
+
+def test_what_a_faster_environment_hides_is_found_when_it_is_gone() -> None:
+    """That night looks like any other; the first one without the help is measured against older code."""
+    nights = _quiet(30)
+    assert _judge(nights, 1.0).label == "no_regression"
+    nights.append(Night("hidden", 1.0, "no_regression"))
+    good = last_good(nights)
+    assert good is not None
+    assert good.name != "hidden"
+    assert _judge(nights, 1.05, 0.05, 0.05).label == "regression"
+
+
 def test_a_regression_is_called_every_night_until_it_is_mended() -> None:
     """Bad nights do not become the baseline."""
     nights = _quiet(30)
