@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIBRARY = "transformers"
-TRAITS = frozenset({"linear", "narrows", "attention", "blocks", "samples", "classes"})
+TRAITS = frozenset({"compiles", "linear", "narrows", "attention", "blocks", "samples", "classes"})
 """Of those whose samples are independent and whose outputs are logits."""
 
 

@@ -74,7 +74,7 @@ class DETR(HuggingFace):
             },
         },
         train={"optimizer": "adamw", "lr": 1e-4},
-        traits=TRAITS,
+        traits=TRAITS - {"compiles"},
         library=LIBRARY,
     )
     config_class = "DetrConfig"
