@@ -10,8 +10,8 @@ from harness.energy.base import Reading, SensorInfo
 
 CEILING_W = 100e3
 """No device draws more; a counter that says so was set back, it did not wrap."""
-DISTINCT = 2
-"""Increments that must differ before their common divisor is taken for the counter's step."""
+DISTINCT = 3
+"""Kinds of increments that tell a counter's step although one of them is the step itself."""
 STUCK_TICKS = 5
 """A counter that stands still for so many of its update periods is stuck."""
 REASONS = {
@@ -41,7 +41,10 @@ def counted(info: SensorInfo, readings: Iterable[Reading]) -> tuple[float | None
 
 
 def quantum_j(info: SensorInfo, values: Sequence[float]) -> float | None:
-    """Return the largest step of which all seen increments are multiples; None when they hardly differ.
+    """Return the largest step of which all seen increments are multiples; None without an increment.
+
+    Increments that are all alike, or multiples of one of them, may be so by chance: then the values too must
+    be multiples, since a counter counts from 0.
 
     Args:
         info: The counter, with the step in which it is told; it may count in coarser ones.
@@ -50,7 +53,12 @@ def quantum_j(info: SensorInfo, values: Sequence[float]) -> float | None:
     if info.quantum is None:
         return None
     steps = {round((b - a) / info.quantum) for a, b in pairwise(values) if b > a}
-    return math.gcd(*steps) * info.quantum if len(steps) >= DISTINCT else None
+    if not steps:
+        return None
+    shared = math.gcd(*steps)
+    if len(steps) < DISTINCT and shared == min(steps):
+        shared = math.gcd(shared, *(round(value / info.quantum) for value in values))
+    return shared * info.quantum
 
 
 def new_values(readings: Iterable[Reading]) -> list[Reading]:

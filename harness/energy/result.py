@@ -165,7 +165,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     power_trace = gauge if main.kind == "counter" else gauge or trace
     missing = dict(meter.missing)
     if any(s.kind == "buffered" for s in meter.sensors):
-        incomplete = _incomplete(buffered, span, evidence.sampler_problem)
+        incomplete = _incomplete(buffered, span, evidence)
         power_trace = power_trace if incomplete else buffered
         missing |= {"buffered": incomplete} if incomplete else {}
     work_s = _work_s(evidence, span)
@@ -229,10 +229,12 @@ def total(
     )
 
 
-def _incomplete(buffered: Samples | None, span: Span, problem: str | None) -> str | None:
+def _incomplete(buffered: Samples | None, span: Span, evidence: Evidence) -> str | None:
     """Return why the driver's own samples do not show all of the span; None where they do."""
+    if not evidence.samples:
+        return evidence.sampler_problem or "no power trace was taken"
     if buffered is None:
-        return problem or "buffered power samples were not taken: that needs the native sampler"
+        return "buffered power samples were not taken: that needs the native sampler"
     return gauge_energy(buffered.sensor, buffered, span).reason
 
 
@@ -298,7 +300,7 @@ def _from_counter(
     seen = [*(t.reading for t in evidence.before or ()), *between, *(t.reading for t in evidence.after or ())]
     seen.sort(key=lambda r: r.t0_ns)
     step_j = quantum_j(info, [r.energy_j for r in seen if r.energy_j is not None])
-    info = info if step_j is None else replace(info, quantum=max(step_j, info.quantum or 0.0))
+    info = info if step_j is None else replace(info, quantum=step_j)
     if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
         assert evidence.before is not None
         assert evidence.after is not None

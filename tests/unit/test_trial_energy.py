@@ -133,7 +133,7 @@ def generated(prefill_s, decode_s, n=50, period=0.05, sample_s=0.01, **facts):
     )
     durations = np.diff(np.round(np.array(edges) * 1e9)).astype(np.int64)
     measurement = SimpleNamespace(
-        durations_ns=durations, group=1, chunks=None, marks={"first_token": np.array(marks)}
+        durations_ns=durations, group=1, stretches=None, marks={"first_token": np.array(marks)}
     )
     return result, measurement
 

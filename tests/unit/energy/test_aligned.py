@@ -195,10 +195,13 @@ def test_reads_at_the_ends_of_guards_remain_where_a_tick_cannot_be_told(monkeypa
 
 
 def test_a_counters_step_is_what_its_increments_share():
-    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; one kind of rise does not tell."""
+    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; where all are alike the values tell."""
     info = virtual.VirtualMeter(virtual.Waveform(60)).sensors[0]
     assert quantum_j(info, [10.0, 11.5, 13.5, 0.0, 3.5]) == pytest.approx(0.5)
-    assert quantum_j(info, [10.0, 11.5, 13.0, 14.5]) is None
+    assert quantum_j(info, [10.0, 11.5, 13.5, 15.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.0, 11.5, 13.0, 14.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.001, 11.501, 13.001]) == pytest.approx(0.001)
+    assert quantum_j(info, [10.0, 10.0]) is None
     assert quantum_j(replace(info, quantum=None), [1.0, 2.0, 4.0, 9.0]) is None
 
 
