@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads.base import TRAINING, Workload
-from workloads.parallel.base import Strategy
+from workloads.parallel.base import Ranks, Strategy
 from workloads.parallel.traffic import NUMBER, Traffic, gradient_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+    from torch.distributed import ProcessGroup
 
     from workloads.parallel.stages import Part
     from workloads.steps import Mark, Training
@@ -42,6 +43,9 @@ class Pipeline(Strategy):
         compiles=False,
     )
 
+    _group: ProcessGroup | None = None
+    """The ranks of this pipeline; None is all."""
+
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
         """Return which number does not divide, or what cannot be cut."""
@@ -70,13 +74,26 @@ class Pipeline(Strategy):
 
         from workloads.parallel import stages
 
-        rank, world = self.ranks.rank, self.ranks.world
+        rank, world = self.line.rank, self.line.world
         count = world * stages_each(self.settings)
         parts = nn.ModuleList(stages.Part(workload, model, i, count) for i in range(rank, count, world))
         stages.release(model, parts)
         self._shared = stages.shared_by_ends(model) if rank in {0, world - 1} else []
-        self._ends = dist.new_group([0, world - 1])
+        groups = {tuple(ends): dist.new_group(ends) for ends in self.ends()}  # each by all ranks
+        self._ends = next((group for ends, group in groups.items() if self.ranks.rank in ends), None)
         return parts
+
+    @property
+    def line(self) -> Ranks:
+        """This rank among those of its pipeline."""
+        return self.ranks
+
+    def ends(self) -> list[list[int]]:
+        """The first and the last rank of every pipeline."""
+        return [[0, self.ranks.world - 1]]
+
+    def average(self, model: nn.Module) -> None:
+        """Average the gradients of several pipelines."""
 
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the step that runs one schedule over a batch, then updates the weights."""
@@ -88,7 +105,8 @@ class Pipeline(Strategy):
         parts = cast("list[Part]", list(training.model.children()))
         for part in parts:
             part.cast = training.cast
-        schedule = make_schedule(str(self.settings["schedule"]), parts, int(self.settings["micro_batches"]))
+        name, micro = str(self.settings["schedule"]), int(self.settings["micro_batches"])
+        schedule = make_schedule(name, parts, micro, self._group)
         nothing = torch.zeros((), device=next(parts[0].parameters()).device)
 
         def step(index: int, _mark: Mark) -> None:
@@ -100,6 +118,7 @@ class Pipeline(Strategy):
             schedule.step(target=target, losses=losses, return_outputs=False, **named)
             for weight in self._shared:
                 dist.all_reduce(weight.grad, group=self._ends)
+            self.average(training.model)
             training.optimizer.step()
             training.done(torch.stack(losses).detach().mean() if losses else nothing)
 
@@ -135,7 +154,7 @@ class Pipeline(Strategy):
         It is (p-1)/(v·m + p-1) for p ranks of v stages and m micro-batches (Narayanan et al. 2021, section
         2.2); of zero bubble there is no such formula.
         """
-        ranks, micro, each = self.ranks.world, int(self.settings["micro_batches"]), stages_each(self.settings)
+        ranks, micro, each = self.line.world, int(self.settings["micro_batches"]), stages_each(self.settings)
         told = {"pipeline": ranks, "stages": ranks * each, "micro_batches": micro}
         if self.settings["schedule"] == "zero_bubble":
             return {"parallel": told}

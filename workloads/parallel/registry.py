@@ -12,6 +12,7 @@ BUILT_IN: dict[str, str] = {
     "hsdp": "workloads.parallel.fsdp:HybridSharded",
     "tensor": "workloads.parallel.tensor:TensorParallel",
     "hybrid": "workloads.parallel.hybrid:Hybrid",
+    "hybrid_3d": "workloads.parallel.cube:Cube",
     "replicated": "workloads.parallel.replicated:Replicated",
     "pipeline": "workloads.parallel.pipeline:Pipeline",
     "sequence": "workloads.parallel.sequence:Sequence",

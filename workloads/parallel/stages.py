@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.distributed import ProcessGroup
 from torch.distributed.pipelining import (
     PipelineStage,
     Schedule1F1B,
@@ -72,10 +73,15 @@ def shared_by_ends(model: nn.Module) -> list[nn.Parameter]:
     ]
 
 
-def make_schedule(name: str, parts: Sequence[Part], micro_batches: int) -> _PipelineSchedule:
-    """Return torch's schedule `gpipe`, `1f1b`, `interleaved` or `zero_bubble` over this rank's stages."""
+def make_schedule(
+    name: str, parts: Sequence[Part], micro_batches: int, group: ProcessGroup | None
+) -> _PipelineSchedule:
+    """Return torch's schedule `gpipe`, `1f1b`, `interleaved` or `zero_bubble` over this rank's stages.
+
+    The group is that of the pipeline's ranks; None is all.
+    """
     device = next(parts[0].parameters()).device
-    stages: list[Any] = [PipelineStage(part, part.index, part.count, device) for part in parts]
+    stages: list[Any] = [PipelineStage(part, part.index, part.count, device, group=group) for part in parts]
     if name == "interleaved":
         return ScheduleInterleaved1F1B(stages, micro_batches, _own_loss)
     if name == "zero_bubble":
