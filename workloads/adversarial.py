@@ -36,7 +36,7 @@ class Adversarial(ResNet):
             )
         },
         train={"optimizer": "sgd", "lr": 0.01},
-        traits=ResNet.spec.traits - {"samples"},  # the attack's gradients are no training gradients
+        traits=ResNet.spec.traits - {"samples"} | {"differentiates"},  # the attack's gradients are no training gradients
     )
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:

@@ -39,6 +39,8 @@ TRAITS = {
     "experts": "it holds experts that can lie on different ranks",
     "tables": "it holds embedding tables that can lie on different ranks",
     "ranks": "its step is an exchange between ranks, for the strategy `group`",
+    "differentiates": "its inference takes gradients through the model",
+    "numbered": "its blocks know their number, under which a cache keeps what they read",
     "classes": "its outputs are logits over classes or a vocabulary, in the last dimension",
 }
 """Properties of a workload that transformations ask for."""

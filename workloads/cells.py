@@ -29,7 +29,7 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if "ranks" in spec.traits and cell.parallel != "group":
         return f"{spec.name} is an exchange between ranks: parallel=group"
-    if cell.compress != NONE and (reason := spec_refusal(COMPRESSORS.get(cell.compress), cell)) is not None:
+    if cell.compress != NONE and (reason := _compress_refusal(cell)) is not None:
         return reason
     if cell.parallel == NONE:
         return None if cell.ranks == 1 else f"parallel.ranks={cell.ranks} needs a parallel strategy"
@@ -37,6 +37,13 @@ def refusal(cell: Cell) -> str | None:
     if cell.compress not in (NONE, *strategy.spec.compress):
         return f"{cell.parallel} does not work with compress {cell.compress}"
     return spec_refusal(strategy, cell)
+
+
+def _compress_refusal(cell: Cell) -> str | None:
+    compressor = COMPRESSORS.get(cell.compress)
+    if not compressor.differentiable and "differentiates" in cell.workload.traits:
+        return f"{cell.compress} lets no gradients through, and {cell.workload.name} takes some in inference"
+    return spec_refusal(compressor, cell)
 
 
 def _precision_refusal(cell: Cell) -> str | None:

@@ -37,7 +37,7 @@ class Explanation(ViT):
             )
         },
         data=("images",),
-        traits=ViT.spec.traits - {"classes", "samples", "tensor"},
+        traits=ViT.spec.traits - {"classes", "samples", "tensor"} | {"differentiates"},
     )
 
     def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 class Compressor(Transform):
     """Changes the model that a workload built, in one of the modes that its spec names."""
 
+    differentiable: ClassVar[bool] = True
+    """Whether gradients pass through what it makes of the layers."""
     works_after_cast: ClassVar[bool] = False
     """Whether it gets the weights in the trial's precision, where its format depends on that."""
 

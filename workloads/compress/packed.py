@@ -22,6 +22,8 @@ RESNET_STRIDE = 32
 class Packed(Compressor):
     """Stores weights in int8 for the engine that torch has for this CPU."""
 
+    differentiable: ClassVar[bool] = False
+
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Quantise the model."""
         import torch

@@ -26,6 +26,7 @@ TINYGEMM = "tile_packed_to_4d"
 class Quantisation(Compressor):
     """Stores linear layers in fewer bits; what their kernels give and take has the trial's precision."""
 
+    differentiable: ClassVar[bool] = False
     works_after_cast: ClassVar[bool] = True
     bits: ClassVar[int] = 8
 

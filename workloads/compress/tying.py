@@ -31,9 +31,11 @@ class TieBlocks(Compressor):
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
-        """Convolutional networks grow from block to block."""
+        """Convolutional networks grow from block to block; a cache keeps one block's keys under its number."""
         if "convolution" in cell.workload.traits:
             return f"{cls.spec.name} needs blocks of one shape, and {cell.workload.name} is convolutional"
+        if "numbered" in cell.workload.traits:
+            return f"{cls.spec.name} would let several layers of {cell.workload.name} write one place of its cache"
         return None
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:

@@ -85,7 +85,7 @@ class LLaVA(HuggingFace, GenerativeWorkload):
             },
         },
         train={"optimizer": "adamw", "lr": 2e-5},
-        traits=TRAITS,
+        traits=TRAITS | {"numbered"},
         library=LIBRARY,
     )
     config_class = "LlavaConfig"

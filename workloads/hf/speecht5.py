@@ -76,7 +76,7 @@ class SpeechT5(HuggingFace):
             },
         },
         train={"optimizer": "adamw", "lr": 1e-4},
-        traits=TRAITS - {"compiles", "attention", "classes"},
+        traits=TRAITS - {"compiles", "attention", "classes"} | {"numbered"},
         library=LIBRARY,
     )
     config_class = "SpeechT5Config"

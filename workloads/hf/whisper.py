@@ -75,7 +75,7 @@ class Whisper(Seq2Seq):
             },
         },
         train={"optimizer": "adamw", "lr": 1e-4},
-        traits=TRAITS,
+        traits=TRAITS | {"numbered"},
         library=LIBRARY,
     )
     config_class = "WhisperConfig"
