@@ -36,7 +36,8 @@ class Adversarial(ResNet):
             )
         },
         train={"optimizer": "sgd", "lr": 0.01},
-        traits=ResNet.spec.traits - {"samples"} | {"differentiates"},  # the attack's gradients are no training gradients
+        # The attack's gradients are none of the training's: no strategy may add them up.
+        traits=ResNet.spec.traits - {"samples"} | {"differentiates"},
     )
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:

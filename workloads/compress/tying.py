@@ -31,11 +31,12 @@ class TieBlocks(Compressor):
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
-        """Convolutional networks grow from block to block; a cache keeps one block's keys under its number."""
+        """Convolutional networks grow from block to block; numbered blocks share no place in a cache."""
         if "convolution" in cell.workload.traits:
             return f"{cls.spec.name} needs blocks of one shape, and {cell.workload.name} is convolutional"
         if "numbered" in cell.workload.traits:
-            return f"{cls.spec.name} would let several layers of {cell.workload.name} write one place of its cache"
+            name = cell.workload.name
+            return f"{cls.spec.name} would make several layers of {name} write one place in its cache"
         return None
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
