@@ -17,7 +17,9 @@ INDEX = 8
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """What one rank takes part in, of one kind of collective, in one training step at precision fp32 or tf32.
+    """What one rank takes part in, of one kind of collective, in one training step.
+
+    It is at precision fp32 or tf32, and without activation checkpoints.
 
     The kinds are `all_reduce`, `all_gather`, `reduce_scatter`, `all_to_all`, `broadcast`, `send` and `recv`.
     """
