@@ -1,7 +1,6 @@
 """What parts of the harness cost, measured by its own pytest plugin: `make bench-parts`.
 
-Compare two commits with `--benchmark-autosave` and `--benchmark-compare`, or keep records with
-`--joulemark-results`.
+docs/pytest.md shows how two commits are compared by it.
 """
 
 from __future__ import annotations
@@ -87,3 +86,20 @@ def test_screen(device_benchmark: DeviceBenchmark) -> None:
     rng = np.random.default_rng(0)
     nights = [Night(str(i), float(v), "no_regression") for i, v in enumerate(np.exp(rng.normal(0, 0.01, 90)))]
     device_benchmark(lambda: screen(baseline(nights), 1.0, floor=0.003))
+
+
+@pytest.mark.benchmark(group="loop")
+@pytest.mark.joulemark(workload="noop", device="cpu")
+def test_an_iteration_that_does_nothing(device_benchmark: DeviceBenchmark) -> None:
+    """What the measured loop costs beside the work, in a process of its own."""
+    assert (device_benchmark.value("iteration.mean") or 0) > 0
+
+
+@pytest.mark.benchmark(group="loop")
+@pytest.mark.joulemark(workload="mlp", device="cpu", overrides=["device.threads=1"])
+@pytest.mark.parametrize(
+    "mode", [pytest.param(mode, marks=pytest.mark.joulemark(mode=mode)) for mode in ("train", "infer")]
+)
+def test_a_small_model(device_benchmark: DeviceBenchmark, mode: str) -> None:
+    """The smallest model of the catalogue, from whose level the loop's own cost is told."""
+    assert device_benchmark.records[0].config["workload"]["mode"] == mode

@@ -345,8 +345,9 @@ def test_the_nightly_matrix_comes_from_the_plan_and_runs_on_a_gpu() -> None:
     assert jobs["collect"]["if"].startswith("always()")
 
 
-def test_the_nightly_policy_is_one() -> None:
-    """The gate reads it."""
+def test_the_policies_are_sound() -> None:
+    """The gate reads that of the nights, and that of the project's own benchmarks."""
     from harness.gate.policy import read_policy
 
     assert read_policy(ROOT / ".github" / "gate.yaml").nights == "nightly-*"
+    assert read_policy(ROOT / "benchmarks" / "gate.yaml").nights == "pytest-*"
