@@ -30,3 +30,8 @@ BUILT_IN = {
     "int8_convolution": "workloads.compress.packed:Int8Convolution",
 }
 COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
+
+PLAIN = ("prune_channels", "tie_blocks", "svd", "average", "distill")
+"""Those that leave a model of plain modules, which may be sharded as any other."""
+SHARED = (*PLAIN, "prune", "prune_2_4", "codebook", "lora", "adapters")
+"""Those under which each sample adds to one gradient, so that ranks may share a batch."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from workloads.compress.registry import SHARED
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
 from workloads.parallel.traffic import Traffic, gradient_bytes
@@ -29,6 +30,7 @@ class DataParallel(Strategy):
         modes=TRAINING,
         needs=frozenset({"samples"}),
         precisions=("fp32", "tf32", "bf16", "fp16"),
+        compress=("none", *SHARED),
         settings={
             "bucket_mib": Setting(25, "MiB of gradients that are reduced at once", least=1),
             "static_graph": Setting(default=False, about="the same weights are used in every step"),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Workload
+from workloads.compress.registry import PLAIN
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
 from workloads.parallel.traffic import Traffic, padded_bytes
@@ -35,6 +36,7 @@ class FullyShardedDataParallel(Strategy):
         modes=TRAINING,
         needs=frozenset({"samples", "blocks"}),
         settings={"reshard_after_forward": RESHARD},
+        compress=("none", *PLAIN),
         compiles=False,
     )
 
@@ -136,6 +138,7 @@ class HybridSharded(FullyShardedDataParallel):
             "reshard_after_forward": RESHARD,
             "group": Setting(2, "ranks that share one copy of the weights", least=2),
         },
+        compress=("none", *PLAIN),
         compiles=False,
     )
 

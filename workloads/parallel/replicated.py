@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from workloads.compress.registry import BUILT_IN
 from workloads.parallel.base import Strategy
 from workloads.parallel.shares import uneven_batch
 from workloads.transform import Cell, TransformSpec
@@ -18,6 +19,7 @@ class Replicated(Strategy):
         summary="each rank holds the whole model and serves its own share of the requests",
         modes=("infer", "prefill", "decode", "generate"),
         precisions=("fp32", "tf32", "bf16", "fp16"),
+        compress=("none", *BUILT_IN),
     )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from workloads.base import MODES
+from workloads.compress.registry import BUILT_IN
 from workloads.parallel.base import Strategy
 from workloads.transform import TransformSpec
 
@@ -21,6 +22,7 @@ class Task(Strategy):
         summary="independent copies of the whole work side by side on one device",
         modes=MODES,
         precisions=("fp32", "tf32", "bf16", "fp16", "fp8"),
+        compress=("none", *BUILT_IN),
         shares_device=True,
     )
 

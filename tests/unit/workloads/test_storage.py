@@ -31,7 +31,8 @@ def test_scales_of_rows_count_with_torch_s_own_quantised_tensors():
     """One scale and one zero of eight bytes each for a row; none where they are the tensor's own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        rows = torch.quantize_per_channel(torch.ones(4, 6), torch.ones(4), torch.zeros(4), 0, torch.qint8)
+        scales, zeros = torch.ones(4, dtype=torch.double), torch.zeros(4, dtype=torch.int64)
+        rows = torch.quantize_per_channel(torch.ones(4, 6), scales, zeros, 0, torch.qint8)
         whole = torch.quantize_per_tensor(torch.ones(4, 6), 1.0, 0, torch.qint8)
     assert nbytes(rows) == 24 + 4 * (8 + 8)
     assert nbytes(whole) == 24
