@@ -19,6 +19,7 @@ from harness.report.omissions import omissions_section
 from harness.report.plots import MOST_FIGURES, drawable, plots
 from harness.report.ranking import Place, rank
 from harness.report.roofline import certificate_section, roofline_section
+from harness.report.scaling import scaling_section
 from harness.report.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, groups, headline, trials
@@ -51,6 +52,7 @@ def build(
     sections = [
         _verdict(named, ranked, torn),
         _throughput(ranked, ok, level),
+        scaling_section(ok),
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
         _energy(ok, named),
