@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import peft  # noqa: F401 - slow to import: once here, not in every rank
 import torch
 import torch.distributed.fsdp  # slow to import: once here, not in every rank
 
