@@ -9,7 +9,7 @@ from harness.commands.output import print_json, print_table
 from harness.exporters.common import write
 from harness.exporters.importers import read_file
 from harness.records import open_store
-from harness.records.foreign import foreign_path
+from harness.records.foreign import MOST_BYTES, foreign_path
 
 
 def main(options: argparse.Namespace) -> int:
@@ -17,7 +17,13 @@ def main(options: argparse.Namespace) -> int:
     found = read_file(Path(options.file), options.source)
     store = open_store(options.results)
     path = foreign_path(store, found)
-    write(path, found.model_dump_json(indent=1) + "\n")
+    text = found.model_dump_json(indent=1) + "\n"
+    if len(text) > MOST_BYTES:
+        raise ValueError(
+            f"{options.file}: its {len(found.results)} results would take {len(text) >> 20} MiB, "
+            f"and at most {MOST_BYTES >> 20} are kept; import a part of it"
+        )
+    write(path, text)
     if options.json:
         print_json({"kept": str(path), **found.model_dump(mode="json")})
         return 0

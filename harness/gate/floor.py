@@ -94,6 +94,10 @@ def read_floors(path: Path) -> MeasuredFloors:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise ValueError(f"{path}: {where}: {first['msg']}") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     return {(f.trial, f.metric, f.machine_id): f.floor for f in read.floors if f.floor}
 
 

@@ -150,9 +150,9 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 def _sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and contents of every file, each checked before it is yielded."""
-    if path.stat().st_size > LARGEST_BUNDLE_BYTES:
-        raise BundleError(f"{path}: larger than {LARGEST_BUNDLE_BYTES} bytes")
     try:
+        if path.stat().st_size > LARGEST_BUNDLE_BYTES:
+            raise BundleError(f"{path}: larger than {LARGEST_BUNDLE_BYTES} bytes")
         with tarfile.open(path, "r:") as tar:
             manifest = _manifest(path, tar)
             left = dict(manifest.files)
@@ -172,6 +172,8 @@ def _sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
                 yield member.name, data
     except tarfile.TarError as error:
         raise BundleError(f"{path}: not a bundle: {error}") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
     if left:
         raise BundleError(f"{path}: {next(iter(left))} is missing, with {len(left) - 1} more")
 

@@ -20,7 +20,8 @@ from harness.records.store import Store, read_bounded
 
 FOLDER = "foreign"
 LABELS = ("foreign", "unverified", "no interval")
-_MOST_BYTES = 64 * 2**20
+MOST_BYTES = 64 * 2**20
+"""Of a file that is kept: what another tool says of its machine stands beside each of its results."""
 _Text = Annotated[str, StringConstraints(max_length=1000)]
 
 
@@ -65,7 +66,7 @@ def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
     found, left_out = [], []
     for path in sorted((store.root / FOLDER).glob("*.json")):
         try:
-            found.append(ForeignFile.model_validate_json(read_bounded(path, _MOST_BYTES)))
+            found.append(ForeignFile.model_validate_json(read_bounded(path, MOST_BYTES)))
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"

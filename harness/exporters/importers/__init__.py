@@ -21,7 +21,7 @@ BUILT_IN = {
     "mlperf": "harness.exporters.importers.mlperf",
 }
 """By name, the module whose `results(data)` yields the results of a parsed file."""
-LARGEST_BYTES = 256 * 2**20
+LARGEST_BYTES = 64 * 2**20
 _LINES = ("superbench",)
 """Formats of one JSON object a line."""
 
@@ -39,13 +39,15 @@ def read_file(path: Path, source: str) -> ForeignFile:
     """
     if source not in BUILT_IN:
         raise ValueError(f"--from {source}: there are {', '.join(BUILT_IN)}")
-    data = read_bounded(path, LARGEST_BYTES)
     results: Callable[[Any], Iterator[ForeignResult]] = importlib.import_module(BUILT_IN[source]).results
     try:
+        data = read_bounded(path, LARGEST_BYTES)
         found = tuple(results(_parsed(data, lines=source in _LINES)))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except OSError as error:
+        raise OSError(f"{path}: {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from error
     if not found:

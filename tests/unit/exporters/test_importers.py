@@ -181,6 +181,22 @@ def test_an_import_is_kept_apart_from_sweeps(tmp_path: Path, capsys: pytest.Capt
     assert "torn.json: " in line
 
 
+def test_a_file_that_is_too_large_is_not_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that is large itself, nor one whose results would be; what is kept can be read back."""
+    path, results = tmp_path / "theirs.json", tmp_path / "results"
+    path.write_text(json.dumps(MLPERF))
+    arguments = ["import", str(path), "--from", "mlperf", "--results", str(results)]
+    for limit in ("harness.exporters.importers.LARGEST_BYTES", "harness.commands.import_.MOST_BYTES"):
+        monkeypatch.setattr(limit, 100)
+        assert cli.main(arguments) == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
+        assert str(path) in line
+        monkeypatch.undo()
+    assert not results.exists()
+
+
 def test_what_we_export_for_pytest_benchmark_can_be_imported(results, tmp_path: Path) -> None:
     """The mean comes back as it was."""
     (path,) = registry.get("pytest-benchmark")(results, tmp_path / "out.json")
