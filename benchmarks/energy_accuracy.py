@@ -48,7 +48,7 @@ def window_of(seconds, watts, idle):
         until(start + round(seconds * 1e9))
         draw(idle)
         end = now()
-    return w.result, truth(start, end)
+    return w.result, truth(*w.result.span_ns)
 
 def mixed(number):
     # One of several waveforms, of random length and powers.
@@ -66,7 +66,7 @@ def mixed(number):
             end_ns = lib.standin_queue(0, piece_s, watts, {idle})
         until(end_ns)
         end = now()
-    return w.result, truth(start, end)
+    return w.result, truth(*w.result.span_ns)
 
 def loop_of(period, seconds, shift):
     end = [0]

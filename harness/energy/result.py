@@ -299,7 +299,8 @@ def _from_counter(
     # The probe saw idle power, whose increments may all be alike; work shows how finely the counter counts.
     seen = [*(t.reading for t in evidence.before or ()), *between, *(t.reading for t in evidence.after or ())]
     seen.sort(key=lambda r: r.t0_ns)
-    step_j = quantum_j(info, [r.energy_j for r in seen if r.energy_j is not None])
+    told = evidence.meter.sensors[0]
+    step_j = quantum_j(told, [r.energy_j for r in seen if r.energy_j is not None])
     info = info if step_j is None else replace(info, quantum=step_j)
     if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
         assert evidence.before is not None
