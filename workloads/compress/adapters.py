@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Batch, Workload
 from workloads.compress import layers
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 RANK = Setting(8, "rank of the matrices that are added", (), 1, 1024)
 ALPHA = Setting(16, "scale of what is added, over the rank", (), 1, 4096)
 ADAPTER = "default"

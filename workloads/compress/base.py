@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
+"""Those that most compressed models run in."""
+
 
 class Compressor(Transform):
     """Changes the model that a workload built, in one of the modes that its spec names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, UnsupportedError, Workload
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class PruneChannels(Compressor):
             "sparsity": Setting(0.5, "the share of neurons or channels that go", (), 0, 0.99),
             "multiple": Setting(8, "what remains is a multiple of this, as kernels like it", (), 1, 1024),
         },
-        precisions=("fp32", "tf32", "bf16", "fp16", "fp8"),
+        precisions=(*PRECISIONS, "fp8"),
     )
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:

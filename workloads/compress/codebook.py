@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, Workload
 from workloads.compress import layers
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Codebook(Compressor):
             "iterations": Setting(20, "rounds of k-means", (), 1, 1000),
             "layers": layers.LAYERS,
         },
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
 
     @classmethod

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads import registry
 from workloads.base import MODES, TRAINING, Batch, Size, Workload
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Distill(Compressor):
             "temperature": Setting(2.0, "T, which softens both distributions", (), 0.1, 100),
             "hard": Setting(0.5, "weight of the student's own loss; the rest is the teacher's", (), 0, 1),
         },
-        precisions=("fp32", "tf32", "bf16", "fp16", "fp8"),
+        precisions=(*PRECISIONS, "fp8"),
     )
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import UnsupportedError, Workload
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, TransformSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class FoldBatchNorm(Compressor):
         summary="Fold batch norm into the convolutions before it: fewer operators, equal outputs",
         modes=("infer",),
         needs=frozenset({"batch_norm"}),
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
 
     @classmethod

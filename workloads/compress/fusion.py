@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, Batch, Workload
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 MODELS = Setting(3, "models that are fused, the trial's own among them", (), 2, 64)
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 
 
 def others(workload: Workload, model: nn.Module, count: int) -> list[nn.Module]:
@@ -103,7 +102,7 @@ class AggregateGradients(Compressor):
         modes=TRAINING,
         needs=frozenset({"samples"}),
         settings={"models": Setting(2, "copies, among which the batch is shared out", (), 2, 64)},
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
         compiles=False,
     )
 

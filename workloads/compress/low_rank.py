@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, Workload
 from workloads.compress import layers
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class SVD(Compressor):
             "energy": Setting(0.9, "share of the squared singular values to keep, by layer", (), 0.01, 1),
             "layers": layers.LAYERS,
         },
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
 
     @classmethod

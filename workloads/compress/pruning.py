@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, UnsupportedError, Workload
 from workloads.compress import layers
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Prune(Compressor):
             ),
             "layers": layers.LAYERS,
         },
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
 
     @classmethod
@@ -105,7 +105,7 @@ class TwoInFour(Compressor):
         modes=MODES,
         needs=frozenset({"linear"}),
         settings={"layers": layers.LAYERS},
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
     works_after_cast: ClassVar[bool] = True
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, GenerativeWorkload, UnsupportedError, Workload
 from workloads.compress import layers
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 INFERENCE = tuple(mode for mode in MODES if mode not in TRAINING)
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 LEAST_ROWS = 16
 TINYGEMM = "tile_packed_to_4d"
 """torchao's name of the layout of torch's own int4 kernel on CUDA."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, UnsupportedError, Workload
-from workloads.compress.base import Compressor
+from workloads.compress.base import PRECISIONS, Compressor
 from workloads.compress.layers import put
 from workloads.transform import Cell, Setting, TransformSpec
 
@@ -26,7 +26,7 @@ class TieBlocks(Compressor):
         modes=MODES,
         needs=frozenset({"blocks"}),
         settings={"group": Setting(2, "consecutive blocks that share their weights", (), 2, 1024)},
-        precisions=("fp32", "tf32", "bf16", "fp16"),
+        precisions=PRECISIONS,
     )
 
     @classmethod

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
 import peft  # noqa: F401 - slow to import: once here, not in every rank
+import pytest
 import torch
 import torch.distributed.fsdp  # slow to import: once here, not in every rank
 
