@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.stats import Comparison, compare, finished
-from harness.stats.compare import LOOKS, Direction
+from harness.stats.compare import LOOKS
+from harness.stats.errors import Direction
 
 Records = Sequence[Record]
 

@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from statistics import fmean
+from statistics import fmean, median_low
 from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
@@ -164,15 +164,15 @@ def _within_run(metric_id: str, value: float, record: Record, level: float) -> _
 
 
 def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: float) -> _Combined:
-    from harness.stats import interval
+    from harness.stats import StatsError, interval
 
     planned = _number(config, "measure", "replicas")
     # More replicas than the pilot means that the plan for more was made from the pilot's spread (Stein).
     pilot = int(planned) if planned is not None and 2 <= planned < len(values) else None
     try:
         found = interval(values, level, pilot)
-    except OverflowError:
-        return _Combined(fmean(values), flags=("interval_not_finite",), invalid=True)
+    except StatsError:
+        return _beyond_numbers(values)
     flags = found.flags
     if found.low is None or found.high is None:
         return _Combined(found.estimate, flags=flags)
@@ -185,12 +185,19 @@ def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: 
 
 
 def _linear(values: list[float], level: float) -> _Combined:
-    from harness.stats import linear_interval
+    from harness.stats import StatsError, linear_interval
 
-    found = linear_interval(values, level)
+    try:
+        found = linear_interval(values, level)
+    except StatsError:
+        return _beyond_numbers(values)
     if min(values) == max(values):
         return _Combined(values[0])  # a seeded loss repeats exactly: it has no interval and needs none
     return _Combined(found.estimate, found.low, found.high, found.flags)
+
+
+def _beyond_numbers(values: list[float]) -> _Combined:
+    return _Combined(median_low(values), flags=("interval_not_finite",), invalid=True)
 
 
 def _fact(config: Mapping[str, Any], section: str, key: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import StatsError, finite, in_unit, positive
+from harness.stats.errors import Direction, StatsError, finite, in_unit, known, positive, ratio_less_one
 from harness.stats.interval import NO_SPREAD, TIES, WITHIN_RUN
 
 LOOKS = (6, 10, 16, 24)
@@ -18,7 +18,6 @@ ALPHA = 0.0182
 """Nominal error of each of four looks: together they err in 5 % (Pocock)."""
 
 Label = Literal["better", "worse", "equivalent", "inconclusive"]
-Direction = Literal["lower", "higher"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,11 @@ def compare(
 
     Raises:
         StatsError: series of different lengths, no pair, or a value that is NaN, infinite, zero or negative;
-            `alpha` or `delta` not between 0 and 1.
+            `alpha` or `delta` not between 0 and 1; no such direction; ratios that scatter beyond all numbers.
     """
     in_unit("delta", delta)
     in_unit("alpha", alpha)
+    known(direction)
     before, after = positive(base), positive(head)
     n = len(before)
     if n != len(after):
@@ -73,19 +73,19 @@ def compare(
     logs = np.log(after / before)
     centre = float(logs.mean())
     if n == 1:
-        return Comparison("inconclusive", math.expm1(centre), None, None, None, 1, None, (WITHIN_RUN,))
+        return Comparison("inconclusive", ratio_less_one(centre), None, None, None, 1, None, (WITHIN_RUN,))
     # Equal ratios of unequal means differ by rounding.
     if np.ptp(logs) <= 1e-12:
         label = label_of(centre, 0.0, delta, direction) if n >= LOOKS[0] else "inconclusive"
-        effect = math.expm1(centre)
+        effect = ratio_less_one(centre)
         return Comparison(label, effect, effect, effect, None, n, None, (NO_SPREAD,))
     error = float(logs.std(ddof=1)) / math.sqrt(n)
     half = _t(1 - alpha / 2, n - 1) * error
     return Comparison(
         label=label_of(centre, half, delta, direction),
-        effect=math.expm1(centre),
-        low=math.expm1(centre - half),
-        high=math.expm1(centre + half),
+        effect=ratio_less_one(centre),
+        low=ratio_less_one(centre - half),
+        high=ratio_less_one(centre + half),
         mde=minimum_detectable_effect(logs, alpha=alpha),
         pairs=n,
         p_value=2 * _t_tail(abs(centre) / error, n - 1),
@@ -130,12 +130,12 @@ def minimum_detectable_effect(
     if len(logs) < 2 or n < 2:
         raise StatsError("one pair tells no spread: an effect that can be found needs at least two")
     shift = float(nctdtrinc(n - 1, 1 - power, _t(1 - alpha / 2, n - 1)))
-    return math.expm1(shift * float(logs.std(ddof=1)) / math.sqrt(n))
+    return ratio_less_one(shift * float(logs.std(ddof=1)) / math.sqrt(n))
 
 
 def label_of(centre: float, half: float, delta: float, direction: Direction) -> Label:
     """Return the verdict on ln(head / base) = centre ± half."""
-    low, high = math.expm1(centre - half), math.expm1(centre + half)
+    low, high = ratio_less_one(centre - half), ratio_less_one(centre + half)
     if -delta < low and high < delta:
         return "equivalent"
     if low <= 0 <= high:

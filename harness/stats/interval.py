@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
+from harness.stats.errors import Floats, StatsError, exp, finite, in_unit, positive
 
 WITHIN_RUN = "within-run only"
 NO_SPREAD = "no spread"
@@ -42,15 +42,14 @@ def interval(process_means: npt.ArrayLike, level: float = 0.95, pilot: int | Non
         pilot: Processes of the first stage; None for the one-stage interval.
 
     Raises:
-        StatsError: no value, or one that is NaN, infinite, zero or negative; a pilot below 2 or above n.
+        StatsError: no value, or one that is NaN, infinite, zero or negative; a pilot below 2 or above n;
+            values that scatter beyond all numbers.
     """
     logs = np.log(positive(process_means))
     centre, half, flags = _t_interval(logs, level, pilot)
     if half is None:
-        return Interval(math.exp(centre), None, None, level, len(logs), flags)
-    return Interval(
-        math.exp(centre), math.exp(centre - half), math.exp(centre + half), level, len(logs), flags
-    )
+        return Interval(exp(centre), None, None, level, len(logs), flags)
+    return Interval(exp(centre), exp(centre - half), exp(centre + half), level, len(logs), flags)
 
 
 def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | None = None) -> Interval:
@@ -120,9 +119,9 @@ def _t_interval(
     centre = float(values.mean())
     if n == 1:
         return centre, None, (WITHIN_RUN,)
-    if np.ptp(values[:first]) == 0:
-        return centre, 0.0, (NO_SPREAD,)
     spread = float(values[:first].std(ddof=1))
+    if np.ptp(values[:first]) == 0 or spread == 0:  # equal values may differ from their mean by rounding
+        return centre, 0.0, (NO_SPREAD,)
     half = _t(level, first - 1) * spread / math.sqrt(n)
     return centre, half, (TIES,) if len(np.unique(values)) < n else ()
 

@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.compare import Comparison, Direction
-from harness.stats.errors import Floats, StatsError, positive
+from harness.stats.compare import Comparison
+from harness.stats.errors import Direction, Floats, StatsError, positive
 
 NIGHTS = 30
 """Accepted nights that make the baseline."""

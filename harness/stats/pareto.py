@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.compare import Direction
-from harness.stats.errors import Floats, StatsError, positive
+from harness.stats.errors import Direction, Floats, StatsError, known, positive
 
 DECIDED = 0.05
 """Below this probability a configuration is off the front, above one less this it is on it."""
@@ -46,6 +45,8 @@ def pareto(
     wanted = directions or ["lower"] * objectives
     if len(wanted) != objectives:
         raise StatsError(f"{len(wanted)} directions for {objectives} objectives")
+    for direction in wanted:
+        known(direction)
     signs = np.array([1.0 if direction == "lower" else -1.0 for direction in wanted])
     rng = np.random.default_rng(seed)
     draws = np.stack([_draw(one * signs, resamples, rng) for one in logs])
@@ -62,7 +63,10 @@ def undecided(probability: float) -> bool:
 
 
 def _logs(point: npt.ArrayLike) -> Floats:
-    array = np.asarray(point, np.float64)
+    try:
+        array = np.asarray(point, np.float64)
+    except (TypeError, ValueError) as error:
+        raise StatsError(f"expected processes by objectives: {error}") from error
     if array.ndim != 2 or array.shape[0] < 2 or array.shape[1] == 0:
         raise StatsError(f"expected at least two processes by objectives, got shape {array.shape}")
     return np.log(positive(array.ravel())).reshape(array.shape)

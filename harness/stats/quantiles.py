@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
-from harness.stats.interval import WITHIN_RUN, Interval, interval
+from harness.stats.interval import NO_SPREAD, WITHIN_RUN, Interval, interval
 
 TOO_FEW_SAMPLES = "too few samples"
 
@@ -89,7 +89,7 @@ def quantile_interval(series: npt.ArrayLike, q: float, level: float = 0.95) -> I
 
     Of n independent samples, X(l) and X(u) enclose the quantile but for a chance of P(B < l) + P(B >= u), B
     binomial of n and q. Here n is the effective samples, and the ranks are spread over all samples. Too few
-    effective samples give no bounds and are flagged.
+    effective samples give no bounds and are flagged, and so are samples that are all equal.
 
     Args:
         series: Durations in order of time.
@@ -114,7 +114,7 @@ def quantile_interval(series: npt.ArrayLike, q: float, level: float = 0.95) -> I
         high=float(ordered[min(len(ordered), math.ceil((high + 1) * spread)) - 1]),
         level=level,
         n=len(ordered),
-        flags=(WITHIN_RUN,),
+        flags=(WITHIN_RUN, NO_SPREAD) if np.ptp(ordered) == 0 else (WITHIN_RUN,),
     )
 
 

@@ -10,8 +10,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.compare import Direction
-from harness.stats.errors import Floats, StatsError, in_unit, positive
+from harness.stats.errors import Direction, Floats, StatsError, in_unit, known, positive
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN
 
 
@@ -42,9 +41,10 @@ def rank(
     configuration of one process has shown no spread of its own and is tied with all.
 
     Raises:
-        StatsError: no configuration, or a mean that is NaN, infinite, zero or negative.
+        StatsError: no configuration, no such direction, or a mean that is NaN, infinite, zero or negative.
     """
     in_unit("level", level)
+    known(direction)
     if not groups:
         raise StatsError("no configuration to rank")
     logs = [np.log(positive(group)) for group in groups]

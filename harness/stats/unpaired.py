@@ -7,8 +7,8 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.compare import Comparison, Direction, label_of
-from harness.stats.errors import in_unit, positive
+from harness.stats.compare import Comparison, label_of
+from harness.stats.errors import Direction, in_unit, known, positive, ratio_less_one
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN
 
 LEAST_EQUAL = 3
@@ -41,15 +41,16 @@ def compare_unpaired(
 
     Raises:
         StatsError: no value, or one that is NaN, infinite, zero or negative; `alpha` or `delta` not between
-            0 and 1.
+            0 and 1; no such direction; means that scatter beyond all numbers.
     """
     from scipy.special import nctdtrinc, stdtr, stdtrit
 
     in_unit("delta", delta)
     in_unit("alpha", alpha)
+    known(direction)
     before, after = np.log(positive(base)), np.log(positive(head))
     centre = float(after.mean() - before.mean())
-    effect = math.expm1(centre)
+    effect = ratio_less_one(centre)
     least = min(len(before), len(after))
     if least == 1:
         return Comparison("inconclusive", effect, None, None, None, 0, None, (WITHIN_RUN,))
@@ -68,9 +69,9 @@ def compare_unpaired(
     return Comparison(
         label=label_of(centre, half, delta, direction),
         effect=effect,
-        low=math.expm1(centre - half),
-        high=math.expm1(centre + half),
-        mde=math.expm1(float(nctdtrinc(degrees, 0.2, critical)) * error),
+        low=ratio_less_one(centre - half),
+        high=ratio_less_one(centre + half),
+        mde=ratio_less_one(float(nctdtrinc(degrees, 0.2, critical)) * error),
         pairs=0,
         p_value=2 * float(stdtr(degrees, -abs(centre) / error)),
     )
