@@ -25,6 +25,7 @@ BUILT_IN = {
     "skipgram": "workloads.skipgram:SkipGram",
     "autoencoder": "workloads.autoencoder:Autoencoder",
     "dit": "workloads.dit:DiT",
+    "gan": "workloads.gan:GAN",
     "maskgit": "workloads.maskgit:MaskGIT",
     "unet": "workloads.unet:UNet",
     "t5": "workloads.hf.t5:T5",

@@ -31,6 +31,7 @@ NAMES = (
     "dit",
     "unet",
     "maskgit",
+    "gan",
 )
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""

@@ -31,6 +31,7 @@ PARAMETERS = [
     ("dit", "train", "large", 674_834_720),  # DiT-XL/2: 675.1 M with its fixed positions, 256·1152
     ("unet", "train", "base", 35_746_307),  # DDPM for CIFAR-10, 35.7 M
     ("unet", "train", "large", 113_673_219),  # DDPM for images of 256 pixels, 114 M
+    ("gan", "train", "base", 3_576_704 + 2_765_568),  # DCGAN's generator and discriminator
     ("maskgit", "train", "base", 172_456_192),  # 227 M published, its image tokenizer among them
     ("mamba", "train", "base", 128_989_632),  # Mamba-2 130M
     ("mamba", "train", "large", 2_702_599_680),  # Mamba-2 2.7B

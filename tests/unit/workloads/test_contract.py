@@ -109,6 +109,8 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("unet", "train", {"widths": "32,48"}, "widths '32,48' are not multiples of 32"),
         ("unet", "train", {"widths": "32,,64"}, "not multiples of 32, separated by commas"),
         ("unet", "train", {"image": 15}, "image 15 does not halve 1 times"),
+        ("gan", "train", {"image": 48}, "image 48 is not one of 16, 32, 64"),
+        ("gan", "train", {"image": 8}, "image 8 is not one of 16, 32, 64"),
         ("maskgit", "train", {"heads": 3}, "hidden 128 does not divide into 3 heads"),
         ("maskgit", "train", {"rounds": 65}, "65 rounds are more than 64 tokens"),
         ("mamba", "train", {"seq": 40}, "seq 40 is not a multiple of chunk 16"),

@@ -117,6 +117,14 @@ def test_explanations_cost_what_torch_counts(make, method, steps):
     assert counted(lambda: job.step(0, lambda _name: None)) == job.units(0).flops
 
 
+def test_a_gan_s_step_is_what_torch_counts_and_gradients_that_nobody_needs(make):
+    """No gradient reaches the pixels of real and of detached images, nor the noise."""
+    workload = make("gan", "train")
+    model, batch = workload.build_model(), workload.make_batch(0)
+    spared = 2 * flops.conv2d(8 * 16 * 16, 3, 16, 4) + flops.conv2d(8, 64, 64, 4)
+    assert counted(lambda: workload.loss(model, batch).backward()) == workload.units(batch).flops - spared
+
+
 def test_maskgit_has_the_parameters_of_its_layers(make):
     """24 layers of 12·d² + 13·d, one table of codes, mask and classes, positions, and the output's layer."""
     with torch.device("meta"):
@@ -270,6 +278,8 @@ def test_recurrent_layers_may_differ_in_width(gates):
         ("autoencoder", "infer", {"variational": True, "image": 48}),
         ("dit", "infer", {}),
         ("dit", "infer", {"patch": 4, "channels": 3}),
+        ("gan", "infer", {}),
+        ("gan", "infer", {"image": 64, "width": 8}),
         ("maskgit", "infer", {}),
         ("maskgit", "infer", {"rounds": 1, "seq": 25}),
         ("unet", "infer", {}),

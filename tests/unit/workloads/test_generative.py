@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from torch.nn.functional import softplus
 
 from workloads.modes import prepare
 from workloads.nets.dit import waves
@@ -140,6 +141,23 @@ def test_waves_tell_steps_apart():
     assert found[1].tolist() == pytest.approx(expected, abs=1e-6)
 
 
+def test_neither_network_of_a_gan_learns_from_the_other_s_loss(make):
+    """One's gradient is that of its own two passes, the other's that of passing for real."""
+    workload = make("gan", "train")
+    model, batch = workload.build_model(), workload.make_batch(0)
+    workload.loss(model, batch).backward()
+    together = [parameter.grad.clone() for parameter in model.parameters()]
+    made = model.generator(batch["noise"][:, :, None, None])
+    told = softplus(-model.discriminator(batch["images"])) + softplus(model.discriminator(made.detach()))
+    passed = softplus(-model.discriminator(made)).mean()
+    apart = [
+        *torch.autograd.grad(passed, list(model.generator.parameters())),
+        *torch.autograd.grad(told.mean(), list(model.discriminator.parameters())),
+    ]
+    for ours, expected in zip(together, apart, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-6)
+
+
 def test_masked_training_predicts_what_is_masked_and_nothing_else(make):
     """The mask stands where a target does; the share is different for every picture."""
     workload = make("maskgit", "train", batch=64)
@@ -214,6 +232,7 @@ def test_skip_gram_s_loss_is_that_of_its_paper(make):
         ("skipgram", {}, SHIPPED), ("autoencoder", {}, None), ("autoencoder", {"variational": True}, None),
         ("dit", {}, None), ("unet", {}, None),
         ("maskgit", {}, None),
+        ("gan", {}, None),
     ],
 )  # fmt: skip
 def test_losses_fall(make, name, sizes, data):
