@@ -1,5 +1,6 @@
 """Statistics: pure functions of numbers, on numpy and scipy alone (docs/method.md, sections 1 and 3)."""
 
+from harness.stats.changes import change_points
 from harness.stats.compare import (
     Comparison,
     compare,
@@ -40,6 +41,7 @@ __all__ = [
     "StatsError",
     "across_sweep",
     "benjamini_hochberg",
+    "change_points",
     "compare",
     "compare_unpaired",
     "effective_sample_size",
