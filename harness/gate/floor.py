@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.gate.policy import Policy
 from harness.records.derive import trial_results
+from harness.records.faults import faults_of
 from harness.records.store import Store, read_bounded
 from harness.stats import StatsError, compare
 
@@ -88,16 +89,8 @@ def read_floors(path: Path) -> MeasuredFloors:
         OSError: it cannot be read.
         ValueError: it is no such file; one line names the file and the field.
     """
-    try:
+    with faults_of(path):
         read = _File.model_validate_json(read_bounded(path, _MOST_BYTES))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path}: {where}: {first['msg']}") from error
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     return {(f.trial, f.metric, f.machine_id): f.floor for f in read.floors if f.floor}
 
 

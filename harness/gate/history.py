@@ -7,10 +7,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
 from harness.records.derive import trial_results
+from harness.records.faults import faults_of
 from harness.records.results import TrialResult
 from harness.records.store import Store, read_bounded
 
@@ -147,14 +148,10 @@ def _add(
 
 
 def _judged(path: Path) -> dict[Series, Judged]:
-    try:
-        night = JudgedNight.model_validate_json(read_bounded(path, _MOST_BYTES))
-    except FileNotFoundError:
-        return {}
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path}: {where}: {first['msg']}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+    with faults_of(path):
+        try:
+            data = read_bounded(path, _MOST_BYTES)
+        except FileNotFoundError:
+            return {}
+        night = JudgedNight.model_validate_json(data)
     return {verdict.series: verdict for verdict in night.verdicts}

@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from harness.records.faults import faults_of
 from harness.records.metrics import METRICS
 from harness.records.store import read_bounded
 
@@ -77,23 +78,14 @@ def read_policy(path: Path) -> Policy:
     """
     import yaml
 
-    try:
-        loaded = yaml.safe_load(read_bounded(path, _MOST_BYTES))
+    with faults_of(path):
+        try:
+            loaded = yaml.safe_load(read_bounded(path, _MOST_BYTES))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f"line {mark.line + 1} " if mark is not None else ""
+            raise ValueError(f"{line}is not YAML: {getattr(error, 'problem', error)}") from error
         policy = Policy.model_validate(loaded)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{path}: {where}: {first['msg']}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"{path}:{line} is not YAML: {getattr(error, 'problem', error)}") from error
-    except RecursionError:
-        raise ValueError(f"{path}: nested too deeply") from None
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
     for i, rule in enumerate(policy.metrics):
         if rule.metric not in METRICS:
             raise ValueError(

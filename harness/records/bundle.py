@@ -19,6 +19,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from harness.records.faults import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
 
@@ -185,9 +186,7 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> _Manifest:
     try:
         manifest = _Manifest.model_validate_json(_read(tar.extractfile(first), first.size))
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in fault["loc"]) or MANIFEST
-        raise BundleError(f"{path}: {where}: {fault['msg']}") from error
+        raise BundleError(f"{path}: {MANIFEST}: {first_fault(error)}") from error
     for name in manifest.files:
         if not _PATH.fullmatch(name) or name.partition("/")[0] in RESERVED:
             raise BundleError(f"{path}: {name!r} has no place in a results folder")

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
+from harness.records.faults import faults_of
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
 from harness.records.schema import Direction, Facts, Frozen, Name, Quantity
@@ -66,13 +67,10 @@ def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
     found, left_out = [], []
     for path in sorted((store.root / FOLDER).glob("*.json")):
         try:
-            found.append(ForeignFile.model_validate_json(read_bounded(path, MOST_BYTES)))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            left_out.append(f"{path}: {where}: {first['msg']}")
+            with faults_of(path):
+                found.append(ForeignFile.model_validate_json(read_bounded(path, MOST_BYTES)))
         except (OSError, ValueError) as error:
-            left_out.append(f"{path}: {error}")
+            left_out.append(str(error))
     return found, left_out
 
 

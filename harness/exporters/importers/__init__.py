@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
+from harness.records.faults import faults_of
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.store import read_bounded
 
@@ -40,18 +39,11 @@ def read_file(path: Path, source: str) -> ForeignFile:
     if source not in BUILT_IN:
         raise ValueError(f"--from {source}: there are {', '.join(BUILT_IN)}")
     results: Callable[[Any], Iterator[ForeignResult]] = importlib.import_module(BUILT_IN[source]).results
-    try:
+    with faults_of(path):
         data = read_bounded(path, LARGEST_BYTES)
         found = tuple(results(_parsed(data, lines=source in _LINES)))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
-    except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    if not found:
-        raise ValueError(f"{path}: it holds no result of {source}")
+        if not found:
+            raise ValueError(f"it holds no result of {source}")
     digest = hashlib.sha256(data).hexdigest()
     return ForeignFile(source=source, file=path.name, sha256=digest, results=found)
 
