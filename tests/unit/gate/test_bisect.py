@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.gate.bisect import Bisect, BisectError
+from harness.records.metrics import make
 from harness.records.store import open_store
 from harness.stats import Comparison, compare
 
@@ -102,3 +104,41 @@ def test_wrong_ends_are_told(repository, ends: tuple[str, str], said: str) -> No
     search.good, search.bad = ends
     with pytest.raises(BisectError, match=said):
         search.run()
+
+
+def test_a_metric_that_nobody_knows_is_told_before_anything_is_measured(repository) -> None:
+    """It is named."""
+    with pytest.raises(BisectError, match="--metric speed: no such metric"):
+        _search(repository, {}, metric="speed").run()
+
+
+def _sides(store, add_night, effect: float, metric: str = "iteration.mean") -> tuple[list, list]:
+    """Write twenty-four pairs of this effect, which scatter by about 3 %."""
+    noise = random.Random(1)
+    for replica in range(24):
+        for side, level in (("base", 1.0), ("head", 1 + effect)):
+            value = level * math.exp(noise.gauss(0, 0.02))
+            add_night(0, None, sweep=f"b-{side}", replica=replica, metrics=(make(metric, value),))
+    return tuple(store.records(f"b-{side}")[0] for side in ("base", "head"))
+
+
+@pytest.mark.parametrize(("effect", "first_look"), [(0.0, 6), (0.1, 6), (0.05, 24)])
+def test_a_commit_between_is_measured_until_it_is_on_one_side(
+    repository, store, add_night, effect: float, first_look: int
+) -> None:
+    """Half the regression is the border: near it the pairs go on to the last look."""
+    search = _search(repository, {})
+    base, head = _sides(store, add_night, effect)
+    settled = [n for n in range(1, 25) if search._is_settled(base[:n], head[:n], between=0.05)]
+    assert settled[0] == first_look
+    assert set(settled) <= {6, 10, 16, 24}
+
+
+@pytest.mark.parametrize("metric", ["iteration.mean", "iteration.mean.clean"])
+def test_the_undisturbed_time_decides_where_processes_have_it(
+    repository, store, add_night, metric: str
+) -> None:
+    """Else the plain one; a metric that was asked for stays."""
+    base, head = _sides(store, add_night, 0.1, metric)
+    assert _search(repository, {})._metric(base, head) == metric
+    assert _search(repository, {}, metric="cpu.time")._metric(base, head) == "cpu.time"
