@@ -6,13 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.compress.registry import SHARED
-from workloads.parallel.base import Strategy
-from workloads.parallel.shares import uneven_batch
+from workloads.parallel.shares import Shares
 from workloads.parallel.traffic import Traffic, gradient_bytes
-from workloads.transform import Cell, Setting, TransformSpec
+from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from workloads.steps import Mark, Training
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 TRAINING = ("train", "finetune")
 
 
-class DataParallel(Strategy):
+class DataParallel(Shares):
     """Torch's DistributedDataParallel; a bucket's gradients are reduced as soon as all of them are there."""
 
     spec: ClassVar[TransformSpec] = TransformSpec(
@@ -36,21 +34,6 @@ class DataParallel(Strategy):
             "static_graph": Setting(default=False, about="the same weights are used in every step"),
         },
     )
-
-    @property
-    def shard(self) -> tuple[int, int]:
-        """An equal share for each rank."""
-        return self.ranks.rank, self.ranks.world
-
-    @property
-    def counts(self) -> bool:
-        """Every rank counts its own share."""
-        return True
-
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Refuse a batch that does not split evenly."""
-        return uneven_batch(cell, cell.ranks)
 
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the step with the loss behind the wrapper that reduces gradients."""
@@ -69,12 +52,6 @@ class DataParallel(Strategy):
             static_graph=bool(self.settings["static_graph"]),
             broadcast_buffers=any(buffer.is_floating_point() for buffer in module.buffers()),  # not constants
         )
-
-    def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
-        """Average the shares' losses."""
-        from workloads.parallel.data import mean_over_ranks
-
-        return mean_over_ranks(losses)
 
     def traffic(self, training: Training) -> list[Traffic]:
         """The gradients of all weights, for every micro-batch."""

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Workload
 from workloads.compress.registry import PLAIN
-from workloads.parallel.base import Strategy
-from workloads.parallel.shares import uneven_batch
+from workloads.parallel.shares import Shares
 from workloads.parallel.traffic import Traffic, padded_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 RESHARD = Setting(default=True, about="give a block's gathered weights back after its forward pass")
 
 
-class FullyShardedDataParallel(Strategy):
+class FullyShardedDataParallel(Shares):
     """Torch's `fully_shard` (FSDP2) over each of the workload's blocks, and over the rest.
 
     Weights, gradients and optimizer state are sharded. At precision bf16 weights are gathered as bf16, and
@@ -39,21 +38,6 @@ class FullyShardedDataParallel(Strategy):
         compress=("none", *PLAIN),
         compiles=False,
     )
-
-    @property
-    def shard(self) -> tuple[int, int]:
-        """An equal share for each rank."""
-        return self.ranks.rank, self.ranks.world
-
-    @property
-    def counts(self) -> bool:
-        """Every rank counts its own share."""
-        return True
-
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Refuse a batch that does not split evenly."""
-        return uneven_batch(cell, cell.ranks)
 
     def mesh(self, device: str) -> DeviceMesh:
         """Return the ranks among which a weight is sharded, in the last dimension."""
@@ -88,12 +72,6 @@ class FullyShardedDataParallel(Strategy):
         from workloads.parallel.data import wrapped_step
 
         return wrapped_step(training, self._module)
-
-    def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
-        """Average the shares' losses."""
-        from workloads.parallel.data import mean_over_ranks
-
-        return mean_over_ranks(losses)
 
     def traffic(self, training: Training) -> list[Traffic]:
         """All weights gathered for the forward pass, again for the backward, and their gradients reduced.
