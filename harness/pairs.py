@@ -69,6 +69,7 @@ class Pairs:
         """Measure pairs until they are settled, or the last look has passed; return all lines.
 
         Raises:
+            ValueError: the name makes no names of sweeps; nothing has been written.
             SideFailedError: a process of one side did not end well.
             SweepBusyError: another process measures under this name.
             KeyboardInterrupt: after the process in flight has its record.
@@ -76,7 +77,7 @@ class Pairs:
         self.store.check_writable()
         with contextlib.ExitStack() as stack:
             for side in (self.base, self.head):
-                stack.enter_context(sweep_lock(self.store.root / self.sweep(side)))
+                stack.enter_context(sweep_lock(self.store.sweep_dir(self.sweep(side))))
                 self._open(side)
             ours = stack.enter_context(self.base.environment.workers())
             theirs = ours

@@ -66,7 +66,7 @@ class Sweep:
             KeyboardInterrupt: after the replica in flight has its record, and its processes are gone.
         """
         self.store.check_writable()
-        with sweep_lock(self.store.root / self.plan.sweep):
+        with sweep_lock(self.store.sweep_dir(self.plan.sweep)):
             records, torn = self.store.records(self.plan.sweep)
             for bad in torn:
                 self.progress.note(f"left out {bad.path}: {bad.reason}")

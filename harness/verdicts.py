@@ -16,6 +16,8 @@ from harness.stats import Comparison, StatsError, interval
 
 _LATENCIES = ("latency.p50", "latency.p90", "latency.p99", "latency.ttft", "latency.tpot")
 _MEMORY = ("memory.peak_allocated", "memory.peak_rss")
+DIFFERENT_WORK = "different work"
+"""Flag: the sides run different workloads or modes, so that a difference says nothing of how they are run."""
 _SAME_STEP = 0.01
 """Items of an iteration that differ by less are those of one batch size, with other padding."""
 How = Callable[..., Comparison]
@@ -69,15 +71,22 @@ def verdicts(base: Sequence[Record], head: Sequence[Record], how: How, *, paired
     """
     before, after = _undisturbed(base, head, paired=paired)
     clean = len(before) >= CLEAN_PROCESSES * len(base) and len(after) >= CLEAN_PROCESSES * len(head)
+    notes = () if _workloads(base) == _workloads(head) else (DIFFERENT_WORK,)
     lines = []
     for metric_id in compared(base, head):
         if metric_id == RAW and clean:
             left_out = len(base) + len(head) - len(before) - len(after)
             note = (f"{left_out} disturbed processes left out",) if left_out else ()
-            lines.append(_line(CLEAN, before, after, how, note))
+            lines.append(_line(CLEAN, before, after, how, (*notes, *note)))
         else:
-            lines.append(_line(metric_id, base, head, how))
+            lines.append(_line(metric_id, base, head, how, notes))
     return lines
+
+
+def _workloads(records: Sequence[Record]) -> set[tuple[str, str]]:
+    """Return the workloads and modes that were run, as records name them."""
+    parts = [record.config.get("workload") for record in records]
+    return {(str(p.get("name")), str(p.get("mode"))) for p in parts if isinstance(p, dict)}
 
 
 def _undisturbed(
@@ -113,10 +122,11 @@ def _same_step(base: Sequence[Record], head: Sequence[Record], kind: str) -> boo
     """Tell whether an iteration does equally much on both sides, from throughput times iteration time."""
 
     def items(records: Sequence[Record]) -> float:
-        rates, times = (_values(records, i) for i in (f"throughput.{kind}", "iteration.mean"))
-        return median(r * t for r, t in zip(rates, times, strict=True) if r is not None and t is not None)
+        rates, times = (_values(records, i) for i in (f"throughput.{kind}", RAW))
+        return median([r * t for r, t in zip(rates, times, strict=True) if r and t] or [0.0])
 
-    return abs(items(head) / items(base) - 1) < _SAME_STEP
+    before, after = items(base), items(head)
+    return abs(after - before) <= _SAME_STEP * before
 
 
 def _line(

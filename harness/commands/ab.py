@@ -55,13 +55,20 @@ def side_overrides(options: argparse.Namespace) -> dict[str, list[str]]:
     if not any(elsewhere):
         if len(words) < len(_SIDES):
             raise ValueError("ab takes BASE and HEAD, each a quoted list of overrides; '' is an empty one")
-        own = {side: shlex.split(words.pop(0)) for side in _SIDES}
+        own = {side: _split(side, words.pop(0)) for side in _SIDES}
     if options.pair_seconds is not None:
         words.append(f"measure.seconds={options.pair_seconds:g}")
     if any(elsewhere):
         # Settings that act at import differ between environments: each process is a new interpreter.
         words.append("run.worker=exec")
     return {side: [*words, *own[side]] for side in _SIDES}
+
+
+def _split(side: str, words: str) -> list[str]:
+    try:
+        return shlex.split(words)
+    except ValueError as error:
+        raise ValueError(f"{side.upper()} {words!r}: {error}") from error
 
 
 def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> int:

@@ -74,7 +74,7 @@ class Store:
         name = f"r{replica:02d}-a{attempt:02d}"
         if not _ATTEMPT.fullmatch(name):
             raise ValueError(f"replica and attempt lie between 0 and 9999, not {replica} and {attempt}")
-        return self._sweep_dir(sweep) / machine_id / trial_id / name
+        return self.sweep_dir(sweep) / machine_id / trial_id / name
 
     def next_attempt(self, sweep: str, machine_id: str, trial_id: str, replica: int) -> int:
         """Return the number after the replica's highest attempt, recorded or abandoned; 0 for the first."""
@@ -138,7 +138,7 @@ class Store:
         yielded itself, so that whoever reads it reports it.
         """
         for name in [sweep] if sweep is not None else self.sweeps():
-            yield from _find(self._sweep_dir(name), depth=3)
+            yield from _find(self.sweep_dir(name), depth=3)
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps, sorted."""
@@ -155,7 +155,7 @@ class Store:
             StoreError: the folder cannot be written.
             ValueError: the payload is not JSON.
         """
-        path = self._sweep_dir(sweep) / PLAN
+        path = self.sweep_dir(sweep) / PLAN
         try:
             data = json.dumps(payload, allow_nan=False, ensure_ascii=False, indent=1).encode()
         except TypeError as error:
@@ -174,7 +174,7 @@ class Store:
         Raises:
             StoreError: the plan is there and cannot be read.
         """
-        path = self._sweep_dir(sweep) / PLAN
+        path = self.sweep_dir(sweep) / PLAN
         try:
             payload = json.loads(read_bounded(path, _MAX_PLAN_BYTES))
         except FileNotFoundError:
@@ -210,7 +210,12 @@ class Store:
 
         return query(self, sql)
 
-    def _sweep_dir(self, sweep: str) -> Path:
+    def sweep_dir(self, sweep: str) -> Path:
+        """Return the folder of a sweep, which need not exist.
+
+        Raises:
+            ValueError: not a sweep's name.
+        """
         if not _NAME.fullmatch(sweep) or sweep in RESERVED:
             raise ValueError(f"not a sweep's name: {sweep!r}")
         return self.root / sweep

@@ -165,3 +165,12 @@ def test_where_most_are_disturbed_the_plain_mean_is_compared(pairs):
     run, _ = pairs(lambda _sweep, call: 0.01 * noise(call), clean=lambda _sweep, call: call % 2 == 0)
     headline = run.run()[0]
     assert (headline.metric_id, headline.comparison.pairs) == ("iteration.mean", 6)
+
+
+def test_a_name_that_is_no_sweeps_writes_nothing(pairs, store):
+    """Parts of a path would lead out of the results folder."""
+    run, workers = pairs(lambda _sweep, _call: 0.01, name="../a")
+    with pytest.raises(ValueError, match="not a sweep's name"):
+        run.run()
+    assert workers.calls == 0
+    assert not list(store.root.parent.rglob("*base*"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.records.metrics import make
 from harness.stats import compare
-from harness.verdicts import compared, verdicts
+from harness.verdicts import DIFFERENT_WORK, compared, verdicts
 
 
 def lines(base, head):
@@ -52,3 +52,18 @@ def test_a_plain_line_is_json_with_unit_and_reason(record):
     assert plain["throughput.samples"]["effect"] == 0.0
     assert plain["energy.sample"]["label"] == "unavailable"
     assert plain["energy.sample"]["reason"] == "no sensor: scripted"
+
+
+def test_different_work_is_compared_with_a_flag(record):
+    """A transformer against a convolution says nothing of how they are run; a batch of another size does."""
+    base = [record(config={"workload": {"name": "gpt", "mode": "train", "batch": 1}}) for _ in range(6)]
+    other = [record(config={"workload": {"name": "vit", "mode": "train"}}) for _ in range(6)]
+    larger = [record(config={"workload": {"name": "gpt", "mode": "train", "batch": 2}}) for _ in range(6)]
+    assert all(DIFFERENT_WORK in line.flags for line in lines(base, other).values() if line.comparison)
+    assert not any(DIFFERENT_WORK in line.flags for line in lines(base, larger).values())
+
+
+def test_a_throughput_of_zero_is_no_verdict_and_no_crash(record):
+    """Records that hold nothing measured are answered line by line."""
+    base = [record(items=0.0, replica=i) for i in range(6)]
+    assert lines(base, [record(replica=i) for i in range(6)])["throughput.samples"].label == "unavailable"
