@@ -108,7 +108,9 @@ class AggregateGradients(Compressor):
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
-        """The batch must be shared out in equal parts."""
+        """The batch must be shared out in equal parts, and checkpoints are the model's own."""
+        if cell.optimize.checkpoint:
+            return f"{cls.spec.name} keeps all activations of its copies; optimize.checkpoint reaches none"
         models, rows = int(cell.compress_settings["models"]), int(cell.size["batch"])
         parts = models * cell.accumulate * cell.ranks
         if rows % parts:

@@ -8,7 +8,7 @@ import torch
 from workloads import registry
 from workloads.compress.registry import COMPRESSORS
 from workloads.modes import Job, prepare
-from workloads.optimize import Optimize
+from workloads.optimize import EAGER
 from workloads.setup import Chosen, Setup
 from workloads.sizes import resolve_size
 from workloads.transform import Cell, resolve_settings
@@ -50,7 +50,7 @@ def job(make):
     """Prepare a compressed job: `job("gpt", "infer", "svd", rank=4)`."""
 
     def build(
-        name, mode, compress, *, precision="fp32", compiled=None, optimizer="sgd", sizes=None, **settings
+        name, mode, compress, *, precision="fp32", optimize=EAGER, optimizer="sgd", sizes=None, **settings
     ) -> Job:
         resolved = resolve_settings(COMPRESSORS.get(compress).spec, settings)
         return prepare(
@@ -61,7 +61,7 @@ def job(make):
                 lr=0.02,
                 top_k=1,
                 compress=Chosen(compress, resolved),
-                optimize=Optimize(compile=compiled),
+                optimize=optimize,
             ),
         )
 

@@ -53,12 +53,24 @@ def test_it_compiles_or_is_refused(cell, job, name, monkeypatch):
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
     results = []
     for how in (None, "default"):
-        made = job(workload, mode, name, compiled=how)
+        made = job(workload, mode, name, optimize=Optimize(compile=how))
         for index in range(2):
             made.step(index, silent)
         results.append(made.output())
     assert made.compiled.startswith("compiled")
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["prune", "tie_blocks", "svd", "lora", "adapters", "distill", "codebook"])
+def test_checkpointed_blocks_give_the_same_losses(job, name):
+    """Blocks that were replaced, shared or extended are computed again in the backward pass."""
+    losses = []
+    for checkpoint in (False, True):
+        made = job("gpt", "train", name, optimize=Optimize(checkpoint=checkpoint))
+        for index in range(3):
+            made.step(index, silent)
+        losses.append(made.losses())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,6 +1,7 @@
 """Fused models: equal ones change nothing, different ones give the mean, the vote, the whole gradient."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from workloads.cells import refusal
 from workloads.modes import prepare
 from workloads.nets.fused import Members, average
-from workloads.optimize import EAGER
+from workloads.optimize import EAGER, Optimize
 from workloads.setup import Setup
 
 
@@ -100,4 +101,6 @@ def test_a_batch_that_does_not_split_is_refused(cell):
     """Eight samples among three models."""
     why = refusal(cell("resnet", "train", "aggregate_gradients", models=3))
     assert why == "a batch of 8 does not split among 3 models in 1 parts"
+    kept = replace(cell("gpt", "train", "aggregate_gradients"), optimize=Optimize(checkpoint=True))
+    assert "keeps all activations" in refusal(kept)
     assert "lacks: classes" in refusal(cell("clip", "infer", "ensemble"))

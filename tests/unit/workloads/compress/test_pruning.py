@@ -5,6 +5,7 @@ import torch
 
 from workloads.cells import refusal
 from workloads.compress.pruning import largest, two_in_four
+from workloads.optimize import Optimize
 
 
 def silent(_name):
@@ -63,7 +64,7 @@ def test_a_compiled_step_keeps_zeros_too(job, monkeypatch):
     """Masks lie on the gradients, behind the compiler's graph."""
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
-    made = job("mlp", "train", "prune", compiled="default")
+    made = job("mlp", "train", "prune", optimize=Optimize(compile="default"))
     mask = made.model.head.weight.detach() != 0
     made.step(0, silent)
     assert made.compiled.startswith("compiled")

@@ -6,6 +6,7 @@ from torch import nn
 
 from workloads.cells import refusal
 from workloads.compress.quantisation import calibrated
+from workloads.optimize import Optimize
 
 NAMES = ("int8_weight", "int8_dynamic", "int8_static", "int4_weight", "fp8")
 BITS = {"int8_weight": 8, "int8_dynamic": 8, "int8_static": 8, "int4_weight": 4, "fp8": 8}
@@ -164,7 +165,7 @@ def test_the_compiler_takes_quantised_layers(job, name, monkeypatch):
     """To its graphs, with the eager result; torch's packed kernels may break them."""
     compile_module = nn.Module.compile
     monkeypatch.setattr(nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
-    eager, compiled = (job("mlp", "infer", name, compiled=how) for how in (None, "default"))
+    eager, compiled = (job("mlp", "infer", name, optimize=Optimize(compile=how)) for how in (None, "default"))
     eager.step(0, silent)
     compiled.step(0, silent)
     assert compiled.compiled.startswith("compiled")
