@@ -33,6 +33,8 @@ NAMES = (
     "maskgit",
     "gan",
 )
+HF = [name for name, place in registry.BUILT_IN.items() if place.startswith("workloads.hf.")]
+"""The models of transformers, whose own tests are in `hf`."""
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""
 CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]
@@ -47,9 +49,11 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.fixture(params=NAMES)
+@pytest.fixture(params=[*NAMES, *HF])
 def name(request) -> str:
     """Each real workload's name."""
+    if request.param in HF:
+        pytest.importorskip("transformers")
     return request.param
 
 

@@ -52,17 +52,6 @@ def test_a_training_loss_reaches_every_weight_that_is_trained(hf_name, make):
         )
 
 
-def test_equal_seeds_give_equal_weights(hf_name, make):
-    """Weights depend on torch's random state alone."""
-    workload = make(hf_name, "train")
-    states = []
-    for seed in (5, 5, 6):
-        torch.manual_seed(seed)
-        states.append(workload.build_model().state_dict())
-    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
-    assert any(not torch.equal(states[0][key], states[2][key]) for key in states[0])
-
-
 def test_batches_are_equal_by_seed_and_shared_by_row(hf_case, make):
     """Two ranks' rows are the whole batch."""
     workload = make(*hf_case, batch=4)
@@ -71,25 +60,6 @@ def test_batches_are_equal_by_seed_and_shared_by_row(hf_case, make):
     for key, tensor in whole.items():
         assert torch.equal(tensor, again[key])
         assert torch.equal(tensor, torch.cat([part[key] for part in parts]))
-
-
-def test_blocks_are_parts_of_the_model(hf_name, make):
-    """What is to be sharded or checkpointed belongs to the model."""
-    workload = make(hf_name, "train")
-    model = workload.build_model()
-    assert workload.blocks(model)
-    assert set(workload.blocks(model)) <= set(model.modules())
-
-
-def test_sizes_have_the_same_keys_and_grow(hf_name, make):
-    """Each size has more parameters than the one before it; counted on the meta device."""
-    sizes = registry.get(hf_name).spec.sizes
-    assert {frozenset(size) for size in sizes.values()} == {frozenset(sizes["tiny"])}
-    counts = []
-    for size in ("tiny", "base", "large"):
-        with torch.device("meta"):
-            counts.append(sum(p.numel() for p in make(hf_name, "train", size).build_model().parameters()))
-    assert counts == sorted(set(counts))
 
 
 def test_a_missing_library_refuses_the_cell_with_the_way_to_install_it(hf_name, monkeypatch):
