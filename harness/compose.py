@@ -26,8 +26,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 ENTRY_POINTS = "joulemark.conf"
-_OPEN_KEY = "workload.shape."
-"""Below this key a user may name any key of the workload's size."""
+_OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.")
+"""Below these a user may name any key: planning knows the workload's sizes and what a choice can be set to."""
 Composed = dict[str, Any]
 
 
@@ -220,7 +220,7 @@ def _plain(config: DictConfig) -> Composed:
 
 
 def _is_open(key: str) -> bool:
-    return key.startswith(_OPEN_KEY)
+    return key.startswith(_OPEN_KEYS)
 
 
 def _has(config: DictConfig, key: str) -> bool:
@@ -234,7 +234,7 @@ def _has(config: DictConfig, key: str) -> bool:
 
 def _opened(override: str) -> str:
     """Let `workload.shape.layers=4` and `experiment=demo` do without Hydra's `+`."""
-    if override.startswith(_OPEN_KEY):
+    if override.startswith(_OPEN_KEYS):
         return f"++{override}"
     return f"+{override}" if override.startswith("experiment=") else override
 
