@@ -133,7 +133,7 @@ class BertForPreTraining(BertWithHead):
 class BertForClassification(BertWithHead):
     """The encoder and one linear layer over its pooled first position."""
 
-    exit = ("encoder.pooler", "head")
+    exit: tuple[str, ...] = ("encoder.pooler", "head")
 
     def __init__(
         self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int, shared: bool, classes: int

@@ -100,7 +100,9 @@ def align(levels: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
     down = torch.where(shrink < 1, side, 0.0)
     x, y = (at + torch.cat((left, down), -1)[:, :, None]).unbind(-1)  # each (B, R, 14)
     x, y = 2 * x / (sheet.shape[3] - 1) - 1, 2 * y / (sheet.shape[2] - 1) - 1
-    grid = torch.stack(torch.broadcast_tensors(x[:, :, None, :], y[:, :, :, None]), -1)
+    every = (-1, -1, len(places), len(places))
+    grid = torch.stack((x[:, :, None, :].expand(every), y[:, :, :, None].expand(every)), -1)
     sampled = F.grid_sample(sheet, grid.flatten(1, 2), align_corners=True)  # (B, C, R·14, 14)
-    pooled = F.avg_pool2d(sampled, SAMPLES).unflatten(2, (-1, POOLED))
+    batch, channels = sampled.shape[:2]
+    pooled = F.avg_pool2d(sampled, SAMPLES).view(batch, channels, -1, POOLED, POOLED)
     return pooled.transpose(1, 2).flatten(0, 1)

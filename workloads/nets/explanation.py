@@ -48,7 +48,8 @@ def integrated_gradients(
     """Return how much each number of images (B, …) adds to the logit of the class that the model sees, fp32.
 
     The gradient's mean over `steps` points from the image to all zeros, times the image (Sundararajan et al.
-    2017, equation 3). The first point is the image itself, and its class is explained. The model's weights should want no gradient.
+    2017, equation 3). The first point is the image itself, and its class is explained. The model's weights
+    should want no gradient.
     """
     seen: torch.Tensor | None = None
     with torch.inference_mode(mode=False), torch.enable_grad():  # inference mode knows no gradients
@@ -58,5 +59,5 @@ def integrated_gradients(
             logits = model(point)
             seen = logits.argmax(1, keepdim=True) if seen is None else seen
             logits.gather(1, seen).sum().backward()  # type: ignore[no-untyped-call]
-            total += point.grad
+            total += cast("torch.Tensor", point.grad)
     return total * images / steps

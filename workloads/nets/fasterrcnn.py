@@ -49,14 +49,14 @@ class Backbone(nn.Module):
         self.pool = nn.MaxPool2d(3, 2, 1)
         blocks = bottlenecks(stages, width, FrozenNorm)
         for block in (block for stage in blocks for block in stage):
-            block.up[1].weight.fill_(SHARE_OF_BRANCH)  # type: ignore[index, union-attr, operator]
+            block.up[1].weight.fill_(SHARE_OF_BRANCH)  # type: ignore[index, union-attr]
         self.stages = nn.ModuleList(nn.Sequential(*stage) for stage in blocks)
         widths = [EXPANSION * width << stage for stage in range(len(stages))]
         self.across = nn.ModuleList(nn.Conv2d(wide, channels, 1) for wide in widths)
         self.smooth = nn.ModuleList(nn.Conv2d(channels, channels, 3, 1, 1) for _ in widths)
         for convolution in (*self.across, *self.smooth):
-            nn.init.kaiming_uniform_(convolution.weight, a=1)  # type: ignore[arg-type]
-            nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
+            nn.init.kaiming_uniform_(convolution.weight, a=1)
+            nn.init.zeros_(convolution.bias)
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Return five levels (B, channels, H/s, W/s), strides 4 to 64; the last is the fourth, thinned."""
@@ -91,7 +91,8 @@ class ProposalHead(nn.Module):
             x = torch.relu(self.convolution(level))
             scores.append(self.score(x).permute(0, 2, 3, 1).flatten(1))
             offsets.append(self.offset(x).permute(0, 2, 3, 1).flatten(1))
-        return torch.cat(scores, 1).float(), torch.cat(offsets, 1).float().unflatten(1, (-1, 4))
+        offset = torch.cat(offsets, 1).float()
+        return torch.cat(scores, 1).float(), offset.view(len(offset), -1, 4)
 
 
 class BoxHead(nn.Module):
@@ -130,6 +131,8 @@ class Found(NamedTuple):
 
 class FasterRCNN(nn.Module):
     """Proposals from the best anchors, each pooled, classified and moved."""
+
+    anchors: torch.Tensor
 
     def __init__(
         self, *, stages: Sequence[int], width: int, channels: int, hidden: int, classes: int, image: int

@@ -49,7 +49,8 @@ class Attend(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to (B, C, H, W)."""
         places = self.norm(x).flatten(2).transpose(1, 2)
-        return x + self.attention(places).transpose(1, 2).view_as(x)
+        attended: torch.Tensor = self.attention(places).transpose(1, 2).view_as(x)
+        return x + attended
 
 
 class Stage(nn.Module):
