@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 ENTRY_POINTS = "joulemark.conf"
 _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.")
-"""Below these a user may name any key: planning knows the workload's sizes and what a choice can be set to."""
+"""Below these a user may name any key: planning knows a workload's sizes and a choice's settings."""
 Composed = dict[str, Any]
 
 
