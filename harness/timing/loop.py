@@ -22,7 +22,7 @@ Step = Callable[[int, Mark], object]
 
 CHUNK_NS = 6_000_000
 """Of a stretch of work that is judged: longer ones are disturbed more often, shorter ones by the readings."""
-ROUND_ITERATIONS = 29
+ROUND_ITERATIONS = 43
 """At least so many to two readings of CPU time and switches, which take microseconds once a step has emptied
 the caches. A prime, so that iterations judged alone meet every batch of a short ring in turn."""
 
