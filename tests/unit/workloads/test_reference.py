@@ -316,11 +316,18 @@ def test_bert_gives_the_pre_training_logits_of_bert():
 
 
 @torch.no_grad()
-def test_bert_gives_the_classes_of_bert():
-    """Sequence classification over rows of uneven length."""
-    reference = bert_reference(transformers.BertForSequenceClassification, num_labels=5)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("bert", transformers.BertForSequenceClassification),
+        ("ner", transformers.BertForTokenClassification),
+    ],
+)
+def test_bert_gives_the_classes_of_bert(name, kind):
+    """Of sequences and of words, over rows of uneven length."""
+    reference = bert_reference(kind, num_labels=5)
     randomise(reference)
-    model = ours("bert", "infer", **SIZES, classes=5)
+    model = ours(name, "infer", **SIZES, classes=5)
     model.load_state_dict(bert_weights(reference))
     tokens, segments, mask = bert_inputs()
     theirs = reference(tokens, attention_mask=mask.long(), token_type_ids=segments)
