@@ -99,7 +99,7 @@ def on_ranks(tmp_path_factory):
     """
     context = multiprocessing.get_context("fork")
 
-    def run(world: int, work: Callable[[Ranks], Any], timeout_s: float = 60.0) -> list[Any]:
+    def run(world: int, work: Callable[[Ranks], Any], timeout_s: float = 150.0) -> list[Any]:
         store = tmp_path_factory.mktemp("ranks") / "store"
 
         def member(rank: int, answer: Connection) -> None:
