@@ -69,7 +69,7 @@ bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, 
 bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 4 minutes
 	$(BIN)/python -m benchmarks.gate_bench.histories --years 200
 
-bench-gate-real: $(STAMP)  ## twenty A/A gates, planted slowdowns and a bisect on this machine, about an hour
+bench-gate-real: $(STAMP)  ## twenty A/A gates, planted slowdowns and a bisect on this machine, over an hour; goes on where it stopped
 	$(BIN)/python -m benchmarks.gate_bench.real
 
 bench-parts: $(STAMP)  ## parts of the harness by its own pytest plugin
