@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from harness import placement
 from harness.certified import certificate_facts
 from harness.launch import Workers
-from harness.locks import device_lock
+from harness.locks import device_locks
 from harness.machine import Identity
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
@@ -62,9 +61,7 @@ class Attempts:
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
         try:
-            with ExitStack() as held:
-                for index in placement.device_indices(config):
-                    held.enter_context(device_lock(f"{config.device.kind}-{index}", self.on_wait))
+            with device_locks(placement.device_names(config), self.on_wait):
                 outcome = workers.run(
                     spec,
                     folder,

@@ -7,7 +7,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 
@@ -35,6 +35,15 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()).encode())
         file.flush()
+        yield
+
+
+@contextlib.contextmanager
+def device_locks(devices: Iterable[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Hold several devices, taken in this order: the same one everywhere, so that no two wait in a ring."""
+    with contextlib.ExitStack() as held:
+        for device in devices:
+            held.enter_context(device_lock(device, on_wait))
         yield
 
 

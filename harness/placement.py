@@ -19,9 +19,10 @@ def device_index(config: Config, rank: int) -> int:
     return config.device.index + (0 if shares_device(config) else rank)
 
 
-def device_indices(config: Config) -> list[int]:
-    """Return the indices of all devices of a trial, in order."""
-    return sorted({device_index(config, rank) for rank in range(config.parallel.ranks)})
+def device_names(config: Config) -> list[str]:
+    """Return all devices of a trial, in the order of their indices, e.g. `cuda-0`."""
+    indices = sorted({device_index(config, rank) for rank in range(config.parallel.ranks)})
+    return [f"{config.device.kind}-{index}" for index in indices]
 
 
 def threads(config: Config) -> int | None:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from harness import placement
 from harness.attempt import judge
 from harness.launch import Workers
-from harness.locks import device_lock
+from harness.locks import device_locks
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts
 
@@ -60,7 +61,7 @@ def _soaked(trial: PlannedTrial, workers: Workers, on_wait: Callable[[], None]) 
     run, cap_s = trial.config.run, trial.config.measure.soak_cap_s
     spec: dict[str, Any] = {"config": trial.payload, "size": dict(trial.size), "task": "soak"}
     timeout_s = run.timeout_s + cap_s
-    with tempfile.TemporaryDirectory() as folder, device_lock(_device(trial), on_wait):
+    with tempfile.TemporaryDirectory() as folder, device_locks(placement.device_names(trial.config), on_wait):
         outcome = workers.run(spec, Path(folder), worker=run.worker, timeout_s=timeout_s, on_wait=on_wait)
     status, reason = judge(outcome, timeout_s)
     if status == "ok" and outcome.result is not None:

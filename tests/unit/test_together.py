@@ -115,5 +115,5 @@ def test_ranks_share_the_cores(config, monkeypatch, overrides, expected):
 def test_ranks_have_a_device_each_unless_their_strategy_shares_one(config):
     """Devices count up from the trial's index; tasks side by side are all on one."""
     on_cuda = ["device.kind=cuda", "device.index=2", "parallel.ranks=3"]
-    assert placement.device_indices(config("parallel=ddp", *on_cuda)) == [2, 3, 4]
-    assert placement.device_indices(config("parallel=task", *on_cuda)) == [2]
+    assert placement.device_names(config("parallel=ddp", *on_cuda)) == ["cuda-2", "cuda-3", "cuda-4"]
+    assert placement.device_names(config("parallel=task", *on_cuda)) == ["cuda-2"]
