@@ -327,6 +327,18 @@ def test_the_check_of_expressions_finds_what_is_wrong(value: Any, unknown: list[
     assert _unknown(value, {"github", "needs.plan.outputs.matrix"}) == unknown
 
 
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda p: p.stem)
+def test_shellcheck_finds_nothing_in_a_step(path: Path) -> None:
+    """The few words around a script are looked at as the script is."""
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    steps = "\n".join(step["run"] for job in jobs.values() for step in job["steps"] if "run" in step)
+    done = subprocess.run(
+        ["shellcheck", "-s", "bash", "-"], input=steps, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
 def test_actionlint_finds_nothing() -> None:
     """It reads both workflows; the label of our runners is in its configuration."""
     actionlint = shutil.which("actionlint")
