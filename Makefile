@@ -59,7 +59,7 @@ format: $(STAMP)  ## let ruff rewrite the layout
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-bench-energy: $(STAMP)  ## energy against scripted truth in wall-clock time, and the sampler's cost, about 12 minutes
+bench-energy: $(STAMP)  ## energy against scripted truth in wall-clock time, and the sampler's cost, about 17 minutes
 	$(BIN)/python benchmarks/energy_sampler.py
 	$(BIN)/python benchmarks/energy_accuracy.py
 

@@ -248,7 +248,7 @@ def summary(name: str, rows: list[list[Any]], limit: float | None) -> dict[str, 
         "limit": limit,
         "covers": covers,
         "u": max((100 * u / t for _, u, _, t, *_ in rows if u is not None), default=None),
-        "method": rows[0][4],
+        "method": " or ".join(dict.fromkeys(row[4] for row in rows)),
         "flags": sorted({flag for row in rows for flag in row[5] if flag != "gain_uncalibrated"}),
     }
 

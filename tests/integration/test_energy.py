@@ -8,7 +8,8 @@ import pytest
 BUILDER = Path(__file__).parents[1] / "standins" / "nvml" / "builder.py"
 UUIDS = [f"GPU-{n}{n}{n}{n}{n}{n}{n}{n}-aaaa-bbbb-cccc-000000000000" for n in (1, 2)]
 SCRIPT = "".join(
-    f"device {uuid} Stand-in {n}\ncounter 0.02 0.0 1\ninstant 0.02 0.02\nhold 1000 {watts}\n"
+    f"device {uuid} Stand-in {n}\ncounter 0.02 0.0 1\ninstant 0.02 0.02\nsamples 0.02 100\n"
+    f"gpm 2 0.1\nhold 1000 {watts}\n"
     for n, (uuid, watts) in enumerate(zip(UUIDS, (100, 300), strict=True))
 )
 RUN = (
@@ -56,6 +57,9 @@ def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
     counter = devices[0]["sensors"][0]
     assert counter["update_period_s"] == pytest.approx(0.02, rel=0.1)
     assert counter["poll_disturbs"] is not None
+    assert [d["activity"]["percent"]["sm"] for d in devices] == pytest.approx([10, 30], rel=0.05)
+    assert devices[0]["power_trace"].endswith(":gpu:buffered")
+    assert devices[0]["power_trace"] in both["series"]
     assert any(key.endswith(":temperature") for key in both["evidence"]["device_states"])
     (trace,) = (metered.folder / "results" / "both").glob("*/*/*/trace.parquet")
     import duckdb
@@ -63,7 +67,7 @@ def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
     found = duckdb.sql(f"SELECT series, unit, count(*) FROM '{trace}' GROUP BY ALL").fetchall()
     units = {series.rpartition(":")[2] if "nvml" in series else series: unit for series, unit, _ in found}
     assert units["counter"] == "J"
-    assert units["instant"] == "W"
+    assert units["instant"] == units["buffered"] == "W"
     assert units["iteration"] == "1"
 
 
@@ -84,3 +88,14 @@ def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulem
     texts.append(" ".join(page.extract_text() for page in PdfReader(folder / "report.pdf").pages))
     for text in texts:
         assert "unavailable (no sensor" in " ".join(text.split())
+
+
+def test_a_generation_says_why_its_energy_is_not_attributed_to_phases(metered):
+    """The counter's lag was never probed with a load: the record has the reason, and no joules of a phase."""
+    generate = (*RUN, "workload=gpt", "workload.mode=generate", "workload.new_tokens=4", "device.threads=1")
+    assert metered(*generate, "power=nvml", f"power.devices=[{UUIDS[0]}]", "run.name=phases").returncode == 0
+    (record,) = metered.records("phases")
+    (found,) = record["evidence"]["attribution"]
+    assert found["joules"] is None
+    assert "lag was never probed" in found["reason"]
+    assert value(record, "energy.iteration") > 0
