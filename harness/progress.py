@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Self, TextIO
 
 from harness.plan import Plan, PlannedTrial
+from harness.records.headline import HEADLINES
 from harness.records.schema import Record
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def headline(record: Record) -> str:
     """Return what one record found, in a few words."""
     if record.status != "ok":
         return " ".join((record.reason or record.status).split())[:100]
-    for name in ("throughput.tokens", "throughput.samples"):
+    for name in HEADLINES:
         metric = record.metric(name)
         if metric is not None and metric.value is not None:
             return f"{metric.value:,.4g} {metric.unit}"

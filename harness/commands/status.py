@@ -8,6 +8,7 @@ from typing import Any
 from harness.commands.output import print_json, print_table
 from harness.ledger import Ledger
 from harness.records import open_store
+from harness.records.headline import HEADLINES
 from harness.records.schema import Record
 from harness.records.store import Store, Torn
 from harness.records.validity import RULES_VERSION, WITHIN_RUN_ONLY
@@ -100,7 +101,7 @@ def _result(trial_id: str, ledger: Ledger) -> str | None:
     if not good:
         return None
     estimates = trial_results(good)[0].estimates
-    for name in ("throughput.tokens", "throughput.samples"):
+    for name in HEADLINES:
         e = estimates.get(name)
         if e is not None and e.value is not None:
             interval = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.exporters.common import names, plain_text, usable, write
+from harness.records.headline import HEADLINES, RAW
 from harness.records.results import Estimate, TrialResult
 
-_SHOWN = ("throughput.tokens", "throughput.samples", "throughput.requests", "iteration.mean")
+_SHOWN = (*HEADLINES, RAW)
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#~!"})
 
 

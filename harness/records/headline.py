@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from harness.records.schema import Record
 
-ITEMS = ("tokens", "samples", "requests")
-"""Kinds of items, the headline's first: a work that has tokens is measured in tokens."""
+ITEMS = ("bytes", "tokens", "samples", "requests")
+"""Kinds of items, the headline's first: work that moves bytes counts these, work that has tokens those."""
+HEADLINES = tuple(f"throughput.{kind}" for kind in ITEMS)
 CLEAN, RAW = "iteration.mean.clean", "iteration.mean"
 CLEAN_PROCESSES = 0.5
 """Share of the processes that must have an undisturbed mean before it is the one that is compared."""
@@ -26,8 +27,8 @@ def iteration_metric(records: Iterable[Record]) -> str:
 def item_kind(records: Iterable[Record]) -> str | None:
     """Return the kind of item that all of these records count, or None when there is none."""
     held = list(records)
-    for kind in ITEMS:
-        found = [record.metric(f"throughput.{kind}") for record in held]
+    for kind, metric_id in zip(ITEMS, HEADLINES, strict=True):
+        found = [record.metric(metric_id) for record in held]
         if found and all(m is not None and m.value is not None for m in found):
             return kind
     return None

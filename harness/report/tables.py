@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from harness.records.headline import HEADLINES
 from harness.records.results import Estimate
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.numbers import EN_DASH, quantity
 from harness.report.ranking import Place
 from harness.report.text import line
-from harness.report.trials import HEADLINES, Trial, groups, headline
+from harness.report.trials import Trial, groups, headline
 
 NONE = EN_DASH
 LONG_TEXT = 40

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.records.headline import ITEMS
+from harness.records.headline import HEADLINES
 from harness.records.results import TrialResult
 from harness.report.numbers import EN_DASH
 from harness.report.text import line
 
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
 """The order in which modes stand; others follow."""
-HEADLINES = tuple(f"throughput.{kind}" for kind in ITEMS)
 
 
 @dataclass(frozen=True, slots=True)
