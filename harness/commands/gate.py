@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.output import print_json
+from harness.commands.output import print_json, visible
 from harness.exporters.common import write, write_json
 from harness.gate.confirm import Confirmer, Where
 from harness.gate.floor import noise_floor, read_floors
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
         raise ValueError(f"{store.root}: no such results folder")
     if options.noise_floor is not None:
         measured = noise_floor(store, options.noise_floor, policy)
-        print_json(measured.plain()) if options.json else print("\n".join(measured.lines()))
+        print_json(measured.plain()) if options.json else print("\n".join(map(visible, measured.lines())))
         return 0 if measured.sessions else 4
     floors = read_floors(Path(options.floors)) if options.floors else {}
     history = read_history(store, pattern=policy.nights, tonight=options.night, accept=policy.accept)
@@ -48,5 +48,5 @@ def main(options: argparse.Namespace) -> int:
     if options.json:
         print_json(verdict.plain())
     else:
-        print("\n".join(verdict.lines()))
+        print("\n".join(map(visible, verdict.lines())))
     return verdict.exit_code

@@ -14,17 +14,28 @@ def print_json(value: Any) -> None:
     print()
 
 
+def visible(value: object) -> str:
+    """Return text in one line, in which what would move, colour or reverse a terminal's text is seen."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(value))
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:
-    """Print a table as wide as its text; text from records is never read as markup."""
+    """Print a table as wide as its text; text from records is never read as markup, nor by the terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(
+        title=Text(visible(title)) if title else None,
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(Text(visible(column)), overflow="fold")
     for row in rows:
-        table.add_row(*("" if cell is None else Text(str(cell)) for cell in row))
+        table.add_row(*("" if cell is None else Text(visible(cell)) for cell in row))
     # Where nobody watches, a line is never folded to a width that nobody has.
     console = Console() if sys.stdout.isatty() else Console(width=400)
     console.print(table)

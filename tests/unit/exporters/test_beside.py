@@ -101,3 +101,14 @@ def test_the_report_shows_what_was_imported_and_what_cannot_be_read(folder: Path
     assert "## Foreign results: unverified, without intervals" in text
     assert "| pytest-benchmark | theirs.json | t.py::a | mean | 0.25 | s | Iteration time |" in text
     assert "torn.json: the file: Invalid JSON" in text
+
+
+def test_text_of_a_foreign_file_does_not_reach_the_terminal_as_commands(tmp_path: Path, capsys) -> None:
+    """Escapes, reversals and markup are printed as what they are."""
+    path = tmp_path / "[red]rows.json"
+    path.write_text(json.dumps([ROWS[0] | {"Model": "a\x1b[31mb\u202ec\n[bold]d"}]))
+    assert cli.main(["import", str(path), "--from", "mlperf", "--results", str(tmp_path / "r")]) == 0
+    out = capsys.readouterr().out
+    assert not {"\x1b", "\u202e"} & set(out)
+    assert "s: a\ufffd[31mb\ufffdc [bold]d Offline" in out
+    assert "[red]rows.json" in out
