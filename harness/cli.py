@@ -394,7 +394,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         if options.debug:
             raise
-        print(f"joulemark: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        from harness.commands.output import visible
+
+        said = " ".join(str(error).split()) or type(error).__name__
+        print(f"joulemark: {visible(said)}", file=sys.stderr)
         return EXIT_USAGE
     return code
 

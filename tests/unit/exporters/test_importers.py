@@ -149,6 +149,11 @@ def test_numbers_come_with_unit_direction_and_our_like(tmp_path: Path, source, d
         ("mlperf", [{**MLPERF[0], "Performance_Result": True}], "0.Performance_Result: bool is not"),
         ("mlperf", '[{"Model": NaN}]', "0.Model: float is not"),
         ("mlperf", "[" * 100_000, ""),
+        (
+            "superbench",
+            '{"node": "a", "x\\u001b[31m/y": "fast"}',
+            "line 1.x\ufffd[31m/y: str is not a number",
+        ),
     ],
 )
 def test_a_malformed_file_ends_with_one_line_and_code_2(
