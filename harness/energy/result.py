@@ -17,19 +17,15 @@ from harness.energy.estimate import (
     Idle,
     Span,
     counter_energy,
-    gap_limit_s,
     gauge_energy,
     idle_power,
-    peak_power_w,
     rest_power,
     update_period_s,
 )
+from harness.energy.gauges import cross_check, incomplete, largest_w, trace_flags
 from harness.energy.none import NullMeter
 from harness.energy.ticks import Tick
 from harness.energy.trace import Samples
-
-DISAGREE, CONFLICT = 0.02, 0.05
-"""Relative difference of counter and power integral that is flagged, and that voids (docs/method.md, 4)."""
 
 SPARSE = "counter_sparse"
 """Method of a counter that polling disturbs: between ticks that were found with a few reads."""
@@ -158,16 +154,17 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     else:
         estimate = gauge_energy(main, trace, span)
     if main.kind == "counter" and gauge is not None:
-        flags += _cross_check(estimate, gauge, span)
+        flags += cross_check(estimate, gauge, span)
     for samples in evidence.samples:
         if samples is not buffered:  # where it is not whole, what was polled stands in, with the reason
-            flags += _trace_flags(samples, span)
+            flags += trace_flags(samples, span)
     power_trace = gauge if main.kind == "counter" else gauge or trace
     missing = dict(meter.missing)
     if any(s.kind == "buffered" for s in meter.sensors):
-        incomplete = _incomplete(buffered, span, evidence)
-        power_trace = power_trace if incomplete else buffered
-        missing |= {"buffered": incomplete} if incomplete else {}
+        untold = evidence.sampler_problem or "no power trace was taken"
+        why_not = incomplete(buffered, span) if evidence.samples else untold
+        power_trace = power_trace if why_not else buffered
+        missing |= {"buffered": why_not} if why_not else {}
     work_s = _work_s(evidence, span)
     return DeviceEnergy(
         meter.source,
@@ -180,7 +177,7 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
         estimate.u_joules,
         estimate.u_absolute_joules,
         mean_w=estimate.joules / work_s if estimate.joules is not None else None,
-        peak_w=_largest([gauge or power_trace or trace, power_trace], span),
+        peak_w=largest_w([gauge or power_trace or trace, power_trace], span),
         idle_w=idle.watts if idle is not None else None,
         flags=tuple(dict.fromkeys([*estimate.flags, *flags])),
         reason=estimate.reason,
@@ -227,22 +224,6 @@ def total(
         devices=devices,
         trace=trace,
     )
-
-
-def _incomplete(buffered: Samples | None, span: Span, evidence: Evidence) -> str | None:
-    """Return why the driver's own samples do not show all of the span; None where they do."""
-    if not evidence.samples:
-        return evidence.sampler_problem or "no power trace was taken"
-    if buffered is None:
-        return "buffered power samples were not taken: that needs the native sampler"
-    return gauge_energy(buffered.sensor, buffered, span).reason
-
-
-def _largest(traces: Sequence[Samples | None], span: Span) -> float | None:
-    """Return the largest power in any of the traces; None where one of them failed, or none tells."""
-    peaks = [peak_power_w(samples, span) for samples in traces if samples is not None]
-    known = [watts for watts in peaks if watts is not None]
-    return max(known) if known and len(known) == len(peaks) else None
 
 
 def _work_s(evidence: Evidence, span: Span) -> float:
@@ -317,29 +298,6 @@ def _from_counter(
         first, last = evidence.rests[0][0], evidence.rests[1][1]
     pause_s = (span[1] - span[0]) * 1e-9 - _work_s(evidence, span)
     return counter_energy(info, [first, *between, last], span, idle, pause_s)
-
-
-def _cross_check(estimate: Estimate, gauge: Samples, span: Span) -> list[str]:
-    """Compare with the integral of instant power, where both have a number and an uncertainty."""
-    other = gauge_energy(gauge.sensor, gauge, span)
-    if estimate.joules is None or estimate.u_joules is None or other.joules is None or other.u_joules is None:
-        return []
-    apart = abs(estimate.joules - other.joules)
-    noise = 2 * math.hypot(estimate.u_joules, other.u_joules)
-    if apart <= max(DISAGREE * estimate.joules, noise):
-        return []
-    return ["sensors_conflict" if apart > max(CONFLICT * estimate.joules, noise) else "sensors_disagree"]
-
-
-def _trace_flags(samples: Samples, span: Span) -> list[str]:
-    flags = ["trace_truncated"] if samples.lost else []
-    inside = samples.between(*span)
-    if any(status != 0 for status in inside.status):
-        flags.append("sensor_error")
-    times = [span[0], *inside.t0_ns, span[1]]
-    if max(b - a for a, b in pairwise(times)) * 1e-9 > gap_limit_s(samples):
-        flags.append("sample_gap")
-    return flags
 
 
 def _peak(parts: Sequence[DeviceEnergy], trace: tuple[Samples, ...], span: Span) -> float | None:
