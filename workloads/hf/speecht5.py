@@ -113,6 +113,17 @@ class SpeechT5(HuggingFace):
             "speech_decoder_postnet_layers": AFTER_LAYERS,
         } | dict.fromkeys(none, 0.0)
 
+    def build_model(self) -> nn.Module:
+        """Build the model; its two scalar weights become vectors of one, which ranks can share."""
+        from torch import nn
+
+        model = super().build_model()
+        for module in model.modules():
+            alpha = getattr(module, "alpha", None)
+            if isinstance(alpha, nn.Parameter):
+                module.alpha = nn.Parameter(alpha.detach().reshape(1))
+        return model
+
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return `input_ids` and `attention_mask` (B, S), `speaker_embeddings` and, in training, `labels`."""
         import numpy as np
