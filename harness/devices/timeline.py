@@ -36,12 +36,9 @@ class Timeline(abc.ABC):
     """What time it is: `host` or `device events`."""
     paced_by_host: ClassVar[bool]
     """True when the host's clock tells how far the work has come, so that a span can end by time."""
-    stamp: Callable[[], int]
-    """Ends a sample, begins the next and returns the host's time in ns; IndexError beyond `capacity`.
-
-    `start` makes it anew: a function of its own finds what it needs faster than a method does, once a step
-    has emptied the caches.
-    """
+    ends: memoryview | None = None
+    """Where samples' ends are stored, by the host's clock: a loop that cannot afford to call `stamp` stores
+    there itself, and counts in `count`. None where a stamp is more than that."""
 
     def __init__(self, capacity: int, now: Now) -> None:
         self.capacity = capacity
@@ -51,6 +48,14 @@ class Timeline(abc.ABC):
     @abc.abstractmethod
     def start(self) -> int:
         """Begin: the first sample starts now. Returns the host's time in ns."""
+
+    @abc.abstractmethod
+    def stamp(self) -> int:
+        """End a sample and begin the next. Returns the host's time in ns.
+
+        Raises:
+            IndexError: more samples than `capacity`.
+        """
 
     @abc.abstractmethod
     def mark(self, name: str) -> None:
@@ -85,7 +90,7 @@ class HostTimeline(Timeline):
         # Written once here, so that no page fault falls within the span.
         self._ends = np.full(capacity, UNMARKED, np.int64)
         # A memoryview stores three times faster than an array; numpy's types do not say that it is a buffer.
-        self._store = memoryview(self._ends)  # type: ignore[arg-type]
+        self.ends = self._store = memoryview(self._ends)  # type: ignore[arg-type]
         self._marks: dict[str, Nanoseconds] = {}
         self._start = 0
 
@@ -94,20 +99,15 @@ class HostTimeline(Timeline):
         self.count = 0
         for times in self._marks.values():
             times.fill(UNMARKED)
-        self.stamp = self._stamper()
         self._start = self.now()
         return self._start
 
-    def _stamper(self) -> Callable[[], int]:
-        clock, store, count = self.now, self._store, 0
-
-        def stamp() -> int:
-            nonlocal count
-            store[count] = now = clock()
-            self.count = count = count + 1
-            return now
-
-        return stamp
+    def stamp(self) -> int:
+        """Store the clock's present."""
+        now = self.now()
+        self._store[self.count] = now
+        self.count += 1
+        return now
 
     def mark(self, name: str) -> None:
         """Store the clock's present under a name."""
@@ -168,11 +168,11 @@ class EventTimeline(Timeline):
         self.count = 0
         for passed in self._passed.values():
             passed[:] = bytes(self.capacity)
-        self.stamp = self._stamp
         self._events[0].record()
         return self.now()
 
-    def _stamp(self) -> int:
+    def stamp(self) -> int:
+        """Record the next event."""
         self._events[self.count + 1].record()
         self.count += 1
         return self.now()

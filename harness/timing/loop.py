@@ -116,7 +116,7 @@ class Span:
 
         ran[0], cpu[0], involuntary[0] = 0, cpu_ns(), switches()
         wall[0] = now = timeline.start()
-        mark, stamp = timeline.mark, timeline.stamp
+        mark, stamp, ends, now_ns = timeline.mark, timeline.stamp, timeline.ends, self._clock.now_ns
         deadline = now + duration_ns
         while index < full and (now < deadline or index < enough):
             for _ in range(chunk):
@@ -126,15 +126,16 @@ class Span:
                 now = stamp()
             done += 1
             ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
-            if not rest:
+            if not rest or ends is None:
                 continue
-            # Only what every step needs: between long ones each further line of code comes from memory.
-            for _ in range(min(rest, full - index)):
-                if now >= deadline and index >= enough:
+            # `stamp` without its call: between long steps each further line of code comes from memory.
+            for count in range(timeline.count, min(timeline.count + rest, timeline.capacity)):
+                if now >= deadline and count >= at_least:
                     break
-                step(index, mark)
-                index += 1
-                now = stamp()
+                step(first + count, mark)
+                ends[count] = now = now_ns()
+                timeline.count = count + 1
+            index = first + timeline.count
             done += 1
             ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
         self._done = done
