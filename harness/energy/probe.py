@@ -89,12 +89,12 @@ def probe_counter(
     ticks, read_cost_s = _ticks(read, host)
     if len(ticks) < TICKS / 2:
         return Probe(None, None, read_cost_s, None)
-    period_s = _period_s(ticks)
+    disturbs, last = _disturbs(read, info, _period_s(ticks), host)
     learnt = Probe(
-        period_s,
+        _period_s(ticks, last),
         quantum_j(info, [t.joules for t in ticks]),
         read_cost_s,
-        _disturbs(read, info, period_s, host),
+        disturbs,
     )
     if load is None:
         return learnt
@@ -116,16 +116,24 @@ def _ticks(read: Read, host: Host) -> tuple[list[Tick], float]:
     return found.ticks[0], median(fast.read_s + slow.read_s)
 
 
-def _period_s(ticks: list[Tick]) -> float:
-    """Return the update period from the ticks' distance, over ticks that were missed."""
-    rough_ns = median(b.at_ns - a.at_ns for a, b in pairwise(ticks))
-    whole_ns = ticks[-1].at_ns - ticks[0].at_ns
-    return whole_ns / max(1, round(whole_ns / rough_ns)) * 1e-9
+def _period_s(ticks: list[Tick], later: Tick | None = None) -> float:
+    """Return the update period from the ticks' distance, over ticks that were missed, up to a later one."""
+    period_ns = median(b.at_ns - a.at_ns for a, b in pairwise(ticks))
+    for last in (ticks[-1], later):
+        if last is not None:
+            whole_ns = last.at_ns - ticks[0].at_ns
+            period_ns = whole_ns / max(1, round(whole_ns / period_ns))
+    return period_ns * 1e-9
 
 
-def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool | None:
-    """Compare the power that the counter shows while polled and while left alone, in turn."""
+def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> tuple[bool | None, Tick | None]:
+    """Compare the power that the counter shows while polled and while left alone, in turn.
+
+    Returns:
+        Whether polling shifts it, and the last tick that was seen.
+    """
     shifts: list[float] = []
+    end: Tick | None = None
     for _ in range(ROUNDS):
         watch = Watch([read], poll_s(period_s), host)
         count = max(REST_PERIODS, math.ceil(REST_S / period_s))
@@ -133,18 +141,18 @@ def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> bool
         watch.until(count + 1, [0], host.now_ns() + limit_ns)
         polled = guard_power(info, watch.ticks[0])
         if polled is None:
-            return None
+            return None, end
         start = watch.ticks[0][-1]
         host.sleep((count - 0.5) * period_s)
         watch.forget()
         watch.until(1, [0], host.now_ns() + limit_ns)
         if not watch.ticks[0]:
-            return None
+            return None, start
         end = watch.ticks[0][0]
         rested_w = (end.joules - start.joules) / ((end.at_ns - start.at_ns) * 1e-9)
         shifts.append(polled.watts / rested_w - 1 if rested_w > 0 else 0.0)
     error = stdev(shifts) / math.sqrt(len(shifts))
-    return abs(fmean(shifts)) > max(DISTURBED, 3 * error)
+    return abs(fmean(shifts)) > max(DISTURBED, 3 * error), end
 
 
 def _with_lag(read: Read, info: SensorInfo, learnt: Probe, load: Switch, host: Host) -> Probe:
