@@ -146,7 +146,12 @@ class AdaLoRA(FineTuning):
 
     def updated(self) -> None:
         """Weigh the directions by their gradients and mask the least important."""
+        import torch
+
         self._step += 1
+        for parameter in self._tuner.model.parameters():
+            if parameter.requires_grad and parameter.grad is None:  # a layer that no output depends on
+                parameter.grad = torch.zeros_like(parameter)
         self._tuner.update_and_allocate(self._step)  # type: ignore[no-untyped-call]
 
 
@@ -162,7 +167,9 @@ class Adapters(FineTuning):
         settings={"width": Setting(16, "neurons of a bottleneck", (), 1, 4096)},
         precisions=PRECISIONS,
     )
-    OUTPUTS: ClassVar[frozenset[str]] = frozenset({"out", "down", "o", "wo", "out_proj", "fc2"})
+    OUTPUTS: ClassVar[frozenset[str]] = frozenset(
+        {"out", "down", "o", "wo", "out_proj", "o_proj", "fc2", "down_proj", "output_dense"}
+    )
     """Names of the layers that write to the residual stream."""
 
     def extend(self, workload: Workload, model: nn.Module) -> nn.Module:

@@ -18,7 +18,10 @@ ATTENTION = frozenset(
     {"attention", "attn", "self_attn", "encoder_attn", "SelfAttention", "EncDecAttention", "source"}
     | {"qkv", "out", "q", "k", "v", "kv"}
 )
-MLP = frozenset({"up", "down", "gate_up", "fc1", "fc2", "wi", "wo", "hidden", "dense", "over"})
+MLP = frozenset(
+    {"up", "down", "gate_up", "fc1", "fc2", "wi", "wo", "hidden", "dense", "over"}
+    | {"gate_proj", "up_proj", "down_proj", "intermediate_dense", "output_dense"}
+)
 """Names of the parts that attend and of those between, in the models of this project and of transformers."""
 
 

@@ -84,7 +84,7 @@ def bake(
         mask = masks[name]
         with torch.no_grad():
             weight.mul_(mask)
-        if train:
+        if train and weight.requires_grad:
             weight.register_hook(mask.to(weight.dtype).mul)  # type: ignore[no-untyped-call]
         zeros += int((weight == 0).sum())
         total += weight.numel()

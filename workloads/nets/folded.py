@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -10,10 +12,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold(model: nn.Module) -> tuple[fx.GraphModule, int, int]:
     """Trace a model in evaluation mode and fold each batch norm into the convolution that feeds it alone.
 
+    Inputs that may be None are taken for None: they are those of training.
+
     Returns:
         The model as a graph, which shares what was not folded; its nodes before; how many norms went.
     """
-    graph = fx.symbolic_trace(model)
+    inputs = inspect.signature(model.forward).parameters.values()
+    graph = fx.symbolic_trace(model, {one.name: None for one in inputs if one.default is None})
     before, layers = len(graph.graph.nodes), 0
     modules = dict(graph.named_modules())
     for node in list(graph.graph.nodes):
@@ -21,9 +26,10 @@ def fold(model: nn.Module) -> tuple[fx.GraphModule, int, int]:
         if not isinstance(source, fx.Node) or source.op != "call_module" or len(source.users) > 1:
             continue
         norm, convolution = modules[str(node.target)], modules[str(source.target)]
-        if isinstance(norm, nn.BatchNorm2d) and isinstance(convolution, nn.Conv2d):
-            fused = fuse_conv_bn_eval(convolution, norm)
-            fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        transposed = isinstance(convolution, nn.ConvTranspose2d)
+        if isinstance(norm, nn.BatchNorm2d) and (transposed or isinstance(convolution, nn.Conv2d)):
+            fused = fuse_conv_bn_eval(convolution, norm, transposed)
+            fused.to(memory_format=torch.channels_last)
             graph.set_submodule(str(source.target), fused)
             node.replace_all_uses_with(source)
             graph.graph.erase_node(node)

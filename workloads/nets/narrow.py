@@ -14,20 +14,31 @@ from torch import nn
 
 from workloads.nets.resnet import Bottleneck, ConvNorm
 
-PAIRS = (("up", "down", 1), ("gate_up", "down", 2), ("fc1", "fc2", 1), ("wi", "wo", 1))
-"""Names of linear layers that feed one another, and how many outputs of the first make one neuron."""
+NETWORKS = (
+    (("up",), "down", 1),
+    (("gate_up",), "down", 2),
+    (("gate_proj", "up_proj"), "down_proj", 1),
+    (("fc1",), "fc2", 1),
+    (("wi",), "wo", 1),
+    (("intermediate_dense",), "output_dense", 1),
+)
+"""Names of linear layers that feed another, that one's, and how many outputs of each make one neuron."""
 
 
 def narrow(model: nn.Module, share: float, multiple: int) -> list[tuple[int, int]]:
     """Drop this share of every inner layer, leaving a multiple; return widths before and after."""
     widths = []
-    for writer, reader, gates in list(_linear_pairs(model)):
-        keep = _largest(_norms(writer.weight, reader.in_features), share, multiple)
-        widths.append((reader.in_features, len(keep)))
-        rows = torch.cat([keep + gate * reader.in_features for gate in range(gates)])
-        _take_outputs(writer, rows)
+    for writers, reader, gates in list(_networks(model)):
+        width = reader.in_features
+        norms = torch.stack([_norms(writer.weight, width) for writer in writers]).norm(dim=0)
+        keep = _largest(norms, share, multiple)
+        widths.append((width, len(keep)))
+        rows = torch.cat([keep + gate * width for gate in range(gates)])
+        for writer in writers:
+            _take_outputs(writer, rows)
+            writer.out_features = len(rows)
         _take_inputs(reader, keep)
-        writer.out_features, reader.in_features = len(rows), len(keep)
+        reader.in_features = len(keep)
     for first, second in list(_convolution_pairs(model)):
         convolution, norm = first
         assert isinstance(convolution, nn.Conv2d)
@@ -39,23 +50,25 @@ def narrow(model: nn.Module, share: float, multiple: int) -> list[tuple[int, int
         for statistic in ("running_mean", "running_var"):
             setattr(norm, statistic, getattr(norm, statistic)[keep])
         reads = second[0]
+        assert isinstance(reads, nn.Conv2d)
         _take_inputs(reads, keep)
         convolution.out_channels = norm.num_features = reads.in_channels = len(keep)
     return widths
 
 
-def _linear_pairs(model: nn.Module) -> Iterator[tuple[nn.Linear, nn.Linear, int]]:
+def _networks(model: nn.Module) -> Iterator[tuple[list[nn.Linear], nn.Linear, int]]:
     for module in model.modules():
-        for first, second, gates in PAIRS:
-            writer, reader = getattr(module, first, None), getattr(module, second, None)
-            if isinstance(writer, nn.Linear) and isinstance(reader, nn.Linear):
-                yield writer, reader, gates
+        for names, last, gates in NETWORKS:
+            *writers, reader = (getattr(module, name, None) for name in (*names, last))
+            linear = [writer for writer in writers if isinstance(writer, nn.Linear)]
+            if len(linear) == len(names) and isinstance(reader, nn.Linear):
+                yield linear, reader, gates
     hidden, head = getattr(model, "hidden", None), getattr(model, "head", None)
     if isinstance(hidden, nn.ModuleList) and isinstance(head, nn.Linear):
         for writer, reader in pairwise([*hidden, head]):
             assert isinstance(writer, nn.Linear)
             assert isinstance(reader, nn.Linear)
-            yield writer, reader, 1
+            yield [writer], reader, 1
 
 
 def _convolution_pairs(model: nn.Module) -> Iterator[tuple[ConvNorm, ConvNorm]]:

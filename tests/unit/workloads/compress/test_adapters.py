@@ -76,6 +76,17 @@ def test_adalora_ends_with_the_mean_rank_asked_for(job, monkeypatch):
     assert sum(int((v != 0).sum()) for v in values) == 2 * len(values)
 
 
+def test_a_layer_that_no_output_depends_on_has_no_importance(make, compressor):
+    """Without a gradient it weighs nothing, and the others are weighed."""
+    work, adalora = make("gpt", "train"), compressor("adalora", layers="blocks.*.up")
+    model, _ = adalora.compress(work, work.build_model().train())
+    adalora.loss(work, model, work.make_batch(0)).backward()
+    unused = model.get_parameter("blocks.0.up.lora_E.default")
+    unused.grad = None
+    adalora.updated()
+    assert not unused.grad.any()
+
+
 def test_adalora_s_penalty_is_the_distance_from_orthogonal(make, compressor):
     """Orthonormal directions cost nothing: the loss is the workload's."""
     work, batch = make("gpt", "train"), make("gpt", "train").make_batch(0)

@@ -55,6 +55,32 @@ def test_dropping_dead_neurons_changes_nothing_but_the_size(make, compressor, ou
     assert evidence["parameters"] < evidence["parameters_before"]
 
 
+class Gated(torch.nn.Module):
+    """A feed-forward network with its gate in a layer of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.gate_proj, self.up_proj = torch.nn.Linear(8, 16), torch.nn.Linear(8, 16)
+        self.down_proj = torch.nn.Linear(16, 8)
+
+    def forward(self, x):
+        """Map (..., 8) to (..., 8)."""
+        return self.down_proj(torch.nn.functional.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+@torch.no_grad()
+def test_a_gate_of_its_own_goes_with_its_neuron():
+    """Dead neurons are dropped from both layers, which lose the same rows."""
+    model, x = Gated(), torch.randn(4, 8)
+    for layer in (model.gate_proj, model.up_proj):
+        layer.weight[1::2] = 0
+        layer.bias[1::2] = 0
+    before = model(x)
+    assert narrow(model, 0.5, 8) == [(16, 8)]
+    assert model.gate_proj.weight.shape == model.up_proj.weight.shape == (8, 8)
+    torch.testing.assert_close(model(x), before)
+
+
 def test_a_width_stays_a_multiple_and_is_never_none(make):
     """Of 64 neurons a third is 21, so that with 8s 24 remain; of nearly all, eight."""
     assert narrow(make("mlp", "infer").build_model(), 2 / 3, 8) == [(64, 24), (64, 24)]
