@@ -34,6 +34,8 @@ class ExternalMeter(PowerMeter):
         if self._what not in {"file", "command"} or not self._where:
             raise SensorUnavailable(f"no external meter {device!r}", _HOW)
         self.sensors = (SensorInfo("meter", device, f"external meter ({self._what})", "instant", "node"),)
+        # Taken once: a line that is read twice is at one moment.
+        self._ahead_ns = time.time_ns() - time.perf_counter_ns()
         try:
             self.read(self.sensors[0])
         except SensorError as error:
@@ -67,10 +69,10 @@ class ExternalMeter(PowerMeter):
         epoch_s, watts = _epoch_s(moment.strip()), _watts(rest.partition(",")[0])
         if epoch_s is None or watts is None:
             raise SensorError(f"{path}: the last line is not `time,watts`: {last[:80]!r}")
-        now_ns, age_s = time.perf_counter_ns(), time.time() - epoch_s
+        age_s = time.time() - epoch_s
         if not -1.0 < age_s < _STALE_S:
             raise SensorError(f"{path}: the last line is {age_s:.0f} s old")
-        then_ns = now_ns - round(age_s * 1e9)
+        then_ns = round(epoch_s * 1e9) - self._ahead_ns
         return Reading(then_ns, then_ns, power_w=watts)
 
     def _from_command(self) -> Reading:

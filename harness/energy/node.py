@@ -8,6 +8,7 @@ second and answer slowly, so they are read at most once a second, with a deadlin
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import re
@@ -170,7 +171,7 @@ def fetch(url: str, settings: Mapping[str, str]) -> dict[str, Any]:
             request.add_header("Authorization", f"Basic {secret}")
         with opener.open(request, timeout=_TIMEOUT_S) as answer:
             found = json.loads(answer.read(_LIMIT_BYTES))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
         raise SensorError(f"{urlsplit(url).hostname}: {error}") from error
     if not isinstance(found, dict):
         raise SensorError(f"{url}: not a JSON object")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from http.client import BadStatusLine, IncompleteRead
 from types import SimpleNamespace
 
 import pytest
@@ -180,6 +182,31 @@ def test_redfish_tells_the_power_of_a_chassis(service):
     assert meter.read(meter.sensors[0]).power_w == 344
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [TimeoutError("timed out"), BadStatusLine("garbage"), IncompleteRead(b""), ValueError("no JSON")],
+)
+def test_a_service_that_answers_late_or_with_garbage_is_unavailable(monkeypatch, failure):
+    """Whatever goes wrong on the way is a reason in one line that names the host."""
+
+    def fail(*_, **__):
+        raise failure
+
+    monkeypatch.setenv("JOULEMARK_REDFISH_URL", "https://bmc.test")
+    monkeypatch.setattr(node.urllib.request, "build_opener", lambda *_: SimpleNamespace(open=fail))
+    assert resolve("redfish")[0].reason.startswith("bmc.test: ")
+
+
+def test_a_node_controller_that_never_answers_is_given_up(tmp_path, monkeypatch):
+    """The tool hangs: unavailable with the reason, and nothing waits for it."""
+    tool = tmp_path / "ipmitool"
+    tool.write_text("#!/bin/sh\nsleep 600\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(node, "_TIMEOUT_S", 0.2)
+    assert "timed out" in resolve("ipmi")[0].reason
+
+
 @pytest.mark.parametrize("watts", [None, 0, True, "344"])
 def test_a_chassis_without_a_power_is_unavailable(service, watts):
     """Neither null nor 0 W nor text is a power."""
@@ -213,13 +240,39 @@ def test_a_file_keeps_its_own_times(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("1000,50\n", "s old"), ("", "not `time,watts`"), ("yesterday,50\n", "not `time,watts`")],
+    [
+        ("1000,50\n", "s old"),
+        ("", "not `time,watts`"),
+        ("yesterday,50\n", "not `time,watts`"),
+        (f"{time.time()},nan\n", "not `time,watts`"),
+        (f"{time.time()},-5\n", "not `time,watts`"),
+        ("nan,50\n", "s old"),
+    ],
 )
 def test_a_file_that_is_not_written_now_is_unavailable(tmp_path, text, said):
     """An old or torn file is a reason."""
     log = tmp_path / "plug.csv"
     log.write_text(text)
     assert said in resolve("meter", devices=[f"file:{log}"])[0].reason
+
+
+def test_a_file_that_pauses_leaves_no_number(tmp_path):
+    """Lines every 50 ms, then none for half a second within the block: a gap, and nothing fills it in."""
+    log = tmp_path / "plug.csv"
+    code = (
+        "import sys, time\n"
+        "for n in range(60):\n"
+        "    if not 30 <= n < 42: print(f'{time.time()},50', flush=True)\n"
+        "    time.sleep(0.05)\n"
+    )
+    with log.open("wb") as file:
+        writer = subprocess.Popen([sys.executable, "-c", code], stdout=file)
+        while not log.stat().st_size:
+            time.sleep(0.01)
+        with energy.window("meter", [f"file:{log}"], sample_hz=20) as w:
+            writer.wait()
+    assert w.result.joules is None
+    assert w.result.flags[0] == "sample_gap"
 
 
 def test_a_command_prints_the_watts():
