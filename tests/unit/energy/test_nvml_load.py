@@ -37,7 +37,7 @@ print(json.dumps([*rows, loads, doctor.describe(rows[0]), window.result.devices[
 
 
 def test_a_load_is_put_on_once_and_its_probe_is_kept(play):
-    """Doctor probes with the load, the second time the facts come from the cache; windows know the lag too."""
+    """Doctor probes with the load; the second time its facts come from the cache, and windows know them."""
     first, second, loads, line, known_s = play("driver load\nhold 0 60\ncounter 0.02 0.03 1\n", PROBE)
     assert first == second
     assert loads == 1
