@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness import identity, placement
+from harness import identity, labels, placement
 from harness.compose import Composed, Composer, ConfigError, split_searchpath
 from harness.config import CompressConfig, Config, ParallelConfig
 from harness.devices import registry as devices
@@ -101,8 +101,10 @@ def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) ->
             "the overrides leave no trial: no cell of the experiment has all the values asked for"
         )
     sweep = _sweep_name(planned, overrides)
-    distinct = {trial.trial_id: trial for trial in reversed(planned)}
-    return Plan(sweep, _distinct_labels(tuple(reversed(distinct.values()))), tuple(overrides))
+    distinct = list({trial.trial_id: trial for trial in reversed(planned)}.values())[::-1]
+    names = labels.told_apart([trial.config for trial in distinct])
+    trials = tuple(replace(trial, label=name) for trial, name in zip(distinct, names, strict=True))
+    return Plan(sweep, trials, tuple(overrides))
 
 
 def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
@@ -131,7 +133,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         raise ConfigError(f"workload {spec.name}: {error}") from error
     work = identity.work_id(config, size, digest)
     return PlannedTrial(
-        label=_label(config),
+        label=labels.label(config),
         config=config,
         size=size,
         work_id=work,
@@ -311,51 +313,6 @@ def _device_refusal(kind: str, index: int) -> str | None:
         raise ConfigError(f"device.kind={kind}: no such device; {hint}") from None
     reason = device.unavailable_reason(index)
     return None if reason is None else f"device {kind}:{index} is not available: {reason}"
-
-
-def _label(config: Config) -> str:
-    w = config.workload
-    own = w.factory or w.program or w.folder
-    words = [w.name, *([Path(own).name] if own else []), w.size, w.mode, config.precision.name]
-    words += [
-        group
-        for group, default in (
-            (config.compress.name, "none"),
-            (config.parallel.name, "none"),
-            (config.optimize.name, "eager"),
-        )
-        if group != default
-    ]
-    if config.parallel.ranks > 1:
-        words.append(f"x{config.parallel.ranks}")
-    return " ".join(words)
-
-
-def _distinct_labels(trials: tuple[PlannedTrial, ...]) -> tuple[PlannedTrial, ...]:
-    """Add to labels that would be equal what sets their trials apart."""
-    groups: dict[str, list[PlannedTrial]] = {}
-    for trial in trials:
-        groups.setdefault(trial.label, []).append(trial)
-    named: dict[str, str] = {}
-    for label, same in groups.items():
-        flats = [dict(_flat(t.config.model_dump(exclude={"run", "price", "report"}))) for t in same]
-        keys = sorted(
-            {k for flat in flats for k in flat if any(flat.get(k) != other.get(k) for other in flats)}
-        )
-        for trial, flat in zip(same, flats, strict=True):
-            extra = [f"{k.rpartition('.')[2]}={flat[k]}" for k in keys if k in flat]
-            named[trial.trial_id] = " ".join([label, *extra])
-    return tuple(replace(t, label=named[t.trial_id][:160]) for t in trials)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    flat: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            flat += _flat(value, f"{prefix}{key}.")
-        else:
-            flat.append((prefix + key, value))
-    return flat
 
 
 def _sweep_name(trials: Sequence[PlannedTrial], overrides: Sequence[str]) -> str:
