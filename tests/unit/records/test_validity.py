@@ -93,7 +93,9 @@ def _touched(verdicts: dict[str, Any], rule_id: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule_id", "fires", "passes", "severity", "metrics"), CASES, ids=lambda c: str(c)[:20]
+    ("rule_id", "fires", "passes", "severity", "metrics"),
+    CASES,
+    ids=[f"{place}-{case[0]}" for place, case in enumerate(CASES)],
 )
 def test_a_rule_fires_on_its_evidence_and_touches_its_metrics_only(
     make_record: Any,
