@@ -60,6 +60,8 @@ def show(
         s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")
     }
     print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    if counts["done"] or counts["partial"]:
+        print(_energy(rows, ledger))
     for row in rows:
         if row["advice"]:
             print(f"{row['label']}: {row['advice']}")
@@ -85,6 +87,14 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
         "reason": reason,
         "advice": _advice(good),
     }
+
+
+def _energy(rows: list[dict[str, Any]], ledger: Ledger) -> str:
+    from harness.records.derive import trial_results
+    from harness.report.trials import trials
+    from harness.report.verdict import energy
+
+    return energy(trials(trial_results(r for row in rows for r in ledger.ok(row["trial_id"]))))
 
 
 def _advice(good: list[Record]) -> str | None:

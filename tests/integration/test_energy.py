@@ -74,12 +74,15 @@ def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
 def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulemark, tmp_path):
     """`unavailable (no sensor: …)` in Markdown, HTML and PDF, and no number of joules anywhere."""
     joulemark.environment |= {"LD_LIBRARY_PATH": str(tmp_path)}
-    assert joulemark(*RUN, "power=auto", "run.name=bare").returncode == 0
+    ran = joulemark(*RUN, "power=auto", "run.name=bare")
+    assert ran.returncode == 0
     (record,) = joulemark.records("bare")
     energy = [m for m in record["metrics"] if m["id"].startswith(("energy", "power", "efficiency"))]
     if any(m["value"] is not None for m in energy):
         pytest.skip("this machine has a sensor of its own")
     assert all("no sensor" in m["reason"] for m in energy)
+    assert "energy: unavailable (no sensor: " in ran.stdout
+    assert "energy: unavailable (no sensor: " in joulemark("status", "bare").stdout
     assert joulemark("report", "bare", "--format", "html,md,pdf").returncode == 0
     from pypdf import PdfReader
 
