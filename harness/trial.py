@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
@@ -15,9 +14,9 @@ from typing import Any
 from harness import (
     certified,
     learning,
+    opening,
     passes,
     phases,
-    placement,
     quality,
     ranks,
     summary,
@@ -34,15 +33,10 @@ from harness.conditions import (
 )
 from harness.config import Config
 from harness.devices import registry as devices
-from harness.devices.base import Device
 from harness.profile import evidence as profile
 from harness.records.schema import Facts
 from workloads import registry as workloads
-from workloads.base import Size, UnsupportedError, Workload
-from workloads.optimize import Optimize, allocator_environment
-from workloads.parallel.base import Ranks
-from workloads.setup import Chosen, Setup
-from workloads.user.source import source as own_model
+from workloads.base import Size, UnsupportedError
 
 _SERIES = 200
 """Points kept of a series in the record; whole traces go to files beside it."""
@@ -98,8 +92,8 @@ def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dic
 
 def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
     """Warm the device with this work until it is steady; return the evidence."""
-    device, peers = _open(config, spec)
-    job = _prepare(config, _workload(config, size), device, peers)
+    device, peers = opening.open_device(config, spec)
+    job = opening.prepare_job(config, opening.workload_of(config, size), device, peers)
     job.step(0, lambda _mark: None)
     found = timing.soak(
         job.step,
@@ -112,28 +106,18 @@ def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
     return soak_evidence(found)
 
 
-def _open(config: Config, spec: Mapping[str, Any]) -> tuple[Device, timing.Peers]:
-    """Open this rank's device, and meet the other ranks."""
-    os.environ.update(allocator_environment(_optimize(config)))
-    rank = int(spec.get("rank", 0))
-    index = placement.device_index(config, rank)
-    device = devices.get(config.device.kind)(index, threads=placement.threads(config))
-    device.open()
-    return device, ranks.join(config, device, rank)
-
-
 def _measured(
     config: Config, size: Size, spec: Mapping[str, Any], on_phase: Callable[[str], None]
 ) -> dict[str, Any]:
     """Measure one workload in this process; the recipe of a trial."""
     on_phase("start")
-    device, peers = _open(config, spec)
+    device, peers = opening.open_device(config, spec)
     device.reset_peak_memory()
 
     on_phase("build")
-    workload = _workload(config, size)
+    workload = opening.workload_of(config, size)
     began_ns = time.perf_counter_ns()
-    job = _prepare(config, workload, device, peers)
+    job = opening.prepare_job(config, workload, device, peers)
     device.synchronize()
     built_ns = time.perf_counter_ns()
 
@@ -204,7 +188,7 @@ def _measured(
             device,
             workload,
             job,
-            lambda mode: _prepare(config, _workload(config, size, mode), device, peers),
+            lambda mode: opening.prepare_job(config, opening.workload_of(config, size, mode), device, peers),
         )
     evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
     apart, proof = passes.measure(job, device, measurement, on_phase, peers)
@@ -216,7 +200,7 @@ def _measured(
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
     if spec.get("replica", 0) == 0 and quality.wanted(config):
         on_phase("quality")
-        worth, proof = quality.metrics(workload, _setup(config, device, peers))
+        worth, proof = quality.metrics(workload, opening.setup_of(config, device, peers))
         metrics, evidence = [*metrics, *worth], evidence | proof
     told, period_s = job.evidence(), measurement.period_ns / 1e9
     metrics += learning.asynchronous(told, period_s)
@@ -258,43 +242,6 @@ def _ring() -> int:
     from workloads.modes import RING
 
     return RING
-
-
-def _workload(config: Config, size: Size, mode: str | None = None) -> Workload:
-    from workloads.sources import resolve_data
-
-    w = config.workload
-    data = None if w.data is None else resolve_data(w.data)
-    own = own_model(w.factory, w.program, w.folder)
-    more = {} if own is None else {"source": own.check(w.source_sha256)}
-    return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
-
-
-def _optimize(config: Config) -> Optimize:
-    return Optimize(**config.optimize.model_dump(exclude={"name"}))
-
-
-def _prepare(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    from workloads.modes import prepare
-
-    return prepare(workload, _setup(config, device, peers))
-
-
-def _setup(config: Config, device: Device, peers: timing.Peers) -> Setup:
-    w = config.workload
-    return Setup(
-        device=device.torch_device,
-        precision=config.precision.name,
-        optimizer=w.optimizer,
-        lr=w.lr,
-        accumulate=w.accumulate,
-        temperature=w.temperature,
-        top_k=w.top_k,
-        optimize=_optimize(config),
-        compress=Chosen(config.compress.name, config.compress.settings),
-        parallel=Chosen(config.parallel.name, config.parallel.settings),
-        ranks=Ranks(peers.rank, peers.world),
-    )
 
 
 def timing_settings(config: Config) -> timing.TimingSettings:

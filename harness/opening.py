@@ -1,0 +1,72 @@
+"""Open a trial's device on one rank, and make its workload ready to run there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from harness import placement, ranks, timing
+from harness.config import Config
+from harness.devices import registry as devices
+from harness.devices.base import Device
+from workloads import registry as workloads
+from workloads.base import Size, Workload
+from workloads.optimize import Optimize, allocator_environment
+from workloads.parallel.base import Ranks
+from workloads.setup import Chosen, Setup
+from workloads.user.source import source as own_model
+
+
+def open_device(config: Config, spec: Mapping[str, Any]) -> tuple[Device, timing.Peers]:
+    """Open this rank's device, and meet the other ranks."""
+    os.environ.update(allocator_environment(_optimize(config)))
+    rank = int(spec.get("rank", 0))
+    index = placement.device_index(config, rank)
+    device = devices.get(config.device.kind)(index, threads=placement.threads(config))
+    device.open()
+    return device, ranks.join(config, device, rank)
+
+
+def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload:
+    """Return the trial's workload, or the same work in another mode.
+
+    Raises:
+        ValueError: its data or the user's own model is not what the plan saw.
+    """
+    from workloads.sources import resolve_data
+
+    w = config.workload
+    data = None if w.data is None else resolve_data(w.data)
+    own = own_model(w.factory, w.program, w.folder)
+    more = {} if own is None else {"source": own.check(w.source_sha256)}
+    return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
+
+
+def _optimize(config: Config) -> Optimize:
+    return Optimize(**config.optimize.model_dump(exclude={"name"}))
+
+
+def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
+    """Return the `workloads.modes.Job` of a workload on this rank."""
+    from workloads.modes import prepare
+
+    return prepare(workload, setup_of(config, device, peers))
+
+
+def setup_of(config: Config, device: Device, peers: timing.Peers) -> Setup:
+    """Return how the configuration wants its workload run on this rank."""
+    w = config.workload
+    return Setup(
+        device=device.torch_device,
+        precision=config.precision.name,
+        optimizer=w.optimizer,
+        lr=w.lr,
+        accumulate=w.accumulate,
+        temperature=w.temperature,
+        top_k=w.top_k,
+        optimize=_optimize(config),
+        compress=Chosen(config.compress.name, config.compress.settings),
+        parallel=Chosen(config.parallel.name, config.parallel.settings),
+        ranks=Ranks(peers.rank, peers.world),
+    )
