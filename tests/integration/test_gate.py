@@ -1,7 +1,7 @@
 """A toy repository with a planted slowdown of a tenth: the gate stops it, and the bisect names the commit.
 
-Minutes long on two quiet cores, half an hour on busy ones; `benchmarks/gate_bench/real.py` repeats it with A/A
-runs beside it.
+Minutes long on two quiet cores, half an hour on busy ones; `benchmarks/gate_bench/real.py` repeats it with
+A/A runs beside it.
 """
 
 from __future__ import annotations
