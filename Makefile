@@ -28,8 +28,8 @@ demo: $(STAMP)  ## run the demo sweep on this machine and write its report
 	$(BIN)/joulemark report demo --format html,pdf,md -o reports/demo
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "not slow and not gpu" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu" --timeout 600 $(PYTEST_ARGS)

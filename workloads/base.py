@@ -28,6 +28,7 @@ TRAITS = {
     "convolution": "it convolves images, (B, C, H, W), by nn.Conv2d",
     "batch_norm": "it holds batch norm, whose statistics are those of the rank's own samples",
     "attention": "it attends by scaled_dot_product_attention",
+    "masked": "it attends under masks, which the flash back end does not take everywhere",
     "kv_cache": "it keeps keys and values of the positions behind it, in a cache that may grow",
     "narrows": "its inner layers can lose neurons or channels, see `workloads.nets.narrow`",
     "prefix": "a model of transformers that attends to keys and values before its input",

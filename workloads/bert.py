@@ -45,6 +45,7 @@ class Bert(Workload):
                 "linear",
                 "narrows",
                 "attention",
+                "masked",
                 "blocks",
                 "samples",
                 "tensor",

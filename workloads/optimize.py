@@ -77,6 +77,10 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
             f"{spec.name} does not attend by scaled_dot_product_attention",
         ),
         (
+            wanted.attention == "flash" and "masked" in spec.traits,
+            f"{spec.name} attends under a mask, which the flash back end does not take",
+        ),
+        (
             wanted.attention in {"efficient", "cudnn"} and device != "cuda",
             f"the attention back end {wanted.attention} exists on CUDA devices only",
         ),
@@ -120,6 +124,12 @@ def _checkpoint(workload: Workload, model: nn.Module) -> None:
     blocks = workload.blocks(model)
     if not blocks:
         raise UnsupportedError(f"{workload.spec.name} has no repeated blocks to checkpoint")
+    for (
+        module
+    ) in model.modules():  # a block of transformers that is computed again would write its keys twice
+        config: Any = getattr(module, "config", None)
+        if hasattr(config, "use_cache"):
+            config.use_cache = False
     for block in dict.fromkeys(blocks):
         inner = block.forward
 

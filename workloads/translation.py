@@ -33,7 +33,7 @@ class Translation(GenerativeWorkload):
         unit="tokens",
         modes=("train", "generate"),
         traits=frozenset(
-            {"compiles", "linear", "narrows", "attention", "blocks", "samples", "tensor", "classes"}
+            {"compiles", "linear", "narrows", "attention", "masked", "blocks", "samples", "tensor", "classes"}
         ),
         sizes={
             "tiny": {

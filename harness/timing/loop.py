@@ -25,6 +25,8 @@ CHUNK_NS = 6_000_000
 ROUND_ITERATIONS = 43
 """At least so many to two readings of CPU time and switches, which take microseconds once a step has emptied
 the caches. A prime, so that iterations judged alone meet every batch of a short ring in turn."""
+LONG_NS, LONG_ROUND_ITERATIONS = 50_000_000, 113
+"""The same for iterations that take longer, between which the readings are colder still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads.base import TRAINING, Batch, Workload
+from workloads.base import Batch, Workload
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 LIBRARY = "transformers"
-TRAITS = frozenset({"compiles", "linear", "narrows", "attention", "blocks", "samples", "classes"})
+TRAITS = frozenset({"compiles", "linear", "narrows", "attention", "masked", "blocks", "samples", "classes"})
 """Of those whose samples are independent and whose outputs are logits."""
 
 
@@ -37,9 +37,6 @@ class HuggingFace(Workload):
         import transformers
 
         config = getattr(transformers, self.config_class)(**self.config())
-        if self.mode in TRAINING:  # a block that is computed again would write its keys twice
-            for part in (config, getattr(config, "text_config", config)):
-                part.use_cache = False
         model: nn.Module = getattr(transformers, self.model_class)(config)
         return model
 
