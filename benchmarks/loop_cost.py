@@ -29,7 +29,7 @@ Between = Callable[[int], npt.NDArray[np.int64]]
 LIMIT_NS = 1_000.0
 SHORT = {"no-op": (0, 200_000), "10 µs": (10_000, 4_000)}
 """Duration in ns, and iterations of one repetition."""
-LONG = {"1 ms": (1_000_000, 150), "10 ms": (10_000_000, 21), "100 ms": (100_000_000, 3)}
+LONG = {"1 ms": (1_000_000, 60), "10 ms": (10_000_000, 15), "100 ms": (100_000_000, 3)}
 """Duration in ns, and rounds."""
 REPETITIONS = 101
 _COLD = np.zeros(1 << 18)

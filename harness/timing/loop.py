@@ -22,11 +22,9 @@ Step = Callable[[int, Mark], object]
 
 CHUNK_NS = 6_000_000
 """Of a stretch of work that is judged: longer ones are disturbed more often, shorter ones by the readings."""
-ROUND_ITERATIONS = 43
+ROUND_ITERATIONS = 113
 """At least so many to two readings of CPU time and switches, which take microseconds once a step has emptied
 the caches. A prime, so that iterations judged alone meet every batch of a short ring in turn."""
-LONG_NS, LONG_ROUND_ITERATIONS = 50_000_000, 113
-"""The same for iterations that take longer, between which the readings are colder still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,6 @@ from harness.devices.base import Counters, Device, DeviceError
 from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import (
     CHUNK_NS,
-    LONG_NS,
-    LONG_ROUND_ITERATIONS,
     ROUND_ITERATIONS,
     Layout,
     Span,
@@ -223,8 +221,7 @@ def allocate(
         group = math.ceil(room / HOST_SAMPLES)
         chunk = math.ceil(CHUNK_NS / (period_ns * group))
         samples = chunk * math.ceil(room / group / chunk)
-        turn = ROUND_ITERATIONS if period_ns < LONG_NS else LONG_ROUND_ITERATIONS
-        rest = chunk * (math.ceil(turn / chunk) - 1) if group == 1 else 0
+        rest = chunk * (math.ceil(ROUND_ITERATIONS / chunk) - 1) if group == 1 else 0
     else:
         group = math.ceil(expected / EVENT_SAMPLES)
         samples = chunk = math.ceil(expected / group)

@@ -2,12 +2,16 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
 from pathlib import Path
 
 import pytest
+
+# A shell that runs the tests in its background ignores Ctrl-C, and every process beneath would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Command:
