@@ -11,6 +11,9 @@ else
 GPU_PYTHON := $(PYTHON)
 endif
 
+# JUNIT=DIR keeps the tests' results there, a file for each run of pytest.
+junit = $(if $(JUNIT),--junitxml=$(JUNIT)/$(1).xml)
+
 .PHONY: help setup demo test test-slow bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim bench-speed
 
 help:  ## list the targets
@@ -28,12 +31,12 @@ demo: $(STAMP)  ## run the demo sweep on this machine and write its report
 	$(BIN)/joulemark report demo --format html,pdf,md -o reports/demo
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" $(PYTEST_ARGS)
-	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,unit)
+	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu" --timeout 600 $(PYTEST_ARGS)
-	$(BIN)/python -m pytest tests/integration -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-unit)
+	$(BIN)/python -m pytest tests/integration -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS) $(call junit,slow-whole)
 
 bench-loop: $(STAMP)  ## what the measured loop costs the host, beside a bare loop
 	$(BIN)/python benchmarks/loop_cost.py
