@@ -56,4 +56,7 @@ def _precision_refusal(cell: Cell) -> str | None:
         return "precision fp8 is a way to train; compress=fp8 stores the weights in fp8"
     if precision == "fp8" and "linear" not in spec.traits:
         return f"precision fp8 needs linear layers, which {spec.name} lacks"
+    lstm = "recurrent" in spec.traits and cell.size.get("cell") == "lstm"
+    if lstm and precision == "fp16" and cell.device == "cpu" and cell.mode in TRAINING:
+        return "torch trains no nn.LSTM in fp16 on the CPU; nn.GRU and nn.RNN it does (workload.shape.cell)"
     return None

@@ -78,7 +78,7 @@ class SkipGram(Workload):
         """Return the mean over pairs of -ln s(v·u) for the neighbour and each -v·u; s is the sigmoid."""
         from torch.nn import functional as F
 
-        scores = model(batch["tokens"], batch["others"])
+        scores = model(batch["tokens"], batch["others"]).float()  # in bf16 the mean has three digits
         near, far = F.logsigmoid(scores[:, 0]), F.logsigmoid(-scores[:, 1:])
         return -(near + far.sum(1)).mean()
 

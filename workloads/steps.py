@@ -44,8 +44,8 @@ class Losses:
             self._last.append(loss)
 
     def stacked(self) -> torch.Tensor:
-        """Return the losses, oldest first, on their device; an empty tensor before the first step."""
-        return torch.empty(0) if self._first is None else torch.stack([self._first, *self._last])
+        """Return the losses in fp32, oldest first, on their device; an empty tensor before the first step."""
+        return torch.empty(0) if self._first is None else torch.stack([self._first, *self._last]).float()
 
 
 def make_optimizer(

@@ -44,10 +44,7 @@ class Distill(Compressor):
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
-        """The family must have a bigger member, which can run without gradients."""
-        recurrent = "recurrent" in cell.workload.traits and cell.device == "cpu"
-        if recurrent and cell.precision == "fp16" and cell.mode in TRAINING:
-            return f"torch has no fp16 forward pass without gradients for {cell.workload.name} on the CPU"
+        """The family must have a bigger member."""
         wider, deeper = int(cell.compress_settings["wider"]), int(cell.compress_settings["deeper"])
         if deeper > 1 and DEPTH not in cell.size:
             return f"deeper={deeper} needs a size {DEPTH!r}, which {cell.workload.name} has not"

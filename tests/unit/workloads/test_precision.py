@@ -104,6 +104,9 @@ def test_a_model_without_fitting_layers_is_no_fp8_model():
         ("resnet", "train", "cuda", "fp8", "needs linear layers"),
         ("gpt", "train", "cpu", "tf32", "CUDA devices only"),
         ("optimizer", "train", "cpu", "bf16", "it can with fp32"),
+        ("lstm", "train", "cpu", "fp16", "trains no nn.LSTM in fp16"),
+        ("lstm", "train", "cuda", "fp16", None),
+        ("lstm", "generate", "cpu", "fp16", None),
     ],
 )
 def test_a_format_that_cannot_work_is_refused_with_its_reason(workload, mode, device, wanted, reason):
