@@ -95,7 +95,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes, traffic = 0, dict[str, Any]()
     if training:
-        make = make_optimizer(workload, setup.optimizer, setup.lr, **_update(setup.optimize, device))
+        make = make_optimizer(workload, setup.optimizer, setup.lr, **_update(setup.optimize))
         optimizer = strategy.optimizer(make, model)
         loss = partial(compressor.loss, workload)
         cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
@@ -132,10 +132,10 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     )
 
 
-def _update(wanted: Optimize, device: torch.device) -> dict[str, bool]:
-    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel on CUDA."""
+def _update(wanted: Optimize) -> dict[str, bool]:
+    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel where there is one."""
     if wanted.update == "auto":
-        return {"fused": device.type == "cuda"}
+        return {"fused": True}
     return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}
 
 

@@ -26,7 +26,10 @@ class Optimize:
     checkpoint: bool = False
     """Keep only the inputs of the repeated blocks, and compute them again in the backward pass."""
     update: Literal["auto", "loop", "foreach", "fused"] = "auto"
-    """How the optimizer walks its tensors: one by one, in lists, or in one kernel. `auto` is torch's own."""
+    """How the optimizer walks its tensors: one by one, in lists, or in one kernel.
+
+    `auto` is one kernel, but for SGD over spread weights, where torch has none.
+    """
     channels_last: bool = False
     """Keep images and convolution weights with the channels innermost."""
     kv_cache: Literal["static", "growing"] = "static"
