@@ -1,6 +1,6 @@
 """Our models beside those of transformers: the same shape, format, batch and threads, step by step in turn.
 
-    python benchmarks/model_speed.py [--threads 1] [--pairs 12] [--case gpt]
+    python benchmarks/model_speed.py [--threads 1] [--pairs 24] [--case gpt]
 
 Ours run through `workloads.modes.prepare`, as every trial does; theirs by the plain loop that their
 documentation shows, with torch's own attention, without dropout. Within a pair the order turns each time.
@@ -14,6 +14,7 @@ import argparse
 import gc
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import torch
@@ -37,10 +38,10 @@ def ours(name: str, mode: str, **sizes: int) -> Step:
     return lambda: job.step(next(turn), lambda _name: None)
 
 
-def trained(model: torch.nn.Module, inputs: dict[str, torch.Tensor], lr: float) -> Step:
-    """Return a training step of theirs: zero the gradients, loss, backward, AdamW."""
+def trained(model: torch.nn.Module, inputs: dict[str, torch.Tensor], lr: float, *, fused: bool) -> Step:
+    """Return a training step of theirs: zero the gradients, loss, backward, AdamW, `fused` as in ours."""
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, fused=fused)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
@@ -50,15 +51,16 @@ def trained(model: torch.nn.Module, inputs: dict[str, torch.Tensor], lr: float) 
     return step
 
 
-def gpt() -> tuple[Step, Step]:
+def gpt(*, fused: bool = False) -> tuple[Step, Step]:
     """GPT-2 small, a training step of one sequence of 128 tokens."""
     config = transformers.GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
     tokens = torch.randint(config.vocab_size, (1, 128))
-    theirs = trained(transformers.GPT2LMHeadModel(config), {"input_ids": tokens, "labels": tokens}, 3e-4)
+    inputs = {"input_ids": tokens, "labels": tokens}
+    theirs = trained(transformers.GPT2LMHeadModel(config), inputs, 3e-4, fused=fused)
     return ours("gpt", "train", batch=1, seq=128), theirs
 
 
-def bert() -> tuple[Step, Step]:
+def bert(*, fused: bool = False) -> tuple[Step, Step]:
     """BERT-base with a two-class head, a training step of two sequences of 128 tokens, padded alike."""
     config = transformers.BertConfig(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     mask = torch.arange(128) < torch.tensor([128, 97])[:, None]
@@ -68,7 +70,7 @@ def bert() -> tuple[Step, Step]:
         "attention_mask": mask.long(),
         "labels": torch.randint(2, (2,)),
     }
-    theirs = trained(transformers.BertForSequenceClassification(config), inputs, 2e-5)
+    theirs = trained(transformers.BertForSequenceClassification(config), inputs, 2e-5, fused=fused)
     return ours("bert", "finetune", batch=2, seq=128), theirs
 
 
@@ -80,12 +82,15 @@ def resnet(layout: torch.memory_format = torch.contiguous_format) -> tuple[Step,
     return ours("resnet", "infer", batch=2), torch.inference_mode()(lambda: model(images).logits)
 
 
-def resnet_channels_last() -> tuple[Step, Step]:
-    """The same with channels last in memory, as ours are."""
-    return resnet(torch.channels_last)
-
-
-CASES = {each.__name__: each for each in (gpt, bert, resnet, resnet_channels_last)}
+CASES: dict[str, Callable[[], tuple[Step, Step]]] = {
+    "gpt": gpt,
+    "gpt_fused": partial(gpt, fused=True),
+    "bert": bert,
+    "bert_fused": partial(bert, fused=True),
+    "resnet": resnet,
+    "resnet_channels_last": partial(resnet, torch.channels_last),
+}
+"""The second of each pair gives theirs what ours has: AdamW in one kernel, channels last in memory."""
 
 
 def seconds(step: Step) -> float:
@@ -99,7 +104,7 @@ def main() -> int:
     """Run the cases and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--pairs", type=int, default=24)
     parser.add_argument("--case", choices=CASES, action="append")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
