@@ -92,11 +92,12 @@ def test_a_workload_from_the_guide_runs_from_outside_the_package(joulemark, plug
     assert "doubler" in joulemark("list", "workloads").stdout
     by_group = ["--config-dir", str(conf), "workload=doubler"]
     words = by_group if group else ["workload.name=doubler", "workload.mode=infer"]
+    words.append("workload.batch=4")
     done = joulemark("run", *words, "measure=quick", "device=cpu", "power=none", "run.name=doubler", *QUICK)
     assert done.returncode == 0, done.stderr
     (record,) = joulemark.records("doubler")
     flops = next(m["value"] for m in record["metrics"] if m["id"] == "flops.step")
-    assert flops == 2 * 8 * 16**2
+    assert flops == 2 * 4 * 16**2
 
 
 def test_a_broken_plugin_disables_itself_and_nothing_else(joulemark, plugin):

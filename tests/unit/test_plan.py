@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from harness.compose import ConfigError
-from harness.config import Config
+from harness.compose import Composer, ConfigError
+from harness.config import Config, WorkloadConfig
 from harness.plan import make_plan
 
 CPU = "device=cpu"
@@ -244,3 +244,10 @@ def test_the_configuration_keys_are_frozen():
         for name, field in Config.model_fields.items()
     }
     assert sections == frozen
+
+
+def test_the_yaml_holds_every_key_with_the_models_default():
+    """Every key can be overridden, and a configuration built in Python means the same as a composed one."""
+    with Composer() as composer:
+        (job,) = composer.jobs([])
+    assert job.config == Config(workload=WorkloadConfig(name="gpt")).model_dump(mode="json")

@@ -388,8 +388,8 @@ def test_the_library_face_refuses_a_device_that_is_not_there():
 
 
 def test_defaults_are_the_default_preset():
-    """The library's defaults are those of conf/measure/default.yaml."""
-    preset = yaml.safe_load((Path(__file__).parents[3] / "conf/measure/default.yaml").read_text())
+    """The library's defaults are those of the configuration."""
+    preset = yaml.safe_load((Path(__file__).parents[3] / "conf/config.yaml").read_text())["measure"]
     ours = asdict(TimingSettings())
     assert ours.pop("target") == preset["target_cpu"]
     assert ours == {key: preset[key] for key in ours}
