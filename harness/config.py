@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat
 
 from harness.cost.prices import DevicePrice, Figure
 from harness.records.schema import Name
-from workloads.optimize import Attention, CompileMode
+from workloads.optimize import Attention, CompileMode, Optimize
 
 Scalar = bool | int | FiniteFloat | str
 
@@ -84,6 +84,10 @@ class OptimizeConfig(Section):
     kv_cache: Literal["static", "growing"] = "static"
     attention: Attention = "auto"
     expandable_segments: bool = False
+
+    def wanted(self) -> Optimize:
+        """Return what a workload takes."""
+        return Optimize(**self.model_dump(exclude={"name"}))
 
 
 class DeviceConfig(Section):

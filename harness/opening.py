@@ -12,7 +12,7 @@ from harness.devices import registry as devices
 from harness.devices.base import Device
 from workloads import registry as workloads
 from workloads.base import Size, Workload
-from workloads.optimize import Optimize, allocator_environment
+from workloads.optimize import allocator_environment
 from workloads.parallel.base import Ranks
 from workloads.setup import Chosen, Setup
 from workloads.user.source import source as own_model
@@ -20,7 +20,7 @@ from workloads.user.source import source as own_model
 
 def open_device(config: Config, spec: Mapping[str, Any]) -> tuple[Device, timing.Peers]:
     """Open this rank's device, and meet the other ranks."""
-    os.environ.update(allocator_environment(_optimize(config)))
+    os.environ.update(allocator_environment(config.optimize.wanted()))
     rank = int(spec.get("rank", 0))
     index = placement.device_index(config, rank)
     device = devices.get(config.device.kind)(index, threads=placement.threads(config))
@@ -43,10 +43,6 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
     return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
 
 
-def _optimize(config: Config) -> Optimize:
-    return Optimize(**config.optimize.model_dump(exclude={"name"}))
-
-
 def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
     """Return the `workloads.modes.Job` of a workload on this rank."""
     from workloads.modes import prepare
@@ -65,7 +61,7 @@ def setup_of(config: Config, device: Device, peers: timing.Peers) -> Setup:
         accumulate=w.accumulate,
         temperature=w.temperature,
         top_k=w.top_k,
-        optimize=_optimize(config),
+        optimize=config.optimize.wanted(),
         compress=Chosen(config.compress.name, config.compress.settings),
         parallel=Chosen(config.parallel.name, config.parallel.settings),
         ranks=Ranks(peers.rank, peers.world),

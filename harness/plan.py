@@ -20,7 +20,6 @@ from workloads import cells, sources
 from workloads import registry as workloads
 from workloads.base import MODES, Size, WorkloadSpec
 from workloads.compress.registry import COMPRESSORS
-from workloads.optimize import Optimize
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
 from workloads.plugins import Registry
@@ -285,7 +284,7 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         mode=w.mode,
         size=size,
         precision=config.precision.name,
-        optimize=Optimize(**config.optimize.model_dump(exclude={"name"})),
+        optimize=config.optimize.wanted(),
         compress=config.compress.name,
         compress_settings=config.compress.settings,
         parallel=config.parallel.name,

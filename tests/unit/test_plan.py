@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from harness.compose import Composer, ConfigError
-from harness.config import Config, WorkloadConfig
+from harness.config import Config, OptimizeConfig, WorkloadConfig
 from harness.plan import make_plan
+from workloads.optimize import Optimize
 
 CPU = "device=cpu"
 
@@ -244,6 +246,12 @@ def test_the_configuration_keys_are_frozen():
         for name, field in Config.model_fields.items()
     }
     assert sections == frozen
+
+
+def test_optimisations_have_one_set_of_keys():
+    """What is configured is what a workload is given, and nothing else."""
+    assert set(OptimizeConfig.model_fields) - {"name"} == {field.name for field in fields(Optimize)}
+    assert OptimizeConfig(compile="default").wanted() == Optimize(compile="default")
 
 
 def test_the_yaml_holds_every_key_with_the_models_default():
