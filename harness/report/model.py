@@ -14,6 +14,7 @@ from harness.report.cost import Shown, cost_section
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.facts import machine_section, software_section
 from harness.report.foreign import foreign_section
+from harness.report.gains import gains_section
 from harness.report.method import level_text, method_section
 from harness.report.omissions import omissions_section
 from harness.report.plots import MOST_FIGURES, drawable, plots
@@ -52,6 +53,7 @@ def build(
     sections = [
         _verdict(named, ranked, torn),
         _throughput(ranked, ok, level),
+        gains_section(ok, verdict.energy(named)),
         scaling_section(ok),
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),

@@ -38,8 +38,8 @@ def test_counts_and_sections(sweep):
         "Of 25 trials, 21 gave a result, 3 failed (1 crashed, 1 hung and 1 oom) and 1 was refused. 1 record"
     )
     assert [s.id for s in found.sections] == [
-        "verdict", "throughput", "latency", "memory", "energy", "compute", "roofline", "startup", "failed",
-        "refused", "omissions", "method", "instrument", "machine", "software", "reproduce",
+        "verdict", "throughput", "gains", "latency", "memory", "energy", "compute", "roofline", "startup",
+        "failed", "refused", "omissions", "method", "instrument", "machine", "software", "reproduce",
     ]  # fmt: skip
 
 

@@ -1,0 +1,175 @@
+"""What each change buys: trials beside the plain one of the same work (docs/optimization.md)."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from harness.records.headline import CLEAN, RAW, iteration_metric
+from harness.records.schema import Record
+from harness.report.document import Cell, Column, Row, Section, Table
+from harness.report.numbers import quantity
+from harness.report.plots import drawable
+from harness.report.tables import NONE, metric_cell, name_cells, name_columns, without_empty
+from harness.report.text import line
+from harness.report.trials import Trial, fact, groups, headline
+
+if TYPE_CHECKING:
+    from harness.stats import Comparison
+    from harness.stats.errors import Direction
+
+TIMES = "\u00d7"
+PLAIN = (None, False, "auto", "static")
+"""What the keys of `optimize` say in the eager model."""
+_SAME_WORK = ("seed", "parallel", "measure", "power")
+_MEMORY = ("memory.peak_allocated", "memory.peak_rss")
+_ENERGY = ("energy.token", "energy.sample", "energy.request", "energy.iteration")
+_WORDS = {"better": "faster", "worse": "slower", "equivalent": "equal", "inconclusive": "undecided"}
+_NOTE = (
+    "A baseline is the plain trial of its work (fp32, eager, uncompressed) or the one with the fewest "
+    "changes. Below it stand those that change more, fastest first. Speed, memory and energy are ratios to "
+    "the baseline, with the 95 % interval from the replicas of both. Speed compares iteration times, "
+    "undisturbed ones where these are known. Equal is within 1 %; undecided: the replicas do not tell. The "
+    "first iteration compiles: below its time stands what came of that."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """A trial beside its baseline."""
+
+    trial: Trial
+    base: Trial
+    speed: Comparison | None = None
+    """None where one of them has no valid time, and for the baseline itself."""
+
+
+def gains_section(ok: Sequence[Trial], energy: str) -> Section:
+    """Tabulate every trial that differs from a plainer one in precision, compression or optimisation alone.
+
+    Args:
+        ok: Trials with results.
+        energy: What is known of energy, said where no trial has any.
+    """
+    families = [f for members in groups(ok).values() for f in _families(members)]
+    gains = _judged([gain for family in families for gain in family])
+    where = any(t.where for t in ok)
+    columns = (
+        *name_columns(where=where),
+        Column("Throughput", numeric=True),
+        Column("Speed", numeric=True),
+        Column("Verdict"),
+        Column("Peak memory", numeric=True),
+        Column("Energy", numeric=True),
+        Column("Signal to noise", numeric=True),
+        Column("First iteration", numeric=True),
+    )
+    known = any(drawable(g.trial, metric) for g in gains for metric in _ENERGY)
+    note = _NOTE if known else f"{_NOTE} {energy[:1].upper()}{energy[1:]}."
+    table = Table(
+        "gains-table", "What each change buys", columns, tuple(_row(g, where=where) for g in gains), note,
+        sortable=False,
+    )  # fmt: skip
+    return Section("gains", "What each change buys", (without_empty(table),) if gains else ())
+
+
+def _row(gain: Gain, *, where: bool) -> Row:
+    t, base = gain.trial, gain.trial is gain.base
+    estimates = t.result.estimates
+    first = metric_cell(estimates.get("time.first_iteration"))
+    word = "baseline" if base else _WORDS[gain.speed.label] if gain.speed else NONE
+    cells = (
+        *name_cells(t, where=where),
+        metric_cell(estimates.get(headline([gain.base]))),
+        _cell(gain.speed, gain),
+        Cell(word, order=word),
+        _cell(_ratio(gain, _MEMORY), gain),
+        _cell(_ratio(gain, _ENERGY), gain),
+        metric_cell(estimates.get("quality.sqnr")),
+        replace(first, detail=line(_good(t)[0].evidence.get("compiled") or "", 40)),
+    )
+    return Row(cells, t.workload, first=base)
+
+
+def _cell(found: Comparison | None, gain: Gain) -> Cell:
+    if found is None:
+        return Cell(NONE, mark="" if gain.trial is gain.base else "unavailable")
+    low, high = (None if end is None else 1 + end for end in (found.low, found.high))
+    q = quantity(1 + found.effect, "1", low, high)
+    return Cell(q.text + TIMES, q.interval, order=1 + found.effect)
+
+
+def _judged(gains: Sequence[Gain]) -> list[Gain]:
+    """Let the verdicts of all trials stand or fall together (docs/method.md, section 3)."""
+    from harness.stats import across_sweep  # numpy, which importing the report does not need
+
+    judged = iter(across_sweep([g.speed for g in gains if g.speed], looks=1))
+    return [replace(g, speed=next(judged)) if g.speed else g for g in gains]
+
+
+def _families(members: Sequence[Trial]) -> list[list[Gain]]:
+    """Gather trials that differ in their changes alone, each family's baseline first; none of one trial."""
+    found: dict[str, list[Trial]] = defaultdict(list)
+    for t in members:
+        found[_work(t)].append(t)
+    return [gains for family in found.values() if len(gains := _gains(family)) > 1]
+
+
+def _gains(family: Sequence[Trial]) -> list[Gain]:
+    base = min(family, key=lambda t: len(_changes(t)))
+    changed = [Gain(t, base, _speed(t, base)) for t in family if _changes(t) > _changes(base)]
+    return [Gain(base, base), *sorted(changed, key=lambda g: -g.speed.effect if g.speed else 1.0)]
+
+
+def _changes(trial: Trial) -> frozenset[str]:
+    """What of a trial is not plain, as text."""
+    config = trial.result.config
+    settings = {k: v for k, v in (fact(config, "optimize") or {}).items() if k != "name" and v not in PLAIN}
+    if (precision := fact(config, "precision", "name")) != "fp32":
+        settings["precision"] = precision
+    if fact(config, "compress", "name") not in {"none", None}:
+        settings["compress"] = fact(config, "compress")
+    if (accumulate := fact(config, "workload", "accumulate")) not in {1, None}:
+        settings["accumulate"] = accumulate
+    return frozenset(json.dumps(item, sort_keys=True) for item in settings.items())
+
+
+def _work(trial: Trial) -> str:
+    r, config = trial.result, trial.result.config
+    workload = {k: v for k, v in (fact(config, "workload") or {}).items() if k != "accumulate"}
+    device = {k: v for k, v in (fact(config, "device") or {}).items() if k != "index"}
+    rest: list[Any] = [config.get(k) for k in _SAME_WORK]
+    return json.dumps([r.machine_id, r.code_id, r.sweep, workload, device, rest], sort_keys=True)
+
+
+def _speed(trial: Trial, base: Trial) -> Comparison | None:
+    """Compare base / trial of the iteration times, which is how much faster the trial is."""
+    clean = all(iteration_metric(_good(side)) == CLEAN for side in (trial, base))
+    return _compared(CLEAN if clean else RAW, trial, base, "higher")
+
+
+def _ratio(gain: Gain, metrics: Sequence[str]) -> Comparison | None:
+    """Compare trial / base of the first of these metrics that the baseline has."""
+    metric = next((m for m in metrics if drawable(gain.base, m)), None)
+    if metric is None or gain.trial is gain.base:
+        return None
+    return _compared(metric, gain.base, gain.trial, "lower")
+
+
+def _compared(metric: str, below: Trial, above: Trial, direction: Direction) -> Comparison | None:
+    from harness.stats import StatsError, compare_unpaired
+
+    if not (drawable(below, metric) and drawable(above, metric)):
+        return None
+    try:
+        return compare_unpaired(below.result.values(metric), above.result.values(metric), direction=direction)
+    except StatsError:  # values that no ratio can be made of
+        return None
+
+
+def _good(trial: Trial) -> list[Record]:
+    """Return each replica's last good record."""
+    return list({r.replica: r for r in trial.result.records if r.status == "ok"}.values())
