@@ -22,11 +22,6 @@ ADAPTER = "default"
 class FineTuning(Compressor):
     """Freezes the model and adds weights that train; the optimizer has states for those alone."""
 
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Look at the layers."""
-        return layers.refusal(cell)
-
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Add the weights."""
         from workloads.storage import parameter_count
@@ -110,7 +105,7 @@ class AdaLoRA(FineTuning):
         first, last = cell.compress_settings["initial_rank"], cell.compress_settings["rank"]
         if int(first) < int(last):
             return f"initial_rank={first} is below rank={last}, and ranks only fall"
-        return layers.refusal(cell)
+        return super().refusal(cell)
 
     def extend(self, workload: Workload, model: nn.Module) -> nn.Module:
         """Let peft put its layers in, and keep what allots the ranks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import Batch, Workload
-from workloads.transform import Transform
+from workloads.compress import layers
+from workloads.transform import Cell, Transform
 
 if TYPE_CHECKING:
     import torch
@@ -22,6 +23,11 @@ class Compressor(Transform):
     """Whether gradients pass through what it makes of the layers."""
     works_after_cast: ClassVar[bool] = False
     """Whether it gets the weights in the trial's precision, where its format depends on that."""
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """Look whether the layers that a setting names can be there."""
+        return layers.refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Return the smaller model, the same object or another, and the evidence of what was done.

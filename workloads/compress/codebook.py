@@ -36,7 +36,7 @@ class Codebook(Compressor):
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
         """It needs weights to share."""
-        return layers.refusal(cell) or layers.weighted_refusal(cell)
+        return super().refusal(cell) or layers.weighted_refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Cluster the weights of each chosen layer on its own."""

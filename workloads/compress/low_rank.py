@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workloads.base import MODES, Workload
 from workloads.compress import layers
 from workloads.compress.base import PRECISIONS, Compressor
-from workloads.transform import Cell, Setting, TransformSpec
+from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
@@ -34,11 +34,6 @@ class SVD(Compressor):
         },
         precisions=PRECISIONS,
     )
-
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Look at the layers."""
-        return layers.refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Factor the chosen layers."""

@@ -43,7 +43,7 @@ class Prune(Compressor):
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
         """It needs weights to prune."""
-        return layers.refusal(cell) or layers.weighted_refusal(cell)
+        return super().refusal(cell) or layers.weighted_refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Bake the masks in; in training, keep them."""
@@ -108,11 +108,6 @@ class TwoInFour(Compressor):
         precisions=PRECISIONS,
     )
     works_after_cast: ClassVar[bool] = True
-
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Look at the layers."""
-        return layers.refusal(cell)
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Bake the pattern in, and pack what this device has kernels for."""

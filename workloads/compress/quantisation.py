@@ -29,11 +29,6 @@ class Quantisation(Compressor):
     works_after_cast: ClassVar[bool] = True
     bits: ClassVar[int] = 8
 
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """Look at the layers."""
-        return layers.refusal(cell)
-
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Quantise the chosen layers whose shapes the kernels take.
 
@@ -77,18 +72,26 @@ def by_torchao(model: nn.Module, configs: Mapping[str, Any]) -> None:
         quantize_(model.get_submodule(name), config)
 
 
+def _spec(name: str, title: str, summary: str, **settings: Setting) -> TransformSpec:
+    return TransformSpec(
+        name=name,
+        title=title,
+        summary=summary,
+        modes=INFERENCE,
+        needs=frozenset({"linear"}),
+        settings=settings | {"layers": layers.LAYERS},
+        precisions=PRECISIONS,
+        library="torchao",
+    )
+
+
 class Int8Weight(Quantisation):
     """Weights in int8 with a scale for each row; products in the trial's precision."""
 
-    spec: ClassVar[TransformSpec] = TransformSpec(
+    spec: ClassVar[TransformSpec] = _spec(
         name="int8_weight",
         title="int8, weights only",
         summary="Store linear layers in int8 with a scale for each row; multiply in the trial's precision",
-        modes=INFERENCE,
-        needs=frozenset({"linear"}),
-        settings={"layers": layers.LAYERS},
-        precisions=PRECISIONS,
-        library="torchao",
     )
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
@@ -109,7 +112,7 @@ class Int8Product(Quantisation):
             return (
                 f"int8 products on CUDA take more than {LEAST_ROWS} rows; some layers see the batch's {rows}"
             )
-        return layers.refusal(cell)
+        return super().refusal(cell)
 
     def fits(self, layer: nn.Linear) -> bool:
         """Other sides would be multiplied on the CPU, without a word."""
@@ -124,15 +127,10 @@ class Int8Dynamic(Int8Product):
     one scale for a layer, torchao's one for a row.
     """
 
-    spec: ClassVar[TransformSpec] = TransformSpec(
+    spec: ClassVar[TransformSpec] = _spec(
         name="int8_dynamic",
         title="int8, dynamic",
         summary="Multiply in int8, activations scaled as they come; packed kernels on the CPU in fp32",
-        modes=INFERENCE,
-        needs=frozenset({"linear"}),
-        settings={"layers": layers.LAYERS},
-        precisions=PRECISIONS,
-        library="torchao",
     )
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
@@ -160,18 +158,11 @@ class Int8Static(Int8Product):
     The scale is the largest magnitude that the layer saw in the calibration batches, none of them measured.
     """
 
-    spec: ClassVar[TransformSpec] = TransformSpec(
+    spec: ClassVar[TransformSpec] = _spec(
         name="int8_static",
         title="int8, static",
         summary="Multiply in int8, inputs scaled by what calibration batches showed",
-        modes=INFERENCE,
-        needs=frozenset({"linear"}),
-        settings={
-            "batches": Setting(2, "batches to calibrate with", (), 1, 1000),
-            "layers": layers.LAYERS,
-        },
-        precisions=PRECISIONS,
-        library="torchao",
+        batches=Setting(2, "batches to calibrate with", (), 1, 1000),
     )
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
@@ -229,18 +220,11 @@ class Int4Weight(Quantisation):
     """Weights in int4, a scale and a zero for each group of a row; products in the trial's precision."""
 
     bits: ClassVar[int] = 4
-    spec: ClassVar[TransformSpec] = TransformSpec(
+    spec: ClassVar[TransformSpec] = _spec(
         name="int4_weight",
         title="int4, weights only",
         summary="Store linear layers in int4 with a scale and zero for each group, by torch's int4 kernels",
-        modes=INFERENCE,
-        needs=frozenset({"linear"}),
-        settings={
-            "group": Setting(32, "weights of a row that share a scale", (32, 64, 128, 256)),
-            "layers": layers.LAYERS,
-        },
-        precisions=PRECISIONS,
-        library="torchao",
+        group=Setting(32, "weights of a row that share a scale", (32, 64, 128, 256)),
     )
 
     @classmethod
@@ -250,7 +234,7 @@ class Int4Weight(Quantisation):
             return (
                 f"int4_weight on CUDA takes precision bf16, not {cell.precision}: torch's kernel has no other"
             )
-        return layers.refusal(cell)
+        return super().refusal(cell)
 
     def fits(self, layer: nn.Linear) -> bool:
         """Rows must be whole groups, and on CUDA outputs come in eights."""
@@ -277,18 +261,11 @@ class Int4Weight(Quantisation):
 class Fp8(Quantisation):
     """Weights in fp8 (e4m3) with a scale for each row; on CUDA activations too, scaled as they come."""
 
-    spec: ClassVar[TransformSpec] = TransformSpec(
+    spec: ClassVar[TransformSpec] = _spec(
         name="fp8",
         title="fp8",
         summary="Store linear layers in fp8 with a scale for each row; on CUDA also multiply in fp8",
-        modes=INFERENCE,
-        needs=frozenset({"linear"}),
-        settings={
-            "activations": Setting(False, "quantise activations too and multiply in fp8; CUDA and bf16 only"),
-            "layers": layers.LAYERS,
-        },
-        precisions=PRECISIONS,
-        library="torchao",
+        activations=Setting(False, "quantise activations too and multiply in fp8; CUDA and bf16 only"),
     )
 
     @classmethod
@@ -299,7 +276,7 @@ class Fp8(Quantisation):
                 return f"fp8 activations=true multiplies by fp8 tensor cores; {cell.device} has none"
             if cell.precision != "bf16":
                 return f"fp8 activations=true gives bf16, not {cell.precision}"
-        return layers.refusal(cell)
+        return super().refusal(cell)
 
     def fits(self, layer: nn.Linear) -> bool:
         """Products in fp8 take sides of a multiple of 16."""
