@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads.base import TRAINING, Workload
 from workloads.parallel.base import Ranks
 from workloads.parallel.pipeline import Pipeline
 from workloads.parallel.shares import uneven_batch
-from workloads.parallel.tensor import unsplittable
+from workloads.parallel.tensor import split_traffic, unsplittable
+from workloads.parallel.traffic import Traffic, combined, gradient_bytes, own_part
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.parallel.traffic import Traffic
+    from workloads.parallel.stages import Part
     from workloads.steps import Training
 
 
@@ -108,15 +109,13 @@ class Cube(Pipeline):
     def average(self, model: nn.Module) -> None:
         """Average the copies' gradients."""
         from torch import distributed as dist
-        from torch.distributed.tensor import DTensor
 
-        group = self._mesh.get_group("data")
+        copies, group = self._shape[0], self._mesh.get_group("data")
         for parameter in model.parameters():
-            gradient = parameter.grad
-            if gradient is not None:
-                local = gradient.to_local() if isinstance(gradient, DTensor) else gradient
-                dist.all_reduce(local, group=group)
-                local /= self._shape[0]
+            if parameter.grad is not None and copies > 1:
+                own = own_part(parameter.grad)
+                dist.all_reduce(own, group=group)
+                own /= copies
 
     def world_losses(self, losses: torch.Tensor) -> torch.Tensor:
         """Average the last stages' losses; all other ranks have zeros."""
@@ -128,8 +127,16 @@ class Cube(Pipeline):
         return total / (copies * tensor)
 
     def traffic(self, training: Training) -> list[Traffic]:
-        """No closed form: it differs by stage and part."""
-        return []
+        """What its pipeline sends, those that share its matrices, and the copies' gradients."""
+        own = cast("list[Part]", list(training.model.children()))
+        blocks, micro = sum(len(part.blocks) for part in own), int(self.settings["micro_batches"])
+        copies, _, tensor = self._shape
+        line, weights = super().traffic(training), list(training.model.parameters())
+        if not line:
+            return []
+        split = split_traffic(training, blocks, tensor, micro, sequence=False)
+        means = [Traffic("all_reduce", gradient_bytes(weights), len(weights))] if copies > 1 else []
+        return combined(line, split, means)
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout, with the pipeline's own."""

@@ -50,6 +50,7 @@ class FullyShardedDataParallel(Shares):
         from workloads.parallel.data import shard_weights
 
         device = next(model.parameters()).device.type
+        self._padded = padded_bytes(model.parameters(), self.shards)
         self._module = shard_weights(
             model,
             workload.blocks(model),
@@ -78,20 +79,15 @@ class FullyShardedDataParallel(Shares):
 
         A weight's rows are padded to a multiple of the ranks that share them.
         """
-        parts, shards = len(training.ring[0]), self.shards
-        blocks = training.workload.blocks(training.model)
+        parts, blocks = len(training.ring[0]), training.workload.blocks(training.model)
         if len(set(blocks)) < len(blocks):
             return []  # how often shared weights are gathered is not known
-        size = padded_bytes(training.model.parameters(), shards)
         gathers = parts * (1 + bool(self.settings["reshard_after_forward"]))
         groups = len(blocks) + 1
-        sent = [
-            Traffic("all_gather", gathers * size, gathers * groups),
-            Traffic("reduce_scatter", parts * size, parts * groups),
+        return [
+            Traffic("all_gather", gathers * self._padded, gathers * groups),
+            Traffic("reduce_scatter", parts * self._padded, parts * groups),
         ]
-        if shards < self.ranks.world:
-            sent.append(Traffic("all_reduce", parts * size / shards, parts * groups))
-        return sent
 
     @property
     def shards(self) -> int:
@@ -134,6 +130,12 @@ class HybridSharded(FullyShardedDataParallel):
 
         shape = (self.ranks.world // self.shards, self.shards)
         return init_device_mesh(device, shape, mesh_dim_names=("copy", "shard"))
+
+    def traffic(self, training: Training) -> list[Traffic]:
+        """Those of a group, and its gradients' shards added up between the groups."""
+        sent = super().traffic(training)
+        reduced = [one for one in sent if one.kind == "reduce_scatter"]
+        return [*sent, *(Traffic("all_reduce", one.bytes / self.shards, one.calls) for one in reduced)]
 
     @property
     def shards(self) -> int:

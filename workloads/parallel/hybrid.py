@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from workloads.base import TRAINING, Workload
 from workloads.parallel.fsdp import RESHARD, FullyShardedDataParallel
 from workloads.parallel.shares import uneven_batch
-from workloads.parallel.tensor import SEQUENCE, unsplittable
-from workloads.parallel.traffic import Traffic
+from workloads.parallel.tensor import SEQUENCE, norm_traffic, split_traffic, unsplittable
+from workloads.parallel.traffic import combined, padded_bytes
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -40,9 +40,14 @@ class Hybrid(FullyShardedDataParallel):
         return int(self.settings["tensor"])
 
     @property
+    def shards(self) -> int:
+        """The groups, one of whose ranks each has the same part of the matrices."""
+        return self.ranks.world // self._tensor
+
+    @property
     def shard(self) -> tuple[int, int]:
         """An equal share for each group."""
-        return self.ranks.rank // self._tensor, self.ranks.world // self._tensor
+        return self.ranks.rank // self._tensor, self.shards
 
     @property
     def counts(self) -> bool:
@@ -66,9 +71,10 @@ class Hybrid(FullyShardedDataParallel):
         from workloads.parallel.splitting import split_model
 
         device, blocks = next(model.parameters()).device.type, workload.blocks(model)
-        shape = (self.ranks.world // self._tensor, self._tensor)
+        shape = (self.shards, self._tensor)
         mesh = init_device_mesh(device, shape, mesh_dim_names=("data", "tensor"))
         split_model(model, mesh["tensor"], blocks if self.settings["sequence"] else [])
+        self._padded = padded_bytes(model.parameters(), self.shards)
         self._module = shard_weights(
             model,
             blocks,
@@ -79,11 +85,16 @@ class Hybrid(FullyShardedDataParallel):
         return model
 
     def traffic(self, training: Training) -> list[Traffic]:
-        """No closed form: what is gathered of a weight depends on how its matrix is split."""
-        return []
+        """What FSDP sends of this rank's part of the matrices, and those send that share a matrix."""
+        blocks, parts = training.workload.n("layers"), len(training.ring[0])
+        sequence = bool(self.settings["sequence"])
+        states = split_traffic(training, blocks, self._tensor, parts, sequence=sequence)
+        sharded = super().traffic(training)
+        if not (states and sharded):
+            return []
+        return combined(sharded, states, norm_traffic(training.model, parts) if sequence else [])
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""
-        data = self.ranks.world // self._tensor
-        layout = {"data": data, "tensor": self._tensor, "weight_shards": self.ranks.world}
+        layout = {"data": self.shards, "tensor": self._tensor, "weight_shards": self.ranks.world}
         return {"parallel": layout | {"sequence": bool(self.settings["sequence"])}}

@@ -59,6 +59,8 @@ class Pipeline(Strategy):
             return (
                 f"{cell.workload.name} has {size['layers']} blocks, fewer than the pipeline's {stages} stages"
             )
+        if settings["schedule"] == "1f1b" and micro < stages:
+            return f"1f1b needs as many micro-batches as stages, {stages}: micro_batches is {micro}"
         if int(size["batch"]) % micro:
             return f"batch {size['batch']} does not split into {micro} equal micro-batches"
         if cell.accumulate > 1:
@@ -136,17 +138,17 @@ class Pipeline(Strategy):
 
         The closed form is for workloads whose states are (B, seq, hidden).
         """
-        workload, rank, world = training.workload, self.ranks.rank, self.ranks.world
+        workload, line = training.workload, self.line
         if "sequence" not in workload.spec.traits:
             return []
-        each, micro = stages_each(self.settings), int(self.settings["micro_batches"])
-        state = workload.n("batch") * workload.n("seq") * workload.n("hidden") * NUMBER
-        last, first = int(rank == world - 1), int(rank == 0)
-        moved = [("send", 2 * each - last - first), ("recv", 2 * each - first - last)]
-        ends = (
-            [Traffic("all_reduce", gradient_bytes(self._shared), len(self._shared))] if self._shared else []
-        )
-        return [*(Traffic(kind, times * state, times * micro) for kind, times in moved), *ends]
+        ((batch,),) = training.ring[:1]
+        state = batch["tokens"].numel() * workload.n("hidden") * NUMBER
+        times = 2 * stages_each(self.settings) - (line.rank == 0) - (line.rank == line.world - 1)
+        calls = times * int(self.settings["micro_batches"])
+        moved = [Traffic(kind, times * state, calls) for kind in ("send", "recv")]
+        if not self._shared:
+            return moved
+        return [*moved, Traffic("all_reduce", gradient_bytes(self._shared), len(self._shared))]
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout, and the share of time that a rank waits where all stages take equally long.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, Workload
 from workloads.parallel.base import Strategy
-from workloads.parallel.traffic import NUMBER, Traffic
+from workloads.parallel.traffic import NUMBER, Traffic, combined
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -70,29 +70,64 @@ class TensorParallel(Strategy):
         return spread_optimizer(make, model)
 
     def traffic(self, training: Training) -> list[Traffic]:
-        """The states (B, seq, hidden) twice in each block and pass; an output layer of its own adds to both.
-
-        The closed form is for whole sequences.
-        """
-        from workloads.nets.split import splits
-
-        workload = training.workload
-        if self.settings["sequence"] or "sequence" not in workload.spec.traits:
-            return []
-        positions = NUMBER * sum(part["tokens"].numel() for part in training.ring[0])
-        gathers = sum(len(split.gathered) for _, split in splits(training.model))
-        states = 4 * workload.n("layers") + gathers
-        sent = [
-            Traffic("all_reduce", states * positions * workload.n("hidden"), states * len(training.ring[0]))
-        ]
-        if gathers:
-            logits = gathers * positions * workload.n("vocab")
-            sent.append(Traffic("all_gather", logits, gathers * len(training.ring[0])))
-        return sent
+        """The states between the halves of every block, and the norms' gradients once, before the update."""
+        blocks, parts, sequence = (
+            training.workload.n("layers"),
+            len(training.ring[0]),
+            self.settings["sequence"],
+        )
+        states = split_traffic(training, blocks, self.ranks.world, parts, sequence=bool(sequence))
+        return combined(states, norm_traffic(training.model)) if sequence else states
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""
         return {"parallel": {"tensor": self.ranks.world, "sequence": bool(self.settings["sequence"])}}
+
+
+def split_traffic(
+    training: Training, blocks: int, ranks: int, micro_batches: int, *, sequence: bool
+) -> list[Traffic]:
+    """Return what ranks exchange that share the matrices of some blocks.
+
+    The states (B, seq, hidden) are added up behind attention and network, and their gradients before them. A
+    split sequence is gathered and scattered there instead, and gathered once around all blocks in each pass.
+    An output layer of its own has its input's gradients added up, and its outputs gathered. Of a workload
+    without such states there is no form.
+
+    Args:
+        training: On this rank.
+        blocks: Blocks that run on this rank.
+        ranks: Those that share a matrix.
+        micro_batches: Parts of the ring's batches, which follow one another.
+        sequence: The sequence is split between the blocks' halves.
+    """
+    from workloads.nets.split import splits
+
+    workload, split = training.workload, list(splits(training.model))
+    if "sequence" not in workload.spec.traits:
+        return []
+    numbers = NUMBER * sum(part["tokens"].numel() for part in training.ring[0])
+    state, heads = numbers * workload.n("hidden"), sum(len(one.gathered) for _, one in split)
+
+    def sent(kind: str, size: int, calls: int) -> Traffic:
+        return Traffic(kind, calls * size, calls * micro_batches)
+
+    between = [sent("all_reduce", state, 4 * blocks)]
+    if sequence:
+        between = [sent("all_gather", state, 4 * blocks + 2), sent("reduce_scatter", state, 4 * blocks)]
+    if not heads:
+        return between
+    padded = -(-workload.n("vocab") // ranks) * ranks
+    return combined(between, [sent("all_reduce", state, heads), sent("all_gather", numbers * padded, heads)])
+
+
+def norm_traffic(model: nn.Module, times: int = 1) -> list[Traffic]:
+    """Return the sums of the norms' gradients, where each rank has those of its part of a sequence."""
+    from workloads.nets.split import splits
+
+    norms = [module.get_submodule(name) for module, split in splits(model) for name in split.norms]
+    sizes = [NUMBER * weight.numel() for norm in norms for weight in norm.parameters()]
+    return [Traffic("all_reduce", times * sum(sizes), times * len(sizes))]
 
 
 def unsplittable(cell: Cell, parts: int, *, sequence: bool) -> str | None:

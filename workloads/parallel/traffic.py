@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 NUMBER = 4
@@ -31,14 +33,32 @@ class Traffic:
     """None where torch joins weights into buckets as it likes."""
 
 
+def own_part(weight: torch.Tensor) -> torch.Tensor:
+    """Return what this rank has of a weight or gradient, which is all of one that is not spread."""
+    part: torch.Tensor = weight.to_local() if hasattr(weight, "to_local") else weight
+    return part
+
+
 def gradient_bytes(weights: Iterable[nn.Parameter]) -> int:
-    """Return the bytes of the gradients of those weights that are trained."""
-    return NUMBER * sum(weight.numel() for weight in weights if weight.requires_grad)
+    """Return the bytes of this rank's gradients of those weights that are trained."""
+    return NUMBER * sum(own_part(weight).numel() for weight in weights if weight.requires_grad)
 
 
 def padded_bytes(weights: Iterable[nn.Parameter], parts: int) -> int:
-    """Return the bytes of those weights whose rows are padded to a multiple of `parts`."""
-    return NUMBER * sum(-(-len(w) // parts) * parts * (w.numel() // len(w)) for w in weights)
+    """Return the bytes of this rank's weights, their rows padded to a multiple of `parts`."""
+    own = [own_part(weight) for weight in weights]
+    return NUMBER * sum(-(-len(w) // parts) * parts * (w.numel() // len(w)) for w in own)
+
+
+def combined(*steps: Iterable[Traffic]) -> list[Traffic]:
+    """Return what is sent in all, one entry of a kind."""
+    total: dict[str, Traffic] = {}
+    for one in chain(*steps):
+        before = total.get(one.kind, Traffic(one.kind, 0, 0))
+        known = one.calls is not None and before.calls is not None
+        calls = one.calls + before.calls if known else None  # type: ignore[operator]
+        total[one.kind] = Traffic(one.kind, before.bytes + one.bytes, calls)
+    return list(total.values())
 
 
 def told(step: Iterable[Traffic]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.parallel.ddp import DataParallel
-from workloads.parallel.traffic import Traffic, gradient_bytes
+from workloads.parallel.traffic import Traffic, combined, gradient_bytes
 from workloads.transform import TransformSpec
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Zero1(DataParallel):
         """The gradients of all weights, and the weights from those ranks that updated them."""
         weights = list(training.model.parameters())
         sent = Traffic("broadcast", gradient_bytes(weights), len(weights))
-        return [*super().traffic(training), sent]
+        return combined(super().traffic(training), [sent])
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

@@ -63,6 +63,10 @@ def test_a_rank_holds_its_stages_alone(on_ranks, job_of):
         ({"ranks": 8}, "4 blocks, fewer than the pipeline's 8 stages"),
         ({"parallel_settings": {"micro_batches": 3}}, "batch 4 does not split into 3"),
         ({"accumulate": 2}, "leave workload.accumulate at 1"),
+        (
+            {"ranks": 4, "parallel_settings": {"micro_batches": 2}},
+            "1f1b needs as many micro-batches as stages, 4: micro_batches is 2",
+        ),
         ({"workload": "bert", "mode": "finetune", "size": {"shared": True}}, "share one weight"),
         (
             {

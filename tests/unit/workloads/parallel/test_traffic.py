@@ -1,4 +1,9 @@
-"""What strategies send in a step, counted call by call, against the closed forms: two ranks, and 64."""
+"""What strategies send in a step, counted call by call, against the closed forms: up to 8 ranks, and 64.
+
+For 64 ranks torch's fake process group takes the others' place. It exchanges nothing, so that two things are
+answered for it: the shapes that a pipeline's stages tell one another before their first step, and the group
+that asynchronous SGD makes for itself. Its server, who must know from whom a gradient came, runs on 8 ranks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,9 @@ from collections import defaultdict
 import pytest
 import torch
 import torch.distributed as dist
+import torch.distributed.fsdp  # slow to import, as is the next: once here, not in every rank
+import torch.distributed.tensor.parallel
+from torch.distributed.pipelining import stage as pipelining
 from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing._internal.distributed.fake_pg import FakeStore
@@ -73,24 +81,54 @@ def held(bytes_by_kind, calls_by_kind, predicted):
 
 WIDE = {"batch": 64, "seq": 128, "positions": 128, "heads": 64, "layers": 2}
 """Every dimension divides by 64 ranks."""
+LLAMA = WIDE | {"kv_heads": 64, "inner": 128}
+SEQUENCE = {"sequence": True}
+DEEP = WIDE | {"layers": 64}
+LINE = {"micro_batches": 64}
+CUBE = {"tensor": 4, "pipeline": 4, "micro_batches": 4}
 FAKE = [
     ("gpt", "ddp", WIDE, {}),
     ("gpt", "local_sgd", WIDE, {"every": 1}),
+    ("gpt", "zero1", WIDE, {}),
+    ("resnet", "ddp", {"batch": 64}, {}),
     ("gpt", "fsdp", WIDE, {}),
     ("gpt", "fsdp", WIDE, {"reshard_after_forward": False}),
     ("bert", "fsdp", {"vocab": 500, "batch": 64}, {}),
     ("gpt", "hsdp", WIDE, {"group": 8}),
     ("gpt", "tensor", WIDE, {}),
-    ("llama", "tensor", WIDE | {"kv_heads": 64, "inner": 128}, {}),
+    ("llama", "tensor", LLAMA, {}),
+    ("gpt", "tensor", WIDE, SEQUENCE),
+    ("llama", "tensor", LLAMA | {"vocab": 257}, SEQUENCE),
+    ("bert", "tensor", {"seq": 128, "heads": 64, "batch": 4}, SEQUENCE),
+    ("gpt", "hybrid", WIDE, {"tensor": 8, "reshard_after_forward": False}),
+    ("llama", "hybrid", LLAMA, {"tensor": 8}),
+    ("llama", "hybrid", LLAMA, {"tensor": 8} | SEQUENCE),
+    ("moe", "expert", {"batch": 64, "experts": 64}, {}),
+    ("dlrm", "tables", {"batch": 64, "tables": 64}, {}),
     ("gpt", "sequence", WIDE, {}),
     ("llama", "sequence", WIDE | {"kv_heads": 64}, {}),
     ("bert", "sequence", {"seq": 128, "heads": 64, "batch": 4}, {}),
 ]
+FAKE_BY_RANK = [
+    (0, "gpt", "pipeline", DEEP, LINE),
+    (1, "gpt", "pipeline", DEEP, LINE),
+    (63, "gpt", "pipeline", DEEP, LINE),
+    (5, "gpt", "pipeline", DEEP | {"layers": 128}, LINE | {"schedule": "interleaved"}),
+    (0, "gpt", "hybrid_3d", WIDE | {"layers": 4}, CUBE),
+    (21, "gpt", "hybrid_3d", WIDE | {"layers": 8}, CUBE),
+    (63, "gpt", "hybrid_3d", WIDE | {"layers": 4}, CUBE),
+    (63, "llama", "hybrid_3d", LLAMA | {"layers": 4}, CUBE),
+    (9, "llama", "hybrid", LLAMA, {"tensor": 8}),
+    (1, "gpt", "async_sgd", WIDE | {"batch": 63}, {}),
+]
+"""Those that differ from rank to rank."""
 
 
-@pytest.mark.parametrize(("name", "strategy", "size", "settings"), FAKE)
+@pytest.mark.parametrize(
+    ("rank", "name", "strategy", "size", "settings"), [(0, *case) for case in FAKE] + FAKE_BY_RANK
+)
 def test_a_plan_for_64_ranks_sends_what_the_closed_form_says(
-    on_ranks, job_of, monkeypatch, name, strategy, size, settings
+    on_ranks, job_of, monkeypatch, rank, name, strategy, size, settings
 ):
     """One process takes one of 64 ranks' step; its collectives are counted and do nothing."""
     wrapped = DistributedDataParallel.__init__
@@ -106,41 +144,73 @@ def test_a_plan_for_64_ranks_sends_what_the_closed_form_says(
         done.set_result(bucket.buffer())
         return done
 
+    def state(stage, source):
+        # What a stage tells its neighbours: a micro-batch's states, or their gradients.
+        copies = 64 // CUBE["tensor"] // CUBE["pipeline"] if strategy == "hybrid_3d" else 1
+        rows = size["batch"] // copies // settings["micro_batches"]
+        told = torch.empty(rows, size["seq"], 128, requires_grad=True)
+        metas = pipelining.extract_tensor_metas((told,))
+        if source < stage.stage_index:
+            return pipelining._StageForwardMeta(forward_metas=metas)
+        return pipelining._StageBackwardMeta(backward_metas=metas)
+
     monkeypatch.setattr(DistributedDataParallel, "__init__", with_hook)
+    monkeypatch.setattr(pipelining.PipelineStage, "_recv_meta", state)
 
     def work(_ranks):
         dist.destroy_process_group()
-        dist.init_process_group("fake", store=FakeStore(), rank=0, world_size=64)
+        dist.init_process_group("fake", store=FakeStore(), rank=rank, world_size=64)
+        if strategy == "async_sgd":
+            monkeypatch.setattr(dist, "new_group", lambda **_options: dist.group.WORLD)
         mode = "finetune" if name == "bert" else "train"
-        return counted(job_of(name, strategy, Ranks(0, 64), mode=mode, size=size, settings=settings))
+        return counted(job_of(name, strategy, Ranks(rank, 64), mode=mode, size=size, settings=settings))
 
     (found,) = on_ranks(1, work)
     assert found[2]
     held(*found)
 
 
-REAL = [
-    ("gpt", "ddp", {}),
-    ("gpt", "ddp", {"accumulate": 2}),
-    ("gpt", "zero1", {}),
-    ("gpt", "fsdp", {"accumulate": 2}),
-    ("llama", "tensor", {"accumulate": 2}),
-    ("gpt", "pipeline", {"settings": {"schedule": "gpipe"}}),
-    ("gpt", "pipeline", {"settings": {"schedule": "interleaved"}}),
-    ("llama", "pipeline", {"settings": {"schedule": "1f1b"}}),
-    ("gpt", "async_sgd", {}),
-    ("dlrm", "tables", {}),
-]
+REAL = {
+    2: [
+        ("gpt", "ddp", {}),
+        ("gpt", "ddp", {"accumulate": 2}),
+        ("resnet", "ddp", {"accumulate": 2}),
+        ("gpt", "zero1", {}),
+        ("gpt", "fsdp", {"accumulate": 2}),
+        ("llama", "tensor", {"accumulate": 2}),
+        ("llama", "tensor", {"accumulate": 2, "size": {"vocab": 257}, "settings": SEQUENCE}),
+        ("gpt", "pipeline", {"settings": {"schedule": "gpipe"}}),
+        ("gpt", "pipeline", {"settings": {"schedule": "interleaved"}}),
+        ("gpt", "pipeline", {"settings": {"schedule": "zero_bubble"}}),
+        ("llama", "pipeline", {"settings": {"schedule": "1f1b"}}),
+        ("gpt", "async_sgd", {}),
+        ("dlrm", "tables", {}),
+    ],
+    4: [
+        ("gpt", "hsdp", {}),
+        ("gpt", "hybrid", {}),
+        ("llama", "hybrid", {"accumulate": 2, "settings": SEQUENCE}),
+        ("gpt", "hybrid_3d", {}),
+        ("llama", "hybrid_3d", {}),
+    ],
+    8: [
+        ("gpt", "async_sgd", {"size": {"batch": 7}}),
+        ("gpt", "pipeline", {"size": {"batch": 8, "layers": 8}, "settings": {"micro_batches": 8}}),
+        ("gpt", "hybrid_3d", {}),
+        ("gpt", "hybrid", {"settings": {"tensor": 4}}),
+    ],
+}
 
 
-def test_ranks_send_what_the_closed_form_says(on_ranks, job_of):
-    """Two ranks on gloo, each held to its own prediction."""
+@pytest.mark.parametrize("world", REAL)
+def test_ranks_send_what_the_closed_form_says(on_ranks, job_of, world):
+    """Ranks on gloo, each held to its own prediction."""
 
     def work(ranks):
-        return [counted(job_of(name, strategy, ranks, **options)) for name, strategy, options in REAL]
+        return [counted(job_of(name, strategy, ranks, **options)) for name, strategy, options in REAL[world]]
 
-    for found in on_ranks(2, work):
-        for one, case in zip(found, REAL, strict=True):
+    for found in on_ranks(world, work):
+        for one, case in zip(found, REAL[world], strict=True):
             assert one[2], case
             held(*one)
 
