@@ -18,6 +18,20 @@ RATIOS = 3
 COARSEST = 32
 """Stride of the last stage, by which the image divides."""
 
+BASE = {
+    "batch": 4,
+    "image": 800,
+    "classes": 91,
+    "depth": 50,
+    "width": 64,
+    "channels": 256,
+    "hidden": 1024,
+    "proposals": 1000,
+    "sampled": 512,
+    "objects": 8,
+    "detections": 100,
+}
+
 
 class FasterRCNN(Workload):
     """Faster R-CNN with a ResNet-50 (`base`) or ResNet-101 (`large`) pyramid over square images.
@@ -47,32 +61,8 @@ class FasterRCNN(Workload):
                 "objects": 4,
                 "detections": 8,
             },
-            "base": {
-                "batch": 4,
-                "image": 800,
-                "classes": 91,
-                "depth": 50,
-                "width": 64,
-                "channels": 256,
-                "hidden": 1024,
-                "proposals": 1000,
-                "sampled": 512,
-                "objects": 8,
-                "detections": 100,
-            },
-            "large": {
-                "batch": 16,
-                "image": 1024,
-                "classes": 91,
-                "depth": 101,
-                "width": 64,
-                "channels": 256,
-                "hidden": 1024,
-                "proposals": 1000,
-                "sampled": 512,
-                "objects": 8,
-                "detections": 100,
-            },
+            "base": BASE,
+            "large": BASE | {"batch": 16, "image": 1024, "depth": 101},
         },
         train={"optimizer": "sgd", "lr": 0.01},
         traits=frozenset({"compiles", "convolution", "blocks", "samples"}),

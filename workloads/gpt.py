@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workloads import flops
 from workloads.base import WorkloadSpec
-from workloads.language import DecoderLanguageModel
+from workloads.language import DECODER_TRAITS, DecoderLanguageModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,21 +25,7 @@ class GPT(DecoderLanguageModel):
         summary="Decoder-only transformer (GPT-2): training, prefill, decode with a KV cache, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset(
-            {
-                "compiles",
-                "linear",
-                "narrows",
-                "attention",
-                "kv_cache",
-                "blocks",
-                "samples",
-                "tensor",
-                "stages",
-                "sequence",
-                "classes",
-            }
-        ),
+        traits=DECODER_TRAITS | {"narrows", "tensor"},
         sizes={
             "tiny": {
                 "batch": 4,

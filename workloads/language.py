@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from workloads.batches import Bytes
 
 
+DECODER_TRAITS = frozenset(
+    {"compiles", "linear", "attention", "kv_cache", "blocks", "samples", "stages", "sequence", "classes"}
+)
+"""Of decoder-only transformers in this project's own modules."""
+
+
 class LanguageModel(GenerativeWorkload):
     """Trains on `seq` tokens of each sample; the other modes read prompts of `prompt` tokens."""
 

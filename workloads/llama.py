@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workloads import flops
 from workloads.base import Size, WorkloadSpec
-from workloads.language import DecoderLanguageModel
+from workloads.language import DECODER_TRAITS, DecoderLanguageModel
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,21 +23,7 @@ class Llama(DecoderLanguageModel):
         summary="Decoder-only transformer (Llama 3, GQA): training, prefill, decode from a cache, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset(
-            {
-                "compiles",
-                "linear",
-                "narrows",
-                "attention",
-                "kv_cache",
-                "blocks",
-                "samples",
-                "tensor",
-                "stages",
-                "sequence",
-                "classes",
-            }
-        ),
+        traits=DECODER_TRAITS | {"narrows", "tensor"},
         sizes={
             "tiny": {
                 "batch": 4,

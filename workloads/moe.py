@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from workloads import flops
 from workloads.base import Batch, Size, WorkloadSpec
+from workloads.language import DECODER_TRAITS
 from workloads.llama import Llama
 
 if TYPE_CHECKING:
@@ -27,20 +28,7 @@ class MixtureOfExperts(Llama):
         summary="Decoder-only transformer with experts (Mixtral): training, prefill, decode, generation",
         unit="tokens",
         modes=("train", "prefill", "decode", "generate"),
-        traits=frozenset(
-            {
-                "compiles",
-                "linear",
-                "attention",
-                "kv_cache",
-                "blocks",
-                "samples",
-                "stages",
-                "sequence",
-                "experts",
-                "classes",
-            }
-        ),
+        traits=DECODER_TRAITS | {"experts"},
         sizes={
             "tiny": {
                 "batch": 4,

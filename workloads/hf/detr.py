@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 SHRINK = 32
 """Pixels a side of the image that are one position of the transformer."""
 
+BASE = {
+    "batch": 4,
+    "image": 800,
+    "boxes": 8,
+    "classes": 91,
+    "depth": 50,
+    "width": 64,
+    "hidden": 256,
+    "inner": 2048,
+    "layers": 6,
+    "heads": 8,
+    "queries": 100,
+}
+
 
 class DETR(HuggingFace):
     """DETR with ResNet-50 (`base`) and ResNet-101 (`large`) over square images with `boxes` objects each.
@@ -46,32 +60,8 @@ class DETR(HuggingFace):
                 "heads": 4,
                 "queries": 10,
             },
-            "base": {
-                "batch": 4,
-                "image": 800,
-                "boxes": 8,
-                "classes": 91,
-                "depth": 50,
-                "width": 64,
-                "hidden": 256,
-                "inner": 2048,
-                "layers": 6,
-                "heads": 8,
-                "queries": 100,
-            },
-            "large": {
-                "batch": 4,
-                "image": 800,
-                "boxes": 8,
-                "classes": 91,
-                "depth": 101,
-                "width": 64,
-                "hidden": 256,
-                "inner": 2048,
-                "layers": 6,
-                "heads": 8,
-                "queries": 100,
-            },
+            "base": BASE,
+            "large": BASE | {"depth": 101},
         },
         train={"optimizer": "adamw", "lr": 1e-4},
         traits=TRAITS - {"compiles"},

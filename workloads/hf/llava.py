@@ -19,6 +19,23 @@ if TYPE_CHECKING:
 FEATURE_LAYER = -2
 """Of the vision transformer: the state before its last block, without the class token."""
 
+BASE = {
+    "batch": 1,
+    "image": 336,
+    "patch": 14,
+    "hidden": 1024,
+    "layers": 24,
+    "heads": 16,
+    "seq": 448,
+    "prompt": 64,
+    "new_tokens": 64,
+    "vocab": 32_064,
+    "text_hidden": 4096,
+    "text_inner": 11_008,
+    "text_layers": 32,
+    "text_heads": 32,
+}
+
 
 class LLaVA(HuggingFace, GenerativeWorkload):
     """LLaVA 1.5 with Llama 7B (`base`) and 13B (`large`): one image, then `seq` or `prompt` random words.
@@ -51,38 +68,8 @@ class LLaVA(HuggingFace, GenerativeWorkload):
                 "text_layers": 2,
                 "text_heads": 4,
             },
-            "base": {
-                "batch": 1,
-                "image": 336,
-                "patch": 14,
-                "hidden": 1024,
-                "layers": 24,
-                "heads": 16,
-                "seq": 448,
-                "prompt": 64,
-                "new_tokens": 64,
-                "vocab": 32_064,
-                "text_hidden": 4096,
-                "text_inner": 11_008,
-                "text_layers": 32,
-                "text_heads": 32,
-            },
-            "large": {
-                "batch": 1,
-                "image": 336,
-                "patch": 14,
-                "hidden": 1024,
-                "layers": 24,
-                "heads": 16,
-                "seq": 448,
-                "prompt": 64,
-                "new_tokens": 64,
-                "vocab": 32_064,
-                "text_hidden": 5120,
-                "text_inner": 13_824,
-                "text_layers": 40,
-                "text_heads": 40,
-            },
+            "base": BASE,
+            "large": BASE | {"text_hidden": 5120, "text_inner": 13_824, "text_layers": 40, "text_heads": 40},
         },
         train={"optimizer": "adamw", "lr": 2e-5},
         traits=TRAITS | {"numbered"},

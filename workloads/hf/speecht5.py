@@ -19,6 +19,20 @@ TOGETHER = 2
 BEFORE, AFTER, AFTER_KERNEL, AFTER_LAYERS = 256, 256, 5, 5
 """Widths of the network before the decoder and of the convolutions after it, their kernel and number."""
 
+BASE = {
+    "batch": 8,
+    "seq": 128,
+    "frames": 512,
+    "mels": 80,
+    "speaker": 512,
+    "vocab": 81,
+    "hidden": 768,
+    "inner": 3072,
+    "layers": 12,
+    "decoder_layers": 6,
+    "heads": 12,
+}
+
 
 class SpeechT5(HuggingFace):
     """SpeechT5 (`base`) and a larger one: `seq` letters and a speaker's vector become `frames` frames.
@@ -48,32 +62,8 @@ class SpeechT5(HuggingFace):
                 "decoder_layers": 2,
                 "heads": 4,
             },
-            "base": {
-                "batch": 8,
-                "seq": 128,
-                "frames": 512,
-                "mels": 80,
-                "speaker": 512,
-                "vocab": 81,
-                "hidden": 768,
-                "inner": 3072,
-                "layers": 12,
-                "decoder_layers": 6,
-                "heads": 12,
-            },
-            "large": {
-                "batch": 8,
-                "seq": 128,
-                "frames": 512,
-                "mels": 80,
-                "speaker": 512,
-                "vocab": 81,
-                "hidden": 1024,
-                "inner": 4096,
-                "layers": 24,
-                "decoder_layers": 6,
-                "heads": 16,
-            },
+            "base": BASE,
+            "large": BASE | {"hidden": 1024, "inner": 4096, "layers": 24, "heads": 16},
         },
         train={"optimizer": "adamw", "lr": 1e-4},
         traits=TRAITS - {"compiles", "attention", "classes"} | {"numbered"},
