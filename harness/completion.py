@@ -11,7 +11,7 @@ def _folder() -> Path:
     return next(folder for folder in (here / "conf", here.parent / "conf") if folder.is_dir())
 
 
-def overrides(prefix: str) -> list[str]:
+def overrides(prefix: str, **_: object) -> list[str]:
     """Return the overrides that begin with `prefix`: groups and, after the `=`, their options."""
     plus = "+" if prefix.startswith("+") else ""
     group, equals, typed = prefix.lstrip("+").partition("=")
@@ -26,7 +26,7 @@ def overrides(prefix: str) -> list[str]:
     return [f"{plus}{group}={done}{option}" for option in options if option.startswith(last)]
 
 
-def sweeps(prefix: str) -> list[str]:
+def sweeps(prefix: str, **_: object) -> list[str]:
     """Return the sweeps beneath ./results that begin with `prefix`."""
     folder = Path("results")
     if not folder.is_dir():

@@ -1,0 +1,343 @@
+"""The verbs of the command line: options, examples and exit codes. Nothing here runs one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from harness import completion
+
+_EXIT_CODES = (
+    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say"
+)
+_FIRST_STEPS = """\
+first steps:
+  joulemark doctor
+  joulemark run +experiment=demo
+  joulemark report demo
+"""
+_OVERRIDES = """\
+overrides are Hydra's:
+  workload=gpt workload.size=base      choose a group's file, set a key
+  workload=gpt,bert precision=fp32,bf16   sweep: every combination is a trial
+  workload.shape.layers=4              any other key of the workload's size
+  seed='range(5)'                      a range of values
+  +experiment=demo                     a named sweep; a value given beside it narrows it
+  measure=quick|demo|default|rigorous  how long and how often
+  run.name=night run.results=/data     run control, no part of a trial's identity
+"""
+
+
+class _Verb(argparse.ArgumentParser):
+    """One verb; the options that several verbs have are its methods."""
+
+    def overrides(self) -> None:
+        """Take Hydra overrides, and folders of groups."""
+        words = self.add_argument(
+            "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, see below"
+        )
+        words.completer = completion.overrides  # type: ignore[attr-defined]
+        self.config_dir()
+
+    def config_dir(self) -> None:
+        """Take folders of groups."""
+        self.add_argument(
+            "--config-dir",
+            action="append",
+            default=[],
+            metavar="DIR",
+            help="a folder of your own groups; may be repeated",
+        )
+
+    def sweep(self, name: str = "sweep", **more: Any) -> None:
+        """Take a sweep, completed from the results folder."""
+        taken = self.add_argument(name, **({"metavar": "SWEEP"} | more))
+        taken.completer = completion.sweeps  # type: ignore[attr-defined]
+
+    def results(self, option: str = "--results") -> None:
+        """Take the results folder."""
+        self.add_argument(
+            option, default="results", metavar="DIR", help="the results folder (default: results)"
+        )
+
+    def pairs(self) -> None:
+        """Take how long each process of a pair measures."""
+        self.add_argument("--pair-seconds", type=float, metavar="S", help="measured time of each process")
+
+    def delta(self) -> None:
+        """Take the least difference that matters."""
+        self.add_argument(
+            "--delta", type=float, default=0.01, metavar="D", help="differences below it do not matter (0.01)"
+        )
+
+    def sides(self) -> None:
+        """Take the environments or checkouts of two sides."""
+        for side in ("base", "head"):
+            self.add_argument(f"--{side}-python", metavar="PATH", help=f"the {side}'s Python interpreter")
+            self.add_argument(
+                f"--{side}-checkout",
+                metavar="DIR|REVISION",
+                help=f"sources that come first on the {side}'s import path: a folder, or a git revision",
+            )
+
+
+class _Verbs:
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._all = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=_Verb)
+
+    def __call__(self, name: str, summary: str, examples: str, *, json: bool = True) -> _Verb:
+        verb: _Verb = self._all.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=f"{examples}\n{_EXIT_CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if json:
+            verb.add_argument("--json", action="store_true", help="print JSON instead of a table")
+        return verb
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of `joulemark`, which sets `verb` and that verb's options."""
+    made = argparse.ArgumentParser(
+        prog="joulemark",
+        description="Benchmarks of reference workloads: time, energy and cost, each with its uncertainty.",
+        epilog=f"{_FIRST_STEPS}\n{_EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="store_true", help="print the version and leave")
+    verbs = _Verbs(made)
+    _machine(verbs)
+    _sweeps(verbs)
+    _comparisons(verbs)
+    _records(verbs)
+    return made
+
+
+def _machine(verbs: _Verbs) -> None:
+    verbs(
+        "doctor",
+        "tell what works on this machine, what does not, and how to mend it",
+        "examples:\n  joulemark doctor\n  joulemark doctor --json\n",
+    )
+
+    verb = verbs(
+        "qualify",
+        "calibrate and test the instrument on this machine, and measure what the device can do at most",
+        "examples:\n  joulemark qualify\n  joulemark qualify --device cuda:1 --json\n"
+        "  joulemark qualify --quick\n\nexit code 1: a check failed; the certificate is kept all the same\n",
+    )
+    verb.add_argument(
+        "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
+    )
+    verb.add_argument("--quick", action="store_true", help="seconds instead of a minute, with fewer checks")
+    verb.results()
+
+
+def _sweeps(verbs: _Verbs) -> None:
+    verb = verbs(
+        "list",
+        "list what there is to run and to measure",
+        "examples:\n  joulemark list workloads\n  joulemark list compressors\n"
+        "  joulemark list metrics --json\n",
+    )
+    kinds = "workloads compressors strategies devices sensors experiments groups metrics"
+    verb.add_argument("what", choices=kinds.split())
+
+    verb = verbs(
+        "plan",
+        "show every trial with its identity, the refused cells and the time; run nothing",
+        "examples:\n  joulemark plan +experiment=demo\n"
+        "  joulemark plan workload=gpt,bert precision=fp32,bf16\n\n" + _OVERRIDES,
+    )
+    verb.overrides()
+
+    verb = verbs(
+        "run",
+        "run a sweep, or resume it: only what is missing runs",
+        "examples:\n  joulemark run +experiment=demo\n"
+        "  joulemark run workload=gpt workload.mode=decode measure=quick\n\n" + _OVERRIDES,
+    )
+    verb.overrides()
+
+    verb = verbs(
+        "status",
+        "tell what of a sweep is done, failed and left",
+        "examples:\n  joulemark status demo\n  joulemark status demo --json\n",
+    )
+    verb.sweep()
+    verb.results()
+
+    verb = verbs(
+        "report",
+        "draw the report of one or more sweeps from their records",
+        "examples:\n  joulemark report demo\n"
+        "  joulemark report demo nightly --format html,pdf -o reports/both\n",
+    )
+    verb.sweep("sweeps", nargs="+")
+    verb.add_argument(
+        "--format", default="html,pdf,md", metavar="LIST", help="of html, pdf and md (default: all)"
+    )
+    verb.add_argument("-o", "--output", metavar="DIR", help="the folder to write to (default: reports/SWEEP)")
+    verb.add_argument("--title", metavar="TEXT", help="the document's title")
+    verb.add_argument(
+        "--price",
+        metavar="NAME",
+        help="money and carbon by conf/price/NAME.yaml, or by a .yaml file (default: what the records name)",
+    )
+    verb.results()
+
+
+def _comparisons(verbs: _Verbs) -> None:
+    verb = verbs(
+        "ab",
+        "compare two configurations, environments or checkouts by interleaved pairs of processes",
+        "examples:\n"
+        "  joulemark ab precision=fp32 precision=bf16 workload=gpt workload.mode=decode\n"
+        "  joulemark ab '' '' workload=mlp --pair-seconds 1       the same twice: what noise looks like\n"
+        "  joulemark ab --base-checkout main --head-checkout . workload=gpt workload.mode=train\n"
+        "  joulemark ab --head-python other/bin/python workload=bert workload.mode=infer\n\n"
+        "BASE and HEAD are each a quoted list of overrides, on top of the shared ones. With a --base- or\n"
+        "--head- option there is one configuration, and all words belong to it. Looks are taken after 6,\n"
+        "10, 16 and 24 pairs. The first verdict on the headline, the first line of the table, ends it:\n"
+        "exit code 0 for better and equivalent, 3 for worse, 4 for inconclusive.\n\n" + _OVERRIDES,
+    )
+    verb.usage = "joulemark ab [options] BASE HEAD [OVERRIDE ...]"
+    verb.overrides()
+    verb.sides()
+    verb.pairs()
+    verb.delta()
+    verb.add_argument("--name", help="name of its two sweeps; a name that exists goes on where it stopped")
+
+    verb = verbs(
+        "compare",
+        "compare two sweeps from their records alone",
+        "examples:\n  joulemark compare last-week today\n"
+        "  joulemark compare here/results/demo there/results/demo --json\n"
+        "  joulemark compare demo-torch-2.12 demo-torch-2.13 --allow software\n"
+        "  joulemark compare demo foreign/out.json     what `joulemark import out.json` kept\n\n"
+        "Trials are joined by what they compute. Differences of hardware are printed; differences of\n"
+        "software are refused unless allowed, as they may be what made the difference. Another tool's\n"
+        "numbers stand beside ours, unverified, and are never judged: the exit code is 4.\n",
+    )
+    for side in ("a", "b"):
+        verb.sweep(side, metavar=side.upper(), help="a sweep's name, the path of its folder, or foreign/FILE")
+    verb.add_argument(
+        "--allow", action="append", default=[], choices=("software",), help="compare all the same"
+    )
+    verb.delta()
+    verb.results()
+
+    verb = verbs(
+        "gate",
+        "judge the newest night by a policy: screen it, and confirm suspects by pairs in the same job",
+        "examples:\n  joulemark gate --history results --policy gate.yaml\n"
+        "  joulemark gate --policy gate.yaml --night nightly-20260101 --markdown summary.md\n"
+        "  joulemark gate --policy gate.yaml --noise-floor 'aa-*'     what A/A runs of `ab` scatter by\n\n"
+        "Pairs are measured against the commit of the accepted night two weeks back, unless --base- names\n"
+        "another. The verdict is kept in the night's own folder, where the next night reads it.\n",
+    )
+    verb.results("--history")
+    verb.add_argument("--policy", required=True, metavar="FILE", help="which metrics, how strictly (YAML)")
+    verb.add_argument("--night", metavar="SWEEP", help="the night to judge (default: the newest)")
+    verb.add_argument("--screen-only", action="store_true", help="measure no pairs: suspects stay suspicious")
+    verb.add_argument("--markdown", metavar="FILE", help="also write the verdict as Markdown")
+    verb.add_argument("--noise-floor", metavar="PATTERN", help="read A/A sessions of these names instead")
+    verb.add_argument(
+        "--floors", metavar="FILE", help="what --noise-floor --json printed, in place of the policy's floors"
+    )
+    verb.sides()
+    verb.pairs()
+    verb.config_dir()
+
+    verb = verbs(
+        "bisect",
+        "find the commit that made a configuration slower, by git bisect and pairs of processes",
+        "examples:\n  joulemark bisect v1.0 HEAD workload=gpt workload.mode=train --pair-seconds 2\n"
+        "  joulemark bisect abc123 def456 workload=mlp --metric energy.sample\n\n"
+        "The commits are checked out into folders of their own; yours is not touched.\n\n" + _OVERRIDES,
+    )
+    verb.add_argument("good", metavar="GOOD", help="a revision without the regression")
+    verb.add_argument("bad", metavar="BAD", help="a revision with it")
+    verb.overrides()
+    verb.add_argument("--repository", default=".", metavar="DIR", help="a folder of the repository (.)")
+    verb.add_argument("--metric", metavar="ID", help="decide by this metric (default: iteration time)")
+    verb.add_argument("--python", metavar="PATH", help="the interpreter that runs the commits")
+    verb.pairs()
+    verb.delta()
+    verb.results()
+
+
+def _records(verbs: _Verbs) -> None:
+    verb = verbs(
+        "export",
+        "write the results of sweeps in another tool's format",
+        "examples:\n  joulemark export demo --to junit -o demo.xml\n"
+        "  joulemark export demo --to markdown -o summary.md\n"
+        "  joulemark export base head --to csv\n\n"
+        "formats: junit, pytest-benchmark, bencher, github-action-benchmark, csv, parquet, markdown,\n"
+        "mlperf-system, prometheus, openmetrics, tensorboard, mlflow; other packages may add theirs\n",
+    )
+    verb.sweep("sweeps", nargs="+")
+    verb.add_argument("--to", required=True, metavar="FORMAT", help="the format")
+    verb.add_argument("-o", "--output", metavar="PATH", help="the file, or folder (default: SWEEP-FORMAT)")
+    verb.results()
+
+    verb = verbs(
+        "import",
+        "keep another tool's results for comparison: foreign, unverified and without intervals",
+        "examples:\n  joulemark import out.json --from pytest-benchmark\n"
+        "  joulemark import benchmark_report.json --from optimum-benchmark\n"
+        "  joulemark import summary_results.json --from mlperf\n",
+    )
+    verb.add_argument("file", metavar="FILE")
+    verb.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        choices=("pytest-benchmark", "optimum-benchmark", "superbench", "mlperf"),
+        help="the tool that wrote it",
+    )
+    verb.results()
+
+    verb = verbs(
+        "bundle",
+        "put sweeps into one file, listed with their sha256",
+        "examples:\n  joulemark bundle demo -o demo.tar\n",
+    )
+    verb.sweep("sweeps", nargs="+")
+    verb.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
+    verb.results()
+
+    verb = verbs("verify", "check a bundle, file by file", "examples:\n  joulemark verify demo.tar\n")
+    verb.add_argument("bundle", metavar="BUNDLE")
+
+    verb = verbs(
+        "merge",
+        "add the sweeps of bundles to a results folder; nothing in it is overwritten",
+        "examples:\n  joulemark merge one.tar two.tar --results all\n",
+    )
+    verb.add_argument("bundles", nargs="+", metavar="BUNDLE")
+    verb.results()
+
+    verb = verbs(
+        "index",
+        "rebuild the index that is derived from the records, or query it with SQL",
+        "examples:\n  joulemark index rebuild\n  joulemark index query 'SELECT label, status FROM records'\n"
+        "  joulemark index query 'SELECT * FROM metrics LIMIT 5' --json\n",
+    )
+    verb.add_argument("action", choices=("rebuild", "query"))
+    verb.add_argument(
+        "sql", nargs="*", metavar="SQL", help="one read-only query over records, metrics and trials"
+    )
+    verb.results()
+
+    verb = verbs(
+        "completion",
+        "print the shell code that completes this command",
+        'examples:\n  eval "$(joulemark completion bash)"\n',
+        json=False,
+    )
+    verb.add_argument("shell", choices=("bash", "zsh", "fish"))
