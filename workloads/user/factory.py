@@ -28,38 +28,70 @@ class Factory:
     """
 
     def __init__(self, source: Source, size: Size) -> None:
+        self._name = f"workload.factory={source.name}"
         function = _imported(source)
-        wanted = inspect.signature(function).parameters
-        self._make = partial(function, **{key: value for key, value in size.items() if key in wanted})
+        signature = inspect.signature(function)
+        given = {key: value for key, value in size.items() if key in signature.parameters}
+        try:
+            signature.bind(**given)
+        except TypeError as error:
+            raise ValueError(f"{self._name}: {error}, and only batch and seq are given") from error
+        self._make = partial(function, **given)
         self._inputs: Inputs | None = None
         self._loss: Loss | None = None
-        self._parameters: frozenset[str] | None = None
+        self._parameters: Mapping[str, inspect.Parameter] = {}
+        self._takes_all = False
 
     def build(self) -> nn.Module:
         """Call the function; the inputs and the loss of the first model that has memory are kept."""
         made = self._make()
         if not isinstance(made, tuple) or len(made) not in {2, 3} or not isinstance(made[0], nn.Module):
-            raise ValueError("workload.factory: its function does not return (model, inputs) or (…, loss)")
-        model: nn.Module = made[0]
+            raise ValueError(f"{self._name} does not return (model, inputs) or (model, inputs, loss)")
+        model, inputs, loss = made if len(made) == 3 else (*made, None)
+        if not (isinstance(inputs, Mapping) or callable(inputs)):
+            raise ValueError(  # noqa: TRY004 - what a function returns is a value
+                f"{self._name}: inputs are a mapping of names to tensors, or a function from a batch's index "
+                f"to one, not of type {type(inputs).__name__}"
+            )
+        if not (loss is None or callable(loss)):
+            raise ValueError(f"{self._name}: loss is a function of model and inputs, not {loss!r}")
         if self._inputs is None and torch.get_default_device().type != "meta":
-            self._inputs = made[1]
-            self._loss = made[2] if len(made) == 3 else None
-            parameters = inspect.signature(model.forward).parameters.values()
-            if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
-                self._parameters = frozenset(each.name for each in parameters)
-        return model
+            self._inputs, self._loss = inputs, loss
+            self._parameters = inspect.signature(model.forward).parameters
+            kinds = {each.kind for each in self._parameters.values()}
+            self._takes_all = inspect.Parameter.VAR_KEYWORD in kinds
+        return model  # type: ignore[no-any-return]
 
     def inputs(self, index: int) -> Mapping[str, torch.Tensor]:
         """Return the mapping, or what the function returns for this batch."""
         if self._inputs is None:
-            self.build()
+            with torch.random.fork_rng(devices=[]):  # the batch's own numbers come after
+                self.build()
         assert self._inputs is not None
         return self._inputs if isinstance(self._inputs, Mapping) else self._inputs(index)
 
     def run(self, model: nn.Module, batch: Batch) -> Any:
-        """Call the model with what its forward takes."""
-        named = self._parameters
-        return model(**{name: batch[name] for name in batch if named is None or name in named})
+        """Call the model with what its forward takes.
+
+        Raises:
+            ValueError: `forward` needs what is not among the inputs.
+        """
+        given = {name: batch[name] for name in batch if self._takes_all or name in self._parameters}
+        try:
+            return model(**given)
+        except TypeError as error:
+            lacks = [
+                each.name
+                for each in self._parameters.values()
+                if each.default is each.empty and each.name not in batch
+                and each.kind in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}
+            ]  # fmt: skip
+            if not lacks:
+                raise
+            raise ValueError(
+                f"{self._name}: the model's forward needs {', '.join(lacks)}; "
+                f"the inputs are named {', '.join(batch)}"
+            ) from error
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor | None:
         """Call the loss, or take the model's own."""

@@ -48,7 +48,10 @@ class Source:
         """The two parts of a factory's name."""
         module, colon, function = self.name.partition(":")
         if not colon or not function.isidentifier() or not all(p.isidentifier() for p in module.split(".")):
-            raise ValueError(f"workload.factory={self.name}: not of the form module:function")
+            raise ValueError(
+                f"workload.factory={self.name}: not of the form module:function, as in nets:classifier or "
+                "package.nets:classifier"
+            )
         return module, function
 
     def digest(self) -> str:
@@ -111,7 +114,11 @@ def _modules(module: str) -> list[Path]:
     first = module.partition(".")[0]
     found = _found(module)
     if found is None or found.origin is None or not found.origin.endswith(".py"):
-        raise ValueError(f"workload.factory: no module {module} in Python source was found")
+        hint = "; a module's name has no .py" if module.endswith(".py") else ""
+        raise ValueError(
+            f"workload.factory: no module {module} in Python source was found in this folder, in PYTHONPATH "
+            f"or among what is installed{hint}"
+        )
     if first == module and found.submodule_search_locations is None:
         return [Path(found.origin)]
     package = PathFinder.find_spec(first, import_path())

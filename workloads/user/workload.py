@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -99,13 +100,11 @@ class User(Workload):
 
         from workloads import batches
 
+        origin = self._origin  # opening it may draw random numbers too
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(batches.rng(self.seed, index).integers(2**62)))
-            inputs = self._origin.inputs(index)
-        wrong = [name for name, each in inputs.items() if not isinstance(each, torch.Tensor)]
-        if wrong or not inputs:
-            raise ValueError(f"workload user: inputs are not tensors by name: {', '.join(wrong) or 'none'}")
-        rows = len(next(iter(inputs.values())))
+            inputs = origin.inputs(index)
+        rows = _rows(inputs)
         part = slice(rank * rows // world, (rank + 1) * rows // world)
         return {name: each.detach().cpu()[part] for name, each in inputs.items()}
 
@@ -114,6 +113,9 @@ class User(Workload):
         loss = self._origin.loss(model, batch)
         if loss is None:
             raise UnsupportedError("the model has no training loss: return one as the factory's third value")
+        if getattr(loss, "ndim", None) != 0:
+            said = getattr(loss, "shape", type(loss).__name__)
+            raise ValueError(f"workload user: the loss is a tensor without dimensions, not {said}")
         return loss
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
@@ -146,17 +148,54 @@ class User(Workload):
             return 0.0
 
 
+def _rows(inputs: Any) -> int:
+    """Return how many samples there are, in each of the inputs.
+
+    Raises:
+        ValueError: the inputs are no tensors by name, or do not have as many rows each.
+    """
+    import torch
+
+    if not isinstance(inputs, Mapping) or not inputs:
+        raise ValueError(f"workload user: inputs are a mapping of names to tensors, not {inputs!r:.50}")
+    for name, each in inputs.items():
+        if not isinstance(each, torch.Tensor):
+            raise ValueError(  # noqa: TRY004 - what the user's function returns is a value
+                f"workload user: inputs are tensors by name, and {name} is of type {type(each).__name__}: "
+                "let a module around the model take its parts one by one"
+            )
+    rows = {name: len(each) if each.ndim else 0 for name, each in inputs.items()}
+    count = next(iter(rows.values()))
+    if count == 0 or set(rows.values()) != {count}:
+        shapes = ", ".join(f"{name} {tuple(each.shape)}" for name, each in inputs.items())
+        raise ValueError(f"workload user: the first dimension of every input is the samples: {shapes}")
+    return count
+
+
 def first_tensor(output: Any) -> torch.Tensor:
-    """Return the first tensor of nested containers.
+    """Return the first tensor of nested containers and dataclasses.
 
     Raises:
         ValueError: there is none.
     """
-    import torch
-    from torch.utils._pytree import tree_leaves
+    found = next(_tensors(output), None)
+    if found is None:
+        raise ValueError(f"workload user: the model's output holds no tensor, it is {output!r:.50}")
+    return found
 
-    leaves = list(output.values()) if isinstance(output, Mapping) else tree_leaves(output)
-    for leaf in leaves:
-        if isinstance(leaf, torch.Tensor):
-            return leaf
-    raise ValueError("workload user: the model's output holds no tensor")
+
+def _tensors(output: Any) -> Iterator[torch.Tensor]:
+    import torch
+
+    if isinstance(output, torch.Tensor):
+        yield output
+        return
+    parts: Iterable[Any] = ()
+    if isinstance(output, Mapping):
+        parts = output.values()
+    elif isinstance(output, list | tuple):
+        parts = output
+    elif dataclasses.is_dataclass(output):
+        parts = (getattr(output, field.name) for field in dataclasses.fields(output))
+    for part in parts:
+        yield from _tensors(part)

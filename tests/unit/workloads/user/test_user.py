@@ -16,6 +16,7 @@ from workloads.user.source import Source, source
 from workloads.user.workload import User
 
 MODEL = """
+    from dataclasses import dataclass
     import torch
     from torch import nn
 
@@ -44,6 +45,39 @@ MODEL = """
 
     def worded():
         return nn.Linear(2, 2), {"input": "four words in one"}
+
+    def of(inputs, model=None, loss=None):
+        return lambda: (model or nn.Linear(2, 2), inputs, loss)
+
+    numbers = torch.zeros(3, 2)
+    needing = lambda batch, width: None
+    bare = of(numbers)
+    listed = of(lambda index: [numbers])
+    nameless = of({})
+    pointed = of({"input": torch.tensor(1.0)})
+    uneven = of({"input": numbers, "mask": torch.ones(1, 2)})
+    misnamed = of({"x": numbers})
+    numbered = of({"input": numbers}, loss=3)
+    vector = of({"input": numbers}, loss=lambda model, batch: model(batch["input"]))
+    plain_number = of({"input": numbers}, loss=lambda model, batch: 1.5)
+
+    class Says(nn.Module):
+        def __init__(self, what):
+            super().__init__()
+            self.layer, self.what = nn.Linear(2, 2), what
+
+        def forward(self, input):
+            return self.what(self.layer(input))
+
+    @dataclass
+    class Out:
+        about: str
+        hidden: dict
+
+    silent = of({"input": numbers}, Says(lambda x: None))
+    fails = of({"input": numbers}, Says(lambda x: x + "a"))
+    nested = of({"input": numbers}, Says(lambda x: Out("two", {"no": (3, [x])})))
+    as_tuple = of({"input": numbers}, Says(lambda x: (None, x)))
 """
 
 
@@ -102,14 +136,32 @@ def test_batches_are_drawn_from_the_seed_and_shared_by_row(module):
     [
         ("plain", "train", UnsupportedError, "no training loss"),
         ("wrong", "infer", ValueError, "does not return"),
-        ("worded", "infer", ValueError, "not tensors by name: input"),
+        ("worded", "infer", ValueError, "input is of type str: let a module around the model take its parts"),
         ("nowhere", "infer", ValueError, "has no function nowhere"),
+        ("needing", "infer", ValueError, "missing a required argument: 'width', and only batch and seq are"),
+        ("bare", "infer", ValueError, "inputs are a mapping of names to tensors, .* not of type Tensor"),
+        ("listed", "infer", ValueError, r"inputs are a mapping of names to tensors, not \[tensor"),
+        ("nameless", "infer", ValueError, r"inputs are a mapping of names to tensors, not \{\}"),
+        ("pointed", "infer", ValueError, r"first dimension of every input is the samples: input \(\)"),
+        ("uneven", "infer", ValueError, r"is the samples: input \(3, 2\), mask \(1, 2\)"),
+        ("misnamed", "infer", ValueError, "forward needs input; the inputs are named x"),
+        ("fails", "infer", TypeError, "unsupported operand"),
+        ("silent", "infer", ValueError, "output holds no tensor, it is None"),
+        ("numbered", "train", ValueError, "loss is a function of model and inputs, not 3"),
+        ("vector", "train", ValueError, "loss is a tensor without dimensions, not torch.Size"),
+        ("plain_number", "train", ValueError, "loss is a tensor without dimensions, not float"),
     ],
 )
 def test_what_a_function_must_give_is_said(module, function, mode, error, said):
     """One line that names what is missing."""
     with pytest.raises(error, match=said):
         run(user(Source("factory", f"{module}:{function}"), mode))
+
+
+@pytest.mark.parametrize("function", ["nested", "as_tuple"])
+def test_the_first_tensor_of_any_output_is_found(module, function):
+    """In tuples, lists, mappings and dataclasses, and not before it in something else."""
+    assert run(user(Source("factory", f"{module}:{function}"))).output().shape == (3, 2)
 
 
 def test_a_source_is_identified_by_its_contents_without_being_imported(module, tmp_path):
@@ -146,6 +198,7 @@ def test_a_module_in_a_package_is_identified_by_the_whole_package(tmp_path, monk
         ("factory", "os.path", "not of the form module:function"),
         ("factory", "a b:c", "not of the form module:function"),
         ("factory", "no_such_module_at_all:f", "no module no_such_module_at_all"),
+        ("factory", "nets.py:f", r"a module's name has no \.py"),
         ("factory", "sys:exit", "no module sys in Python source"),
         ("program", "model.pt", "no such file"),
         ("folder", ".", "no folder with config.json"),
