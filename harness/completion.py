@@ -5,10 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-
-def _folder() -> Path:
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "conf", here.parent / "conf") if folder.is_dir())
+from harness.groups import config_folder
 
 
 def overrides(prefix: str, **_: object) -> list[str]:
@@ -17,7 +14,7 @@ def overrides(prefix: str, **_: object) -> list[str]:
     group, equals, typed = prefix.lstrip("+").partition("=")
     *before, last = typed.split(",")
     done = "".join(f"{choice}," for choice in before)
-    folder = _folder()
+    folder = config_folder()
     if not equals:
         return [
             f"{plus}{d.name}=" for d in sorted(folder.iterdir()) if d.is_dir() and d.name.startswith(group)

@@ -25,6 +25,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from harness.groups import config_folder
+
 ENTRY_POINTS = "joulemark.conf"
 _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.")
 """Below these a user may name any key: planning knows a workload's sizes and a choice's settings."""
@@ -33,12 +35,6 @@ Composed = dict[str, Any]
 
 class ConfigError(ValueError):
     """A configuration that cannot be used. The message is one line: what, where, what to do."""
-
-
-def config_folder() -> Path:
-    """Return the folder of our own groups: inside the package when installed, beside it in a checkout."""
-    here = Path(__file__).resolve().parent
-    return next(folder for folder in (here / "conf", here.parent / "conf") if folder.is_dir())
 
 
 def plugin_folders() -> list[Path]:

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import yaml
 
-from harness.compose import config_folder
+from harness.groups import config_folder
 from workloads import registry
 from workloads.cells import refusal
 from workloads.compress.registry import COMPRESSORS

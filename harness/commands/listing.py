@@ -98,7 +98,8 @@ def _sensors() -> list[dict[str, Any]]:
 
 
 def _experiments() -> list[dict[str, Any]]:
-    from harness.compose import Composer, config_folder
+    from harness.compose import Composer
+    from harness.groups import config_folder
 
     with Composer() as composer:
         names = composer.groups["experiment"]

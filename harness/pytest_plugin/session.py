@@ -83,7 +83,7 @@ class Session:
         """The preset of `conf/measure`."""
         import yaml
 
-        from harness.compose import config_folder
+        from harness.groups import config_folder
 
         preset = self._config.getoption("joulemark_preset")
         text = (config_folder() / "measure" / f"{preset}.yaml").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from harness.compose import config_folder
+from harness.groups import config_folder
 from workloads import optimize, registry, steps
 from workloads.modes import prepare
 from workloads.optimize import EAGER, Optimize
