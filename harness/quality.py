@@ -20,10 +20,15 @@ def wanted(config: Config) -> bool:
     return config.compress.name != NONE or config.precision.name != "fp32"
 
 
-def metrics(workload: Workload, setup: Setup) -> tuple[list[Metric], Facts]:
+def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Metric], Facts]:
     """Compare the trial's model with its fp32 eager reference, and say whether their weights were trained.
 
     A comparison that fails costs its own metrics and nothing else: what was measured before it stands.
+
+    Args:
+        workload: The trial's.
+        setup: The trial's.
+        parameters: Of the model that was measured; one that is smaller or bigger is not compared with it.
     """
     from workloads import quality
 
@@ -35,6 +40,11 @@ def metrics(workload: Workload, setup: Setup) -> tuple[list[Metric], Facts]:
         return _unavailable(str(error))
     except Exception as error:  # noqa: BLE001 - whatever a model raises, out of memory included
         return _unavailable(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    if found.parameters != parameters:
+        return _unavailable(
+            f"the trained weights keep {found.parameters:,} parameters, those of this trial {parameters:,}: "
+            "its quality would be that of another model"
+        )
     made = [_sqnr(found.sqnr_db)]
     rest = {AGREEMENT: found.agreement, PERPLEXITY: found.perplexity, REFERENCE: found.reference_perplexity}
     for metric_id, value in rest.items():

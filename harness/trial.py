@@ -200,7 +200,8 @@ def _measured(
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
     if spec.get("replica", 0) == 0 and quality.wanted(config):
         on_phase("quality")
-        worth, proof = quality.metrics(workload, opening.setup_of(config, device, peers))
+        setup = opening.setup_of(config, device, peers)
+        worth, proof = quality.metrics(workload, setup, job.parameters)
         metrics, evidence = [*metrics, *worth], evidence | proof
     told, period_s = job.evidence(), measurement.period_ns / 1e9
     metrics += learning.asynchronous(told, period_s)

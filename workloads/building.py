@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from workloads import optimize
+from workloads import optimize, trained
 from workloads.base import TRAINING, Batch, Workload
 from workloads.compress.base import Compressor
 from workloads.precision import set_matmul, train_in_fp8, weight_dtype
@@ -29,8 +28,13 @@ class Built:
     """What the compressor tells of its work."""
 
 
-def build(workload: Workload, setup: Setup, load: Callable[[nn.Module], None] | None = None) -> Built:
-    """Build the workload's model with its seed, load weights into it, compress it and cast it.
+def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Built:
+    """Build the workload's model with its seed, compress it and cast it.
+
+    Args:
+        workload: In the trial's mode.
+        setup: Of the trial.
+        pretrained: Take the trained weights, which are there where `trained.fits`.
 
     Raises:
         UnsupportedError: the precision or the compressor cannot work here.
@@ -41,8 +45,8 @@ def build(workload: Workload, setup: Setup, load: Callable[[nn.Module], None] | 
     torch.manual_seed(workload.seed)
     with torch.device(device):
         model = workload.build_model()
-    if load is not None:
-        load(model)
+    if pretrained:
+        trained.load(model)
     model.train() if training else model.eval().requires_grad_(requires_grad=False)
     cast_to = weight_dtype(setup.precision, training=training)
     if cast_to is not None and compressor.works_after_cast:

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from workloads import trained
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.building import build, to_device
 from workloads.optimize import Optimize
@@ -68,7 +69,8 @@ class Job:
 def prepare(workload: Workload, setup: Setup) -> Job:
     """Build the model and its batches on the device, and return the job that runs them on this rank.
 
-    The model is built whole, compressed and cast, spread and compiled, in this order.
+    The model is built whole, compressed and cast, spread and compiled, in this order. It begins with the
+    trained weights, where there are some, and no training is asked for.
 
     Raises:
         UnsupportedError: the precision, mode, compressor or strategy cannot work here.
@@ -81,7 +83,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     if setup.accumulate > 1 and not training:
         raise ValueError(f"accumulate {setup.accumulate} has no meaning in mode {workload.mode}")
     device, strategy = torch.device(setup.device), setup.strategy()
-    built = build(workload, setup)
+    built = build(workload, setup, pretrained=not training and trained.fits(workload))
     cast_to, compressor = built.cast_to, built.compressor
     parameters, whole = parameter_count(built.model), weights_bytes(built.model)
     model = strategy.place(workload, built.model)
@@ -133,7 +135,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
 
 
 def _update(wanted: Optimize) -> dict[str, bool]:
-    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel where there is one."""
+    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel."""
     if wanted.update == "auto":
         return {"fused": True}
     return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}

@@ -7,11 +7,9 @@ model that was really trained. Random weights serve for the first two where ther
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from workloads import trained
@@ -20,6 +18,7 @@ from workloads.building import build, to_device
 from workloads.optimize import EAGER
 from workloads.precision import autocast
 from workloads.setup import Chosen, Setup
+from workloads.storage import parameter_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +34,27 @@ class Quality:
     reference_perplexity: float | None
     trained: bool
     """Whether the weights were trained; they are random otherwise."""
+    parameters: int
+    """Of the model that was judged: how many a compression leaves may depend on the weights."""
 
 
 def measure(workload: Workload, setup: Setup) -> Quality:
     """Build the model twice with the same weights, as `setup` has it and in fp32, and compare their outputs.
 
+    Trained weights are calibrated on the text that they were trained on and judged by the rest of it.
+
     Raises:
-        UnsupportedError: the workload has no outputs to compare.
+        UnsupportedError: the workload has no outputs to compare, or comparing them would tell nothing.
     """
+    compressor = setup.compressor()
+    if compressor.unjudged and (setup.precision == "fp32" or not compressor.starts_equal):
+        raise UnsupportedError(compressor.unjudged)
     has_trained = trained.fits(workload)
     batch = trained.held_out(workload.n("seq")) if has_trained else workload.make_batch(0)
+    workload = trained.reader(workload) if has_trained else workload
     reference = replace(setup, precision="fp32", compress=Chosen(), optimize=EAGER)
-    expected = _outputs(workload, reference, batch, load=has_trained).double()
-    found = _outputs(workload, setup, batch, load=has_trained).double()
+    expected, _ = _outputs(workload, reference, batch, pretrained=has_trained)
+    found, parameters = _outputs(workload, setup, batch, pretrained=has_trained)
     if found.shape != expected.shape:
         raise UnsupportedError(
             f"the outputs have shape {tuple(found.shape)}, the reference's {tuple(expected.shape)}"
@@ -59,6 +66,7 @@ def measure(workload: Workload, setup: Setup) -> Quality:
         perplexity=_perplexity(found, batch) if has_trained else None,
         reference_perplexity=_perplexity(expected, batch) if has_trained else None,
         trained=has_trained,
+        parameters=parameters,
     )
 
 
@@ -81,12 +89,12 @@ def _perplexity(logits: torch.Tensor, batch: Batch) -> float:
     return math.exp(F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item())
 
 
-def _outputs(workload: Workload, setup: Setup, batch: Batch, *, load: bool) -> torch.Tensor:
-    """Return what the model that `setup` describes makes of a batch, without training it."""
+def _outputs(workload: Workload, setup: Setup, batch: Batch, *, pretrained: bool) -> tuple[torch.Tensor, int]:
+    """Return what the model that `setup` describes makes of a batch untrained, and its parameters."""
     device = torch.device(setup.device)
-    weights: Callable[[nn.Module], None] = trained.load if load else (lambda _model: None)
-    built = build(workload, setup, weights)
+    built = build(workload, setup, pretrained=pretrained)
     model = built.model.eval()
     context = autocast(device, setup.precision if workload.mode in TRAINING else "fp32")
     with torch.inference_mode(), context():
-        return workload.predict(model, to_device(batch, device, built.cast_to))
+        outputs = workload.predict(model, to_device(batch, device, built.cast_to))
+    return outputs.double(), parameter_count(model)

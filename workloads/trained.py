@@ -1,4 +1,4 @@
-"""The small language model that was really trained, and the text that it was judged by.
+"""The small language model that was really trained, and the text that it is judged by.
 
 `python tools/train_reference.py` wrote the weights, for `gpt` at its tiny size, from the shipped text but for
 its last part.
@@ -6,14 +6,20 @@ its last part.
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file
 from torch import nn
 
 from workloads.base import Batch, Workload
+from workloads.gpt import GPT
 from workloads.sources import SHIPPED
+
+if TYPE_CHECKING:
+    from workloads.batches import Bytes
 
 WEIGHTS = Path(__file__).parent / "data" / "gpt_tiny.safetensors"
 HELD_OUT_SHARE = 0.15
@@ -47,3 +53,16 @@ def fits(workload: Workload) -> bool:
 def load(model: nn.Module) -> None:
     """Put the trained weights into a model for which `fits` holds, on its device."""
     model.load_state_dict(load_file(WEIGHTS))
+
+
+class _Reader(GPT):
+    @cached_property
+    def _text(self) -> Bytes:
+        import numpy as np
+
+        return np.frombuffer(parts_of_text()[0], dtype=np.uint8)
+
+
+def reader(workload: Workload) -> Workload:
+    """Return a workload for which `fits` holds, its batches windows of the text that was trained on."""
+    return _Reader(workload.mode, workload.size, seed=workload.seed)

@@ -26,26 +26,33 @@ def told(monkeypatch, found) -> dict[str, tuple[float | None, str | None]]:
         return found
 
     monkeypatch.setattr("workloads.quality.measure", measure)
-    return {m.id: (m.value, m.reason) for m in quality.metrics(GPT, Setup())[0]}
+    return {m.id: (m.value, m.reason) for m in quality.metrics(GPT, Setup(), 100)[0]}
+
+
+def judged(*figures: float | None, trained: bool = False, parameters: int = 100) -> Quality:
+    """Return the result of a comparison."""
+    sqnr_db, agreement, perplexity, reference = figures
+    assert sqnr_db is not None
+    return Quality(sqnr_db, agreement, perplexity, reference, trained=trained, parameters=parameters)
 
 
 def test_every_figure_that_applies_is_a_metric(monkeypatch):
     """A model without classes or text has none of theirs."""
-    whole = told(monkeypatch, Quality(30.0, 0.9, 8.0, 7.5, trained=True))
+    whole = told(monkeypatch, judged(30.0, 0.9, 8.0, 7.5, trained=True))
     assert whole == {
         "quality.sqnr": (30.0, None),
         "quality.agreement": (0.9, None),
         "quality.perplexity": (8.0, None),
         "quality.perplexity.fp32": (7.5, None),
     }
-    assert set(told(monkeypatch, Quality(30.0, None, None, None, trained=False))) == {"quality.sqnr"}
+    assert set(told(monkeypatch, judged(30.0, None, None, None))) == {"quality.sqnr"}
 
 
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        (Quality(math.inf, None, None, None, trained=False), "no output differs"),
-        (Quality(math.nan, None, None, None, trained=False), "the outputs are not finite"),
+        (judged(math.inf, None, None, None), "no output differs"),
+        (judged(math.nan, None, None, None), "the outputs are not finite"),
         (UnsupportedError("it has no outputs"), "it has no outputs"),
         (RuntimeError("out of\n memory"), "RuntimeError: out of memory"),
     ],
@@ -57,13 +64,23 @@ def test_what_cannot_be_told_has_its_reason(monkeypatch, found, reason):
 
 def test_a_perplexity_that_is_not_finite_is_no_number(monkeypatch):
     """A spoiled model may have none."""
-    found = told(monkeypatch, Quality(1.0, 0.5, math.inf, 8.0, trained=True))
+    found = told(monkeypatch, judged(1.0, 0.5, math.inf, 8.0, trained=True))
     assert found["quality.perplexity"] == (None, "the outputs are not finite")
+
+
+def test_the_quality_of_a_model_of_another_size_is_not_this_trial_s(monkeypatch):
+    """Trained and random weights may be cut to different ranks: speed and error must be of one model."""
+    found = told(monkeypatch, judged(20.0, 0.7, 9.2, 8.9, trained=True, parameters=1_000))
+    assert list(found) == ["quality.sqnr"]
+    value, reason = found["quality.sqnr"]
+    assert value is None
+    assert reason is not None
+    assert reason.startswith("the trained weights keep 1,000 parameters, those of this trial 100")
 
 
 def test_ranks_do_not_build_the_whole_model_for_it():
     """It may not fit one of them."""
-    made, proof = quality.metrics(GPT, Setup(ranks=Ranks(0, 2)))
+    made, proof = quality.metrics(GPT, Setup(ranks=Ranks(0, 2)), 100)
     assert made[0].value is None
     assert "parallel=none" in proof["quality"]["reason"]
 

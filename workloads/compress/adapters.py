@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING, Batch, Workload
 from workloads.compress import layers
-from workloads.compress.base import PRECISIONS, Compressor
+from workloads.compress.base import LEARNS, PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ ADAPTER = "default"
 
 class FineTuning(Compressor):
     """Freezes the model and adds weights that train; the optimizer has states for those alone."""
+
+    unjudged: ClassVar[str | None] = LEARNS
+    starts_equal: ClassVar[bool] = True
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Add the weights."""
@@ -36,7 +39,7 @@ class FineTuning(Compressor):
 
     @abc.abstractmethod
     def extend(self, workload: Workload, model: nn.Module) -> nn.Module:
-        """Return the frozen model with weights that train; at first its outputs are the same."""
+        """Return the frozen model with weights that train."""
 
     def targets(self, model: nn.Module) -> list[str]:
         """Return the names of the chosen linear layers."""
@@ -193,6 +196,7 @@ class Prefix(FineTuning):
         precisions=PRECISIONS,
         library="peft",
     )
+    starts_equal: ClassVar[bool] = False
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:

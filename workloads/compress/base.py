@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """Those that most compressed models run in."""
+LEARNS = "its quality is what training makes of it: see the losses of a training trial"
 
 
 class Compressor(Transform):
@@ -21,6 +22,10 @@ class Compressor(Transform):
 
     differentiable: ClassVar[bool] = True
     """Whether gradients pass through what it makes of the layers."""
+    unjudged: ClassVar[str | None] = None
+    """Why its outputs held against the uncompressed model's tell nothing, where they do not."""
+    starts_equal: ClassVar[bool] = False
+    """Whether it changes no output before training: then they tell the error of a lower precision."""
     works_after_cast: ClassVar[bool] = False
     """Whether it gets the weights in the trial's precision, where its format depends on that."""
 

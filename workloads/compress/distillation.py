@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads import registry
 from workloads.base import MODES, TRAINING, Batch, Size, Workload
-from workloads.compress.base import PRECISIONS, Compressor
+from workloads.compress.base import LEARNS, PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class Distill(Compressor):
         },
         precisions=(*PRECISIONS, "fp8"),
     )
+    unjudged: ClassVar[str | None] = LEARNS
+    starts_equal: ClassVar[bool] = True
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:

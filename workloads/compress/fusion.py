@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, Batch, Workload
-from workloads.compress.base import PRECISIONS, Compressor
+from workloads.compress.base import LEARNS, PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+UNTRAINED = "no models that were trained apart are at hand, and random ones tell nothing of fusion"
 MODELS = Setting(3, "models that are fused, the trial's own among them", (), 2, 64)
 
 
@@ -39,6 +40,7 @@ class Average(Compressor):
         settings={"models": MODELS},
         precisions=PRECISIONS,
     )
+    unjudged: ClassVar[str | None] = UNTRAINED
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
@@ -75,6 +77,7 @@ class Ensemble(Compressor):
         },
         precisions=PRECISIONS,
     )
+    unjudged: ClassVar[str | None] = UNTRAINED
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Put the models side by side."""
@@ -105,6 +108,8 @@ class AggregateGradients(Compressor):
         precisions=PRECISIONS,
         compiles=False,
     )
+    unjudged: ClassVar[str | None] = LEARNS
+    starts_equal: ClassVar[bool] = True
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:

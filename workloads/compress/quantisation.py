@@ -169,6 +169,8 @@ class Int8Static(Int8Product):
         """Calibrate, then by torchao; a layer that no batch reaches stays as it is."""
         from torchao.quantization import Int8StaticActivationInt8WeightConfig, PerRow, PerTensor
 
+        from workloads.nets.packed import RowLinear
+
         scales = calibrated(workload, model, found, int(self.settings["batches"]))
         configs = {
             name: Int8StaticActivationInt8WeightConfig(
@@ -177,6 +179,8 @@ class Int8Static(Int8Product):
             for name, scale in scales.items()
         }
         by_torchao(model, configs)
+        for name in scales:
+            model.get_submodule(name).__class__ = RowLinear
         return "torchao"
 
 
@@ -187,7 +191,7 @@ FIRST_CALIBRATION_BATCH = 1000
 def calibrated(
     workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear], batches: int
 ) -> dict[str, torch.Tensor]:
-    """Return each layer's input scale, max |x| / 127 over the batches, with as many dimensions as x has."""
+    """Return each layer's input scale, max |x| / 127 over the batches, (1, 1)."""
     import torch
 
     from workloads.building import to_device
@@ -199,7 +203,7 @@ def calibrated(
         def look(_layer: nn.Module, inputs: tuple[torch.Tensor, ...], name: str = name) -> None:
             largest = inputs[0].abs().amax().float().clamp(min=1e-6) / 127
             before = scales.get(name, largest)
-            scales[name] = torch.maximum(before, largest).view((1,) * inputs[0].dim())
+            scales[name] = torch.maximum(before, largest).view(1, 1)
 
         handles.append(layer.register_forward_pre_hook(look))
     weight = next(iter(found.values())).weight

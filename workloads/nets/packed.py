@@ -64,6 +64,14 @@ def kmeans(values: torch.Tensor, count: int, iterations: int) -> torch.Tensor:
     return means.to(values.dtype)
 
 
+class RowLinear(nn.Linear):
+    """A linear layer that sees any input (…, in) as rows (N, in), for kernels that tell them apart."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (…, in) to (…, out)."""
+        return super().forward(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
+
+
 class LowRankLinear(nn.Module):
     """A linear layer as a product of two: x → second(first(x)).
 

@@ -8,10 +8,13 @@ import pytest
 import torch
 
 from workloads import quality, trained
-from workloads.base import TRAINING
+from workloads.base import TRAINING, UnsupportedError
+from workloads.compress.registry import COMPRESSORS
+from workloads.modes import prepare
 from workloads.quality import agreement, measure, sqnr_db
-from workloads.setup import Setup
+from workloads.setup import Chosen, Setup
 from workloads.sources import SHIPPED
+from workloads.transform import resolve_settings
 
 
 def test_the_ratio_of_signal_to_noise_is_in_decibels():
@@ -109,3 +112,72 @@ def test_training_is_judged_under_its_autocast(make):
     assert "train" in TRAINING
     for precision in ("bf16", "fp16"):
         assert math.isfinite(measure(make("gpt", "train"), Setup(precision=precision)).sqnr_db)
+
+
+def compressed(name, *, precision="fp32", **settings):
+    """Return a setup with a compressor, its settings over the defaults."""
+    return Setup(
+        precision=precision, compress=Chosen(name, resolve_settings(COMPRESSORS.get(name).spec, settings))
+    )
+
+
+def test_outside_training_the_trained_weights_run_themselves(make):
+    """So that the model that is measured is the one that is judged: of the same ranks, too."""
+    workload, setup = make("gpt", "prefill"), compressed("svd")
+    job, found = prepare(workload, setup), measure(workload, setup)
+    assert found.trained
+    assert found.parameters == job.parameters < 400_000
+    read = make("gpt", "train").build_model()
+    trained.load(read)
+    assert torch.equal(prepare(workload, Setup()).model.state_dict()["norm.weight"], read.norm.weight)
+
+
+def test_training_begins_from_random_weights(make):
+    """Its first loss is that of a model that knows nothing: ln 256 = 5.5."""
+    job = prepare(make("gpt", "train"), Setup())
+    job.step(0, lambda _mark: None)
+    assert job.losses()[0] > 5.4
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "mode"),
+    [
+        ("average", "gpt", "prefill"),
+        ("ensemble", "resnet", "infer"),
+        ("distill", "gpt", "decode"),
+        ("lora", "gpt", "train"),
+        ("adalora", "gpt", "train"),
+        ("adapters", "gpt", "train"),
+        ("prefix", "t5", "train"),
+        ("aggregate_gradients", "gpt", "train"),
+    ],
+)
+def test_what_training_has_yet_to_make_is_not_judged(make, name, work, mode):
+    """Random members, an untrained student and added weights of no effect have no error worth a number."""
+    with pytest.raises(UnsupportedError, match="train"):
+        measure(make(work, mode), compressed(name))
+
+
+def test_the_error_of_a_precision_is_told_where_the_compressor_adds_none(make):
+    """A frozen model beside LoRA in bf16 errs as it does alone; fused random ones still tell nothing."""
+    workload = make("gpt", "train")
+    alone = measure(workload, Setup(precision="bf16"))
+    assert measure(workload, compressed("lora", precision="bf16")).sqnr_db == pytest.approx(
+        alone.sqnr_db, abs=0.5
+    )
+    with pytest.raises(UnsupportedError, match="trained apart"):
+        measure(workload, compressed("average", precision="bf16"))
+
+
+def test_static_scales_come_of_the_text_that_was_trained_on(make):
+    """Calibration reads neither noise nor the part that judges."""
+    reader = trained.reader(make("gpt", "prefill"))
+    for row in reader.make_batch(1000)["tokens"].tolist():
+        assert bytes(row) in trained.parts_of_text()[0]
+
+
+@pytest.mark.parametrize("work", ["llama", "moe"])
+def test_a_layer_may_see_rows_or_sequences(make, work):
+    """The output layer reads one position in the trial, and all of them where it is judged."""
+    found = measure(make(work, "decode"), compressed("int8_static"))
+    assert found.sqnr_db > 20

@@ -121,7 +121,7 @@ def test_quantised_models_generate_in_every_precision(job, name, precision, work
 
 
 def test_calibration_finds_the_largest_input(make):
-    """Over the batches that were shown, with the dimensions that the layer sees."""
+    """Over the batches that were shown."""
     work = make("mlp", "infer")
     model = work.build_model().eval()
     seen = []
