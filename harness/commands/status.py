@@ -9,9 +9,10 @@ from harness.commands.output import print_json, print_table
 from harness.ledger import Ledger
 from harness.records import open_store
 from harness.records.headline import HEADLINES
+from harness.records.results import Estimate
 from harness.records.schema import Record
 from harness.records.store import Store, Torn
-from harness.records.validity import RULES_VERSION, WITHIN_RUN_ONLY
+from harness.records.validity import RULES, RULES_VERSION, WITHIN_RUN_ONLY, describe
 
 
 def main(options: argparse.Namespace) -> int:
@@ -75,7 +76,8 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
     good = ledger.ok(trial_id)
     failure = ledger.last_failure(trial_id)
     state = ledger.state(trial_id, trial["refusal"], trial["replicas"])
-    reason = trial["refusal"] or (failure.reason if failure is not None and state == "failed" else None)
+    told = failure.reason if failure is not None and state in {"failed", "refused"} else None
+    result, void = _result(trial_id, ledger)
     return {
         "label": trial["label"],
         "trial_id": trial_id,
@@ -83,8 +85,8 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
         "status": failure.status if failure is not None else ("refused" if trial["refusal"] else None),
         "done": len(good),
         "wanted": max(trial["replicas"], len(good)),
-        "result": _result(trial_id, ledger),
-        "reason": reason,
+        "result": result,
+        "reason": trial["refusal"] or told or void,
         "advice": _advice(good),
     }
 
@@ -104,17 +106,27 @@ def _advice(good: list[Record]) -> str | None:
     return None if found is None else str(found)
 
 
-def _result(trial_id: str, ledger: Ledger) -> str | None:
+def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None]:
+    """Return the headline with its interval, or that it is invalid and why."""
     from harness.records.derive import trial_results
 
     good = ledger.ok(trial_id)
     if not good:
-        return None
+        return None, None
     estimates = trial_results(good)[0].estimates
     for name in HEADLINES:
         e = estimates.get(name)
+        if e is not None and e.validity == "invalid":
+            return "invalid", _why_invalid(e, good)
         if e is not None and e.value is not None:
             interval = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"
             label = f", {WITHIN_RUN_ONLY}" if WITHIN_RUN_ONLY in e.reasons else ""
-            return f"{e.value:,.4g} {e.unit}{interval}{label}"
-    return None
+            return f"{e.value:,.4g} {e.unit}{interval}{label}", None
+    return None, None
+
+
+def _why_invalid(estimate: Estimate, good: list[Record]) -> str:
+    flags = {WITHIN_RUN_ONLY, *(rule.id for rule in RULES.values() if rule.severity == "flagged")}
+    rules = [describe(reason) for reason in estimate.reasons if reason not in flags]
+    told = [str(r.evidence["output_reason"]) for r in good if r.evidence.get("output_reason")]
+    return " ".join(rules + told[:1])

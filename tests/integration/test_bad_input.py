@@ -69,6 +69,20 @@ def test_when_every_cell_is_refused_the_exit_code_is_2(joulemark):
     assert mixed.returncode == 0, "a refused cell beside good ones does not change the exit code"
 
 
+def test_the_table_says_what_a_trial_found_out(joulemark):
+    """A wrong output has no figure but a reason, and so has what was refused only when it was tried."""
+    (joulemark.folder / "own.py").write_text(
+        "import torch\n"
+        "def net(batch):\n"
+        "    return torch.nn.Linear(4, 4), {'input': torch.full((batch, 4), torch.nan)}\n"
+    )
+    shown = joulemark("run", "workload=user", "workload.factory=own:net", "workload.mode=infer,train", *TINY)
+    infer, train = (line.rstrip() for line in shown.stdout.splitlines() if line.startswith("user own:net"))
+    assert infer.endswith("invalid  The outputs failed their check. the output is not finite")
+    assert "refused" in train
+    assert train.endswith("the model has no training loss: return one as the factory's third value")
+
+
 def test_debug_shows_the_traceback(joulemark):
     """`--debug` is there for whoever mends the tool."""
     assert "Traceback" in joulemark("plan", "--debug", "workload=gtp").stderr
