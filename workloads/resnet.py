@@ -14,10 +14,15 @@ if TYPE_CHECKING:
 
 STAGES = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Bottleneck blocks of each stage, by depth."""
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+"""Blocks of two 3x3 convolutions of each stage, by depth."""
 
 
 class ResNet(ImageClassifier):
-    """ResNet-50 (`base`) and its kin, with channels last in memory, as convolutions run fastest."""
+    """ResNet-50 (`base`) and ResNet-152 (`large`), channels last in memory, as convolutions run fastest.
+
+    `shape.depth` chooses their kin: 18 and 34, of basic blocks, or 101; 26 is the least of bottlenecks.
+    """
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
         name="resnet",
@@ -38,8 +43,8 @@ class ResNet(ImageClassifier):
 
     def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:
         super().__init__(mode, size, seed=seed, data=data)
-        if self.n("depth") not in STAGES:
-            raise ValueError(f"resnet: depth {self.n('depth')} is not one of {', '.join(map(str, STAGES))}")
+        if self.n("depth") not in (depths := sorted(STAGES | BASIC)):
+            raise ValueError(f"resnet: depth {self.n('depth')} is not one of {', '.join(map(str, depths))}")
 
     def build_model(self) -> nn.Module:
         """Build the network, channels last."""
@@ -47,17 +52,23 @@ class ResNet(ImageClassifier):
 
         from workloads.nets import resnet
 
-        net = resnet.ResNet(stages=STAGES[self.n("depth")], width=self.n("width"), classes=self.n("classes"))
+        depth = self.n("depth")
+        net = resnet.ResNet(
+            stages=(STAGES | BASIC)[depth],
+            basic=depth in BASIC,
+            width=self.n("width"),
+            classes=self.n("classes"),
+        )
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     def blocks(self, model: nn.Module) -> list[nn.Module]:
-        """Return the bottleneck blocks."""
+        """Return the residual blocks."""
         return list(model.blocks)  # type: ignore[arg-type]
 
     def forward_flops(self, rows: int) -> float:
         """Sum the convolutions and the classifier."""
         depth, width = self.n("depth"), self.n("width")
-        features = 4 * width << len(STAGES[depth]) - 1
+        features = (width if depth in BASIC else 4 * width) << 3
         work = trunk_flops(rows, self.n("image"), depth, width)
         return work + flops.linear(rows, features, self.n("classes"))
 
@@ -67,17 +78,22 @@ def trunk_flops(rows: int, image: int, depth: int, width: int) -> float:
     side = _half(image)
     work = flops.conv2d(rows * side * side, 3, width, 7)
     side, channels = _half(side), width
-    for stage, count in enumerate(STAGES[depth]):
+    for stage, count in enumerate((STAGES | BASIC)[depth]):
         inner = width << stage
+        wide = inner if depth in BASIC else 4 * inner
         for block in range(count):
-            work += flops.conv2d(rows * side * side, channels, inner, 1)
+            before = rows * side * side
             if stage and block == 0:
                 side = _half(side)
             pixels = rows * side * side
-            work += flops.conv2d(pixels, inner, inner, 3) + flops.conv2d(pixels, inner, 4 * inner, 1)
-            if block == 0:
-                work += flops.conv2d(pixels, channels, 4 * inner, 1)
-            channels = 4 * inner
+            if depth in BASIC:
+                work += flops.conv2d(pixels, channels, inner, 3)
+            else:
+                work += flops.conv2d(before, channels, inner, 1) + flops.conv2d(pixels, inner, wide, 1)
+            work += flops.conv2d(pixels, inner, inner, 3)
+            if channels != wide:
+                work += flops.conv2d(pixels, channels, wide, 1)
+            channels = wide
     return work
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from workloads.nets.resnet import Bottleneck, ConvNorm
+from workloads.nets.resnet import Basic, Bottleneck, ConvNorm
 
 NETWORKS = (
     (("up",), "down", 1),
@@ -76,6 +76,8 @@ def _convolution_pairs(model: nn.Module) -> Iterator[tuple[ConvNorm, ConvNorm]]:
         if isinstance(module, Bottleneck):
             yield module.down, module.middle
             yield module.middle, module.up
+        elif isinstance(module, Basic):
+            yield module.first, module.second
 
 
 def _norms(weight: torch.Tensor, neurons: int) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""ResNet with bottleneck blocks, the stride in the 3x3 convolution (often called v1.5)."""
+"""ResNet with basic or bottleneck blocks, the stride in a 3x3 convolution (often called v1.5)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ class ConvNorm(nn.Sequential):
         convolution = nn.Conv2d(fan_in, fan_out, kernel, stride, kernel // 2, bias=False)
         nn.init.kaiming_normal_(convolution.weight, mode="fan_out", nonlinearity="relu")
         super().__init__(convolution, norm(fan_out))
+
+
+class Basic(nn.Module):
+    """3x3, 3x3, beside a shortcut that is projected where the shape changes."""
+
+    def __init__(self, fan_in: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.first = ConvNorm(fan_in, width, 3, stride)
+        self.second = ConvNorm(width, width, 3)
+        same = stride == 1 and fan_in == width
+        self.shortcut = nn.Identity() if same else ConvNorm(fan_in, width, 1, stride)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (N, in, H, W) to (N, width, H/stride, W/stride)."""
+        inner = self.first(x).relu_()
+        out: torch.Tensor = self.second(inner).add_(self.shortcut(x)).relu_()
+        return out
 
 
 class Bottleneck(nn.Module):
@@ -57,15 +74,28 @@ def bottlenecks(stages: Sequence[int], width: int, norm: Norm = nn.BatchNorm2d) 
     return built
 
 
+def basics(stages: Sequence[int], width: int) -> list[list[nn.Module]]:
+    """Return the same of basic blocks."""
+    built: list[list[nn.Module]] = []
+    channels = width
+    for stage, count in enumerate(stages):
+        first = Basic(channels, width << stage, 2 if stage else 1)
+        channels = width << stage
+        built.append([first, *(Basic(channels, channels, 1) for _ in range(count - 1))])
+    return built
+
+
 class ResNet(nn.Module):
     """Stem, stages of which all but the first halve the size, mean pool, classifier."""
 
-    def __init__(self, *, stages: Sequence[int], width: int, classes: int) -> None:
+    def __init__(self, *, stages: Sequence[int], basic: bool, width: int, classes: int) -> None:
         super().__init__()
         self.stem = ConvNorm(3, width, 7, 2)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.blocks = nn.ModuleList(chain.from_iterable(bottlenecks(stages, width)))
-        self.head = nn.Linear(EXPANSION * width << len(stages) - 1, classes)
+        blocks = (basics if basic else bottlenecks)(stages, width)
+        self.blocks = nn.ModuleList(chain.from_iterable(blocks))
+        features = width << len(stages) - 1
+        self.head = nn.Linear(features if basic else EXPANSION * features, classes)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return class logits (N, classes) for images (N, 3, H, W)."""

@@ -11,10 +11,22 @@ from workloads.modes import prepare
 from workloads.setup import Setup
 
 
-def test_resnet_50_costs_8_178_gflop_an_image(make):
-    """4,089,184,256 multiply-adds a 224x224 image."""
-    workload = make("resnet", "infer", "base", batch=1)
-    assert workload.units(workload.make_batch(0)).flops == 2 * 4_089_184_256
+@pytest.mark.parametrize(
+    ("depth", "multiply_adds", "parameters"),
+    [
+        (18, 1_814_073_344, 11_689_512),
+        (34, 3_663_761_408, 21_797_672),
+        (50, 4_089_184_256, 25_557_032),
+        (101, 7_801_405_440, 44_549_160),
+        (152, 11_513_626_624, 60_192_808),
+    ],
+)
+def test_resnets_are_the_published_ones(make, depth, multiply_adds, parameters):
+    """Multiply-adds of a 224x224 image, and weights."""
+    workload = make("resnet", "infer", "base", batch=1, depth=depth)
+    assert workload.units(workload.make_batch(0)).flops == 2 * multiply_adds
+    with torch.device("meta"):
+        assert sum(p.numel() for p in workload.build_model().parameters()) == parameters
 
 
 def test_bert_base_forward_against_arithmetic(make):
@@ -263,6 +275,7 @@ def test_recurrent_layers_may_differ_in_width(gates):
     [
         ("resnet", "infer", {"image": 64}),
         ("resnet", "infer", {"image": 97, "depth": 50}),
+        ("resnet", "infer", {"image": 97, "depth": 18}),
         ("mlp", "infer", {"layers": 3}),
         ("bert", "infer", {"seq": 40}),
         ("ner", "infer", {"seq": 40}),

@@ -89,7 +89,8 @@ def bert_weights(reference):
 
 
 def resnet_weights(reference, stages):
-    """ResNet numbers its blocks within a stage."""
+    """ResNet numbers its blocks within a stage, and a block's convolutions."""
+    parts = ("down", "middle", "up") if reference.config.layer_type == "bottleneck" else ("first", "second")
     first = [sum(stages[:s]) for s in range(4)]
 
     def block(match):
@@ -100,9 +101,8 @@ def resnet_weights(reference, stages):
         for key, tensor in reference.state_dict().items()
     }
     return renamed(state, [
-        (r"resnet\.embedder\.embedder", "stem"), (r"layer\.0\.", "down."), (r"layer\.1\.", "middle."),
-        (r"layer\.2\.", "up."), (r"\.convolution\.", ".0."), (r"\.normalization\.", ".1."),
-        (r"classifier\.1", "head"),
+        (r"resnet\.embedder\.embedder", "stem"), *((rf"layer\.{i}\.", f"{p}.") for i, p in enumerate(parts)),
+        (r"\.convolution\.", ".0."), (r"\.normalization\.", ".1."), (r"classifier\.1", "head"),
     ])  # fmt: skip
 
 
@@ -334,13 +334,16 @@ def test_bert_gives_the_classes_of_bert(name, kind):
     assert_close(model(tokens, segments, mask), theirs.logits)
 
 
+@pytest.mark.parametrize(("depth", "stages"), [(50, (3, 4, 6, 3)), (18, (2, 2, 2, 2))])
 @torch.no_grad()
-def test_resnet_gives_the_logits_of_resnet_50():
-    """ResNet-50 at its full width and depth."""
-    reference = transformers.ResNetForImageClassification(transformers.ResNetConfig(num_labels=1000)).eval()
+def test_resnet_gives_the_logits_of_the_reference(depth, stages):
+    """ResNet-50 of bottlenecks and ResNet-18 of basic blocks, at their full width and depth."""
+    shape = {"layer_type": "basic", "hidden_sizes": [64, 128, 256, 512]} if depth == 18 else {}
+    config = transformers.ResNetConfig(num_labels=1000, depths=list(stages), **shape)
+    reference = transformers.ResNetForImageClassification(config).eval()
     randomise(reference)
-    model = ours("resnet", "infer", depth=50, width=64, classes=1000)
-    model.load_state_dict(resnet_weights(reference, (3, 4, 6, 3)))
+    model = ours("resnet", "infer", depth=depth, width=64, classes=1000)
+    model.load_state_dict(resnet_weights(reference, stages))
     images = torch.randn(2, 3, 96, 96)
     assert_close(model(images), reference(images).logits)
 

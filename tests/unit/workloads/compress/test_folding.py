@@ -12,7 +12,12 @@ def silent(_name):
 
 @pytest.mark.parametrize(
     ("name", "sizes"),
-    [("resnet", {}), ("gan", {}), ("inception", {"version": 3, "image": 80, "width": 8, "batch": 2})],
+    [
+        ("resnet", {}),
+        ("resnet", {"depth": 18}),
+        ("gan", {}),
+        ("inception", {"version": 3, "image": 80, "width": 8, "batch": 2}),
+    ],
 )
 def test_folding_leaves_the_outputs_and_fewer_nodes(make, compressor, outputs, name, sizes):
     """Every batch norm goes; each is one node less."""
