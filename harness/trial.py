@@ -7,7 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ def _measured(
         job.step,
         device=device,
         settings=timing_settings(config),
-        window=_within(window, watch),
+        window=_within(window, watch, nullcontext() if job.compiler is None else job.compiler.watch()),
         on_phase=on_phase,
         first_index=1,
         read=conditions_reader(device),
@@ -218,6 +218,7 @@ def _measured(
             "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
+            "compiled_within": None if job.compiler is None else job.compiler.within,
             "transformed": told,
             **spent.evidence(),
             **phases.attribution(used, mine),
@@ -234,8 +235,10 @@ def _measured(
 
 
 @contextmanager
-def _within(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
-    with outer, inner:
+def _within(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
         yield
 
 

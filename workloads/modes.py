@@ -16,6 +16,7 @@ from torch import nn
 from workloads import trained
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.building import build, to_device
+from workloads.compiling import Compiled
 from workloads.optimize import Optimize
 from workloads.parallel.traffic import told
 from workloads.precision import autocast, gradient_scaler
@@ -58,12 +59,13 @@ class Job:
     kv_cache_bytes: int
     evidence: Callable[[], dict[str, Any]]
     """What the record says of the compression and of the spreading."""
-    _graphs: Callable[[], str | None] = field(repr=False)
+    compiler: Compiled | None = field(repr=False)
+    """What compiles the model; None when it was not asked."""
 
     @property
     def compiled(self) -> str | None:
         """What the compiler made of the model so far; None when it was not asked."""
-        return self._graphs()
+        return None if self.compiler is None else str(self.compiler)
 
 
 def prepare(workload: Workload, setup: Setup) -> Job:
@@ -111,7 +113,8 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     else:
         single = [parts[0] for parts in ring]
         step, cache_bytes = inference_step(workload, model, single, last, setup)
-    graphs = _compile(built.model, setup.optimize.compile)
+    how = setup.optimize.compile
+    compiler = None if how is None else Compiled(built.model, how)
 
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     # Of the whole model and cache: the rank that counts a share of the batch does so for all that share it.
@@ -130,7 +133,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
         evidence=lambda: built.evidence | strategy.evidence() | ({"traffic": traffic} if traffic else {}),
-        _graphs=graphs,
+        compiler=compiler,
     )
 
 
@@ -161,27 +164,6 @@ def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int
     if workload.mode not in TRAINING:  # training writes every weight
         traffic -= (4 - width) * workload.outputs(parts[0]) + width * workload.unread_weights(parts[0])
     return replace(units, least_bytes=traffic)
-
-
-def _compile(model: nn.Module, mode: str | None) -> Callable[[], str | None]:
-    """Compile the model's forward in place; return what counts the graphs that came of it."""
-    if mode is None:
-        return lambda: None
-    from torch._dynamo import reset
-    from torch._dynamo.utils import counters
-
-    reset()
-    counters.clear()
-    model.compile(mode=mode)
-
-    def graphs() -> str:
-        made = int(counters["stats"]["unique_graphs"])
-        breaks = sum(counters["graph_break"].values())
-        if made == 0:
-            return "not compiled"
-        return f"compiled, {made} graph{'s' * (made != 1)}" + (f", {breaks} breaks" if breaks else "")
-
-    return graphs
 
 
 def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:

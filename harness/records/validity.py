@@ -15,7 +15,7 @@ from harness.records.metrics import METRICS
 from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 
-RULES_VERSION = 4
+RULES_VERSION = 5
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -84,6 +84,10 @@ def _left_alone(compiled: Any, _threshold: float, _metric: Metric) -> bool:
     return bool(compiled == "not compiled")
 
 
+def _left_in_part(compiled: Any, _threshold: float, _metric: Metric) -> bool:
+    return bool("then eager" in compiled)
+
+
 def _has_any(flags: frozenset[str]) -> Predicate:
     return lambda value, _threshold, _metric: any(flag in value for flag in flags)
 
@@ -145,6 +149,23 @@ _RULES = (
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
     Rule("ranks_beyond_cores", "Ranks shared processor cores.", _DEVICE, "ranks_beyond_cores", _is_true),
     Rule("not_compiled", "The compiler made nothing of the model.", _DEVICE, "compiled", _left_alone, str),
+    Rule(
+        "compiled_in_part",
+        "A part was compiled too often, then ran eagerly.",
+        _DEVICE,
+        "compiled",
+        _left_in_part,
+        str,
+    ),
+    Rule(
+        "recompiled",
+        "The model was compiled again in the span.",
+        _DEVICE,
+        "compiled_within",
+        _above,
+        _NUMBER,
+        0,
+    ),
     Rule("cotenant", "Other processes used the device.", _DEVICE, "cotenants", _above, _NUMBER, 0),
     Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, _NUMBER, 0.025),
     Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, _NUMBER, 0.01),

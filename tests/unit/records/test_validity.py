@@ -53,6 +53,14 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
         "flagged",
         TIME | ENERGY,
     ),
+    (
+        "compiled_in_part",
+        {"compiled": "compiled, 8 graphs, then eager: compiled too often"},
+        {"compiled": "compiled, 8 graphs"},
+        "flagged",
+        TIME | ENERGY,
+    ),
+    ("recompiled", {"compiled_within": 1}, {"compiled_within": 0}, "flagged", TIME | ENERGY),
     ("cotenant", {"cotenants": 1}, {"cotenants": 0}, "flagged", TIME | ENERGY),
     (
         "cpu_steal",
