@@ -95,7 +95,7 @@ class WorkloadSpec:
     name: str
     title: str
     family: str
-    """`vision`, `text`, `recommendation`, `generative`, `micro` or `selftest`."""
+    """`vision`, `text`, `speech`, `multimodal`, `recommendation`, `generative`, `micro`, `user` or `selftest`."""
     summary: str
     unit: str
     """The headline item of throughput: `samples` or `tokens`."""
