@@ -31,7 +31,8 @@ class WorkloadConfig(Section):
     accumulate: PositiveInt = 1
     optimizer: Literal["sgd", "adamw"] | None = None
     lr: PositiveFloat | None = None
-    temperature: PositiveFloat = 1.0
+    temperature: float = Field(default=1.0, ge=0.001)
+    """Of the draw of tokens; `top_k: 1` is greedy."""
     top_k: PositiveInt | None = None
     data: str | None = None
     """A text file or a folder of images; null is synthetic data."""

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from pydantic import ValidationError
 
+from harness.config import WorkloadConfig
 from workloads.sampling import sample
 
 
@@ -70,3 +73,13 @@ def test_half_precision_logits_are_drawn_in_single():
     """bf16 logits give tokens too."""
     logits = torch.randn(4, 30).bfloat16()
     assert sample(logits, temperature=1.0, top_k=5, generator=generator()).shape == (4,)
+
+
+def test_the_coldest_temperature_that_is_allowed_is_greedy():
+    """Logits of thousands stay finite there: nothing is infinity over infinity."""
+    coldest = next(m.ge for m in WorkloadConfig.model_fields["temperature"].metadata if hasattr(m, "ge"))
+    logits = 1e4 * torch.randn(64, 50)
+    drawn = sample(logits, temperature=coldest, top_k=None, generator=generator())
+    assert torch.equal(drawn, logits.argmax(-1))
+    with pytest.raises(ValidationError, match="temperature"):
+        WorkloadConfig(name="gpt", temperature=coldest / 2)
