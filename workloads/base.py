@@ -95,7 +95,7 @@ class WorkloadSpec:
     name: str
     title: str
     family: str
-    """`vision`, `text`, `speech`, `multimodal`, `recommendation`, `generative`, `micro`, `user` or `selftest`."""
+    """The field it comes from; `micro` for single operators, `user` and `selftest`."""
     summary: str
     unit: str
     """The headline item of throughput: `samples` or `tokens`."""
