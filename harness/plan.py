@@ -125,7 +125,8 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         digest = _data_digest(config.workload.data)
         if refused is None:
             # Its sizes must fit one another; constructing it builds nothing.
-            workloads.get(spec.name)(config.workload.mode, size, seed=config.seed)
+            data = None if config.workload.data is None else sources.resolve_data(config.workload.data)
+            workloads.get(spec.name)(config.workload.mode, size, seed=config.seed, data=data)
     except ConfigError:
         raise
     except (ValueError, OSError) as error:

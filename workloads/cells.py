@@ -23,10 +23,14 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if cell.accumulate > 1 and cell.mode not in TRAINING:
         return f"workload.accumulate={cell.accumulate} needs a training mode"
+    if int(cell.size.get("batch", cell.accumulate)) % cell.accumulate:
+        return f"batch {cell.size['batch']} does not split into {cell.accumulate} equal micro-batches"
     if (reason := optimize.refusal(cell.optimize, spec, cell.mode, cell.device)) is not None:
         return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
+    if cell.size.get("pinned") and cell.device != "cuda":
+        return f"pinned memory serves copies to and from CUDA devices, not {cell.device}"
     if "ranks" in spec.traits and cell.parallel != "group":
         return f"{spec.name} is an exchange between ranks: parallel=group"
     if cell.compress != NONE and (reason := _compress_refusal(cell)) is not None:

@@ -42,11 +42,7 @@ class Copy(Workload):
             raise ValueError(f"copy: direction {size['direction']!r} is not one of {', '.join(DIRECTIONS)}")
 
     def build_model(self) -> nn.Module:
-        """Allocate both sides and fill the source.
-
-        Raises:
-            UnsupportedError: pinned memory was asked for, and there is no CUDA device to copy from it.
-        """
+        """Allocate both sides and fill the source."""
         from workloads.nets import micro
 
         shape = (self.n("batch"), self.n("kib") * 1024)

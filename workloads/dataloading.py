@@ -67,18 +67,9 @@ class DataLoading(Workload):
         self._loader: Iterator[torch.Tensor] | None = None
 
     def build_model(self) -> nn.Module:
-        """Build nothing.
-
-        Raises:
-            UnsupportedError: pinned memory was asked for, and there is no CUDA device to copy from it.
-        """
-        import torch
+        """Build nothing."""
         from torch import nn
 
-        from workloads.nets.micro import check_pinned
-
-        if self.size["pinned"]:
-            check_pinned(torch.get_default_device())
         return nn.Identity()
 
     @cached_property

@@ -81,6 +81,8 @@ class FasterRCNN(Workload):
             raise ValueError(f"fasterrcnn: {taken} {self.n(taken)} are more than there are anchors")
         if mode == "train" and self.n("sampled") <= self.n("objects"):
             raise ValueError(f"fasterrcnn: sampled {self.n('sampled')} leave no place beside the objects")
+        if self.n("classes") < 2:
+            raise ValueError("fasterrcnn: classes 1 is the background alone")
         if mode == "infer" and self.n("detections") > self.n("proposals") * (self.n("classes") - 1):
             raise ValueError(f"fasterrcnn: detections {self.n('detections')} are more than there can be")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 STAGES = {26: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 """Bottleneck blocks of each stage, by depth."""
+LAST_STRIDE = 32
+"""Pixels a side of the image that are one of the last stage."""
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 """Blocks of two 3x3 convolutions of each stage, by depth."""
 
@@ -45,6 +47,12 @@ class ResNet(ImageClassifier):
         super().__init__(mode, size, seed=seed, data=data)
         if self.n("depth") not in (depths := sorted(STAGES | BASIC)):
             raise ValueError(f"resnet: depth {self.n('depth')} is not one of {', '.join(map(str, depths))}")
+
+        if mode == "train" and self.n("batch") == 1 and self.n("image") <= LAST_STRIDE:
+            raise ValueError(
+                f"{self.spec.name}: batch norm cannot train on one value a channel: "
+                f"a batch of 1 needs images of more than {LAST_STRIDE} pixels"
+            )
 
     def build_model(self) -> nn.Module:
         """Build the network, channels last."""

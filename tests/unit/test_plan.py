@@ -107,6 +107,7 @@ def test_the_user_s_own_model_counts_by_its_contents_and_is_not_imported(own_mod
         (["workload=noop", "precision=bf16"], "cannot run with precision bf16"),
         (["workload=gpt", "parallel.ranks=2"], "needs a parallel strategy"),
         (["workload=gpt", "workload.mode=decode", "workload.accumulate=2"], "needs a training mode"),
+        (["workload=gpt", "workload.batch=3", "workload.accumulate=2"], "batch 3 does not split into 2 equal"),
         (["workload=gpt", "device.index=7"], "not available"),
     ],
 )
@@ -161,6 +162,7 @@ def test_scaling_experiments_plan_every_cell_from_one_rank_on(name):
         (["workload.size=huge"], "no size"),
         (["device.kind=cdua"], "did you mean cuda?"),
         (["workload.data=/nowhere/at/all.txt"], "/nowhere/at/all.txt"),
+        (["workload=gpt", "workload.data=shipped", "workload.shape.vocab=100"], "need a vocab of 256, not 100"),
         (["workload=user"], "workload=user needs workload.factory, workload.program or workload.folder"),
         (["workload=user", "workload.factory=no_such_module:f"], "no module no_such_module"),
         (["workload=user", "workload.factory=a:b", "workload.program=c.pt2"], "name two models"),

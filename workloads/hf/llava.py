@@ -83,6 +83,8 @@ class LLaVA(HuggingFace, GenerativeWorkload):
         super().__init__(mode, size, seed=seed, data=data)
         for whole, part in (("image", "patch"), ("hidden", "heads"), ("text_hidden", "text_heads")):
             self.check_divides(whole, part)
+        if self.n("vocab") < 2:
+            raise ValueError(f"llava: vocab {self.n('vocab')} does not hold a word and the image's place")
         if self.n("layers") < 2:
             raise ValueError("llava: the image is read one layer before the last, and there is 1 layer")
 

@@ -87,6 +87,8 @@ class Whisper(Seq2Seq):
         self.check_divides("hidden", "heads")
         if self.n("frames") % 2:
             raise ValueError(f"whisper: frames {self.n('frames')} is odd")
+        if self.n("vocab") < 2:
+            raise ValueError(f"whisper: vocab {self.n('vocab')} does not hold a word and the end")
         wanted = self.n("target_seq") if mode == "train" else self.n("prompt") + self.n("new_tokens") - 1
         if wanted > self.n("positions"):
             raise ValueError(

@@ -6,8 +6,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads.base import UnsupportedError
-
 
 class Attention(nn.Module):
     """Scaled dot-product attention, in which several query heads may share a key and a value head."""
@@ -48,24 +46,12 @@ class TrainingState(nn.Module):
                 self.register_buffer(f"{moment}{number}", torch.rand(hidden, hidden))
 
 
-def check_pinned(device: torch.device) -> None:
-    """Refuse pinned memory for a device that does not copy by itself.
-
-    Raises:
-        UnsupportedError: it is no CUDA device.
-    """
-    if device.type != "cuda":
-        raise UnsupportedError(f"pinned memory serves copies to and from CUDA devices, not {device.type}")
-
-
 class Copies(nn.Module):
     """Rows of bytes in the host's memory and as many on the device that is torch's default now."""
 
     def __init__(self, shape: tuple[int, int], *, to_device: bool, pinned: bool) -> None:
         super().__init__()
         there = torch.randint(256, shape, dtype=torch.uint8)
-        if pinned:
-            check_pinned(there.device)
         here = torch.randint(256, shape, dtype=torch.uint8, device="cpu")
         here = here.pin_memory() if pinned else here
         self.source, self.target = (here, there) if to_device else (there, here)

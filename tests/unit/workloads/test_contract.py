@@ -94,7 +94,19 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("bert", "infer", {"heads": 3}, "hidden 128 does not divide into 3 heads"),
         ("bert", "infer", {"vocab": 4}, "vocab 4 does not hold"),
         ("mlp", "infer", {"vocab": 1}, "vocab 1 does not hold"),
-        ("resnet", "infer", {"depth": 51}, "depth 51 is not one of 26, 50, 101, 152"),
+        ("resnet", "infer", {"depth": 51}, "depth 51 is not one of 18, 26, 34, 50, 101, 152"),
+        (
+            "resnet",
+            "train",
+            {"batch": 1, "image": 32},
+            "resnet: .* a batch of 1 needs images of more than 32",
+        ),
+        (
+            "adversarial",
+            "train",
+            {"batch": 1, "image": 8},
+            "adversarial: batch norm cannot train on one value",
+        ),
         ("lstm", "train", {"cell": "mlp"}, "cell 'mlp' is not one of lstm, gru, rnn"),
         ("llama", "train", {"seq": 257}, "llama train: 257 positions wanted, the model has 256"),
         ("llama", "train", {"kv_heads": 3}, "4 heads do not divide among 3 kv_heads"),
@@ -119,6 +131,7 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("vit", "infer", {"image": 60}, "image 60 does not divide by patch 8"),
         ("vit", "infer", {"heads": 3}, "hidden 128 does not divide by heads 3"),
         ("fasterrcnn", "infer", {"depth": 51}, "depth 51 is not one of 26, 50, 101, 152"),
+        ("fasterrcnn", "train", {"classes": 1}, "classes 1 is the background alone"),
         ("fasterrcnn", "infer", {"image": 100}, "image 100 is not a multiple of 32"),
         ("fasterrcnn", "infer", {"proposals": 4096}, "proposals 4096 are more than there are anchors"),
         ("fasterrcnn", "train", {"sampled": 4}, "sampled 4 leave no place beside the objects"),
@@ -127,6 +140,8 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("inception", "infer", {"version": 2}, "version 2 is not one of 1, 3"),
         ("inception", "infer", {"version": 3}, "image 64 is smaller than the 75 pixels needed"),
         ("inception", "infer", {"width": 20}, "width 20 is not a multiple of 8"),
+        ("whisper", "generate", {"vocab": 1}, "vocab 1 does not hold a word and the end"),
+        ("llava", "decode", {"vocab": 1}, "vocab 1 does not hold a word and the image's place"),
     ],
 )
 def test_sizes_that_cannot_work_are_refused_before_anything_is_built(make, name, mode, overrides, message):

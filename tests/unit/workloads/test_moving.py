@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from workloads.base import UnsupportedError
+from workloads import cells
 from workloads.modes import prepare
 from workloads.samples import Files
 from workloads.setup import Setup
 from workloads.sources import SHIPPED
+from workloads.transform import Cell
 
 NAMES = ("copy", "checkpoint", "dataloading")
 
@@ -73,8 +74,12 @@ def test_copies_arrive(make, direction):
 @pytest.mark.parametrize("name", ["copy", "dataloading"])
 def test_pinned_memory_is_refused_without_a_device_that_uses_it(make, name):
     """On the CPU it would be the same copy under another name."""
-    with pytest.raises(UnsupportedError, match="pinned memory serves copies to and from CUDA devices"):
-        prepare(make(name, "infer", pinned=True), Setup())
+    workload = make(name, "infer", pinned=True)
+    on = {
+        kind: cells.refusal(Cell(workload.spec, "infer", workload.size, device=kind))
+        for kind in ("cpu", "cuda")
+    }
+    assert on == {"cpu": "pinned memory serves copies to and from CUDA devices, not cpu", "cuda": None}
 
 
 @pytest.mark.parametrize("kind", ["torch", "safetensors"])
