@@ -162,7 +162,7 @@ def test_scaling_experiments_plan_every_cell_from_one_rank_on(name):
         (["workload.size=huge"], "no size"),
         (["device.kind=cdua"], "did you mean cuda?"),
         (["workload.data=/nowhere/at/all.txt"], "/nowhere/at/all.txt"),
-        (["workload=gpt", "workload.data=shipped", "workload.shape.vocab=100"], "need a vocab of 256, not 100"),
+        (["workload=gpt", "workload.data=shipped", "workload.shape.vocab=100"], "vocab of 256, not 100"),
         (["workload=user"], "workload=user needs workload.factory, workload.program or workload.folder"),
         (["workload=user", "workload.factory=no_such_module:f"], "no module no_such_module"),
         (["workload=user", "workload.factory=a:b", "workload.program=c.pt2"], "name two models"),
