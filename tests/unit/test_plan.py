@@ -107,7 +107,10 @@ def test_the_user_s_own_model_counts_by_its_contents_and_is_not_imported(own_mod
         (["workload=noop", "precision=bf16"], "cannot run with precision bf16"),
         (["workload=gpt", "parallel.ranks=2"], "needs a parallel strategy"),
         (["workload=gpt", "workload.mode=decode", "workload.accumulate=2"], "needs a training mode"),
-        (["workload=gpt", "workload.batch=3", "workload.accumulate=2"], "batch 3 does not split into 2 equal"),
+        (
+            ["workload=gpt", "workload.batch=3", "workload.accumulate=2"],
+            "batch 3 does not split into 2 equal",
+        ),
         (["workload=gpt", "device.index=7"], "not available"),
     ],
 )

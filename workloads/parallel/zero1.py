@@ -33,10 +33,12 @@ class Zero1(DataParallel):
         self, make: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer], model: nn.Module
     ) -> torch.optim.Optimizer:
         """Return the optimizer that spreads its state."""
+        import torch
         from torch.distributed.optim import ZeroRedundancyOptimizer
 
         def local(groups: list[dict[str, Any]], **_defaults: Any) -> torch.optim.Optimizer:
-            return make([parameter for group in groups for parameter in group["params"]])
+            own = [parameter for group in groups for parameter in group["params"]]
+            return make(own or [torch.nn.Parameter(torch.empty(0))])  # more ranks than weights
 
         return ZeroRedundancyOptimizer(model.parameters(), local)  # type: ignore[arg-type]
 

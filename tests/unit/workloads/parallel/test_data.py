@@ -22,7 +22,7 @@ SPREAD = {
         ("unet", "fsdp", "train", {}),
         ("moe", "fsdp", "train", {}),
     ],
-    4: [("llama", "hsdp", "train", {"group": 2})],
+    4: [("llama", "hsdp", "train", {"group": 2}), ("skipgram", "zero1", "train", {})],
 }
 UNEVEN_WORDS = ("bert", "translation")
 """Their losses are means over words, of which the ranks have unequal numbers."""
