@@ -18,7 +18,9 @@ def nbytes(tensor: torch.Tensor) -> int:
         inner = (getattr(parts, name) for name in parts.__tensor_flatten__()[0])
         return sum(nbytes(part) for part in inner if isinstance(part, torch.Tensor))
     scales = 0
-    if tensor.is_quantized and tensor.qscheme() != torch.per_tensor_affine:
+    if tensor.is_quantized and tensor.qscheme() == torch.per_tensor_affine:
+        scales = 8 + 8  # a double and an integer
+    elif tensor.is_quantized:
         scales = nbytes(tensor.q_per_channel_scales()) + nbytes(tensor.q_per_channel_zero_points())
     return tensor.numel() * tensor.element_size() + scales
 

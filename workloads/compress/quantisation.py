@@ -221,24 +221,18 @@ def calibrated(
 
 
 class Int4Weight(Quantisation):
-    """Weights in int4, a scale and a zero for each group of a row; products in the trial's precision."""
+    """Weights in int4, a scale and a zero for each group of a row; products in bf16, whatever the precision.
+
+    Torch's kernel on CUDA takes no other format; that on the CPU does, by loops many times slower.
+    """
 
     bits: ClassVar[int] = 4
     spec: ClassVar[TransformSpec] = _spec(
         name="int4_weight",
         title="int4, weights only",
-        summary="Store linear layers in int4 with a scale and zero for each group, by torch's int4 kernels",
+        summary="Store linear layers in int4 with a scale and zero for each group; multiply in bf16",
         group=Setting(32, "weights of a row that share a scale", (32, 64, 128, 256)),
     )
-
-    @classmethod
-    def refusal(cls, cell: Cell) -> str | None:
-        """The kernel on CUDA takes bf16 alone."""
-        if cell.device == "cuda" and cell.precision != "bf16":
-            return (
-                f"int4_weight on CUDA takes precision bf16, not {cell.precision}: torch's kernel has no other"
-            )
-        return super().refusal(cell)
 
     def fits(self, layer: nn.Linear) -> bool:
         """Rows must be whole groups, and on CUDA outputs come in eights."""
@@ -247,6 +241,12 @@ class Int4Weight(Quantisation):
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
         """By torchao's packing for the device."""
+        import torch
+
+        from workloads.nets.packed import HalfLinear
+
+        for layer in found.values():
+            layer.to(torch.bfloat16).__class__ = HalfLinear
         group = int(self.settings["group"])
         if next(iter(found.values())).weight.is_cuda:
             from torchao.quantization import Int4WeightOnlyConfig

@@ -72,6 +72,14 @@ class RowLinear(nn.Linear):
         return super().forward(x.reshape(-1, x.shape[-1])).view(*x.shape[:-1], -1)
 
 
+class HalfLinear(nn.Linear):
+    """A linear layer in bf16 between others of any format."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (…, in) to (…, out), in the format of x."""
+        return super().forward(x.to(torch.bfloat16)).to(x.dtype)
+
+
 class LowRankLinear(nn.Module):
     """A linear layer as a product of two: x → second(first(x)).
 

@@ -28,14 +28,14 @@ def test_a_tensor_of_several_parts_takes_theirs():
 
 
 def test_scales_of_rows_count_with_torch_s_own_quantised_tensors():
-    """One scale and one zero of eight bytes each for a row; none where they are the tensor's own."""
+    """One scale and one zero of eight bytes each for a row, or for the whole tensor."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         scales, zeros = torch.ones(4, dtype=torch.double), torch.zeros(4, dtype=torch.int64)
         rows = torch.quantize_per_channel(torch.ones(4, 6), scales, zeros, 0, torch.qint8)
         whole = torch.quantize_per_tensor(torch.ones(4, 6), 1.0, 0, torch.qint8)
     assert nbytes(rows) == 24 + 4 * (8 + 8)
-    assert nbytes(whole) == 24
+    assert nbytes(whole) == 24 + 8 + 8
 
 
 def test_packed_weights_that_are_no_parameters_count_once():
@@ -48,7 +48,8 @@ def test_packed_weights_that_are_no_parameters_count_once():
     assert not list(packed.parameters())
     weights, biases = 16 * 8 + 4 * 4 * (8 + 4), 8 + 2 * 4 * 4
     assert parameter_count(packed) == before == weights + biases
-    assert weights_bytes(packed) == weights + 4 * biases
+    scales = (8 + 8) * (1 + 2)  # the linear layer's weight, and the two of the LSTM
+    assert weights_bytes(packed) == weights + 4 * biases + scales
 
 
 def test_what_is_shared_counts_once_and_buffers_are_no_parameters():

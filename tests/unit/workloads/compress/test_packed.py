@@ -24,7 +24,8 @@ def test_recurrent_layers_keep_a_byte_for_each_weight(job, cell_kind):
     evidence = made.evidence()
     assert evidence["parameters"] == evidence["parameters_before"] == made.parameters
     assert evidence["layers"] == 1
-    assert made.weights_bytes == weights + 4 * (made.parameters - weights)
+    scales = 2 * 2 * (8 + 8)  # of each layer's two matrices
+    assert made.weights_bytes == weights + 4 * (made.parameters - weights) + scales
     assert made.parameters == weights + biases + 256 * 128 + 256
 
 
