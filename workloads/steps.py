@@ -159,24 +159,25 @@ def inference_step(
 
 
 def graphed(run: Run, turns: int) -> Run:
-    """Return `run` captured in one CUDA graph for each of its `turns`, at the first call of each.
+    """Return `run` captured in one CUDA graph for each of its `turns`, all of them at the first call.
 
-    A replay writes the same output tensor again, so a step's result lasts until its turn comes back.
+    A replay writes the same output tensor again. The graphs work in the same memory, as eager steps do, so a
+    step's result lasts until the next step.
     """
-    captured: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
+    captured: list[tuple[torch.cuda.CUDAGraph, torch.Tensor]] = []
 
     def replay(index: int, mark: Mark) -> torch.Tensor:
-        turn = index % turns
-        if turn not in captured:
-            captured[turn] = _capture(lambda: run(turn, mark))
-        graph, output = captured[turn]
+        if not captured:
+            pool = torch.cuda.graph_pool_handle()
+            captured.extend(_capture(partial(run, turn, mark), pool) for turn in range(turns))
+        graph, output = captured[index % turns]
         graph.replay()
         return output
 
     return replay
 
 
-def _capture(run: Callable[[], torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
+def _capture(run: Callable[[], torch.Tensor], pool: Any) -> tuple[torch.cuda.CUDAGraph, torch.Tensor]:
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):  # libraries set themselves up here, which a capture does not allow
@@ -184,7 +185,8 @@ def _capture(run: Callable[[], torch.Tensor]) -> tuple[torch.cuda.CUDAGraph, tor
             run()
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # NCCL's watchdog asks the driver about its own work at any time, which must not end the capture.
+    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
         output = run()
     return graph, output
 

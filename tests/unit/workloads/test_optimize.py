@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import asdict
 
 import pytest
@@ -160,6 +161,7 @@ def test_attention_may_be_held_to_one_back_end():
         ({"kv_cache": "growing"}, "gpt", "train", "keeps no keys"),
         ({"attention": "math"}, "mlp", "train", "does not attend"),
         ({"attention": "cudnn"}, "gpt", "train", "CUDA devices only"),
+        ({"attention": "flash"}, "t5", "train", "learns a bias"),
         ({"expandable_segments": True}, "gpt", "train", "CUDA's allocator"),
         ({"compile": "default"}, "noop", "infer", "cannot be compiled"),
     ],
@@ -167,6 +169,15 @@ def test_attention_may_be_held_to_one_back_end():
 def test_what_has_no_meaning_is_refused_with_its_reason(wanted, workload, mode, reason):
     """Nothing is skipped in silence."""
     assert reason in optimize.refusal(Optimize(**wanted), registry.get(workload).spec, mode, "cpu")
+
+
+def test_flash_attention_takes_a_mask_on_the_cpu_alone(make):
+    """There it gives the loss of the other back ends."""
+    flash, spec = Optimize(attention="flash"), registry.get("bert").spec
+    assert optimize.refusal(flash, spec, "train", "cpu") is None
+    assert "under a mask" in optimize.refusal(flash, spec, "train", "cuda")
+    losses = (results(make("bert", "train"), Optimize(attention=name)) for name in ("flash", "math"))
+    torch.testing.assert_close(*losses)
 
 
 def test_graphs_are_refused_where_they_cannot_capture_the_step():
@@ -180,27 +191,66 @@ def test_graphs_are_refused_where_they_cannot_capture_the_step():
     assert "eager step" in optimize.refusal(both, spec, "decode", "cuda")
 
 
-def test_each_turn_of_the_ring_is_captured_once_and_replayed_ever_after(monkeypatch):
-    """A graph belongs to the inputs that it was captured with."""
-    captures, replays = [], []
+class FakeCuda:
+    """The parts of `torch.cuda` that a capture uses; keeps what was done, in order."""
 
-    class Graph:
-        def __init__(self, turn: int) -> None:
-            self.turn = turn
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.on = "main"
 
-        def replay(self) -> None:
-            replays.append(self.turn)
+    def patch(self, monkeypatch) -> list[str]:
+        """Take the place of the real ones; return what will be done."""
+        cuda = self
 
-    def capture(run):
-        output = run()
-        captures.append(int(output))
-        return Graph(int(output)), output
+        class Stream:
+            def __init__(self, name: str = "side") -> None:
+                self.name = name
 
-    monkeypatch.setattr(steps, "_capture", capture)
-    run = steps.graphed(lambda index, _mark: torch.tensor(index), 2)
-    assert [int(run(index, silent)) for index in (5, 6, 7, 8)] == [1, 0, 1, 0]
-    assert captures == [1, 0]
-    assert replays == [1, 0, 1, 0]
+            def wait_stream(self, other: Stream) -> None:
+                cuda.done.append(f"{self.name} waits for {other.name}")
+
+        class Graph:
+            def replay(self) -> None:
+                cuda.done.append(f"replay {self.turn}")
+
+        @contextmanager
+        def stream(other: Stream):
+            cuda.on = other.name
+            yield
+            cuda.on = "main"
+
+        @contextmanager
+        def graph(made: Graph, *, pool, capture_error_mode):
+            assert (pool, capture_error_mode) == ("pool", "thread_local")
+            cuda.on, begun = "graph", len(cuda.done)
+            yield
+            cuda.on = "main"
+            (made.turn,) = (line.split()[1] for line in cuda.done[begun:])
+
+        for name, value in {
+            "Stream": Stream, "CUDAGraph": Graph, "stream": stream, "graph": graph,
+            "current_stream": lambda: Stream("main"), "graph_pool_handle": lambda: "pool",
+        }.items():  # fmt: skip
+            monkeypatch.setattr(torch.cuda, name, value)
+        return self.done
+
+    def run(self, index: int, _mark) -> torch.Tensor:
+        """Stand for a workload's step."""
+        self.done.append(f"turn {index} on {self.on}")
+        return torch.tensor(index)
+
+
+def test_every_turn_of_the_ring_is_captured_before_the_first_replay(monkeypatch):
+    """A graph belongs to its inputs; none may be captured among steps that are measured."""
+    cuda = FakeCuda()
+    done = cuda.patch(monkeypatch)
+    run = steps.graphed(cuda.run, 2)
+    assert [int(run(index, silent)) for index in (5, 6, 7)] == [1, 0, 1]
+    rehearsed = [
+        ["side waits for main", *[f"turn {turn} on side"] * 3, "main waits for side", f"turn {turn} on graph"]
+        for turn in (0, 1)
+    ]
+    assert done == [*rehearsed[0], *rehearsed[1], "replay 1", "replay 0", "replay 1"]
 
 
 def test_the_allocator_is_told_before_the_device_is_used():
