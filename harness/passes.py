@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from harness.devices.base import Device, Pass
+from harness.records.faults import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from harness.timing import ALONE, Measurement, Peers
@@ -50,7 +51,7 @@ def measure(
         try:
             found = run(iterate, measurement.period_ns)
         except Exception as error:  # noqa: BLE001 - whatever a model raises
-            found = Pass(None, reason=f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+            found = Pass(None, reason=kind_and_words(error))
         if found is None:
             metrics.append(make(metric_id, None, reason=f"there is no {name} pass on {device.kind}"))
         elif found.iteration_ns is None:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from harness.config import Config
+from harness.records.faults import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from workloads.base import UnsupportedError, Workload
@@ -39,7 +40,7 @@ def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Met
     except UnsupportedError as error:
         return _unavailable(str(error))
     except Exception as error:  # noqa: BLE001 - whatever a model raises, out of memory included
-        return _unavailable(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return _unavailable(kind_and_words(error))
     if found.parameters != parameters:
         return _unavailable(
             f"the trained weights keep {found.parameters:,} parameters, those of this trial {parameters:,}: "

@@ -34,6 +34,7 @@ from harness.conditions import (
 from harness.config import Config
 from harness.devices import registry as devices
 from harness.profile import evidence as profile
+from harness.records.faults import one_line
 from harness.records.schema import Facts
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError
@@ -297,9 +298,5 @@ def _names_memory(error: Exception) -> bool:
 
 
 def _reason(error: Exception, phase: str) -> str:
-    text = " ".join(str(error).split())[:500]
-    return (
-        f"{type(error).__name__} in phase {phase}: {text}"
-        if text
-        else f"{type(error).__name__} in phase {phase}"
-    )
+    words = one_line(error, 500)
+    return f"{type(error).__name__} in phase {phase}{f': {words}' if words else ''}"

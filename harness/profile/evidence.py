@@ -9,6 +9,7 @@ from typing import Any
 from harness.devices.base import Device
 from harness.profile import collect
 from harness.profile.verdict import bottleneck
+from harness.records.faults import kind_and_words
 from harness.records.schema import Facts
 from harness.stats.roofline import Placement
 from harness.timing import ALONE, Measurement, Peers
@@ -50,7 +51,7 @@ def evidence(
     except Exception as error:
         if peers.world > 1:
             raise
-        return {"profile": {"reason": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}}
+        return {"profile": {"reason": kind_and_words(error)}}
     capped = "software_power_cap" in m.conditions.states if m.conditions.clock_mhz is not None else None
     verdict = bottleneck(facts, None if isinstance(placed, str) else placed, power_capped=capped)
     return {

@@ -19,6 +19,7 @@ from harness.locks import device_lock
 from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session
 from harness.records.derive import trial_results
+from harness.records.faults import kind_and_words
 from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
@@ -118,7 +119,7 @@ class DeviceBenchmark:
                     ),
                 )
         except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            reason = kind_and_words(error)
             self._keep(config, items, unit, began, "crashed", reason=reason)
             raise
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))

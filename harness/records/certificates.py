@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.records.faults import one_line
 from harness.records.schema import Certificate
 from harness.records.store import Store, Torn, read_bounded
 
@@ -49,7 +50,7 @@ def read(store: Store, machine_id: str | None = None) -> tuple[list[Certificate]
         try:
             certificates.append(_parse(path))
         except (OSError, ValueError) as error:
-            torn.append(Torn(path, " ".join(str(error).split())[:300]))
+            torn.append(Torn(path, one_line(error)))
     return certificates, torn
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file that others wrote, in one line that names the file and the field."""
+"""Errors in one line: of any kind, and of files that others wrote, with the file's and the field's name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
+
+
+def one_line(error: Exception, most: int = 300) -> str:
+    """Return an error's words in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]
+
+
+def kind_and_words(error: Exception) -> str:
+    """Return an error's type and words in one line."""
+    return f"{type(error).__name__}: {one_line(error)}"
 
 
 def first_fault(error: ValidationError) -> str:

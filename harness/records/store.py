@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from harness.records.faults import one_line
 from harness.records.reader import MAX_RECORD_BYTES, parse, serialise
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 
@@ -123,7 +124,7 @@ class Store:
                 record = parse(read_bounded(path, MAX_RECORD_BYTES))
                 home = self._path_of(record)
             except (OSError, ValueError) as error:
-                torn.append(Torn(path, _one_line(error)))
+                torn.append(Torn(path, _why(error)))
                 continue
             if home == path:
                 records.append(record)
@@ -180,9 +181,7 @@ class Store:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise StoreError(
-                f"{path}: not a readable plan ({_one_line(error)}); run the sweep again"
-            ) from error
+            raise StoreError(f"{path}: not a readable plan ({_why(error)}); run the sweep again") from error
         if not isinstance(payload, dict):
             raise StoreError(f"{path}: not a plan; run the sweep again")
         return payload
@@ -322,7 +321,7 @@ def _advised(root: Path) -> Iterator[None]:
         raise StoreError(f"cannot write records in {root}: {advice}") from error
 
 
-def _one_line(error: Exception) -> str:
+def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    return " ".join(str(error).split())[:300]
+    return one_line(error)
