@@ -9,12 +9,26 @@ from harness.matrix import Matrix
 _HEAD = """\
 # What works with what
 
-Generated from what workloads, strategies and compressors say of themselves, by
-`python -m harness.matrix_page > docs/compatibility.md`; a test keeps it true. `joulemark plan` refuses every
-other cell with its reason, and `joulemark run` writes that reason into a record. Settings are at their
-defaults and sizes are `tiny`; other settings can be refused too, e.g. ranks that do not divide the heads.
+| sign | the combination works |
+| :-: | --- |
+| ● | on the CPU and on CUDA |
+| ◐ | on the CPU alone |
+| ○ | on CUDA alone |
+| | nowhere: `joulemark plan` refuses it, and `joulemark run` writes the reason into a record |
 
-● works on the CPU and on CUDA · ○ on CUDA alone · an empty cell is refused
+Everything that a table does not name is plain: fp32, one rank, uncompressed, eager, the size `tiny` and the
+default settings. Other sizes and settings can be refused too, e.g. ranks that do not divide the heads, or for
+which there are not enough GPUs.
+
+**What was run.** On the CPU, `make test-slow` runs cells of the whole matrix in which every two values that
+work together meet at least once, and checks their results; `make test` runs the sixty that cover most. The
+signs for CUDA follow from the same rules, and none stands for a run on a GPU: `make gpu-check` is what tells
+on one.
+
+The tables are generated from what workloads, strategies and compressors say of themselves, as the refusals of
+`plan` are (`python -m harness.matrix_page > docs/compatibility.md`); a test keeps them equal. What the columns
+mean is said under [optimisation](optimization.md), [compression](compression.md) and
+[parallel strategies](parallel.md).
 """
 _TITLES = {
     "precision": "Precision",
@@ -55,7 +69,7 @@ def _rows(lines: Sequence[Sequence[str]]) -> Iterator[str]:
 
 def _mark(matrices: Sequence[Matrix], row: tuple[str, str], column: tuple[str, str]) -> str:
     on_cpu, on_cuda = (matrix.possible(row, column) for matrix in matrices)
-    return "●" if on_cpu else "○" if on_cuda else ""
+    return {(True, True): "●", (True, False): "◐", (False, True): "○"}.get((on_cpu, on_cuda), "")
 
 
 if __name__ == "__main__":

@@ -80,8 +80,12 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
             f"{spec.name} does not attend by scaled_dot_product_attention",
         ),
         (
-            wanted.attention == "flash" and "masked" in spec.traits,
-            f"{spec.name} attends under a mask, which the flash back end does not take",
+            wanted.attention == "flash" and "masked" in spec.traits and device != "cpu",
+            f"{spec.name} attends under a mask, which the flash back end takes on the CPU alone",
+        ),
+        (
+            wanted.attention == "flash" and "biased" in spec.traits and training,
+            f"{spec.name} learns a bias of its attention, of which the flash back end takes no gradient",
         ),
         (
             wanted.attention in {"efficient", "cudnn"} and device != "cuda",

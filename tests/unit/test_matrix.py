@@ -61,3 +61,22 @@ def test_a_refused_cell_has_its_reason(matrix, choices, reason):
 def test_the_page_in_the_docs_is_the_matrix():
     """A new workload, strategy or compressor is not done before the page says what it works with."""
     assert DOCS.read_text() == page(), "run: python -m harness.matrix_page > docs/compatibility.md"
+
+
+@pytest.mark.parametrize(
+    ("work", "column", "sign"),
+    [
+        ("gpt train", "bf16", "●"),
+        ("gpt train", "fp8", "○"),
+        ("inception infer", "int8_convolution", "◐"),
+        ("bert infer", "attention_flash", "◐"),
+        ("gpt decode", "checkpoint", ""),
+    ],
+)
+def test_a_sign_tells_where_a_combination_works(work, column, sign):
+    """What one device refuses is not promised for it."""
+    tables = [table.splitlines() for table in page().split("## ")]
+    table = next(t for t in tables if f"| {column} |" in "".join(t[2:3]))
+    row = next(line for line in table if line.startswith(f"| {work} |"))
+    cells = dict(zip(table[2].split("|"), row.split("|"), strict=True))
+    assert cells[f" {column} "].strip() == sign

@@ -66,7 +66,7 @@ class T5(Seq2Seq):
             },
         },
         train={"optimizer": "adamw", "lr": 3e-4},
-        traits=TRAITS | {"prefix", "numbered"},
+        traits=TRAITS | {"biased", "prefix", "numbered"},
         library=LIBRARY,
     )
     config_class = "T5Config"
