@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 from harness.matrix import Matrix
 
@@ -26,8 +27,8 @@ signs for CUDA follow from the same rules, and none stands for a run on a GPU: `
 on one.
 
 The tables are generated from what workloads, strategies and compressors say of themselves, as the refusals of
-`plan` are (`python -m harness.matrix_page > docs/compatibility.md`); a test keeps them equal. What the columns
-mean is said under [optimisation](optimization.md), [compression](compression.md) and
+`plan` are (`python -m harness.matrix_page > docs/compatibility.md`); a test keeps them equal. What the
+columns mean is said under [optimisation](optimization.md), [compression](compression.md) and
 [parallel strategies](parallel.md).
 """
 _TITLES = {
@@ -38,6 +39,7 @@ _TITLES = {
 }
 
 
+@cache
 def page() -> str:
     """Return the page as Markdown."""
     matrices = Matrix("cpu"), Matrix("cuda")
