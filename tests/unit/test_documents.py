@@ -9,6 +9,8 @@ import pytest
 
 from harness import verbs
 from harness.plan import make_plan
+from harness.records.schema import Record
+from harness.records.validity import RULES
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("re*/README.md")]
@@ -55,3 +57,9 @@ def test_a_command_that_is_shown_is_understood(command):
 def test_documents_and_help_show_commands():
     """There is something to try."""
     assert len(SHOWN) > 50
+
+
+def test_the_record_is_told_whole():
+    """Every field, and all evidence that a rule judges, has a line in results/README.md."""
+    told = set(re.findall(r"`(\w+)`", (ROOT / "results/README.md").read_text()))
+    assert sorted({*Record.model_fields, *(rule.reads for rule in RULES.values())} - told) == []
