@@ -32,8 +32,9 @@ _NOTE = (
     "A baseline is the plain trial of its work (fp32, eager, uncompressed) or the one with the fewest "
     "changes. Below it stand those that change more, fastest first. Speed, memory and energy are ratios to "
     "the baseline, with the 95 % interval from the replicas of both. Speed compares iteration times, "
-    "undisturbed ones where these are known. Equal is within 1 %; undecided: the replicas do not tell. The "
-    "first iteration compiles: below its time stands what came of that."
+    "undisturbed ones where these are known; memory is the peak since the start, which holds what compiling "
+    "took. Equal is within 1 %; undecided: the replicas do not tell. The first iteration compiles: below its "
+    "time stands what came of that."
 )
 
 
