@@ -28,8 +28,8 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.groups import config_folder
 
 ENTRY_POINTS = "joulemark.conf"
-_OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.")
-"""Below these a user may name any key: planning knows a workload's sizes and a choice's settings."""
+_OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "report.limits.")
+"""Below these a user may name any key: planning knows sizes, settings and metrics."""
 Composed = dict[str, Any]
 
 
@@ -216,7 +216,7 @@ def _plain(config: DictConfig) -> Composed:
 
 
 def _is_open(key: str) -> bool:
-    return key.startswith(_OPEN_KEYS)
+    return f"{key}.".startswith(_OPEN_KEYS)
 
 
 def _has(config: DictConfig, key: str) -> bool:
@@ -230,7 +230,7 @@ def _has(config: DictConfig, key: str) -> bool:
 
 def _opened(override: str) -> str:
     """Let `workload.shape.layers=4` and `experiment=demo` do without Hydra's `+`."""
-    if override.startswith(_OPEN_KEYS):
+    if _is_open(override.partition("=")[0]):
         return f"++{override}"
     return f"+{override}" if override.startswith("experiment=") else override
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+)
 
 from harness.cost.prices import DevicePrice, Figure
+from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from workloads.optimize import Attention, CompileMode, Optimize
 
@@ -190,9 +201,24 @@ class PriceConfig(Section):
 
 
 class ReportConfig(Section):
-    """What the report says about itself."""
+    """What the report says about itself, and what it is to answer."""
 
     title: str | None = None
+    question: str | None = None
+    limits: dict[str, FiniteFloat] = Field(default_factory=dict)
+    """By a metric's id: the most where less of it is better, the least where more is."""
+
+    @field_validator("limits")
+    @classmethod
+    def _metrics_with_a_direction(cls, limits: dict[str, float]) -> dict[str, float]:
+        for metric in limits:
+            if metric not in METRICS:
+                near = difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.4)
+                hint = f"did you mean {near[0]}?" if near else "see `joulemark list metrics`"
+                raise ValueError(f"no such metric {metric}; {hint}")
+            if METRICS[metric].direction == "none":
+                raise ValueError(f"neither more nor less of {metric} is better")
+        return limits
 
 
 class Config(Section):

@@ -162,7 +162,8 @@ def validate(composed: Mapping[str, Any]) -> Config:
             ) from error
         if first["type"] == "missing":
             raise ConfigError(f"{key}: is missing") from error
-        raise ConfigError(f"{key}={first['input']!r}: {first['msg'].removeprefix('Input ')}") from error
+        why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        raise ConfigError(f"{key}={first['input']!r}: {why}") from error
 
 
 @cache

@@ -98,6 +98,8 @@ def _sensors() -> list[dict[str, Any]]:
 
 
 def _experiments() -> list[dict[str, Any]]:
+    import yaml
+
     from harness.compose import Composer
     from harness.groups import config_folder
 
@@ -106,11 +108,14 @@ def _experiments() -> list[dict[str, Any]]:
     listed = []
     for name in names:
         path = config_folder() / "experiment" / f"{name}.yaml"
-        lines = path.read_text().splitlines() if path.is_file() else []
+        text = path.read_text() if path.is_file() else ""
         about = [
-            line.removeprefix("# ") for line in lines if line.startswith("# ") and "@package" not in line
+            line.removeprefix("# ")
+            for line in text.splitlines()
+            if line.startswith("# ") and "@package" not in line
         ]
-        listed.append({"name": name, "summary": about[0] if about else ""})
+        question = ((yaml.safe_load(text) or {}).get("report") or {}).get("question")
+        listed.append({"name": name, "summary": about[0] if about else "", "question": question})
     return listed
 
 

@@ -18,6 +18,7 @@ from harness.report.gains import gains_section
 from harness.report.method import level_text, method_section
 from harness.report.omissions import omissions_section
 from harness.report.plots import MOST_FIGURES, drawable, plots
+from harness.report.question import question_section
 from harness.report.ranking import Place, rank
 from harness.report.roofline import certificate_section, roofline_section
 from harness.report.scaling import scaling_section
@@ -52,6 +53,7 @@ def build(
     level = level_text(ok)
     sections = [
         _verdict(named, ranked, torn),
+        question_section(named),
         _throughput(ranked, ok, level),
         gains_section(ok, verdict.energy(named)),
         scaling_section(ok),

@@ -236,7 +236,7 @@ power: sensor devices sample_hz guard phases phase_s
 run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
   monitor monitor_port
 price: name currency region per_kwh pue utilisation interest years opex_per_hour devices
-report: title
+report: title question limits
 """
 
 

@@ -1,0 +1,95 @@
+"""The question that a sweep is to answer, and whether its trials keep the limits that were set for them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+from harness.records.metrics import METRICS
+from harness.records.results import Estimate
+from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
+from harness.report.numbers import quantity
+from harness.report.tables import metric_cell, name_cells, name_columns
+from harness.report.text import line, listing, plural
+from harness.report.trials import Trial, fact
+
+Judged: TypeAlias = list[tuple[str, float, str]]
+"""The limits of a trial: the metric, its limit and the verdict in a word."""
+_NOTE = (
+    "A limit is kept when the whole interval is on its right side, and broken when none of it is; between, "
+    "the replicas do not tell. Without an interval the value itself decides."
+)
+
+
+def question_section(named: Sequence[Trial]) -> Section:
+    """Say what was asked, and judge every limit of every trial with a result."""
+    asked = dict.fromkeys(
+        line(text, 400) for t in named if isinstance(text := fact(t.result.config, "report", "question"), str)
+    )
+    blocks: list[Block] = [Paragraph(text, "lead") for text in asked]
+    judged = [(t, found) for t in named if (found := list(_judged(t)))]
+    if judged:
+        blocks += [Paragraph(_answer(judged)), _table(judged)]
+    return Section("question", "The question", tuple(blocks))
+
+
+def _judged(trial: Trial) -> Iterator[tuple[str, float, str]]:
+    limits = fact(trial.result.config, "report", "limits")
+    if not isinstance(limits, Mapping) or trial.result.status != "ok":
+        return
+    for metric, limit in limits.items():
+        if metric in METRICS and isinstance(limit, int | float):
+            yield metric, float(limit), _word(trial.result.estimates.get(metric), float(limit))
+
+
+def _word(estimate: Estimate | None, limit: float) -> str:
+    if estimate is None or estimate.value is None or estimate.validity in {"invalid", "unavailable"}:
+        return "unknown"
+    ends = [estimate.value if end is None else end for end in (estimate.low, estimate.high)]
+    lower = estimate.direction == "lower"
+    kept = [end <= limit if lower else end >= limit for end in ends]
+    return "kept" if all(kept) else "undecided" if any(kept) else "broken"
+
+
+def _answer(judged: Sequence[tuple[Trial, Judged]]) -> str:
+    keep = [t.name for t, found in judged if all(word == "kept" for _, _, word in found)]
+    told = f": {listing(keep)}" if keep else ""
+    words = Counter(word for _, found in judged for _, _, word in found)
+    rest = ", ".join(f"{words[word]} {word}" for word in ("broken", "undecided", "unknown") if words[word])
+    return f"{len(keep)} of {plural(len(judged), 'trial')} keep every limit{told}." + (
+        f" Limits not kept: {rest}." if rest else ""
+    )
+
+
+def _table(judged: Sequence[tuple[Trial, Judged]]) -> Table:
+    where = any(t.where for t, _ in judged)
+    columns = (
+        *name_columns(where=where),
+        Column("Metric"),
+        Column("Limit", numeric=True),
+        Column("Measured", numeric=True),
+        Column("Verdict"),
+    )
+    rows = [
+        Row(
+            (
+                *name_cells(t, where=where),
+                Cell(METRICS[metric].title),
+                _limit_cell(metric, limit),
+                metric_cell(t.result.estimates.get(metric)),
+                Cell(word, order=word),
+            ),
+            t.workload,
+            first=place == 0,
+        )
+        for t, found in judged
+        for place, (metric, limit, word) in enumerate(found)
+    ]
+    return Table("limits", "Limits", columns, tuple(rows), _NOTE)
+
+
+def _limit_cell(metric: str, limit: float) -> Cell:
+    defined = METRICS[metric]
+    most = "at most" if defined.direction == "lower" else "at least"
+    return Cell(f"{most} {quantity(limit, defined.unit).text}", order=limit)

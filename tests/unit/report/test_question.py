@@ -1,0 +1,78 @@
+"""What was asked, and the limits: kept, broken, undecided or unknown, with known answers."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.question import question_section
+from harness.report.trials import trials
+
+
+def limited(make_trial, *estimates, limits, label="gpt tiny generate fp32", **more):
+    """One trial whose configuration has these limits."""
+    workload = {"name": "gpt", "mode": "generate", "size": "tiny"}
+    report = {"title": None, "question": "How soon?", "limits": limits}
+    config = {"workload": workload, "precision": {"name": "fp32"}, "report": report}
+    return make_trial(
+        "gpt", "generate", "fp32", *estimates, config=config, label=label, identity=label, **more
+    )
+
+
+def rows(*results) -> list[list[str]]:
+    """Return the cells behind the trial's name."""
+    *_, table = question_section(trials(results)).blocks
+    return [[cell.text.replace("\u00a0", " ") for cell in row.cells[3:]] for row in table.rows]
+
+
+@pytest.mark.parametrize(
+    ("metric", "limit", "verdict"),
+    [
+        ("latency.ttft", 0.12, "kept"),
+        ("latency.ttft", 0.1, "undecided"),
+        ("latency.ttft", 0.08, "broken"),
+        ("throughput.tokens", 80, "kept"),
+        ("throughput.tokens", 100, "undecided"),
+        ("throughput.tokens", 120, "broken"),
+        ("memory.weights", 1024, "kept"),
+        ("memory.weights", 1023, "broken"),
+        ("efficiency.tokens", 5, "unknown"),
+    ],
+)
+def test_a_limit_is_judged_by_the_whole_interval(make_trial, make_estimate, metric, limit, verdict):
+    """Less latency is better, more throughput; a value without an interval decides by itself."""
+    estimates = (
+        make_estimate("latency.ttft", 0.1, 0.1),
+        make_estimate("throughput.tokens", 100, 0.1),
+        make_estimate("memory.weights", 1024, None),
+    )
+    ((_, _, _, found),) = rows(limited(make_trial, *estimates, limits={metric: limit}))
+    assert found == verdict
+
+
+def test_the_answer_names_who_keeps_all_limits(make_trial, make_estimate):
+    """One line over all trials; limits read as they were set."""
+    limits = {"latency.ttft": 1.0, "throughput.tokens": 50}
+    fast, slow = (
+        limited(
+            make_trial, make_estimate("latency.ttft", ttft, 0.01),
+            make_estimate("throughput.tokens", 64, 0.01), limits=limits, label=f"gpt tiny generate {name}",
+        )
+        for name, ttft in (("fast", 0.5), ("slow", 2.0))
+    )  # fmt: skip
+    asked, answer, _ = question_section(trials([fast, slow])).blocks
+    assert (asked.text, asked.tone) == ("How soon?", "lead")
+    assert answer.text == "1 of 2 trials keep every limit: gpt tiny generate fast. Limits not kept: 1 broken."
+    assert [row[:2] for row in rows(fast)] == [
+        ["Time to first token", "at most 1.00 s"], ["Throughput", "at least 50.0 tokens/s"],
+    ]  # fmt: skip
+
+
+def test_a_sweep_without_question_has_no_such_section(make_trial, make_estimate):
+    """Nothing is asked of a plain sweep, of a failed trial, or of limits that are no numbers."""
+    plain = make_trial("gpt", "train", "fp32", make_estimate("throughput.tokens", 64, 0.01))
+    assert question_section(trials([plain])).blocks == ()
+    failed = limited(make_trial, limits={"latency.ttft": 1.0}, status="crashed")
+    odd = limited(make_trial, limits={"latency.ttft": "x", "no.such": 1.0})
+    for result in (failed, odd):
+        (asked,) = question_section(trials([result])).blocks
+        assert asked.text == "How soon?"
