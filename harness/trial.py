@@ -219,6 +219,7 @@ def _measured(
             "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             "compiled": job.compiled,
+            "update": job.update,
             "compiled_within": None if job.compiler is None else job.compiler.within,
             "transformed": told,
             **spent.evidence(),

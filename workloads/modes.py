@@ -27,6 +27,7 @@ from workloads.steps import (
     Training,
     inference_step,
     make_optimizer,
+    update_of,
 )
 from workloads.storage import parameter_count, tree_bytes, weights_bytes
 
@@ -57,6 +58,8 @@ class Job:
     """Of the whole model."""
     optimizer_bytes: Callable[[], int]
     kv_cache_bytes: int
+    update: str | None
+    """How the optimizer walks its tensors; None without training, and where another process updates."""
     evidence: Callable[[], dict[str, Any]]
     """What the record says of the compression and of the spreading."""
     compiler: Compiled | None = field(repr=False)
@@ -132,6 +135,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         parameters=parameters,
         optimizer_bytes=lambda: _state_bytes(optimizer),
         kv_cache_bytes=cache_bytes,
+        update=None if optimizer is None else update_of(_inner(optimizer)),
         evidence=lambda: built.evidence | strategy.evidence() | ({"traffic": traffic} if traffic else {}),
         compiler=compiler,
     )
@@ -169,8 +173,12 @@ def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int
 def _state_bytes(optimizer: torch.optim.Optimizer | None) -> int:
     if optimizer is None:
         return 0
-    held = getattr(optimizer, "optim", optimizer)  # ZeRO keeps this rank's states in an optimizer of its own
-    return sum(tree_bytes(state) for state in cast("dict[Any, Any]", held.state).values())
+    return sum(tree_bytes(state) for state in cast("dict[Any, Any]", _inner(optimizer).state).values())
+
+
+def _inner(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
+    """Return the optimizer of this rank's states, which ZeRO keeps apart."""
+    return getattr(optimizer, "optim", optimizer)
 
 
 def _check(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:

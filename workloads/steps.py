@@ -74,6 +74,20 @@ def make_optimizer(
     return lambda parameters: kind([p for p in parameters if p.requires_grad])
 
 
+def update_of(optimizer: torch.optim.Optimizer) -> str | None:
+    """Return how torch walks an optimizer's tensors, in the words of `Optimize.update`; None for other kinds.
+
+    Without a choice torch takes lists on CUDA, and a loop on the CPU.
+    """
+    if not isinstance(optimizer, (torch.optim.SGD, torch.optim.AdamW)):
+        return None
+    group = optimizer.param_groups[0]
+    if group["fused"]:
+        return "fused"
+    lists = group["params"][0].device.type == "cuda" if group["foreach"] is None else group["foreach"]
+    return "foreach" if lists else "loop"
+
+
 @dataclass
 class Training:
     """Everything that a training step works with on this rank."""

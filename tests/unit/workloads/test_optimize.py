@@ -258,3 +258,19 @@ def test_the_allocator_is_told_before_the_device_is_used():
     assert optimize.allocator_environment(EAGER) == {}
     told = optimize.allocator_environment(Optimize(expandable_segments=True))
     assert told == {"PYTORCH_ALLOC_CONF": "expandable_segments:True"}
+
+
+@pytest.mark.parametrize(
+    ("update", "optimizer", "found"),
+    [
+        ("auto", "adamw", "fused"),
+        ("loop", "sgd", "loop"),
+        ("foreach", "adamw", "foreach"),
+        ("fused", "sgd", "fused"),
+    ],
+)
+def test_a_job_tells_how_its_weights_are_updated(make, update, optimizer, found):
+    """What ran is a fact of its own beside what was asked for; inference has no such thing."""
+    job = prepare(make("mlp", "train"), Setup(optimize=Optimize(update=update), optimizer=optimizer, lr=0.1))
+    assert job.update == found
+    assert prepare(make("mlp", "infer"), Setup()).update is None
