@@ -31,6 +31,8 @@ class Attempts:
     """Called about twice a second while waiting, to draw progress."""
     session: Callable[[PlannedTrial], Facts] = lambda _trial: {}
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
+    note: Callable[[str], None] = lambda _text: None
+    """Told what the run waits for, once."""
     _certificates: dict[tuple[str, int], Facts] = field(default_factory=dict)
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
@@ -61,7 +63,7 @@ class Attempts:
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
         try:
-            with device_locks(placement.device_names(config), self.on_wait):
+            with device_locks(placement.device_names(config), self.on_wait, self.note):
                 outcome = workers.run(
                     spec,
                     folder,

@@ -38,30 +38,45 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _silent(_text: str) -> None:
+    """Say nothing."""
+
+
 @contextlib.contextmanager
-def device_locks(devices: Iterable[str], on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def device_locks(
+    devices: Iterable[str],
+    on_wait: Callable[[], None] = lambda: None,
+    note: Callable[[str], None] = _silent,
+) -> Iterator[None]:
     """Hold several devices, taken in this order: the same one everywhere, so that no two wait in a ring."""
     with contextlib.ExitStack() as held:
         for device in devices:
-            held.enter_context(device_lock(device, on_wait))
+            held.enter_context(device_lock(device, on_wait, note))
         yield
 
 
 @contextlib.contextmanager
-def device_lock(device: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+def device_lock(
+    device: str, on_wait: Callable[[], None] = lambda: None, note: Callable[[str], None] = _silent
+) -> Iterator[None]:
     """Wait until no other sweep of this user measures on the device, then hold it.
 
     Args:
         device: for example `cpu-0`.
         on_wait: called about twice a second while waiting.
+        note: told once that there is a wait.
     """
     path = Path(tempfile.gettempdir()) / f"joulemark-{os.getuid()}-{device}.lock"
     with path.open("a+b") as file:
+        told = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if not told:
+                    note(f"waiting for {device}, which another run measures on")
+                told = True
                 on_wait()
                 time.sleep(0.5)
         yield

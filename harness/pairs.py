@@ -112,7 +112,8 @@ class Pairs:
         return [good[i] for i in range(self.pairs())]
 
     def _attempts(self, side: Side) -> Attempts:
-        return Attempts(self.sweep(side), self.store, side.me, self.on_wait, self.session.evidence)
+        evidence = self.session.evidence
+        return Attempts(self.sweep(side), self.store, side.me, self.on_wait, evidence, self.note)
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))

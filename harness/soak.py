@@ -43,7 +43,7 @@ class Session:
         first = {_device(trial): trial for trial in reversed(trials) if _needless(trial) is None}
         for device, trial in first.items():
             note(f"warming {device} with {trial.label} until its speed is steady")
-            self.soaks[device] = found = _soaked(trial, workers, on_wait)
+            self.soaks[device] = found = _soaked(trial, workers, note, on_wait)
             note(f"{device}: {_sentence(found)}")
 
 
@@ -57,11 +57,14 @@ def _device(trial: PlannedTrial) -> str:
     return f"{trial.config.device.kind}-{trial.config.device.index}"
 
 
-def _soaked(trial: PlannedTrial, workers: Workers, on_wait: Callable[[], None]) -> Facts:
+def _soaked(
+    trial: PlannedTrial, workers: Workers, note: Callable[[str], None], on_wait: Callable[[], None]
+) -> Facts:
     run, cap_s = trial.config.run, trial.config.measure.soak_cap_s
     spec: dict[str, Any] = {"config": trial.payload, "size": dict(trial.size), "task": "soak"}
     timeout_s = run.timeout_s + cap_s
-    with tempfile.TemporaryDirectory() as folder, device_locks(placement.device_names(trial.config), on_wait):
+    devices = placement.device_names(trial.config)
+    with tempfile.TemporaryDirectory() as folder, device_locks(devices, on_wait, note):
         outcome = workers.run(spec, Path(folder), worker=run.worker, timeout_s=timeout_s, on_wait=on_wait)
     status, reason = judge(outcome, timeout_s)
     if status == "ok" and outcome.result is not None:

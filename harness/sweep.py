@@ -54,8 +54,8 @@ class Sweep:
     _tried: set[tuple[str, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        evidence = self.session.evidence
-        self.attempts = Attempts(self.plan.sweep, self.store, self.me, self.progress.tick, evidence)
+        shown, evidence = self.progress, self.session.evidence
+        self.attempts = Attempts(self.plan.sweep, self.store, self.me, shown.tick, evidence, shown.note)
 
     def run(self) -> Ledger:
         """Run what is missing, and return what the disk then holds.
