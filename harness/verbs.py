@@ -150,7 +150,13 @@ def _sweeps(verbs: _Verbs) -> None:
         "plan",
         "show every trial with its identity, the refused cells and the time; run nothing",
         "examples:\n  joulemark plan +experiment=demo\n"
-        "  joulemark plan workload=gpt,bert precision=fp32,bf16\n\n" + _OVERRIDES,
+        "  joulemark plan workload=gpt,bert precision=fp32,bf16\n"
+        "  joulemark plan --needs workload=gpt workload.size=gpt3\n\n" + _OVERRIDES,
+    )
+    verb.add_argument(
+        "--needs",
+        action="store_true",
+        help="count each model's parameters, FLOPs and least memory, without building it in memory",
     )
     verb.overrides()
 

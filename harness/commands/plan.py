@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands.output import print_json, print_table
 from harness.machine import identify
-from harness.plan import make_plan
+from harness.plan import PlannedTrial, make_plan
 from harness.progress import duration
+
+if TYPE_CHECKING:
+    from workloads.needs import Needs
 
 
 def main(options: argparse.Namespace) -> int:
     """Print the plan; 2 when every cell is refused."""
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
+    needed = _needs(plan.runnable) if options.needs else {}
     if options.json:
         me = identify()
         print_json(
@@ -32,6 +39,7 @@ def main(options: argparse.Namespace) -> int:
                         "overrides": t.overrides,
                         "config": t.config.model_dump(mode="json"),
                         "size": dict(t.size),
+                        **({"needs": _plain(needed.get(t.trial_id))} if options.needs else {}),
                     }
                     for t in plan.trials
                 ],
@@ -52,6 +60,9 @@ def main(options: argparse.Namespace) -> int:
         ],
         title=f"sweep {plan.sweep}",
     )
+    if options.needs:
+        print()
+        _print_needs(plan.runnable, needed)
     if plan.refused:
         print()
         print_table(["refused", "reason"], [[t.label, t.refusal] for t in plan.refused])
@@ -61,3 +72,56 @@ def main(options: argparse.Namespace) -> int:
         f"at least {duration(plan.foretold_s)} of building, warm-up and measuring"
     )
     return 0 if plan.runnable else 2
+
+
+def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
+    """Count what every trial's model needs; the user's own is not run by a plan."""
+    from harness.opening import workload_of
+    from workloads.needs import needs
+
+    return {
+        t.trial_id: needs(
+            workload_of(t.config, t.size),
+            precision=t.config.precision.name,
+            optimizer=t.config.workload.optimizer,
+        )
+        for t in trials
+        if t.config.workload.name != "user"
+    }
+
+
+def _plain(found: Needs | None) -> dict[str, float] | None:
+    return None if found is None else asdict(found) | {"least_bytes": found.least_bytes}
+
+
+def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> None:
+    from harness.report.numbers import quantity
+
+    def told(value: float, unit: str) -> str:
+        return quantity(value, unit).text if value else ""
+
+    print_table(
+        [
+            "needs",
+            "parameters",
+            "FLOPs a step",
+            "weights",
+            "gradients, optimizer",
+            "KV cache",
+            "memory at least",
+        ],
+        [
+            [
+                t.label,
+                told(n.parameters, "1"),
+                told(n.flops, "FLOP"),
+                told(n.weights_bytes, "B"),
+                told(n.training_bytes, "B"),
+                told(n.kv_cache_bytes, "B"),
+                told(n.least_bytes, "B"),
+            ]
+            for t in trials
+            if (n := needed.get(t.trial_id)) is not None
+        ],
+        title="of the whole model, uncompressed and on one device; activations come on top",
+    )

@@ -76,6 +76,10 @@ class SpeechT5(HuggingFace):
     def __init__(self, mode: str, size: Size, *, seed: int = 0, data: Path | None = None) -> None:
         super().__init__(mode, size, seed=seed, data=data)
         self.check_divides("hidden", "heads")
+        if self.n("hidden") % 2:
+            raise ValueError(
+                f"speecht5: sines and cosines of positions need an even hidden, not {self.n('hidden')}"
+            )
         if self.n("frames") % TOGETHER:
             raise ValueError(f"speecht5: frames {self.n('frames')} is not a multiple of {TOGETHER}")
         if self.n("vocab") < 4:

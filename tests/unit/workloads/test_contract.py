@@ -141,6 +141,7 @@ def test_generating_workloads_speak_the_cache_protocol():
         ("inception", "infer", {"version": 3}, "image 64 is smaller than the 75 pixels needed"),
         ("inception", "infer", {"width": 20}, "width 20 is not a multiple of 8"),
         ("whisper", "generate", {"vocab": 1}, "vocab 1 does not hold a word and the end"),
+        ("speecht5", "train", {"hidden": 33, "heads": 3}, "need an even hidden, not 33"),
         ("llava", "decode", {"vocab": 1}, "vocab 1 does not hold a word and the image's place"),
     ],
 )

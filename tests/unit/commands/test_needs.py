@@ -1,0 +1,30 @@
+"""`joulemark plan --needs`: parameters, FLOPs and least memory beside the plan."""
+
+from __future__ import annotations
+
+import json
+
+from harness.cli import main
+
+GPT3 = ("workload=gpt", "workload.size=gpt3", "workload.mode=decode", "workload.batch=1", "device=cpu")
+
+
+def test_a_plan_tells_what_a_model_needs(capsys):
+    """As a table and as JSON; a plan that was not asked says nothing of it."""
+    assert main(["plan", "--needs", *GPT3]) == 0
+    assert "175 G" in capsys.readouterr().out.replace("\u00a0", " ")
+    assert main(["plan", "--needs", "--json", *GPT3]) == 0
+    (trial,) = json.loads(capsys.readouterr().out)["trials"]
+    assert trial["needs"]["parameters"] == 174_604_259_328
+    assert trial["needs"]["least_bytes"] == trial["needs"]["weights_bytes"] + trial["needs"]["kv_cache_bytes"]
+    assert main(["plan", "--json", *GPT3]) == 0
+    assert "needs" not in json.loads(capsys.readouterr().out)["trials"][0]
+
+
+def test_a_plan_never_runs_the_user_s_own_model(capsys, tmp_path, monkeypatch):
+    """It would have to import it."""
+    (tmp_path / "own_needs.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.chdir(tmp_path)
+    asked = ["plan", "--needs", "--json", "workload=user", "workload.factory=own_needs:f", "device=cpu"]
+    assert main(asked) == 0
+    assert json.loads(capsys.readouterr().out)["trials"][0]["needs"] is None
