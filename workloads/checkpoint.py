@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import tempfile
 from pathlib import Path
@@ -57,8 +56,6 @@ class Checkpoint(Workload):
         for key, known in (("direction", DIRECTIONS), ("format", FORMATS)):
             if size[key] not in known:
                 raise ValueError(f"checkpoint: {key} {size[key]!r} is not one of {', '.join(known)}")
-        if size["format"] == "safetensors" and importlib.util.find_spec("safetensors") is None:
-            raise ValueError("checkpoint: format safetensors needs that package: pip install safetensors")
         self._file: IO[bytes] | None = None
 
     def build_model(self) -> nn.Module:
