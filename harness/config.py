@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from typing import Literal
+from math import isfinite
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -21,7 +23,14 @@ from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from workloads.optimize import Attention, CompileMode, Optimize
 
-Scalar = bool | int | FiniteFloat | str
+
+def _plain(value: object) -> object:
+    if not isinstance(value, bool | int | float | str) or (isinstance(value, float) and not isfinite(value)):
+        raise ValueError("must be a finite number, a text, true or false")
+    return value
+
+
+Scalar = Annotated[bool | int | float | str, BeforeValidator(_plain)]
 
 
 class Section(BaseModel):

@@ -152,7 +152,11 @@ def _quality(ok: Sequence[Trial]) -> Section:
     judged = [
         t
         for members in groups(ok).values()
-        if any(metric.startswith("quality.") for m in members for metric in m.result.estimates)
+        if any(
+            metric.startswith("quality.") and estimate.value is not None
+            for m in members
+            for metric, estimate in m.result.estimates.items()
+        )
         for t in members
     ]
     return _metric_section(tables.QUALITY, judged, [])

@@ -175,6 +175,14 @@ def test_scaling_experiments_plan_every_cell_from_one_rank_on(name):
         (["run.name=../up"], "run.name"),
         (["measure.seconds=.inf"], "measure.seconds"),
         (
+            ["compress=svd", "compress.settings.energy=nan"],
+            "compress.settings.energy=nan: must be a finite number",
+        ),
+        (
+            ["compress=svd", "compress.settings.layers=null"],
+            "compress.settings.layers=None: must be a finite",
+        ),
+        (
             ["+experiment=demo", "workload=noop", "workload.mode=infer", "measure.replicas=0"],
             "measure.replicas",
         ),

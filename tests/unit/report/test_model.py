@@ -190,6 +190,7 @@ def test_quality_stands_beside_speed(make_trial, make_estimate):
         make_trial("gpt", "decode", "bf16", *fast),
         make_trial("gpt", "decode", "fp32", make_estimate("throughput.tokens", 100.0)),
         make_trial("mlp", "train", "fp32", make_estimate("throughput.samples", 5.0)),
+        make_trial("mlp", "train", "fp32 lora", make_estimate("quality.sqnr", None, None)),
     ]
     rows = table(model(results), "quality-table")
     assert [row[:3] for row in rows] == [["gpt tiny", "decode", "bf16"], ["gpt tiny", "decode", "fp32"]]
