@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+import torch
 from torch import nn
 
+if TYPE_CHECKING:
+    from workloads.base import Batch
+    from workloads.steps import Mark
+
+REPLAYED = ("reduce-overhead", "max-autotune")
+"""Modes that make CUDA graphs on a GPU. A graph writes the same outputs again at every replay."""
 _LIMIT = "recompile limit exceeded"
 
 
@@ -52,6 +59,27 @@ class Compiled:
             return "not compiled"
         breaks = sum(self._counters["graph_break"].values())
         said = [f"{self.graphs} graph{'s' * (self.graphs != 1)}"]
+        skipped = self._counters["inductor"]["cudagraph_skips"]
         said += [f"{breaks} breaks"] if breaks else []
+        said += [f"{skipped} without CUDA graphs"] if skipped else []
         said += ["then eager: compiled too often"] if self.gave_up else []
         return f"compiled, {', '.join(said)}"
+
+
+def within_steps(step: Callable[[int, Mark], None]) -> Callable[[int, Mark], None]:
+    """Return a step in which the outputs of CUDA graphs last from one call of the model to the next.
+
+    Without a mark torch takes each call for a new step, whose graphs may write over a cache that the call
+    before returned, or over gradients that are to add up.
+    """
+
+    def marked(index: int, mark: Mark) -> None:
+        torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+        step(index, mark)
+
+    return marked
+
+
+def lasting(loss: Callable[[nn.Module, Batch], torch.Tensor]) -> Callable[[nn.Module, Batch], torch.Tensor]:
+    """Return the loss in memory of its own: the next step's graphs write over what the model returned."""
+    return lambda model, batch: loss(model, batch).clone()

@@ -16,7 +16,7 @@ from torch import nn
 from workloads import trained
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.building import build, to_device
-from workloads.compiling import Compiled
+from workloads.compiling import REPLAYED, Compiled, lasting, within_steps
 from workloads.optimize import Optimize
 from workloads.parallel.traffic import told
 from workloads.precision import autocast, gradient_scaler
@@ -98,7 +98,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     micro = [_split(batch, setup.accumulate) for batch in batches]
     ring = [[to_device(strategy.share(part), device, cast_to) for part in parts] for parts in micro]
 
-    losses, last = Losses(), list[torch.Tensor]()
+    how, losses, last = setup.optimize.compile, Losses(), list[torch.Tensor]()
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes, traffic = 0, dict[str, Any]()
     if training:
@@ -107,7 +107,16 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         loss = partial(compressor.loss, workload)
         cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
         given = Training(
-            workload, model, ring, optimizer, loss, cast, scaler, losses, last, compressor.updated
+            workload,
+            model,
+            ring,
+            optimizer,
+            lasting(loss) if how in REPLAYED else loss,
+            cast,
+            scaler,
+            losses,
+            last,
+            compressor.updated,
         )
         # Half numbers are half as wide, and a pass that is run again exchanges again.
         plain = precision in {"fp32", "tf32"} and not setup.optimize.checkpoint
@@ -116,8 +125,8 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     else:
         single = [parts[0] for parts in ring]
         step, cache_bytes = inference_step(workload, model, single, last, setup)
-    how = setup.optimize.compile
     compiler = None if how is None else Compiled(built.model, how)
+    step = within_steps(step) if how in REPLAYED else step
 
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     # Of the whole model and cache: the rank that counts a share of the batch does so for all that share it.
