@@ -16,6 +16,7 @@ import yaml
 
 from harness.groups import config_folder
 from workloads import registry
+from workloads.base import PRECISIONS
 from workloads.cells import refusal
 from workloads.compress.registry import COMPRESSORS
 from workloads.optimize import Optimize
@@ -28,7 +29,6 @@ Choice = tuple[str, str]
 Cells = dict[str, str]
 """A cell as a value for each dimension."""
 PLAIN = {"precision": "fp32", "compress": NONE, "parallel": NONE, "optimize": "eager"}
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8")
 NEEDS_SOURCE = frozenset({"user"})
 """Workloads without a model of their own."""
 

@@ -19,7 +19,7 @@ Batch = dict[str, "torch.Tensor"]
 
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
 TRAINING = ("train", "finetune")
-
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8")
 
 TRAITS = {
     "compiles": "torch.compile applies to its model",
@@ -108,7 +108,7 @@ class WorkloadSpec:
     """Training defaults: `optimizer` (`sgd`, `adamw`) and `lr`."""
     data: tuple[str, ...] = ()
     """Kinds of real data it reads: `text` (a file, bytes as tokens), `images` (a folder)."""
-    precisions: tuple[str, ...] = ("fp32", "tf32", "bf16", "fp16", "fp8")
+    precisions: tuple[str, ...] = PRECISIONS
     traits: frozenset[str] = frozenset({"compiles"})
     """What compression, parallelism and optimisation may count on, from TRAITS."""
     single_threaded: bool = False

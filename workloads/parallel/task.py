@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from workloads.base import MODES
+from workloads.base import MODES, PRECISIONS
 from workloads.compress.registry import BUILT_IN
 from workloads.parallel.base import Strategy
 from workloads.transform import TransformSpec
@@ -21,7 +21,7 @@ class Task(Strategy):
         title="Task parallel",
         summary="independent copies of the whole work side by side on one device",
         modes=MODES,
-        precisions=("fp32", "tf32", "bf16", "fp16", "fp8"),
+        precisions=PRECISIONS,
         compress=("none", *BUILT_IN),
         shares_device=True,
     )
