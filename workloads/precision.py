@@ -81,5 +81,7 @@ def train_in_fp8(model: nn.Module, *, emulate: bool = False) -> int:
     chosen = sum(fits(module, name) for name, module in model.named_modules())
     if not chosen:
         raise UnsupportedError(f"fp8 needs linear layers with dimensions of a multiple of {FP8_MULTIPLE}")
-    convert_to_float8_training(model, module_filter_fn=fits, config=Float8LinearConfig(emulate=emulate))
+    # In the backward pass the rows that a layer saw are what is summed over, and they come in any number.
+    config = Float8LinearConfig(emulate=emulate, pad_inner_dim=True)
+    convert_to_float8_training(model, module_filter_fn=fits, config=config)
     return chosen
