@@ -13,7 +13,9 @@ WINDOW = 10
 """Losses whose mean is held against the target: one batch's may be low by chance."""
 
 
-def time_to_loss(losses: Sequence[float], *, steps: int, target: float, period_s: float) -> Metric:
+def time_to_loss(
+    losses: Sequence[float], *, steps: int, target: float, period_s: float, own_loss: bool = False
+) -> Metric:
     """Return the metric `time.to_loss`: the steps until ten losses average at most `target`, in time.
 
     Compilation and other costs of the first steps are left out: they are metrics of their own.
@@ -23,7 +25,10 @@ def time_to_loss(losses: Sequence[float], *, steps: int, target: float, period_s
         steps: Steps run in all; where they are more than `losses`, some behind the first are not known.
         target: Of the training loss.
         period_s: Mean time of a step.
+        own_loss: The losses are not the workload's own, of which the target is one.
     """
+    if own_loss:
+        return make("time.to_loss", None, reason="it trains on a loss of its own, not on the workload's")
     unknown = steps - len(losses)
     known = losses if unknown == 0 else losses[1:]
     means = [fmean(known[end - WINDOW : end]) for end in range(WINDOW, len(known) + 1)]

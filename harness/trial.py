@@ -199,16 +199,19 @@ def _measured(
         write = config.measure.trace and peers.rank == 0
         trace = Path(spec["folder"]) / "profile-trace.json" if write else None
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
+    setup = opening.setup_of(config, device, peers)
     if spec.get("replica", 0) == 0 and quality.wanted(config):
         on_phase("quality")
-        setup = opening.setup_of(config, device, peers)
         worth, proof = quality.metrics(workload, setup, job.parameters)
         metrics, evidence = [*metrics, *worth], evidence | proof
     told, period_s = job.evidence(), measurement.period_ns / 1e9
     metrics += learning.asynchronous(told, period_s)
     if losses and (target := config.measure.target_loss) is not None:
         steps = measurement.first_index + measurement.iterations
-        metrics.append(learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s))
+        own = setup.compressor().own_loss
+        metrics.append(
+            learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s, own_loss=own)
+        )
     wrong = together.problem(seen)
     return {
         "metrics": [m.model_dump(mode="json") for m in metrics],

@@ -42,6 +42,13 @@ def test_an_arrival_among_steps_that_were_not_kept_is_not_guessed():
     assert "not kept" in metric.reason
 
 
+def test_a_loss_of_another_kind_reaches_no_target():
+    """What distillation minimises lies below the workload's own loss from the first step."""
+    metric = time_to_loss([0.5] * 30, steps=30, target=1.0, period_s=0.25, own_loss=True)
+    assert metric.value is None
+    assert metric.reason == "it trains on a loss of its own, not on the workload's"
+
+
 def test_workers_that_wait_for_nobody_make_an_update_each_a_step():
     """Three workers and steps of a quarter of a second are twelve updates a second."""
     told = {"updates": 300, "staleness_mean": 1.5, "staleness_max": 4, "parallel": {"workers": 3}}

@@ -102,6 +102,8 @@ class AdaLoRA(FineTuning):
         library="peft",
     )
 
+    own_loss: ClassVar[bool] = True
+
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:
         """Ranks can only fall."""

@@ -43,6 +43,7 @@ class Distill(Compressor):
     )
     unjudged: ClassVar[str | None] = LEARNS
     starts_equal: ClassVar[bool] = True
+    own_loss: ClassVar[bool] = True
 
     @classmethod
     def refusal(cls, cell: Cell) -> str | None:

@@ -121,3 +121,18 @@ def test_the_documented_table_is_that_of_the_registry():
     assert [line for line in lines if line.startswith("| `") and line.count("|") == 6] == [
         row(name) for name in NAMES
     ]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "train" in COMPRESSORS.get(name).spec.modes])
+def test_its_loss_is_the_workloads_unless_it_says_so(cell, make, compressor, name):
+    """Losses of equal kinds are compared by their time to a target."""
+    work = make(suitable(cell, name, "train"), "train")
+    torch.manual_seed(0)
+    one = compressor(name)
+    model, _ = one.compress(work, work.build_model())
+    batch = work.make_batch(0)
+    losses = []
+    for loss in (one.loss, lambda w, m, b: w.loss(m, b)):
+        torch.manual_seed(1)
+        losses.append(float(loss(work, model, batch).detach()))
+    assert (losses[0] == pytest.approx(losses[1], rel=1e-4)) is not one.own_loss
