@@ -72,6 +72,10 @@ def _step(unit: str) -> float:
     return 1024.0 if unit == "B" else 1000.0
 
 
+def _is_word(unit: str) -> bool:
+    return len(unit) > 2 and unit[0].islower()
+
+
 def _highest(unit: str) -> int:
     return 0 if unit == "%" else len(BINARY) - 1 if unit == "B" else max(PREFIXES)
 
@@ -83,6 +87,8 @@ def _power(value: float, unit: str) -> int:
         return min(max(int(math.log2(abs(value)) // 10), 0), len(BINARY) - 1)
     power = math.floor(math.log10(abs(value)) / 3 + 1e-12)
     if unit == "1" and (power < 0 or abs(value) < 1e4):
+        return 0
+    if power == -1 and _is_word(unit):  # 0.5 samples/s, where people say no milli-samples
         return 0
     return min(max(power, min(PREFIXES)), max(PREFIXES))
 
@@ -102,6 +108,6 @@ def _suffix(unit: str, power: int) -> str:
     prefix = BINARY[power] if unit == "B" else PREFIXES[power]
     if unit == "1":
         return NBSP + prefix if prefix else ""
-    if len(unit) > 2 and unit[0].islower():  # `12.3 k tokens/s`: a prefix does not melt into a word
+    if _is_word(unit):  # `12.3 k tokens/s`: a prefix does not melt into a word
         return f"{NBSP}{prefix}{NBSP}{unit}" if prefix else NBSP + unit
     return NBSP + prefix + unit

@@ -29,6 +29,7 @@ from harness.report.numbers import EN_DASH, MINUS, NBSP, quantity, tick
         (999.96, "W", 999.9, 1000.02, "999.96 W", "999.90-1000.02"),
         (999.999, "W", None, None, "1.00 kW", ""),
         (212.0, "samples/s", 212.0, 212.0, "212 samples/s", ""),
+        (0.98936, "updates", None, None, "0.989 updates", ""),
     ],
 )
 def test_known_numbers(value, unit, low, high, text, interval):
