@@ -13,10 +13,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from workloads.base import UnsupportedError
+from workloads.base import PRECISIONS, UnsupportedError
 
 _LOWER = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
-PRECISIONS = ("fp32", "tf32", *_LOWER)
 FP8_MULTIPLE = 16
 """The fp8 products of NVIDIA's tensor cores take dimensions of this multiple."""
 
