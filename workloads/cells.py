@@ -27,6 +27,8 @@ def refusal(cell: Cell) -> str | None:
         return f"batch {cell.size['batch']} does not split into {cell.accumulate} equal micro-batches"
     if (reason := optimize.refusal(cell.optimize, spec, cell.mode, cell.device)) is not None:
         return reason
+    if cell.device == "cuda" and (reason := _kernel_refusal(cell)) is not None:
+        return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
     if cell.size.get("pinned") and cell.device != "cuda":
@@ -48,6 +50,19 @@ def _compress_refusal(cell: Cell) -> str | None:
     if not compressor.differentiable and "differentiates" in cell.workload.traits:
         return f"{cell.compress} lets no gradients through, and {cell.workload.name} takes some in inference"
     return spec_refusal(compressor, cell)
+
+
+def _kernel_refusal(cell: Cell) -> str | None:
+    """Refuse what torch's CUDA kernels have in half precision alone; training in fp8 attends in bf16."""
+    back_end, precision = cell.optimize.attention, cell.precision
+    if back_end in {"flash", "cudnn"} and precision in {"fp32", "tf32"}:
+        return f"the attention back end {back_end} takes bf16 and fp16 on CUDA, not {precision}"
+    if cell.optimize.cuda_graphs and "experts" in cell.workload.traits and precision != "bf16":
+        return (
+            f"optimize.cuda_graphs captures what reads nothing back; in {precision} torch reads back how many"
+            " rows each expert has (bf16 it multiplies on the device alone)"
+        )
+    return None
 
 
 def _precision_refusal(cell: Cell) -> str | None:

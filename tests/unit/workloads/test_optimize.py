@@ -11,9 +11,11 @@ import yaml
 
 from harness.groups import config_folder
 from workloads import optimize, registry, steps
+from workloads.cells import refusal
 from workloads.modes import prepare
 from workloads.optimize import EAGER, Optimize
 from workloads.setup import Setup
+from workloads.transform import Cell
 
 OPTIONS = {
     path.stem: {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != "name"}
@@ -189,6 +191,29 @@ def test_graphs_are_refused_where_they_cannot_capture_the_step():
     assert "captures infer" in optimize.refusal(Optimize(cuda_graphs=True), spec, "generate", "cuda")
     both = Optimize(cuda_graphs=True, compile="default")
     assert "eager step" in optimize.refusal(both, spec, "decode", "cuda")
+
+
+@pytest.mark.parametrize(
+    ("workload", "mode", "wanted", "precision", "reason"),
+    [
+        ("gpt", "train", {"attention": "flash"}, "fp32", "flash takes bf16 and fp16 on CUDA, not fp32"),
+        ("gpt", "train", {"attention": "cudnn"}, "tf32", "cudnn takes bf16 and fp16 on CUDA, not tf32"),
+        ("gpt", "train", {"attention": "flash"}, "fp16", None),
+        ("gpt", "train", {"attention": "cudnn"}, "fp8", None),
+        ("gpt", "train", {"attention": "efficient"}, "fp32", None),
+        ("moe", "decode", {"cuda_graphs": True}, "fp32", "in fp32 torch reads back how many rows"),
+        ("moe", "decode", {"cuda_graphs": True}, "bf16", None),
+        ("llama", "decode", {"cuda_graphs": True}, "fp32", None),
+    ],
+)
+def test_what_kernels_on_cuda_have_in_half_precision_alone_is_refused_in_others(
+    workload, mode, wanted, precision, reason
+):
+    """The plan says it, before a GPU is asked for a kernel that torch lacks."""
+    spec = registry.get(workload).spec
+    cell = Cell(spec, mode, spec.sizes["tiny"], precision, Optimize(**wanted), device="cuda")
+    told = refusal(cell)
+    assert told is None if reason is None else reason in told
 
 
 class FakeCuda:
