@@ -25,8 +25,11 @@ def _cpu_attention_backward(
 
 
 def _grouped(rows: Shape, weights: Shape, *_args: Any, **_kwargs: Any) -> int:
-    """Return the products of rows (N, in), each with one of the weights (E, in, out)."""
-    return 2 * rows[0] * weights[1] * weights[2]
+    """Return the products of rows (N, in), each with one of the weights (E, in, out).
+
+    Two matrices (in, N) and (N, out) are multiplied part by part: the weights' gradients.
+    """
+    return 2 * rows[0] * rows[1] * weights[-1]
 
 
 FORMULAS = {
