@@ -75,8 +75,9 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
-    """Count what every trial's model needs; the user's own is not run by a plan."""
+    """Count what every trial's model needs; a plan never runs the user's own, and an operator is no model."""
     from harness.opening import workload_of
+    from workloads import registry as workloads
     from workloads.needs import needs
 
     return {
@@ -86,7 +87,7 @@ def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
             optimizer=t.config.workload.optimizer,
         )
         for t in trials
-        if t.config.workload.name != "user"
+        if workloads.get(t.config.workload.name).spec.family not in {"user", "micro", "selftest"}
     }
 
 
