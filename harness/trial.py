@@ -8,22 +8,10 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
-from harness import (
-    certified,
-    learning,
-    opening,
-    passes,
-    phases,
-    quality,
-    ranks,
-    summary,
-    timing,
-    together,
-    trial_energy,
-)
+from harness import afterwards, certified, opening, phases, ranks, summary, timing, together, trial_energy
+from harness.afterwards import Ready
 from harness.conditions import (
     conditions_evidence,
     conditions_reader,
@@ -33,7 +21,6 @@ from harness.conditions import (
 )
 from harness.config import Config
 from harness.devices import registry as devices
-from harness.profile import evidence as profile
 from harness.records.faults import one_line
 from harness.records.schema import Facts
 from workloads import registry as workloads
@@ -182,39 +169,11 @@ def _measured(
         losses=losses,
         given=together.given(seen),
     )
-    if config.power.phases:
-        on_phase("profile")
-        metrics += phases.phase_metrics(
-            config,
-            device,
-            workload,
-            job,
-            lambda mode: opening.prepare_job(config, opening.workload_of(config, size, mode), device, peers),
-        )
-    evidence: Facts = {"roofline": certified.roofline_evidence(placed, certificate, precision)}
-    apart, proof = passes.measure(job, device, measurement, on_phase, peers)
-    metrics, evidence = [*metrics, *apart], evidence | proof
-    if config.measure.profile and spec.get("replica", 0) == 0:
-        on_phase("profile")
-        write = config.measure.trace and peers.rank == 0
-        trace = Path(spec["folder"]) / "profile-trace.json" if write else None
-        evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
-    setup = opening.setup_of(config, device, peers)
-    if spec.get("replica", 0) == 0 and quality.wanted(config):
-        on_phase("quality")
-        worth, proof = quality.metrics(workload, setup, job.parameters)
-        metrics, evidence = [*metrics, *worth], evidence | proof
-    told, period_s = job.evidence(), measurement.period_ns / 1e9
-    metrics += learning.asynchronous(told, period_s)
-    if losses and (target := config.measure.target_loss) is not None:
-        steps = measurement.first_index + measurement.iterations
-        own = setup.compressor().own_loss
-        metrics.append(
-            learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s, own_loss=own)
-        )
+    ready = Ready(config, size, spec, device, peers, workload, job, on_phase)
+    beside, evidence = afterwards.found(ready, measurement, placed, losses)
     wrong = together.problem(seen)
     return {
-        "metrics": [m.model_dump(mode="json") for m in metrics],
+        "metrics": [m.model_dump(mode="json") for m in [*metrics, *beside]],
         "evidence": {
             **timing_evidence(measurement),
             **together.conditions(seen),
@@ -224,7 +183,8 @@ def _measured(
             "compiled": job.compiled,
             "update": job.update,
             "compiled_within": None if job.compiler is None else job.compiler.within,
-            "transformed": told,
+            "transformed": job.evidence(),
+            "roofline": certified.roofline_evidence(placed, certificate, precision),
             **spent.evidence(),
             **phases.attribution(used, mine),
             "device": device.facts(),
