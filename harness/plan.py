@@ -293,6 +293,7 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         parallel_settings=config.parallel.settings,
         ranks=config.parallel.ranks,
         accumulate=w.accumulate,
+        optimizer=w.optimizer,
         device=config.device.kind,
     )
     if (reason := cells.refusal(cell)) is not None:

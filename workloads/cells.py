@@ -27,6 +27,9 @@ def refusal(cell: Cell) -> str | None:
         return f"batch {cell.size['batch']} does not split into {cell.accumulate} equal micro-batches"
     if (reason := optimize.refusal(cell.optimize, spec, cell.mode, cell.device)) is not None:
         return reason
+    optimizer = cell.optimizer or str(spec.train.get("optimizer"))
+    if (reason := optimize.update_refusal(cell.optimize, optimizer, cell.precision)) is not None:
+        return reason
     if cell.device == "cuda" and (reason := _kernel_refusal(cell)) is not None:
         return reason
     if (reason := lacks_library(spec)) is not None:

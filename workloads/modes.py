@@ -17,7 +17,7 @@ from workloads import trained
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.building import build, to_device
 from workloads.compiling import REPLAYED, Compiled, lasting, within_steps
-from workloads.optimize import Optimize
+from workloads.optimize import Optimize, update_refusal
 from workloads.parallel.traffic import told
 from workloads.precision import autocast, gradient_scaler
 from workloads.setup import Setup
@@ -102,7 +102,9 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes, traffic = 0, dict[str, Any]()
     if training:
-        make = make_optimizer(workload, setup.optimizer, setup.lr, **_update(setup.optimize))
+        name = setup.optimizer or str(workload.spec.train.get("optimizer"))
+        walk = _update(setup.optimize, name, precision)
+        make = make_optimizer(workload, setup.optimizer, setup.lr, **walk)
         optimizer = strategy.optimizer(make, model)
         loss = partial(compressor.loss, workload)
         cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
@@ -150,10 +152,16 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     )
 
 
-def _update(wanted: Optimize) -> dict[str, bool]:
-    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel."""
+def _update(wanted: Optimize, optimizer: str, precision: str) -> dict[str, bool]:
+    """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel where that is right.
+
+    Raises:
+        UnsupportedError: one kernel was asked for, and is wrong.
+    """
     if wanted.update == "auto":
-        return {"fused": True}
+        return {"fused": update_refusal(Optimize(update="fused"), optimizer, precision) is None}
+    if (reason := update_refusal(wanted, optimizer, precision)) is not None:
+        raise UnsupportedError(reason)
     return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}
 
 

@@ -28,7 +28,8 @@ class Optimize:
     update: Literal["auto", "loop", "foreach", "fused"] = "auto"
     """How the optimizer walks its tensors: one by one, in lists, or in one kernel.
 
-    `auto` is one kernel, but for SGD over spread weights, where torch has none.
+    `auto` is one kernel, but for SGD over spread weights, where torch has none, and in fp16 (see
+    `update_refusal`).
     """
     channels_last: bool = False
     """Keep images and convolution weights with the channels innermost."""
@@ -97,6 +98,16 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
         ),
     )
     return next((reason for broken, reason in rules if broken), None)
+
+
+def update_refusal(wanted: Optimize, optimizer: str | None, precision: str) -> str | None:
+    """Return why this optimizer cannot walk its tensors so in this precision; None when it can.
+
+    In a step that the gradient scaler skips, torch's fused SGD leaves a momentum that is no gradient's.
+    """
+    if wanted.update == "fused" and optimizer == "sgd" and precision == "fp16":
+        return "torch's SGD in one kernel spoils its momentum where scaled fp16 gradients overflow"
+    return None
 
 
 def apply(wanted: Optimize, workload: Workload, model: nn.Module) -> None:

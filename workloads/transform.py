@@ -83,6 +83,8 @@ class Cell:
     parallel_settings: Mapping[str, Scalar] = field(default_factory=dict)
     ranks: int = 1
     accumulate: int = 1
+    optimizer: str | None = None
+    """None is the workload's own."""
     device: str = "cpu"
 
 

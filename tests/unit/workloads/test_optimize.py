@@ -11,6 +11,7 @@ import yaml
 
 from harness.groups import config_folder
 from workloads import optimize, registry, steps
+from workloads.base import UnsupportedError
 from workloads.cells import refusal
 from workloads.modes import prepare
 from workloads.optimize import EAGER, Optimize
@@ -299,3 +300,40 @@ def test_a_job_tells_how_its_weights_are_updated(make, update, optimizer, found)
     job = prepare(make("mlp", "train"), Setup(optimize=Optimize(update=update), optimizer=optimizer, lr=0.1))
     assert job.update == found
     assert prepare(make("mlp", "infer"), Setup()).update is None
+
+
+def test_a_step_that_the_gradient_scaler_skips_leaves_sgd_as_it_was(make):
+    """Torch's fused SGD would write its momentum; fp16 takes another walk, and asking for it is refused."""
+    workload = make("resnet", "train")
+    job = prepare(workload, Setup(precision="fp16"))
+    assert job.update == "loop"
+    weights = list(job.model.parameters())
+    before = [p.detach().clone() for p in weights]
+    hooks = [p.register_hook(lambda gradient: torch.full_like(gradient, torch.inf)) for p in weights]
+    job.step(0, silent)
+    assert all(torch.equal(a, b) for a, b in zip(before, weights, strict=True))
+    assert job.optimizer_bytes() == 0
+    for hook in hooks:
+        hook.remove()
+    for index in range(1, 6):
+        job.step(index, silent)
+    assert all(bool(p.isfinite().all()) for p in weights)
+    assert prepare(make("gpt", "train"), Setup(precision="fp16")).update == "fused"  # AdamW's kernel is right
+    with pytest.raises(UnsupportedError, match="spoils its momentum"):
+        prepare(workload, Setup(precision="fp16", optimize=Optimize(update="fused")))
+
+
+@pytest.mark.parametrize(
+    ("workload", "optimizer", "precision", "refused"),
+    [
+        ("resnet", None, "fp16", True),
+        ("gpt", "sgd", "fp16", True),
+        ("resnet", "adamw", "fp16", False),
+        ("resnet", None, "bf16", False),
+    ],
+)
+def test_sgd_in_one_kernel_is_refused_in_fp16(workload, optimizer, precision, refused):
+    """The plan says it, whichever way the optimizer was chosen."""
+    spec = registry.get(workload).spec
+    cell = Cell(spec, "train", spec.sizes["tiny"], precision, Optimize(update="fused"), optimizer=optimizer)
+    assert ("spoils its momentum" in (refusal(cell) or "")) is refused
