@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from workloads.base import TRAINING, Batch, Workload
 from workloads.compress import layers
@@ -212,5 +212,8 @@ class Prefix(FineTuning):
         config = peft.PrefixTuningConfig(
             task_type=peft.TaskType.SEQ_2_SEQ_LM, num_virtual_tokens=int(self.settings["tokens"])
         )
-        wrapped: nn.Module = peft.get_peft_model(model, config)
-        return wrapped
+        wrapped: Any = peft.get_peft_model(model, config)
+        device = next(model.parameters()).device
+        for name, positions in wrapped.prompt_tokens.items():  # each step would copy them, and wait
+            wrapped.prompt_tokens[name] = positions.to(device)
+        return cast("nn.Module", wrapped)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -44,7 +44,7 @@ class Crossings(TorchDispatchMode):
         result = func(*args, **(kwargs or {}))
         tensors = [t for t in tree_leaves((args, kwargs, result)) if isinstance(t, torch.Tensor)]
         # A number on the host becomes an argument of the kernel; a copy of one does not.
-        copied = func.overloadpacket in {torch.ops.aten._to_copy, torch.ops.aten.to}
+        copied = getattr(func, "overloadpacket", None) in {torch.ops.aten._to_copy, torch.ops.aten.to}
         kinds = {t.device.type for t in tensors if t.numel() and (t.dim() or copied)}
         if len(kinds) > 1:
             self.found.append(str(func))
@@ -82,9 +82,21 @@ def converted(
     return module
 
 
+def copied(tensor: torch.Tensor, memo: dict[int, Any]) -> torch.Tensor:
+    """Return a deep copy; torch would copy memory that is not there."""
+    if id(tensor) not in memo:
+        made = tensor.detach().clone()
+        memo[id(tensor)] = (
+            torch.nn.Parameter(made, tensor.requires_grad) if isinstance(tensor, torch.nn.Parameter) else made
+        )
+    copy: torch.Tensor = memo[id(tensor)]
+    return copy
+
+
 def stand_in() -> None:
     """Replace what fake tensors cannot do, each by as much of it as has a shape and a device."""
     torch.nn.Module._apply = converted
+    FakeTensor.__deepcopy__ = copied
     torch.cuda.amp.common.amp_definitely_not_available = lambda: False
     torch.amp.grad_scaler.amp_definitely_not_available = lambda: False
     torch.cuda.is_bf16_supported = lambda *_, **__: True
