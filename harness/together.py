@@ -27,6 +27,10 @@ class Seen:
     """Values that the rank knows itself, by metric id."""
     problem: str | None
     """Why its outputs are wrong; None where they are right."""
+    compiled: str | None = None
+    """What the compiler made of its model; None where it was not asked."""
+    compiled_within: int | None = None
+    """How often the compiler worked within its span."""
 
 
 def merged(seen: Sequence[Seen]) -> Measurement:
@@ -59,6 +63,16 @@ def conditions(seen: Sequence[Seen]) -> Facts:
         if known:
             found[key] = any(known)
     return found
+
+
+def compiled(seen: Sequence[Seen]) -> Facts:
+    """Return what the compiler made of the model on the first rank that runs it, and its work within spans.
+
+    A parameter server runs none. Recompiling on any rank counts.
+    """
+    running = [one for one in seen if one.run.units.samples] or seen
+    within = [one.compiled_within for one in running if one.compiled_within is not None]
+    return {"compiled": running[0].compiled, "compiled_within": max(within, default=None)}
 
 
 def devices(seen: Sequence[Seen]) -> int:

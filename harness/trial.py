@@ -148,6 +148,8 @@ def _measured(
                 **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
             },
             problem=checked["output_reason"] or last["output_reason"],
+            compiled=job.compiled,
+            compiled_within=None if job.compiler is None else job.compiler.within,
         )
     )
     measurement = together.merged(seen)
@@ -180,9 +182,8 @@ def _measured(
             "output_ok": wrong is None,
             "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
-            "compiled": job.compiled,
+            **together.compiled(seen),
             "update": job.update,
-            "compiled_within": None if job.compiler is None else job.compiler.within,
             "transformed": job.evidence(),
             "roofline": certified.roofline_evidence(placed, certificate, precision),
             **spent.evidence(),

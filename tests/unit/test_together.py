@@ -24,11 +24,11 @@ def seen(span_ms=100, *, steady=True, flags=(), device="cuda:0", **options) -> t
         steal_ratio=None, involuntary_switches=0, tick_ns=1, clock="host", steady=steady, drift=not steady,
         marks={}, flags=flags,
     )  # fmt: skip
-    run = RankRun(measurement, [Units(2, tokens=8, flops=100.0, least_bytes=40.0)], {"peak_rss": 7}, device)
+    cycle = [Units(options.pop("samples", 2), tokens=8, flops=100.0, least_bytes=40.0)]
+    run = RankRun(measurement, cycle, {"peak_rss": 7}, device)
     given = options.pop("given", {"memory.weights": 10.0})
-    return together.Seen(
-        run, {"threads": 1}, options.pop("conditions", {}), given, options.pop("problem", None)
-    )
+    conditions, problem = options.pop("conditions", {}), options.pop("problem", None)
+    return together.Seen(run, {"threads": 1}, conditions, given, problem, **options)
 
 
 @pytest.fixture
@@ -52,6 +52,14 @@ def test_the_slowest_rank_stands_for_all_with_every_ranks_doubts():
     assert not whole.steady
     assert whole.drift
     assert whole.flags == ("grouped", "drift")
+
+
+def test_the_compilers_word_is_of_a_rank_that_runs_the_model():
+    """A parameter server's model never runs, so nothing was compiled there; any rank's recompiling counts."""
+    server = seen(samples=0, compiled="not compiled", compiled_within=0)
+    workers = [seen(compiled="compiled, 1 graph", compiled_within=times) for times in (0, 3)]
+    assert together.compiled([server, *workers]) == {"compiled": "compiled, 1 graph", "compiled_within": 3}
+    assert together.compiled([seen()]) == {"compiled": None, "compiled_within": None}
 
 
 def test_a_device_slowed_on_any_rank_counts():
