@@ -22,8 +22,9 @@ def wanted(config: Config) -> bool:
 
 
 def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Metric], Facts]:
-    """Compare the trial's model with its fp32 eager reference, and say whether their weights were trained.
+    """Compare the trial's model with its fp32 eager reference, and say whose weights they have.
 
+    They are `trained` ones, `random` ones, or the user's `own`.
     A comparison that fails costs its own metrics and nothing else: what was measured before it stands.
 
     Args:
@@ -53,7 +54,8 @@ def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Met
             made.append(make(metric_id, value))
         elif value is not None:
             made.append(make(metric_id, None, reason="the outputs are not finite"))
-    return made, {"quality": {"weights": "trained" if found.trained else "random"}}
+    own = "own" if workload.spec.name == "user" else "random"
+    return made, {"quality": {"weights": "trained" if found.trained else own}}
 
 
 def _sqnr(decibels: float) -> Metric:

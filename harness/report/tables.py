@@ -109,8 +109,8 @@ QUALITY = MetricTable(
         "energy.sample",
     ),
     "Error of the outputs against the same weights in fp32, uncompressed and eager, once for each trial. "
-    "Where there is a perplexity, of held-out text, the weights were really trained, elsewhere random. "
-    "Why another trial has no figures stands under flags and omissions.",
+    "Where there is a perplexity, of held-out text, the weights were really trained; elsewhere they are "
+    "random, or your own model's. Why a trial has no figures stands under flags and omissions.",
     with_speed=True,
 )
 STARTUP = MetricTable(

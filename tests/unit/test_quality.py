@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -91,3 +92,15 @@ def test_only_a_model_that_could_differ_is_compared():
     assert not quality.wanted(Config.model_validate(plain))
     assert quality.wanted(Config.model_validate(plain | {"precision": {"name": "bf16"}}))
     assert quality.wanted(Config.model_validate(plain | {"compress": {"name": "prune"}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "trained", "said"), [("gpt", True, "trained"), ("gpt", False, "random"), ("user", False, "own")]
+)
+def test_the_record_says_whose_weights_were_judged(monkeypatch, name, trained, said):
+    """A model that the user brings may well be trained."""
+    monkeypatch.setattr(
+        "workloads.quality.measure", lambda *_: judged(30.0, None, None, None, trained=trained)
+    )
+    workload = SimpleNamespace(spec=SimpleNamespace(name=name))
+    assert quality.metrics(workload, Setup(), 100)[1] == {"quality": {"weights": said}}
