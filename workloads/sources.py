@@ -25,7 +25,7 @@ def resolve_data(data: str) -> Path:
         ValueError: nothing is there.
     """
     path = SHIPPED if data == "shipped" else Path(data).expanduser()
-    if not path.exists():
+    if not data or not path.exists():
         raise ValueError(f"data {path}: no such file or folder")
     return path
 

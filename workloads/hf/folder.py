@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from workloads.base import Batch
+from workloads.base import Batch, UnsupportedError
+
+WRITERS = ("LM", "ConditionalGeneration", "LMHeadModel")
+"""How the names of models end that predict words, whose labels are words."""
 
 
 class Folder:
@@ -19,7 +22,7 @@ class Folder:
 
     Raises:
         ValueError: the configuration names no model of the library, or one that reads neither words nor
-            pixels alone.
+            pixels alone; or the sizes do not fit it.
     """
 
     def __init__(self, path: Path, batch: int, seq: int) -> None:
@@ -29,12 +32,26 @@ class Folder:
         kind: Any = getattr(transformers, str(named[0]), None)
         if not (inspect.isclass(kind) and issubclass(kind, transformers.PreTrainedModel)):
             raise ValueError(f"workload.folder={path}: transformers has no model {named[0]}")
-        if kind.main_input_name not in {"input_ids", "pixel_values"}:
-            raise ValueError(f"workload.folder: {named[0]} reads {kind.main_input_name}: write a factory")
+        name, reads = kind.__name__, kind.main_input_name
+        if reads not in {"input_ids", "pixel_values"} or name.endswith("MultipleChoice"):
+            raise ValueError(f"workload.folder: {name} reads {reads} of another form: write a factory")
         self._path, self._batch, self._seq = path, batch, seq
         self._kind = kind
         assert kind.config_class is not None
-        self._config: Any = kind.config_class.from_pretrained(path, local_files_only=True)
+        config: Any = kind.config_class.from_pretrained(path, local_files_only=True)
+        self._config = config
+        if reads == "pixel_values" and not hasattr(config, "image_size"):
+            raise ValueError(
+                f"workload.folder={path}: config.json has no image_size: add it, or write a factory"
+            )
+        if reads == "input_ids":
+            two_texts = config.is_encoder_decoder and not name.endswith((*WRITERS, "Classification"))
+            if two_texts or not hasattr(config, "vocab_size"):
+                raise ValueError(f"workload.folder: {name} reads more than one text: write a factory")
+            if seq > (most := getattr(config, "max_position_embeddings", seq)):
+                raise ValueError(
+                    f"workload.folder: seq {seq} is more than its {most} positions: workload.seq={most}"
+                )
 
     def build(self) -> nn.Module:
         """Read the weights as fp32; on `meta` build from the configuration."""
@@ -62,9 +79,10 @@ class Folder:
         else:
             given = {"input_ids": torch.randint(config.vocab_size, (rows, self._seq))}
         name = self._kind.__name__
-        if name.endswith("Classification") and "Token" not in name:
-            return given | {"labels": torch.randint(config.num_labels, (rows,))}
-        if name.endswith(("LM", "ConditionalGeneration", "LMHeadModel")):
+        if name.endswith("Classification"):
+            shape = (rows, self._seq) if name.endswith("TokenClassification") else (rows,)
+            return given | {"labels": torch.randint(config.num_labels, shape)}
+        if name.endswith(WRITERS):
             return given | {"labels": given["input_ids"]}
         return given
 
@@ -74,7 +92,14 @@ class Folder:
         out = model(**{name: each for name, each in batch.items() if labelled or name != "labels"})
         return out.logits if "logits" in out else out
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor | None:
-        """Return the model's own loss, None where it has none."""
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the model's own loss.
+
+        Raises:
+            UnsupportedError: it has none of random classes or words.
+        """
         loss: torch.Tensor | None = model(**batch).get("loss")
+        if loss is None:
+            name = self._kind.__name__
+            raise UnsupportedError(f"{name} has no loss of random classes or words: write a factory with one")
         return loss

@@ -285,6 +285,59 @@ def test_a_folder_s_model_has_its_weights_and_runs(tmp_path, name):
     assert run(user(Source("folder", str(tmp_path)), "train", batch=3)).check()["output_ok"]
 
 
+BERT = {
+    "vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "intermediate_size": 32, "max_position_embeddings": 16,
+}  # fmt: skip
+T5 = {"vocab_size": 64, "d_model": 32, "d_ff": 32, "num_layers": 1, "num_heads": 2, "d_kv": 16}
+RESNET = {"embedding_size": 8, "hidden_sizes": [8], "depths": [1]}
+
+
+def folder_of(folder, name: str, config_name: str, config) -> Source:
+    """Save a model with this configuration."""
+    transformers = pytest.importorskip("transformers")
+    getattr(transformers, name)(getattr(transformers, config_name)(**config)).save_pretrained(folder)
+    return Source("folder", str(folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "config_name", "config", "seq", "error", "said"),
+    [
+        (
+            "BertModel",
+            "BertConfig",
+            BERT,
+            17,
+            ValueError,
+            "seq 17 is more than its 16 positions: workload.seq=16",
+        ),
+        ("BertForMultipleChoice", "BertConfig", BERT, 8, ValueError, "of another form: write a factory"),
+        (
+            "BertForQuestionAnswering",
+            "BertConfig",
+            BERT,
+            8,
+            UnsupportedError,
+            "no loss of random classes or words",
+        ),
+        ("T5Model", "T5Config", T5, 8, ValueError, "T5Model reads more than one text: write a factory"),
+        ("ResNetForImageClassification", "ResNetConfig", RESNET, 8, ValueError, "has no image_size: add it"),
+    ],
+)
+def test_a_folder_that_cannot_be_run_says_what_to_do(tmp_path, name, config_name, config, seq, error, said):
+    """Sizes beyond the model, several inputs, no loss, no size of images."""
+    own = folder_of(tmp_path, name, config_name, config)
+    with pytest.raises(error, match=said):
+        run(User("train", {"batch": 2, "seq": seq}, source=own))
+
+
+def test_a_folder_s_tagger_is_trained_on_a_class_a_word(tmp_path):
+    """Labels have the shape of the words."""
+    own = folder_of(tmp_path, "BertForTokenClassification", "BertConfig", BERT)
+    assert run(user(own, "train")).check()["output_ok"]
+    assert run(user(own)).output().shape == (6, 8, 2)
+
+
 def test_a_folder_never_runs_code_or_reads_a_pickle(tmp_path):
     """Weights in pickle are not there; a model class that the folder brings is not known."""
     saved(tmp_path, "GPT2LMHeadModel")
