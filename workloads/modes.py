@@ -122,7 +122,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         )
         # Half numbers are half as wide, and a pass that is run again exchanges again.
         plain = precision in {"fp32", "tf32"} and not setup.optimize.checkpoint
-        traffic = told(strategy.traffic(given)) if plain else {}
+        traffic = told(strategy.traffic(given)) if plain and setup.ranks.world > 1 else {}
         step = strategy.train_step(given)
     else:
         single = [parts[0] for parts in ring]

@@ -92,7 +92,8 @@ class Hybrid(FullyShardedDataParallel):
         sharded = super().traffic(training)
         if not (states and sharded):
             return []
-        return combined(sharded, states, norm_traffic(training.model, parts) if sequence else [])
+        norms = norm_traffic(training.model, parts) if sequence else []
+        return combined(sharded if self.shards > 1 else [], states, norms)
 
     def evidence(self) -> dict[str, Any]:
         """Tell the layout."""

@@ -189,6 +189,7 @@ REAL = {
     4: [
         ("gpt", "hsdp", {}),
         ("gpt", "hybrid", {}),
+        ("gpt", "hybrid", {"settings": {"tensor": 4}}),
         ("llama", "hybrid", {"accumulate": 2, "settings": SEQUENCE}),
         ("gpt", "hybrid_3d", {}),
         ("llama", "hybrid_3d", {}),
@@ -213,6 +214,13 @@ def test_ranks_send_what_the_closed_form_says(on_ranks, job_of, world):
         for one, case in zip(found, REAL[world], strict=True):
             assert one[2], case
             held(*one)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp", "tensor"])
+def test_one_rank_sends_nothing(on_ranks, job_of, strategy):
+    """Alone, as the first of a scaling sweep, it tells of no traffic."""
+    ((_, _, told),) = on_ranks(1, lambda ranks: counted(job_of("gpt", strategy, ranks)))
+    assert told == {}
 
 
 def test_the_rows_that_experts_exchange_add_up(on_ranks, job_of):
