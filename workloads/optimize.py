@@ -49,6 +49,10 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
     training = mode in TRAINING
     rules = (
         (wanted.compile is not None and "compiles" not in spec.traits, f"{spec.name} cannot be compiled"),
+        (
+            wanted.compile == "reduce-overhead" and device == "cpu",
+            "reduce-overhead is the default mode with CUDA graphs, which exist on CUDA devices only",
+        ),
         (wanted.cuda_graphs and device != "cuda", "CUDA graphs exist on CUDA devices only"),
         (
             wanted.cuda_graphs and mode not in GRAPHED,

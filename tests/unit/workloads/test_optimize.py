@@ -167,6 +167,7 @@ def test_attention_may_be_held_to_one_back_end():
         ({"attention": "flash"}, "t5", "train", "learns a bias"),
         ({"expandable_segments": True}, "gpt", "train", "CUDA's allocator"),
         ({"compile": "default"}, "noop", "infer", "cannot be compiled"),
+        ({"compile": "reduce-overhead"}, "gpt", "decode", "the default mode with CUDA graphs"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_its_reason(wanted, workload, mode, reason):
