@@ -95,6 +95,7 @@ def _outputs(workload: Workload, setup: Setup, batch: Batch, *, pretrained: bool
     built = build(workload, setup, pretrained=pretrained)
     model = built.model.eval()
     context = autocast(device, setup.precision if workload.mode in TRAINING else "fp32")
+    torch.manual_seed(workload.seed)  # some models draw numbers in every pass
     with torch.inference_mode(), context():
         outputs = workload.predict(model, to_device(batch, device, built.cast_to))
     return outputs.double(), parameter_count(model)

@@ -156,6 +156,11 @@ class LLaVA(HuggingFace, GenerativeWorkload):
         loss: torch.Tensor = model(inputs_embeds=self._embedded(model, batch), labels=labels).loss
         return loss
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the logits (B, patches + S, V) behind every patch and word."""
+        logits: torch.Tensor = model(inputs_embeds=self._embedded(model, batch)).logits
+        return logits
+
     def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Cache]:
         """Read image and prompt; the cache has room for the patches beside `capacity` words."""
         from workloads.hf import cache

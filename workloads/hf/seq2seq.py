@@ -57,6 +57,14 @@ class Seq2Seq(HuggingFace, GenerativeWorkload):
         """Count a decoder block's biases of the source's keys and values."""
         return 0
 
+    def predict(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the logits (B, T, V) of every target token in training, else of those that begin."""
+        given = batch
+        if self.mode != "train":
+            given = {**self.source(batch), "decoder_input_ids": self.beginning(batch)}
+        logits: torch.Tensor = model(**given).logits
+        return logits
+
     def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Cache]:
         """Read the sources and begin; the cache holds what is written, whatever `capacity` says."""
         from workloads.hf import cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
@@ -11,6 +12,7 @@ from workloads import flops, registry, transform
 from workloads.cells import refusal
 from workloads.counting import counted
 from workloads.modes import prepare
+from workloads.quality import measure
 from workloads.setup import Setup
 from workloads.transform import Cell
 
@@ -30,6 +32,13 @@ def test_every_mode_runs_and_its_output_is_finite(hf_case, make):
     job = prepare(make(*hf_case), Setup())
     job.step(0, lambda _name: None)
     assert job.check() == {"output_ok": True, "output_reason": None}
+
+
+def test_every_model_has_outputs_to_judge(hf_case, make):
+    """Equal to itself, and near itself in bf16."""
+    workload = make(*hf_case)
+    assert measure(workload, Setup()).sqnr_db == math.inf
+    assert 10 < measure(workload, Setup(precision="bf16")).sqnr_db < 80
 
 
 def test_a_training_loss_reaches_every_weight_that_is_trained(hf_name, make):
