@@ -39,7 +39,8 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
     w = config.workload
     data = None if w.data is None else resolve_data(w.data)
     own = own_model(w.factory, w.program, w.folder)
-    more = {} if own is None else {"source": own.check(w.source_sha256)}
+    # A model that does not take a batch's size brings its own, unless another one was asked for.
+    more = {} if own is None else {"source": own.check(w.source_sha256), "exact": w.batch is not None}
     return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
 
 

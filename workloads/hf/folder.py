@@ -47,7 +47,7 @@ class Folder:
         if reads == "input_ids":
             two_texts = config.is_encoder_decoder and not name.endswith((*WRITERS, "Classification"))
             if two_texts or not hasattr(config, "vocab_size"):
-                raise ValueError(f"workload.folder: {name} reads more than one text: write a factory")
+                raise ValueError(f"workload.folder: {name} reads more than a text: write a factory")
             if seq > (most := getattr(config, "max_position_embeddings", seq)):
                 raise ValueError(
                     f"workload.folder: seq {seq} is more than its {most} positions: workload.seq={most}"

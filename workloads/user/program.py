@@ -19,10 +19,19 @@ class Program:
 
     Loading a program can run code that is hidden in it, as torch says of its own loader: a program is as much
     the user's own as a function is.
+
+    Raises:
+        ValueError: torch cannot load it.
     """
 
     def __init__(self, source: Source) -> None:
-        self._program = torch.export.load(Path(source.name).expanduser())
+        try:
+            self._program = torch.export.load(Path(source.name).expanduser())
+        except Exception as error:  # torch's loader fails in many ways
+            raise ValueError(
+                f"workload.program={source.name}: not a program that torch.export.save wrote "
+                f"({type(error).__name__}: {error})"
+            ) from error
         positional, named = self._program.example_inputs or ((), {})
         self._count = len(positional)
         self._inputs = {str(place): each for place, each in enumerate(positional)} | dict(named)

@@ -36,7 +36,8 @@ class User(Workload):
     """A model that this package knows nothing of; a sample is a row of the first input.
 
     FLOPs are counted by torch on the `meta` device, without the causal half of attention's work being taken
-    off; a model that cannot run there has none.
+    off; a model that cannot run there has none. With `exact`, inputs of another batch than the size's are an
+    error.
     """
 
     spec: ClassVar[WorkloadSpec] = WorkloadSpec(
@@ -63,9 +64,11 @@ class User(Workload):
         seed: int = 0,
         data: Path | None = None,
         source: Source | None = None,
+        exact: bool = False,
     ) -> None:
         super().__init__(mode, size, seed=seed, data=data)
         self._source = source
+        self._exact = exact
         self._made: Origin | None = None
         self._flops: dict[tuple[torch.Size, ...], float] = {}
 
@@ -105,6 +108,10 @@ class User(Workload):
             torch.manual_seed(int(batches.rng(self.seed, index).integers(2**62)))
             inputs = origin.inputs(index)
         rows = _rows(inputs)
+        if self._exact and rows != self.n("batch"):
+            raise ValueError(
+                f"workload user: a batch of {self.n('batch')} was asked for, the inputs have {rows}"
+            )
         part = slice(rank * rows // world, (rank + 1) * rows // world)
         return {name: each.detach().cpu()[part] for name, each in inputs.items()}
 

@@ -231,6 +231,23 @@ class Two(torch.nn.Module):
         return self.layer(x) + shift
 
 
+def test_a_batch_that_was_asked_for_is_the_one_that_runs(module):
+    """A function without a batch brings its own, but never under the name of another."""
+    own = Source("factory", f"{module}:nested")
+    size = {"batch": 4, "seq": 8}
+    assert run(User("infer", size, source=own)).units(0).samples == 3
+    with pytest.raises(ValueError, match="a batch of 4 was asked for, the inputs have 3"):
+        run(User("infer", size, source=own, exact=True))
+    assert run(User("infer", {**size, "batch": 3}, source=own, exact=True)).units(0).samples == 3
+
+
+def test_a_file_that_is_no_program_is_one_clear_line(tmp_path):
+    """Whatever torch's loader raises."""
+    (tmp_path / "bad.pt2").write_bytes(b"not a program")
+    with pytest.raises(ValueError, match=r"bad\.pt2: not a program that torch\.export\.save wrote"):
+        run(user(Source("program", str(tmp_path / "bad.pt2"))))
+
+
 def test_a_saved_program_runs_with_the_inputs_it_was_exported_with(tmp_path):
     """The same numbers as the module that was exported."""
     torch.manual_seed(0)
@@ -320,7 +337,7 @@ def folder_of(folder, name: str, config_name: str, config) -> Source:
             UnsupportedError,
             "no loss of random classes or words",
         ),
-        ("T5Model", "T5Config", T5, 8, ValueError, "T5Model reads more than one text: write a factory"),
+        ("T5Model", "T5Config", T5, 8, ValueError, "T5Model reads more than a text: write a factory"),
         ("ResNetForImageClassification", "ResNetConfig", RESNET, 8, ValueError, "has no image_size: add it"),
     ],
 )
