@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -128,22 +128,27 @@ def _gains(family: Sequence[Trial]) -> list[Gain]:
 def _changes(trial: Trial) -> frozenset[str]:
     """What of a trial is not plain, as text."""
     config = trial.result.config
-    settings = {k: v for k, v in (fact(config, "optimize") or {}).items() if k != "name" and v not in PLAIN}
+    settings = {k: v for k, v in _part(config, "optimize").items() if k != "name" and v not in PLAIN}
     if (precision := fact(config, "precision", "name")) != "fp32":
         settings["precision"] = precision
-    if fact(config, "compress", "name") not in {"none", None}:
+    if fact(config, "compress", "name") not in ("none", None):
         settings["compress"] = fact(config, "compress")
-    if (accumulate := fact(config, "workload", "accumulate")) not in {1, None}:
+    if (accumulate := fact(config, "workload", "accumulate")) not in (1, None):
         settings["accumulate"] = accumulate
     return frozenset(json.dumps(item, sort_keys=True) for item in settings.items())
 
 
 def _work(trial: Trial) -> str:
     r, config = trial.result, trial.result.config
-    workload = {k: v for k, v in (fact(config, "workload") or {}).items() if k != "accumulate"}
-    device = {k: v for k, v in (fact(config, "device") or {}).items() if k != "index"}
+    workload = {k: v for k, v in _part(config, "workload").items() if k != "accumulate"}
+    device = {k: v for k, v in _part(config, "device").items() if k != "index"}
     rest: list[Any] = [config.get(k) for k in _SAME_WORK]
     return json.dumps([r.machine_id, r.code_id, r.sweep, workload, device, rest], sort_keys=True)
+
+
+def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = config.get(name)
+    return found if isinstance(found, Mapping) else {}
 
 
 def _speed(trial: Trial, base: Trial) -> Comparison | None:

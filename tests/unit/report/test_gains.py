@@ -168,3 +168,17 @@ def test_only_the_eager_values_are_plain():
     """Every other file of the group says something that is not."""
     plain = [name for name, keys in VALUES.items() if all(v in PLAIN for k, v in keys.items() if k != "name")]
     assert plain == ["eager"]
+
+
+def test_records_of_another_shape_are_no_obstacle(make_trial, make_estimate):
+    """Whatever a configuration holds, the report is drawn."""
+    odd = [
+        {"workload": {"name": "gpt", "mode": "train", "size": "tiny", "accumulate": [4]}, **more}
+        for more in (
+            {},
+            {"optimize": "fast", "compress": ["svd"]},
+            {"compress": {"name": ["svd"]}, "device": 1},
+        )
+    ]
+    step = make_estimate("iteration.mean", 1.0, 0.02)
+    rows(*(make_trial("gpt", "train", "fp32", step, config=c, identity=i) for i, c in enumerate(odd)))
