@@ -172,13 +172,11 @@ def test_only_the_eager_values_are_plain():
 
 def test_records_of_another_shape_are_no_obstacle(make_trial, make_estimate):
     """Whatever a configuration holds, the report is drawn."""
-    odd = [
-        {"workload": {"name": "gpt", "mode": "train", "size": "tiny", "accumulate": [4]}, **more}
-        for more in (
-            {},
-            {"optimize": "fast", "compress": ["svd"]},
-            {"compress": {"name": ["svd"]}, "device": 1},
-        )
-    ]
+    work = {"workload": {"name": "gpt", "mode": "train", "size": "tiny", "accumulate": [4]}}
+    odd = (
+        work,
+        {**work, "optimize": "fast", "compress": ["svd"]},
+        {**work, "compress": {"name": ["svd"]}, "device": 1},
+    )
     step = make_estimate("iteration.mean", 1.0, 0.02)
     rows(*(make_trial("gpt", "train", "fp32", step, config=c, identity=i) for i, c in enumerate(odd)))
