@@ -8,7 +8,7 @@ import torch
 
 from workloads.base import TRAINING, GenerativeWorkload, Workload
 from workloads.precision import weight_dtype
-from workloads.steps import _rehearsed_cache_bytes
+from workloads.steps import rehearsed_cache_bytes
 from workloads.storage import nbytes, parameter_count, weights_bytes
 
 STATES = {"sgd": 1, "adamw": 2}
@@ -44,7 +44,7 @@ def needs(workload: Workload, *, precision: str = "fp32", optimizer: str | None 
     if not training and isinstance(workload, GenerativeWorkload):
         more = {"prefill": 0, "decode": 1}.get(workload.mode, int(workload.size["new_tokens"]) - 1)
         positions, beams = batch["tokens"].shape[1] + more, int(workload.size.get("beams", 1))
-        cache = _rehearsed_cache_bytes(workload, dtype, batch, positions, beams)
+        cache = rehearsed_cache_bytes(workload, dtype, batch, positions, beams)
     return Needs(
         parameters=parameter_count(model),
         flops=workload.units(batch).flops,

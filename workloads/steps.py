@@ -213,7 +213,7 @@ def _prefill(
     def run(index: int, _mark: Mark) -> torch.Tensor:
         return workload.prefill(model, ring[index % len(ring)], prompt)[0]
 
-    return run, _rehearsed_cache_bytes(workload, dtype, ring[0], prompt)
+    return run, rehearsed_cache_bytes(workload, dtype, ring[0], prompt)
 
 
 def _decode(workload: GenerativeWorkload, model: nn.Module, batch: Batch) -> tuple[Run, int]:
@@ -250,14 +250,14 @@ def _generate(
         return generate(workload, model, ring[index % len(ring)], new_tokens, choose, mark)
 
     capacity = ring[0]["tokens"].shape[1] + new_tokens - 1
-    cache_bytes = _rehearsed_cache_bytes(workload, dtype, ring[0], capacity, beams)
+    cache_bytes = rehearsed_cache_bytes(workload, dtype, ring[0], capacity, beams)
     return (run if beams == 1 else search), cache_bytes
 
 
-def _rehearsed_cache_bytes(
+def rehearsed_cache_bytes(
     workload: GenerativeWorkload, dtype: torch.dtype, batch: Batch, capacity: int, beams: int = 1
 ) -> int:
-    """Size of the cache that each step allocates, from a prefill on the `meta` device: no memory, no work."""
+    """Return the bytes of the cache that a step allocates, from a prefill on the `meta` device."""
     with torch.device("meta"):
         shadow = workload.build_model().to(dtype).eval()
     with torch.inference_mode():
