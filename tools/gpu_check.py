@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, in one command of at most 8 minutes: tests, qualification, a short sweep.
+"""Everything that needs a GPU, in one command of at most 8 minutes: tests, qualification, a sweep, workloads.
 
     make gpu-check                       in .venv
     PYTHON=python3 make gpu-check        with a Python that has torch, without making .venv
@@ -27,7 +27,10 @@ NEEDS = {
     "tests": ("pytest", "pytest_timeout", "torch"),
     "qualify": ("torch", "pydantic"),
     "sweep": ("torch", "hydra", "pydantic", "scipy", "rich"),
+    "workloads": ("pytest", "pytest_timeout", "torch", "hydra", "pydantic"),
 }
+INSTRUMENT = ("instrument", "kernels", "passes")
+"""Files of tests/gpu about the instrument; the others are about what it measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +44,24 @@ class Stage:
     reason: str | None = None
 
 
-def stages(results: Path, junit: Path) -> dict[str, tuple[float, list[str]]]:
-    """Return by stage the most seconds it may take, and its command."""
-    joulemark = [sys.executable, "-m", "harness.cli"]
-    pytest = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-q", f"--junitxml={junit}"]
+def stages(folder: Path) -> dict[str, tuple[float, list[str]]]:
+    """Return by stage the most seconds it may take, and its command; results go below `folder`."""
+    joulemark, results = [sys.executable, "-m", "harness.cli"], folder / "results"
+    pytest = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "gpu",
+        "-v",
+    ]  # a stage that is stopped tells how far it came
+    instrument = [f"tests/gpu/test_{name}.py" for name in INSTRUMENT]
+    others = ["tests/gpu", *(f"--ignore={path}" for path in instrument)]
     return {
-        "tests": (150.0, pytest),
-        "qualify": (140.0, [*joulemark, "qualify", "--device", "cuda", "--results", str(results)]),
-        "sweep": (180.0, [*joulemark, "run", "+experiment=gpu", f"run.results={results}"]),
+        "tests": (80.0, [*pytest, *instrument, f"--junitxml={folder / 'tests.xml'}"]),
+        "qualify": (110.0, [*joulemark, "qualify", "--device", "cuda", "--results", str(results)]),
+        "sweep": (140.0, [*joulemark, "run", "+experiment=gpu", f"run.results={results}"]),
+        "workloads": (140.0, [*pytest, *others, f"--junitxml={folder / 'workloads.xml'}"]),
     }
 
 
@@ -112,7 +125,7 @@ def main() -> int:
 
     ends = time.monotonic() + BUDGET_S
     done = []
-    for name, (limit_s, command) in stages(folder / "results", folder / "tests.xml").items():
+    for name, (limit_s, command) in stages(folder).items():
         log = folder / f"{name}.log"
         stage = run(name, command, log, max(1.0, min(limit_s, ends - time.monotonic())))
         done.append(stage)

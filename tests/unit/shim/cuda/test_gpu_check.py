@@ -56,6 +56,15 @@ def test_a_stage_that_hangs_is_stopped_at_its_limit(check, tmp_path, monkeypatch
 
 def test_the_stages_fit_eight_minutes_and_need_no_report(check, tmp_path):
     """Their limits add up to less than 480 s, and none draws a report."""
-    stages = check.stages(tmp_path, tmp_path / "x.xml")
+    stages = check.stages(tmp_path)
     assert sum(limit for limit, _ in stages.values()) <= check.BUDGET_S < 480
     assert not any("report" in command for _, command in stages.values())
+
+
+def test_every_gpu_test_belongs_to_one_stage(check, tmp_path):
+    """What is named in the first stage is what the last one leaves out."""
+    stages = check.stages(tmp_path)
+    named = {word for word in stages["tests"][1] if word.startswith("tests/gpu/")}
+    left_out = {word.removeprefix("--ignore=") for word in stages["workloads"][1] if "--ignore=" in word}
+    assert named == left_out
+    assert all((check.ROOT / path).is_file() for path in named)
