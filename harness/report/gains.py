@@ -33,8 +33,9 @@ _NOTE = (
     "changes. Below it stand those that change more, fastest first. Speed, memory and energy are ratios to "
     "the baseline, with the 95 % interval from the replicas of both. Speed compares iteration times, "
     "undisturbed ones where these are known; memory is the peak since the start, which holds what compiling "
-    "took. Equal is within 1 %; undecided: the replicas do not tell. The first iteration compiles: below its "
-    "time stands what came of that."
+    "took. Equal is within 1 %; undecided: the replicas do not tell. Last change is the speed of a trial with "
+    "several changes over the one that has most of them. The first iteration compiles: below its time stands "
+    "what came of that."
 )
 
 
@@ -46,6 +47,8 @@ class Gain:
     base: Trial
     speed: Comparison | None = None
     """None where one of them has no valid time, and for the baseline itself."""
+    beside: Trial | None = None
+    """The trial with the most of this one's changes, where that is not the baseline."""
 
 
 def gains_section(ok: Sequence[Trial], energy: str) -> Section:
@@ -63,6 +66,7 @@ def gains_section(ok: Sequence[Trial], energy: str) -> Section:
         Column("Throughput", numeric=True),
         Column("Speed", numeric=True),
         Column("Verdict"),
+        Column("Last change", numeric=True),
         Column("Peak memory", numeric=True),
         Column("Energy", numeric=True),
         Column("Signal to noise", numeric=True),
@@ -87,6 +91,7 @@ def _row(gain: Gain, *, where: bool) -> Row:
         metric_cell(estimates.get(headline([gain.base]))),
         _cell(gain.speed, gain),
         Cell(word, order=word),
+        _last(gain),
         _cell(_ratio(gain, _MEMORY), gain),
         _cell(_ratio(gain, _ENERGY), gain),
         metric_cell(estimates.get("quality.sqnr")),
@@ -101,6 +106,14 @@ def _cell(found: Comparison | None, gain: Gain) -> Cell:
     low, high = (None if end is None else 1 + end for end in (found.low, found.high))
     q = quantity(1 + found.effect, "1", low, high)
     return Cell(q.text + TIMES, q.interval, order=1 + found.effect)
+
+
+def _last(gain: Gain) -> Cell:
+    """Show the speed over the nearest trial, and which that is."""
+    if gain.beside is None:
+        return Cell(NONE)
+    cell = _cell(_speed(gain.trial, gain.beside), gain)
+    return replace(cell, detail=f"{cell.detail} over {gain.beside.config}".strip())
 
 
 def _judged(gains: Sequence[Gain]) -> list[Gain]:
@@ -121,8 +134,23 @@ def _families(members: Sequence[Trial]) -> list[list[Gain]]:
 
 def _gains(family: Sequence[Trial]) -> list[Gain]:
     base = min(family, key=lambda t: len(_changes(t)))
-    changed = [Gain(t, base, _speed(t, base)) for t in family if _changes(t) > _changes(base)]
+    changed = [
+        Gain(t, base, _speed(t, base), _nearest(t, base, family))
+        for t in family
+        if _changes(t) > _changes(base)
+    ]
     return [Gain(base, base), *sorted(changed, key=lambda g: -g.speed.effect if g.speed else 1.0)]
+
+
+def _nearest(trial: Trial, base: Trial, family: Sequence[Trial]) -> Trial | None:
+    """Return the trial that lacks the fewest of this one's changes; of several the one in its precision."""
+
+    def near(other: Trial) -> tuple[int, bool]:
+        same = fact(other.result.config, "precision") == fact(trial.result.config, "precision")
+        return len(_changes(other)), same
+
+    found = [t for t in family if _changes(base) < _changes(t) < _changes(trial)]
+    return max(found, key=near, default=None)
 
 
 def _changes(trial: Trial) -> frozenset[str]:

@@ -109,6 +109,21 @@ def test_precision_compression_and_accumulation_are_changes_too(made):
     assert [row["Speed"] for row in found] == ["-", "4.00x", "2.50x", "1.250x", "0.625x", "0.500x"]
 
 
+def test_of_several_changes_the_last_is_told_apart(made):
+    """Compiling in bf16 is held against bf16, not against compiling in fp32."""
+    results = [
+        made(1.0),
+        made(0.8, precision="bf16"),
+        made(0.5, optimize="compile"),
+        made(0.2, precision="bf16", optimize="compile"),
+    ]
+    found = {row["Configuration"]: row["Last change"] for row in rows(*results)}
+    assert found == {"fp32": "-", "bf16": "-", "fp32 compile": "-", "bf16 compile": "4.00x"}
+    (table,) = gains_section(trials(results), NO_ENERGY).blocks
+    told = [row.cells[6].detail for row in table.rows if row.cells[6].detail]
+    assert [plainly(text) for text in told] == ["3.93-4.07 over bf16"]
+
+
 def test_a_set_key_is_a_change_whatever_the_name_says(made):
     """`optimize.checkpoint=true` beside `eager` is no baseline."""
     found = rows(made(1.0, keys={"checkpoint": True}), made(2.0))
