@@ -223,7 +223,7 @@ def calibrated(
 class Int4Weight(Quantisation):
     """Weights in int4, a scale and a zero for each group of a row; products in bf16, whatever the precision.
 
-    Torch's kernel on CUDA takes no other format; that on the CPU does, by loops many times slower.
+    Torch's kernel for the CPU takes fp32 and fp16 too, but by loops many times slower.
     """
 
     bits: ClassVar[int] = 4
@@ -233,6 +233,15 @@ class Int4Weight(Quantisation):
         summary="Store linear layers in int4 with a scale and zero for each group; multiply in bf16",
         group=Setting(32, "weights of a row that share a scale", (32, 64, 128, 256)),
     )
+
+    @classmethod
+    def refusal(cls, cell: Cell) -> str | None:
+        """On CUDA the tensor cores of bf16 would be held against the peak of another precision."""
+        if cell.device == "cuda" and cell.precision != "bf16":
+            return (
+                f"int4_weight multiplies in bf16 and takes no other precision on CUDA, not {cell.precision}"
+            )
+        return super().refusal(cell)
 
     def fits(self, layer: nn.Linear) -> bool:
         """Rows must be whole groups, and on CUDA outputs come in eights."""

@@ -156,7 +156,9 @@ def test_what_a_device_lacks_is_refused_when_planned(cell):
     assert "lacks: linear" in refusal(cell("resnet", "infer", "int8_dynamic"))
     assert "cpu has none" in refusal(cell("gpt", "decode", "fp8", activations=True))
     assert "more than 16 rows" in refusal(cell("gpt", "decode", "int8_dynamic", device="cuda"))
-    assert refusal(cell("gpt", "decode", "int4_weight", device="cuda")) is None
+    assert "bf16" in refusal(cell("gpt", "decode", "int4_weight", device="cuda"))
+    assert refusal(cell("gpt", "decode", "int4_weight", device="cuda", precision="bf16")) is None
+    assert refusal(cell("gpt", "decode", "int4_weight")) is None
     assert refusal(cell("mlp", "infer", "int8_static", device="cuda")) is None
 
 
