@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from workloads.base import Scalar, Size, WorkloadSpec
 
+LARGEST = 2**31 - 1
+"""No number of a size is larger: beyond are typing errors."""
+
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean 'x'?` for the closest known word, else the list of them."""
@@ -38,6 +41,8 @@ def _checked(name: str, key: str, own: Scalar, value: Scalar) -> Scalar:
         least = min(own, 1)  # a number that the workload itself has at 0 may be 0
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise ValueError(f"{name}: {key} must be a whole number of at least {least}, not {value!r}")
+        if value > LARGEST:
+            raise ValueError(f"{name}: {key} must be at most {LARGEST}, not {value}")
     elif type(value) is not type(own):
         raise ValueError(f"{name}: {key} must be of type {type(own).__name__}, not {value!r}")
     return value

@@ -27,6 +27,13 @@ def test_a_size_that_is_no_positive_whole_number_is_refused_by_name(value):
         resolve_size(GPT, "tiny", {"batch": value})
 
 
+def test_a_size_that_no_machine_has_is_refused():
+    """A digit too many is found out when the sweep is planned."""
+    assert resolve_size(GPT, "tiny", {"vocab": 2**31 - 1})["vocab"] == 2**31 - 1
+    with pytest.raises(ValueError, match="gpt: vocab must be at most 2147483647, not 2147483648"):
+        resolve_size(GPT, "tiny", {"vocab": 2**31})
+
+
 def test_an_unknown_key_is_refused_with_the_nearest_one():
     """A typing error is answered with what was probably meant."""
     with pytest.raises(ValueError, match=r"gpt has no size key 'layer'; did you mean 'layers'\?"):
