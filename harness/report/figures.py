@@ -103,7 +103,7 @@ def draw(plot: Plot) -> str:
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         side_text = axes.get_yaxis_transform()
-        for row, label, at in zip(plot.rows, labels, positions, strict=True):
+        for row, (label, size), at in zip(plot.rows, labels, positions, strict=True):
             axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
             axes.text(
                 -0.025,
@@ -113,7 +113,7 @@ def draw(plot: Plot) -> str:
                 ha="right",
                 va="center",
                 linespacing=1.0,
-                fontsize=SMALL_PT if "\n" in label else LABEL_PT,
+                fontsize=size,
             )
             axes.text(1.03, at, row.text, transform=side_text, ha="left", va="center", fontsize=7.6)
             _points(axes, row.points, at, spread=0.22 if many else 0.0)
@@ -255,10 +255,10 @@ def log_ticks(start: float, stop: float, *, binary: bool = False) -> list[float]
     return [t for e in decades if e % stride == 0 and start <= (t := 10.0**e) <= stop]
 
 
-def _fit(label: str, width_in: float) -> str:
-    """Break a label that is too wide into two smaller lines, and end it there."""
+def _fit(label: str, width_in: float) -> tuple[str, float]:
+    """Return a label and its size; one that is too wide is smaller, in two lines at most, and ends there."""
     if _width_in(label, LABEL_PT) <= width_in:
-        return label
+        return label, LABEL_PT
     rest, lines = label, []
     for last in (False, True):
         n = len(rest)
@@ -268,7 +268,7 @@ def _fit(label: str, width_in: float) -> str:
             n = rest.rindex(" ", 1, n) + 1
         lines.append(rest[:n].strip() + ("…" if last and n < len(rest) else ""))
         rest = rest[n:]
-    return "\n".join(line for line in lines if line)
+    return "\n".join(line for line in lines if line), SMALL_PT
 
 
 def _width_in(text: str, size_pt: float) -> float:

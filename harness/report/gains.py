@@ -15,7 +15,7 @@ from harness.report.numbers import quantity
 from harness.report.plots import drawable
 from harness.report.tables import NONE, metric_cell, name_cells, name_columns, without_empty
 from harness.report.text import line
-from harness.report.trials import Trial, fact, groups, headline
+from harness.report.trials import Trial, fact, groups
 
 if TYPE_CHECKING:
     from harness.stats import Comparison
@@ -33,9 +33,9 @@ _NOTE = (
     "changes. Below it stand those that change more, fastest first. Speed, memory and energy are ratios to "
     "the baseline, with the 95 % interval from the replicas of both. Speed compares iteration times, "
     "undisturbed ones where these are known; memory is the peak since the start, which holds what compiling "
-    "took. Equal is within 1 %; undecided: the replicas do not tell. Last change is the speed of a trial with "
-    "several changes over the one that has most of them. The first iteration compiles: below its time stands "
-    "what came of that."
+    "took. Equal is within 1 %; undecided: the replicas do not tell. Last change is the speed over the trial "
+    "that has most of the same changes. The first iteration compiles: below its time stands what came of "
+    "that."
 )
 
 
@@ -63,7 +63,6 @@ def gains_section(ok: Sequence[Trial], energy: str) -> Section:
     where = any(t.where for t in ok)
     columns = (
         *name_columns(where=where),
-        Column("Throughput", numeric=True),
         Column("Speed", numeric=True),
         Column("Verdict"),
         Column("Last change", numeric=True),
@@ -88,7 +87,6 @@ def _row(gain: Gain, *, where: bool) -> Row:
     word = "baseline" if base else _WORDS[gain.speed.label] if gain.speed else NONE
     cells = (
         *name_cells(t, where=where),
-        metric_cell(estimates.get(headline([gain.base]))),
         _cell(gain.speed, gain),
         Cell(word, order=word),
         _last(gain),

@@ -88,12 +88,14 @@ def test_flagged_points_are_open():
 
 def test_long_labels_stay_within_the_figure():
     """A label too wide for its margin is broken and ended there, in two lines at most."""
-    from harness.report.figures import LEFTS_IN, SMALL_PT, _fit, _width_in
+    from harness.report.figures import LEFTS_IN, _fit, _width_in
 
-    for label in ("W" * 300, "word " * 60, "x" * 36, "模型" * 80):
-        lines = _fit(label, LEFTS_IN[-1]).split("\n")
+    one_small_line = "train bf16 attention_math on machine B in 2025"  # too wide at the usual size alone
+    for label in ("W" * 300, "word " * 60, "x" * 36, "模型" * 80, one_small_line):
+        text, size_pt = _fit(label, LEFTS_IN[-1])
+        lines = text.split("\n")
         assert 1 <= len(lines) <= 2
-        assert all(_width_in(line, SMALL_PT) <= LEFTS_IN[-1] for line in lines)
+        assert all(_width_in(line, size_pt) <= LEFTS_IN[-1] for line in lines)
         assert lines[-1].endswith("…") or "".join(lines) == label
 
 
