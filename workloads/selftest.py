@@ -9,7 +9,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+
 from workloads.base import Batch, Units, Workload, WorkloadSpec
+from workloads.batches import rng, shard
 
 if TYPE_CHECKING:
     import torch
@@ -39,10 +42,8 @@ class Noop(Workload):
         return nn.Identity()
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return one number, the index."""
-        import torch
-
-        return {"x": torch.full((self.n("batch"),), float(index + rank * world + 1))}
+        """Return one number for each sample, the index."""
+        return shard({"x": np.full(self.n("batch"), index + 1, np.float32)}, rank, world)
 
     def units(self, batch: Batch) -> Units:
         """Count samples; there are no FLOPs."""
@@ -70,11 +71,9 @@ class Spin(Noop):
     )
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
-        """Return one random vector: so short that torch shares it among no threads."""
-        import torch
-
-        generator = torch.Generator().manual_seed(self.seed + index * world + rank)
-        return {"x": torch.rand(self.n("batch"), self.n("width"), generator=generator)}
+        """Return one random vector for each sample: so short that torch shares it among no threads."""
+        vectors = rng(self.seed, index).random((self.n("batch"), self.n("width")), np.float32)
+        return shard({"x": vectors}, rank, world)
 
     def units(self, batch: Batch) -> Units:
         """Count a multiplication and an addition for each element and pass."""

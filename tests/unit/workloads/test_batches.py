@@ -46,6 +46,14 @@ def test_the_ranks_shards_are_the_global_batch(case, make, world):
     assert sum(u.tokens for u in units) == workload.units(whole).tokens
 
 
+@pytest.mark.parametrize("name", ["noop", "spin"])
+def test_the_harnesss_own_work_is_shared_too(make, name):
+    """Two ranks have the batch between them, so that a scaling sweep of it counts nothing twice."""
+    workload = make(name, "infer", batch=5)
+    shards = [workload.make_batch(1, rank=rank, world=2)["x"] for rank in range(2)]
+    assert torch.equal(torch.cat(shards), workload.make_batch(1)["x"])
+
+
 def test_fewer_samples_than_ranks_is_an_error(make):
     """An idle rank would make nonsense of a per-rank figure."""
     with pytest.raises(ValueError, match="batch 2 is smaller than the 3 ranks"):
