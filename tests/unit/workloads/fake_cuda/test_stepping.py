@@ -18,6 +18,8 @@ import pytest
 import torch
 
 from harness.matrix import PLAIN, Cells, Matrix
+from workloads import registry
+from workloads.base import TRAINING
 from workloads.cells import refusal
 
 HERE = Path(__file__).parent
@@ -101,6 +103,12 @@ def works() -> list[str]:
     return [work for work in MATRIX.values["work"] if not work.startswith("collectives")]
 
 
+def by_sgd(work: str) -> bool:
+    """Tell whether a work trains by SGD."""
+    name, _, mode = work.partition(" ")
+    return mode in TRAINING and registry.get(name).spec.train["optimizer"] == "sgd"
+
+
 def test_every_step_stays_on_the_device(library):
     """In bf16, which casts or runs under autocast, where the work has it; else in fp32."""
     cells = [
@@ -114,10 +122,10 @@ def test_every_step_stays_on_the_device(library):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "fp8"])
 def test_every_step_stays_on_the_device_in_every_precision(library, precision):
-    """Loss scaling leaves its decision on the device too."""
+    """Loss scaling leaves it to AdamW's kernel to skip a step; SGD's gets it wrong, and torch has to look."""
     cells = [cell for work in works() for cell in able(work=work, precision=precision)]
-    expected = {named(cell): CROSSES[cell["work"]] for cell in cells if cell["work"] in CROSSES}
-    assert found(library, cells) == expected
+    crosses = CROSSES | ({work: READS for work in works() if by_sgd(work)} if precision == "fp16" else {})
+    assert found(library, cells) == {named(c): crosses[c["work"]] for c in cells if c["work"] in crosses}
 
 
 @pytest.mark.slow
