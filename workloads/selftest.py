@@ -9,10 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
 from workloads.base import Batch, Units, Workload, WorkloadSpec
-from workloads.batches import rng, shard
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +40,10 @@ class Noop(Workload):
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return one number for each sample, the index."""
+        import numpy as np
+
+        from workloads.batches import shard
+
         return shard({"x": np.full(self.n("batch"), index + 1, np.float32)}, rank, world)
 
     def units(self, batch: Batch) -> Units:
@@ -72,6 +73,10 @@ class Spin(Noop):
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return one random vector for each sample: so short that torch shares it among no threads."""
+        import numpy as np
+
+        from workloads.batches import rng, shard
+
         vectors = rng(self.seed, index).random((self.n("batch"), self.n("width")), np.float32)
         return shard({"x": vectors}, rank, world)
 
