@@ -45,6 +45,8 @@ def refusal(cell: Cell) -> str | None:
     strategy = STRATEGIES.get(cell.parallel)
     if cell.compress not in (NONE, *strategy.spec.compress):
         return f"{cell.parallel} does not work with compress {cell.compress}"
+    if strategy.spreads_weights and cell.optimize.update == "fused" and optimizer == "sgd":
+        return "torch has no SGD in one kernel over spread weights (optimize.update)"
     return spec_refusal(strategy, cell)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import Batch, Scalar, Workload
 from workloads.transform import Transform
@@ -37,6 +37,9 @@ class Strategy(Transform):
         ranks: This process among its peers.
         precision: Of the trial.
     """
+
+    spreads_weights: ClassVar[bool] = False
+    """Whether the optimizer sees weights of which each rank holds a part, whatever the settings."""
 
     def __init__(self, settings: Mapping[str, Scalar], ranks: Ranks, precision: str = "fp32") -> None:
         super().__init__(settings)

@@ -28,6 +28,7 @@ class Cube(Pipeline):
     The copies' gradients are averaged when a batch is through.
     """
 
+    spreads_weights = True
     spec: ClassVar[TransformSpec] = TransformSpec(
         name="hybrid_3d",
         title="Data by pipeline by tensor parallel",

@@ -28,6 +28,7 @@ class FullyShardedDataParallel(Shares):
     gradients reduced as fp32.
     """
 
+    spreads_weights = True
     spec: ClassVar[TransformSpec] = TransformSpec(
         name="fsdp",
         title="Fully sharded data parallel",

@@ -30,6 +30,7 @@ class TensorParallel(Strategy):
     layer. A tied output layer stays whole on every rank, one of its own is split by the vocabulary.
     """
 
+    spreads_weights = True
     spec: ClassVar[TransformSpec] = TransformSpec(
         name="tensor",
         title="Tensor parallel",

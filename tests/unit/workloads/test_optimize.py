@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -15,8 +15,9 @@ from workloads.base import UnsupportedError
 from workloads.cells import refusal
 from workloads.modes import prepare
 from workloads.optimize import EAGER, Optimize
+from workloads.parallel.registry import STRATEGIES
 from workloads.setup import Setup
-from workloads.transform import Cell
+from workloads.transform import Cell, resolve_settings
 
 OPTIONS = {
     path.stem: {key: value for key, value in yaml.safe_load(path.read_text()).items() if key != "name"}
@@ -322,6 +323,15 @@ def test_a_step_that_the_gradient_scaler_skips_leaves_sgd_as_it_was(make):
     assert prepare(make("gpt", "train"), Setup(precision="fp16")).update == "fused"  # AdamW's kernel is right
     with pytest.raises(UnsupportedError, match="spoils its momentum"):
         prepare(workload, Setup(precision="fp16", optimize=Optimize(update="fused")))
+
+
+@pytest.mark.parametrize(("parallel", "optimizer"), [("fsdp", "sgd"), ("ddp", "sgd"), ("fsdp", "adamw")])
+def test_sgd_in_one_kernel_over_spread_weights_is_refused(parallel, optimizer):
+    """The plan says what the ranks would find."""
+    spec, settings = registry.get("gpt").spec, resolve_settings(STRATEGIES.get(parallel).spec, {})
+    cell = Cell(spec, "train", spec.sizes["tiny"], optimize=Optimize(update="fused"), optimizer=optimizer)
+    told = refusal(replace(cell, parallel=parallel, parallel_settings=settings, ranks=2))
+    assert (told or "").startswith("torch has no SGD") is ((parallel, optimizer) == ("fsdp", "sgd"))
 
 
 @pytest.mark.parametrize(
