@@ -166,6 +166,8 @@ def test_scaling_experiments_plan_every_cell_from_one_rank_on(name):
         (["device.kind=cdua"], "did you mean cuda?"),
         (["workload.data=/nowhere/at/all.txt"], "/nowhere/at/all.txt"),
         (["workload=gpt", "workload.data=shipped", "workload.shape.vocab=100"], "vocab of 256, not 100"),
+        (["report.limits={latency.p9: 1}"], "no such metric latency.p9; did you mean latency.p99?"),
+        (["report.limits={model.parameters: 1}"], "neither more nor less of model.parameters is better"),
         (["workload=user"], "workload=user needs workload.factory, workload.program or workload.folder"),
         (["workload=user", "workload.factory=no_such_module:f"], "no module no_such_module"),
         (["workload=user", "workload.factory=a:b", "workload.program=c.pt2"], "name two models"),
@@ -203,6 +205,21 @@ def test_hydras_own_searchpath_is_heard(tmp_path, form):
     (tmp_path / "precision" / "half.yaml").write_text("name: bf16\n")
     trial = only("workload=gpt", "precision=half", f"hydra.searchpath={form.format(tmp_path)}")
     assert trial.config.precision.name == "bf16"
+
+
+def test_open_keys_take_a_mapping_too():
+    """As well as one key after the other."""
+    assert only("workload=gpt", "workload.shape={layers: 2, heads: 2}").size["layers"] == 2
+    limits = only(
+        "workload=gpt", "report.limits={latency.p99: 0.05, throughput.tokens: 100}"
+    ).config.report.limits
+    assert limits == {"latency.p99": 0.05, "throughput.tokens": 100.0}
+
+
+def test_what_is_asked_is_no_part_of_a_trial_s_identity():
+    """Another limit measures nothing again."""
+    plain, asked = only("workload=gpt"), only("workload=gpt", "report.limits={iteration.mean: 1}")
+    assert plain.trial_id == asked.trial_id
 
 
 def test_equal_trials_are_planned_once():
