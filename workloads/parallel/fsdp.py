@@ -81,8 +81,9 @@ class FullyShardedDataParallel(Shares):
         A weight's rows are padded to a multiple of the ranks that share them.
         """
         parts, blocks = len(training.ring[0]), training.workload.blocks(training.model)
-        if len(set(blocks)) < len(blocks):
-            return []  # how often shared weights are gathered is not known
+        frozen = any(not weight.requires_grad for weight in training.model.parameters())
+        if frozen or len(set(blocks)) < len(blocks):
+            return []  # how often frozen or shared weights are gathered is not known
         gathers = parts * (1 + bool(self.settings["reshard_after_forward"]))
         groups = len(blocks) + 1
         return [

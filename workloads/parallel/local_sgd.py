@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import TRAINING
 from workloads.parallel.ddp import DataParallel
-from workloads.parallel.traffic import Traffic, gradient_bytes
+from workloads.parallel.traffic import Traffic, gradient_bytes, trained
 from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
@@ -37,13 +37,14 @@ class LocalSGD(DataParallel):
         from workloads.steps import train_step
 
         own, every, done = train_step(training), int(self.settings["every"]), 0
+        weights = trained(training.model)
 
         def step(index: int, mark: Mark) -> None:
             nonlocal done
             own(index, mark)
             done += 1
             if done % every == 0:
-                average_parameters(training.model.parameters(), dist.group.WORLD)  # type: ignore[arg-type]
+                average_parameters(weights, dist.group.WORLD)  # type: ignore[arg-type]
 
         return step
 

@@ -39,6 +39,11 @@ def own_part(weight: torch.Tensor) -> torch.Tensor:
     return part
 
 
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """Return a model's weights that are not frozen."""
+    return [weight for weight in model.parameters() if weight.requires_grad]
+
+
 def gradient_bytes(weights: Iterable[nn.Parameter]) -> int:
     """Return the bytes of this rank's gradients of those weights that are trained."""
     return NUMBER * sum(own_part(weight).numel() for weight in weights if weight.requires_grad)

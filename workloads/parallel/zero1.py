@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.parallel.ddp import DataParallel
-from workloads.parallel.traffic import Traffic, combined, gradient_bytes
+from workloads.parallel.traffic import Traffic, combined, gradient_bytes, trained
 from workloads.transform import TransformSpec
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class Zero1(DataParallel):
             own = [parameter for group in groups for parameter in group["params"]]
             return make(own or [torch.nn.Parameter(torch.empty(0))])  # more ranks than weights
 
-        return ZeroRedundancyOptimizer(model.parameters(), local)  # type: ignore[arg-type]
+        return ZeroRedundancyOptimizer(trained(model), local)  # type: ignore[arg-type]
 
     def traffic(self, training: Training) -> list[Traffic]:
         """The gradients of all weights, and the weights from those ranks that updated them."""
-        weights = list(training.model.parameters())
+        weights = trained(training.model)
         sent = Traffic("broadcast", gradient_bytes(weights), len(weights))
         return combined(super().traffic(training), [sent])
 

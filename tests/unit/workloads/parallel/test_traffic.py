@@ -216,6 +216,19 @@ def test_ranks_send_what_the_closed_form_says(on_ranks, job_of, world):
             held(*one)
 
 
+def test_frozen_weights_are_not_sent(on_ranks, job_of):
+    """LLaVA trains without its vision tower."""
+    pytest.importorskip("transformers")
+    cases = [("zero1", {}), ("local_sgd", {"every": 1})]
+
+    def work(ranks):
+        return [counted(job_of("llava", name, ranks, settings=settings)) for name, settings in cases]
+
+    for found in on_ranks(2, work):
+        for one in found:
+            held(*one)
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "tensor"])
 def test_one_rank_sends_nothing(on_ranks, job_of, strategy):
     """Alone, as the first of a scaling sweep, it tells of no traffic."""
