@@ -12,10 +12,15 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import torch
+from torch import distributed
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, unset_fake_temporarily
+from torch.distributed import device_mesh
+from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -23,6 +28,7 @@ from harness.matrix import Matrix
 from workloads import modes, registry, samples, steps, trained
 from workloads.base import TRAINING
 from workloads.nets import moe
+from workloads.parallel.base import Ranks
 from workloads.setup import Chosen, Setup
 
 MATRIX = Matrix("cuda")
@@ -127,6 +133,8 @@ def stand_in() -> None:
 
     torch.tensor = tensor
 
+    device_mesh.init_device_mesh = on_host(device_mesh.init_device_mesh)
+    torch.cuda.current_stream = lambda: SimpleNamespace(synchronize=lambda: None)
     measured = steps.rehearsed_cache_bytes
 
     def rehearsed(workload: Any, dtype: Any, batch: Mapping[str, torch.Tensor], *rest: Any) -> int:
@@ -146,6 +154,16 @@ def stand_in() -> None:
     samples.load = load
 
 
+@contextmanager
+def group(ranks: int) -> Iterator[None]:
+    """Be the first of so many ranks, of which no other exists: what they would send is not there either."""
+    distributed.init_process_group("fake", rank=0, world_size=ranks, store=FakeStore())
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
 def step(chosen: Mapping[str, str]) -> str | None:
     """Prepare a cell and run it; return what is wrong, or what passed between host and device."""
     cell = MATRIX.cell(chosen)
@@ -157,10 +175,12 @@ def step(chosen: Mapping[str, str]) -> str | None:
         precision=cell.precision,
         optimize=cell.optimize,
         compress=Chosen(cell.compress, cell.compress_settings),
+        parallel=Chosen(cell.parallel, cell.parallel_settings),
+        ranks=Ranks(0, cell.ranks),
     )
     crossings, doing = Crossings(), "prepare"
     try:
-        with FakeTensorMode(allow_non_fake_inputs=True):
+        with group(cell.ranks), FakeTensorMode(allow_non_fake_inputs=True):
             job = modes.prepare(workload, setup)
             doing = "step"
             with crossings:

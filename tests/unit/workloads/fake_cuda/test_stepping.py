@@ -145,6 +145,19 @@ def test_steps_stay_on_the_device_however_they_are_made(library, part):
 
 
 @pytest.mark.slow
+def test_strategies_keep_tensors_on_the_device(library):
+    """Those that need no stream of their own; what is offloaded goes to the host and comes back."""
+    cells = [
+        cell
+        for parallel in ("tensor", "replicated", "offload")
+        for work in SOME
+        for cell in able(work=work, precision="bf16", parallel=parallel)
+    ]
+    offloaded = {named(cell): "step: aten.copy_.default" for cell in cells if cell["parallel"] == "offload"}
+    assert found(library, cells) == offloaded
+
+
+@pytest.mark.slow
 def test_what_is_left_out_still_cannot_be_had(library):
     """A compressor that no longer reads the weights' values is to be tested as the others are."""
     cells = [
