@@ -87,5 +87,5 @@ bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the h
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
 
-bench-speed: $(STAMP)  ## our models' steps beside those of transformers, interleaved, about 4 minutes
+bench-speed: $(STAMP)  ## our models' steps beside those of transformers, interleaved, about 5 minutes
 	$(BIN)/python benchmarks/model_speed.py
