@@ -75,7 +75,8 @@ def draw(plot: Plot) -> str:
 
     longest = max(_width_in(row.label, LABEL_PT) for row in plot.rows) + MARGIN_IN
     left = next((width for width in LEFTS_IN if width >= longest), LEFTS_IN[-1])
-    labels = [_fit(row.label, left - MARGIN_IN) for row in plot.rows]
+    size = LABEL_PT if left >= longest else SMALL_PT
+    labels = [_fit(row.label, left - MARGIN_IN, size) for row in plot.rows]
     positions, y = [], 0.0
     for i, row in enumerate(plot.rows):
         y += GAP_ROWS if row.first and i else 0.0
@@ -103,7 +104,7 @@ def draw(plot: Plot) -> str:
         axes.grid(axis="x", color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
         side_text = axes.get_yaxis_transform()
-        for row, (label, size), at in zip(plot.rows, labels, positions, strict=True):
+        for row, label, at in zip(plot.rows, labels, positions, strict=True):
             axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
             axes.text(
                 -0.025,
@@ -255,20 +256,18 @@ def log_ticks(start: float, stop: float, *, binary: bool = False) -> list[float]
     return [t for e in decades if e % stride == 0 and start <= (t := 10.0**e) <= stop]
 
 
-def _fit(label: str, width_in: float) -> tuple[str, float]:
-    """Return a label and its size; one that is too wide is smaller, in two lines at most, and ends there."""
-    if _width_in(label, LABEL_PT) <= width_in:
-        return label, LABEL_PT
+def _fit(label: str, width_in: float, size_pt: float) -> str:
+    """Return a label in two lines at most; one that is longer ends there."""
     rest, lines = label, []
     for last in (False, True):
         n = len(rest)
-        while n > 1 and _width_in(rest[:n] + ("…" if last and n < len(rest) else ""), SMALL_PT) > width_in:
+        while n > 1 and _width_in(rest[:n] + ("…" if last and n < len(rest) else ""), size_pt) > width_in:
             n -= 1
         if not last and n < len(rest) and " " in rest[1:n]:
             n = rest.rindex(" ", 1, n) + 1
         lines.append(rest[:n].strip() + ("…" if last and n < len(rest) else ""))
         rest = rest[n:]
-    return "\n".join(line for line in lines if line), SMALL_PT
+    return "\n".join(line for line in lines if line)
 
 
 def _width_in(text: str, size_pt: float) -> float:

@@ -88,15 +88,27 @@ def test_flagged_points_are_open():
 
 def test_long_labels_stay_within_the_figure():
     """A label too wide for its margin is broken and ended there, in two lines at most."""
-    from harness.report.figures import LEFTS_IN, _fit, _width_in
+    from harness.report.figures import LEFTS_IN, SMALL_PT, _fit, _width_in
 
     one_small_line = "train bf16 attention_math on machine B in 2025"  # too wide at the usual size alone
     for label in ("W" * 300, "word " * 60, "x" * 36, "模型" * 80, one_small_line):
-        text, size_pt = _fit(label, LEFTS_IN[-1])
-        lines = text.split("\n")
+        lines = _fit(label, LEFTS_IN[-1], SMALL_PT).split("\n")
         assert 1 <= len(lines) <= 2
-        assert all(_width_in(line, size_pt) <= LEFTS_IN[-1] for line in lines)
+        assert all(_width_in(line, SMALL_PT) <= LEFTS_IN[-1] for line in lines)
         assert lines[-1].endswith("…") or "".join(lines) == label
+
+
+def test_labels_of_a_figure_share_a_size():
+    """One that is too wide makes all of them small."""
+
+    def sizes(*labels):
+        svg = draw(plot((1.0,) * len(labels), labels=labels))
+        found = {"".join(t.itertext()): t.get("style") for t in ET.fromstring(svg).iter(f"{SVG}text")}
+        return [re.search(r"font[^;]*?([0-9.]+)px", found[label]).group(1) for label in labels]
+
+    long = "train bf16 attention_math on machine B in 2025"
+    assert sizes("short") != sizes("short", long)[:1]
+    assert len(set(sizes("short", long))) == 1
 
 
 def test_labels_are_literal():
