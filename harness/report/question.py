@@ -18,7 +18,7 @@ Judged: TypeAlias = list[tuple[str, float, str]]
 """The limits of a trial: the metric, its limit and the verdict in a word."""
 _NOTE = (
     "A limit is kept when the whole interval is on its right side, and broken when none of it is; between, "
-    "the replicas do not tell. Without an interval the value itself decides."
+    "the replicas do not tell. A measured value without an interval makes it likely, no more."
 )
 
 
@@ -49,16 +49,21 @@ def _word(estimate: Estimate | None, limit: float) -> str:
     ends = [estimate.value if end is None else end for end in (estimate.low, estimate.high)]
     lower = estimate.direction == "lower"
     kept = [end <= limit if lower else end >= limit for end in ends]
-    return "kept" if all(kept) else "undecided" if any(kept) else "broken"
+    if any(kept) and not all(kept):
+        return "undecided"
+    word = "kept" if all(kept) else "broken"
+    sure = estimate.provenance == "counted" or (estimate.low, estimate.high) != (None, None)
+    return word if sure else f"likely {word}"
 
 
 def _answer(judged: Sequence[tuple[Trial, Judged]]) -> str:
     keep = [t.name for t, found in judged if all(word == "kept" for _, _, word in found)]
     told = f": {listing(keep)}" if keep else ""
     words = Counter(word for _, found in judged for _, _, word in found)
-    rest = ", ".join(f"{words[word]} {word}" for word in ("broken", "undecided", "unknown") if words[word])
+    others = ("broken", "likely broken", "undecided", "likely kept", "unknown")
+    rest = ", ".join(f"{words[word]} {word}" for word in others if words[word])
     return f"{len(keep)} of {plural(len(judged), 'trial')} keep every limit{told}." + (
-        f" Limits not kept: {rest}." if rest else ""
+        f" Not shown to be kept: {rest}." if rest else ""
     )
 
 

@@ -35,15 +35,18 @@ def rows(*results) -> list[list[str]]:
         ("throughput.tokens", 120, "broken"),
         ("memory.weights", 1024, "kept"),
         ("memory.weights", 1023, "broken"),
+        ("latency.p90", 0.2, "likely kept"),
+        ("latency.p90", 0.1, "likely broken"),
         ("efficiency.tokens", 5, "unknown"),
     ],
 )
 def test_a_limit_is_judged_by_the_whole_interval(make_trial, make_estimate, metric, limit, verdict):
-    """Less latency is better, more throughput; a value without an interval decides by itself."""
+    """Less latency is better, more throughput; a count is exact, a bare measured value is not."""
     estimates = (
         make_estimate("latency.ttft", 0.1, 0.1),
         make_estimate("throughput.tokens", 100, 0.1),
         make_estimate("memory.weights", 1024, None),
+        make_estimate("latency.p90", 0.15, None),
     )
     ((_, _, _, found),) = rows(limited(make_trial, *estimates, limits={metric: limit}))
     assert found == verdict
@@ -61,7 +64,10 @@ def test_the_answer_names_who_keeps_all_limits(make_trial, make_estimate):
     )  # fmt: skip
     asked, answer, _ = question_section(trials([fast, slow])).blocks
     assert (asked.text, asked.tone) == ("How soon?", "lead")
-    assert answer.text == "1 of 2 trials keep every limit: gpt tiny generate fast. Limits not kept: 1 broken."
+    assert (
+        answer.text
+        == "1 of 2 trials keep every limit: gpt tiny generate fast. Not shown to be kept: 1 broken."
+    )
     assert [row[:2] for row in rows(fast)] == [
         ["Time to first token", "at most 1.00 s"], ["Throughput", "at least 50.0 tokens/s"],
     ]  # fmt: skip
