@@ -14,8 +14,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_PROC_BIND", "true")  # the reference's threads are pinned as ours are
 
-from harness import host, native
 from harness.shim import cpu_ceilings
+from harness.system import host, native
 
 TURNS, REPS = 12, 6
 ARRAYS_BYTES = 600 * 2**20

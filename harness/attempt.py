@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from harness import placement
 from harness.certified import certificate_facts
-from harness.launch import Workers
-from harness.locks import device_locks
+from harness.isolation.protocol import Outcome
+from harness.isolation.workers import Workers
 from harness.machine import Identity
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
-from harness.supervise import Outcome
+from harness.system.locks import device_locks
 
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 

@@ -14,7 +14,6 @@ from functools import partial
 
 from harness.attempt import Attempts
 from harness.ledger import Ledger
-from harness.locks import sweep_lock
 from harness.plan import Plan
 from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
@@ -24,6 +23,7 @@ from harness.soak import Session
 from harness.stats import compare, finished
 from harness.stats.compare import LOOKS
 from harness.sweep import plan_payload
+from harness.system.locks import sweep_lock
 from harness.verdicts import Line, verdicts
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness import host
 from harness.config import Config
+from harness.system import host
 from workloads.parallel.registry import STRATEGIES
 from workloads.setup import NONE
 

@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness import oslevel
 from harness.placement import shares_device
+from harness.system import process
 from harness.timing.peers import ALONE, Peers
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def run(
     # Counting devices in another way would open the driver here, and break every rank forked from here.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     told_read, told_write = os.pipe()
-    oom_before = oslevel.oom_kills()
+    oom_before = process.oom_kills()
     with tempfile.TemporaryDirectory() as folder, _prefixed(world) as outputs:
         launch = LaunchConfig(
             min_nodes=1,
@@ -147,7 +147,7 @@ def run(
             told = _told(told_read)
             if any(one["rank"] == rank for one in told):
                 return told[0]
-            return _silent(rank, failure.exitcode, oom=oslevel.oom_kills() > oom_before)
+            return _silent(rank, failure.exitcode, oom=process.oom_kills() > oom_before)
     result: dict[str, Any] = results[0]
     return result
 
@@ -162,7 +162,7 @@ def _rank(
     """Run one rank in its own process; return rank 0's result."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)  # the agent's would wait for the interpreter
-    oslevel.die_with_parent()
+    process.die_with_parent()
     rank = int(os.environ["RANK"])
     for target in (1, 2):
         os.dup2(outputs[rank], target)

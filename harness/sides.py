@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import Config
-from harness.launch import Workers
+from harness.isolation.workers import Workers
 from harness.machine import Identity, identify
 from harness.plan import PlannedTrial, make_plan
 from harness.records import fingerprint

@@ -10,10 +10,10 @@ from typing import Any
 
 from harness import placement
 from harness.attempt import judge
-from harness.launch import Workers
-from harness.locks import device_locks
+from harness.isolation.workers import Workers
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts
+from harness.system.locks import device_locks
 
 
 @dataclass

@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.attempt import Attempts
-from harness.launch import Workers
+from harness.isolation.workers import Workers
 from harness.ledger import Ledger
-from harness.locks import sweep_lock
 from harness.machine import Identity
 from harness.plan import Plan, PlannedTrial
 from harness.records.headline import iteration_metric
@@ -20,6 +19,7 @@ from harness.records.schema import Record
 from harness.records.store import Store
 from harness.soak import Session
 from harness.stats import StatsError, plan_replicas
+from harness.system.locks import sweep_lock
 
 
 class Progress(Protocol):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness import host
 from harness.config import Config
 from harness.records.schema import Facts
 from harness.summary import RankRun
+from harness.system import host
 from harness.timing import Measurement
 from workloads.base import Units
 

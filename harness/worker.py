@@ -18,7 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import oslevel, supervise
+from harness.isolation import supervisor
+from harness.system import process
 
 _MESSAGES_FD = 3
 """Where a worker finds the pipe for its phases and its result."""
@@ -37,7 +38,7 @@ def _work(request: dict[str, Any]) -> None:
         faulthandler.enable()
         spec = request["spec"]
         world = _ranks(spec)
-        oslevel.limit_memory(int(request["memory_limit_bytes"]) // world)
+        process.limit_memory(int(request["memory_limit_bytes"]) // world)
         from harness.trial import run_replica
 
         def tell(phase: str) -> None:
@@ -60,8 +61,8 @@ def _work(request: dict[str, Any]) -> None:
 def _become_worker(log_fd: int, messages_fd: int) -> None:
     """Leave the server's session, signals and files behind."""
     os.setsid()
-    oslevel.die_with_parent()
-    oslevel.volunteer_for_oom_kill()
+    process.die_with_parent()
+    process.volunteer_for_oom_kill()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
@@ -98,13 +99,13 @@ def _above(fd: int) -> int:
     return copy
 
 
-def _handle(request: dict[str, Any], control: socket.socket) -> supervise.Outcome:
+def _handle(request: dict[str, Any], control: socket.socket) -> supervisor.Outcome:
     folder = Path(request["folder"])
     log_read, log_write = os.pipe()
     messages_read, messages_write = os.pipe()
     pid = _start(request, log_write, messages_write)
     try:
-        return supervise.watch(
+        return supervisor.watch(
             pid,
             log_read,
             messages_read,
@@ -120,7 +121,7 @@ def _handle(request: dict[str, Any], control: socket.socket) -> supervise.Outcom
 def _serve(fd: int) -> None:
     """Answer requests until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    oslevel.adopt_orphans()
+    process.adopt_orphans()
     control = socket.socket(fileno=fd)
     reader = control.makefile("rb")
     for line in reader:

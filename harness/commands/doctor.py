@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import oslevel
 from harness.certified import certificate_facts
 from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
@@ -17,6 +16,7 @@ from harness.exporters import registry as exporters
 from harness.load import load_of
 from harness.machine import Identity, identify
 from harness.records import open_store
+from harness.system import process
 from workloads import registry as workloads
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES
@@ -93,7 +93,7 @@ def _found(status: energy.SensorStatus) -> str:
 
 
 def _system() -> list[Check]:
-    free = oslevel.available_memory_bytes() / 2**30
+    free = process.available_memory_bytes() / 2**30
     checks = [Check("memory", True, f"{free:.1f} GiB available to a trial")]
     try:
         open_store("results").check_writable()

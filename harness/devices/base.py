@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from harness import host
 from harness.devices.timeline import Now, Timeline
+from harness.system import host
 
 
 class DeviceError(RuntimeError):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from harness import host
 from harness.devices.base import Device, DeviceError, Peak
 from harness.devices.timeline import HostTimeline, Now, Timeline, smallest_step
+from harness.system import host
 
 
 class CpuDevice(Device):

@@ -12,11 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import host
 from harness.devices.base import Device, DeviceError, Pass, Peak, Watch
 from harness.devices.cpu import set_threads, thread_facts
 from harness.devices.peaks import dense_peak
 from harness.devices.timeline import Event, EventTimeline, Now, Timeline, smallest_step
+from harness.system import host
 
 if TYPE_CHECKING:
     import torch

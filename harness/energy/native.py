@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from harness import native
 from harness.energy.base import NativeRead
 from harness.energy.trace import ROW
+from harness.system import native
 
 
 class NoNativeSampler(Exception):  # noqa: N818 - a state of the machine: the other sampler is used

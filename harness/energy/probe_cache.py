@@ -16,7 +16,7 @@ from typing import Any
 from harness.energy.base import PowerMeter, SensorError, SensorInfo
 from harness.energy.probe import LoadOf, Probe, Switch, probe_counter
 from harness.energy.ticks import Host
-from harness.native import cache_folder
+from harness.system.native import cache_folder
 
 VERSION = 2
 """Of the probe itself; what an older one learnt is learnt again."""

@@ -15,7 +15,6 @@ import pytest
 from harness import summary, timing, trial_energy
 from harness.config import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
-from harness.locks import device_lock
 from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session
 from harness.records.derive import trial_results
@@ -23,6 +22,7 @@ from harness.records.faults import kind_and_words
 from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
+from harness.system.locks import device_lock
 from harness.timing.clocks import Clock
 from harness.trial import thin, timing_evidence, timing_settings
 from workloads.base import Units

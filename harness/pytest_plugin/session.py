@@ -12,7 +12,7 @@ import pytest
 from harness.config import MeasureConfig, PowerConfig
 from harness.devices import registry
 from harness.devices.base import Device
-from harness.launch import Workers
+from harness.isolation.workers import Workers
 from harness.machine import Identity, identify
 from harness.records.schema import Record
 from harness.records.store import Store, StoreError, open_store

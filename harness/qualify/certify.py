@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 
 from harness import shim
 from harness.devices import registry as devices
-from harness.host import read_steal
 from harness.load import busy_cpu, busy_thread
-from harness.locks import device_lock
 from harness.machine import Identity
 from harness.qualify import cpu, judging, sensors, workers
 from harness.records.schema import Certificate, Check, Facts, MeasuredCeiling
 from harness.shim import cpu_ceilings
 from harness.shim.ceiling import Ceilings
 from harness.shim.errors import ShimError
+from harness.system.host import read_steal
+from harness.system.locks import device_lock
 
 STEAL = 0.025
 """Share of stolen time above which figures are not this machine's alone (docs/method.md, section 5)."""

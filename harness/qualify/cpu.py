@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from statistics import median
 
-from harness import native, timing
+from harness import timing
 from harness.devices.cpu import CpuDevice
 from harness.qualify import judging
 from harness.records.schema import Check
 from harness.shim import cpu, cpu_ceilings
+from harness.system import native
 
 TICK_NS, EMPTY_NS = 1000, 3000
 SPINS_US, FULL_SPINS_US = (20, 200), (20, 200, 2000)

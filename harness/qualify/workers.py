@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.launch import WorkerKind, Workers
+from harness.isolation.workers import WorkerKind, Workers
 from harness.plan import PlannedTrial, make_plan
 from harness.qualify import judging
 from harness.records.schema import Check

@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from harness import native
 from harness.shim.errors import ShimError
+from harness.system import native
 
 Kernel = Literal["triad", "sum", "fma_f32", "fma_f64", "chase", "chain"]
 KERNELS: tuple[Kernel, ...] = ("triad", "sum", "fma_f32", "fma_f64", "chase", "chain")

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from harness import host, native
 from harness.shim import cpu, cpu_library
 from harness.shim.ceiling import Ceiling, Ceilings, latency, missing, rate
+from harness.system import host, native
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _MIB = 2**20

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import host
+from harness.system import host
 
 
 def write_topology(root: Path, cores: dict[int, tuple[int, int]]) -> Path:

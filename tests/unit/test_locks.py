@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from harness.locks import device_locks
+from harness.system.locks import device_locks
 
 
 def test_a_device_in_use_is_waited_for_and_said_once(monkeypatch, tmp_path):
     """The wait is told once, however long it takes, and ends when the device is free."""
-    monkeypatch.setattr("harness.locks.tempfile.gettempdir", lambda: str(tmp_path))
-    monkeypatch.setattr("harness.locks.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("harness.system.locks.tempfile.gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("harness.system.locks.time.sleep", lambda _seconds: None)
     notes: list[str] = []
     waits = 0
     first = device_locks(["none-0", "none-1"])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness import native
+from harness.system import native
 
 SOURCE = "int answer(void) { return %d; }\n"
 

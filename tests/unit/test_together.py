@@ -94,7 +94,7 @@ def test_outputs_that_are_wrong_on_any_rank_are_wrong():
 
 def test_the_record_tells_each_rank_and_how_far_apart_they_were(config, monkeypatch):
     """Skew is the difference of spans over the longest; more ranks than cores is said."""
-    monkeypatch.setattr("harness.host.usable_cores", lambda: 2)
+    monkeypatch.setattr("harness.system.host.usable_cores", lambda: 2)
     pair = [seen(100, device="cpu"), seen(125, device="cpu")]
     told = together.evidence(pair, config("parallel=ddp"))
     assert told["rank_skew"] == pytest.approx(0.2)
@@ -116,7 +116,7 @@ def test_the_record_tells_each_rank_and_how_far_apart_they_were(config, monkeypa
 )
 def test_ranks_share_the_cores(config, monkeypatch, overrides, expected):
     """Eight cores: each rank has its share, at least one thread, or what was asked for."""
-    monkeypatch.setattr("harness.host.usable_cores", lambda: 8)
+    monkeypatch.setattr("harness.system.host.usable_cores", lambda: 8)
     assert placement.threads(config(*overrides)) == expected
 
 

@@ -15,9 +15,9 @@ MAY_IMPORT = {
     "harness.records": {"harness.stats"},
     "harness.report": {"harness.records", "harness.stats"},
     "harness.exporters": {"harness.records", "harness.stats"},
-    "harness.energy": {"harness.native"},
-    "harness.shim": {"harness.native", "harness.host"},
-    "harness.devices": {"harness.shim", "harness.host"},
+    "harness.energy": {"harness.system.native"},
+    "harness.shim": {"harness.system.native", "harness.system.host"},
+    "harness.devices": {"harness.shim", "harness.system.host"},
     "harness.timing": {"harness.devices"},
     "workloads": set(),
 }

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from harness import native
 from harness.shim import cpu, cpu_ceilings
 from harness.shim.ceiling import Ceiling, Ceilings, latency, missing, rate
+from harness.system import native
 
 HERE = min(os.sched_getaffinity(0))
 

@@ -1,7 +1,7 @@
 """Ceilings through torch: labelled as a library's, and their results proved."""
 
-from harness import native
 from harness.shim import cpu_ceilings, cpu_library
+from harness.system import native
 
 
 def test_a_wrong_product_is_seen():

@@ -11,12 +11,12 @@ from scipy.stats import t as student
 
 from harness.config import Config
 from harness.devices.base import Peak
+from harness.isolation.protocol import Outcome
 from harness.machine import Identity
 from harness.plan import make_plan
 from harness.records import open_store
 from harness.records.derive import trial_results
 from harness.summary import EnergyUse, RankRun, summarise
-from harness.supervise import Outcome
 from harness.sweep import Sweep
 from harness.timing import measure_steps
 from harness.trial import timing_settings

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from harness.oslevel import available_memory_bytes
-from harness.supervise import RESULT_LIMIT_BYTES, Outcome
+from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome
+from harness.system.process import available_memory_bytes
 
 WorkerKind = Literal["warm", "exec"]
 _GRACE_S = 30.0

@@ -12,45 +12,17 @@ import selectors
 import signal
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from harness import oslevel
+from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome
+from harness.system import process
 
 LOG_HEAD_BYTES = 256 * 1024
 LOG_TAIL_BYTES = 256 * 1024
-RESULT_LIMIT_BYTES = 64 * 1024 * 1024
 _CHUNK = 1 << 20
 _DRAIN_S = 0.2
 """How long a pipe may still be read after the worker died: a process that escaped may hold it open."""
-
-
-@dataclass
-class Outcome:
-    """What became of a worker, as plain data that crosses a socket."""
-
-    phase: str = "start"
-    result: dict[str, Any] | None = None
-    exit_code: int | None = None
-    signal: str | None = None
-    timed_out: bool = False
-    aborted: bool = False
-    oom_killed: bool = False
-    pid: int | None = None
-    wall_s: float = 0.0
-    user_s: float = 0.0
-    system_s: float = 0.0
-    max_rss_bytes: int = 0
-    involuntary_switches: int = 0
-    killed: int = 0
-    log_tail: str = ""
-    problem: str | None = None
-    """What was wrong with the worker's own messages, if anything."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
 
 
 @dataclass
@@ -130,11 +102,11 @@ def kill_tree(pid: int) -> int:
     """Kill a worker, its group and everything that this process has adopted from it; return how many died."""
     killed = 0
     for _ in range(50):
-        left = [child for child in oslevel.descendants_of(os.getpid()) if not _is_zombie(child)]
+        left = [child for child in process.descendants_of(os.getpid()) if not _is_zombie(child)]
         if not left:
             break
         for child in {pid, *left}:
-            oslevel.kill(child)
+            process.kill(child)
         killed += len(left)
         time.sleep(0.01)
     return killed
@@ -166,7 +138,7 @@ def watch(
     """
     started = time.monotonic()
     deadline = started + timeout_s
-    oom_before = oslevel.oom_kills()
+    oom_before = process.oom_kills()
     outcome = Outcome(pid=pid)
     messages = Messages(outcome)
     log = BoundedLog(log_path)
@@ -219,6 +191,6 @@ def watch(
     outcome.user_s, outcome.system_s = usage.ru_utime, usage.ru_stime
     outcome.max_rss_bytes = usage.ru_maxrss * 1024
     outcome.involuntary_switches = usage.ru_nivcsw
-    outcome.oom_killed = outcome.signal == "SIGKILL" and oslevel.oom_kills() > oom_before
+    outcome.oom_killed = outcome.signal == "SIGKILL" and process.oom_kills() > oom_before
     outcome.log_tail = log.close()
     return outcome
