@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import learning, opening, passes, phases, quality, timing
-from harness.config import Config
+from harness.config.models import Config
 from harness.devices.base import Device
 from harness.profile import evidence as profile
 from harness.records.schema import Facts, Metric

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from harness import placement
 from harness.certified import certificate_facts
+from harness.config import placement
+from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
-from harness.machine import Identity
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store

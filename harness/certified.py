@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.devices.base import Peak
-from harness.machine import Identity
+from harness.identity.machine import Identity
 from harness.records import certificates
 from harness.records.schema import Facts
 from harness.records.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.groups import config_folder
+from harness.config.folder import config_folder
 
 
 def overrides(prefix: str, **_: object) -> list[str]:

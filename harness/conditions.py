@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import timing
-from harness.config import MeasureConfig
+from harness.config.models import MeasureConfig
 from harness.devices.base import Device
 from harness.energy.nvml_conditions import conditions_of
 from harness.records.schema import Facts

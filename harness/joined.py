@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from harness.records.fingerprint import CODE_IDENTITY
+from harness.identity.fingerprint import CODE_IDENTITY
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.stats import across_sweep, compare_unpaired

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config
+from harness.config.models import Config
 
 LONGEST = 160
 """Characters of a label."""

@@ -14,7 +14,7 @@ from itertools import combinations
 
 import yaml
 
-from harness.groups import config_folder
+from harness.config.folder import config_folder
 from workloads import registry
 from workloads.base import PRECISIONS
 from workloads.cells import refusal

@@ -6,8 +6,9 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from harness import placement, ranks, timing
-from harness.config import Config
+from harness import ranks, timing
+from harness.config import placement
+from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
 from workloads import registry as workloads

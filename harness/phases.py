@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness import energy, trial_energy
-from harness.config import Config
+from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.timeline import UNMARKED
 from harness.energy.attribute import attribute, ticks_of

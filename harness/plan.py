@@ -9,13 +9,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
-
-from harness import identity, labels, placement
-from harness.compose import Composed, Composer, ConfigError, split_searchpath
-from harness.config import CompressConfig, Config, ParallelConfig
+from harness import labels
+from harness.config import placement
+from harness.config.compose import Composed, Composer, split_searchpath
+from harness.config.errors import ConfigError
+from harness.config.models import CompressConfig, Config, ParallelConfig
+from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.energy import registry as sensors
+from harness.identity import trial as identity
 from workloads import cells, sources
 from workloads import registry as workloads
 from workloads.base import MODES, Size, WorkloadSpec
@@ -141,39 +143,6 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         overrides=overrides,
         refusal=refused,
     )
-
-
-def validate(composed: Mapping[str, Any]) -> Config:
-    """Validate one composed mapping.
-
-    Raises:
-        ConfigError: one line that names the key, what is wrong and, for an unknown key, the nearest one.
-    """
-    try:
-        return Config.model_validate(composed)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        if first["type"] == "extra_forbidden":
-            known = _known_keys()
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise ConfigError(
-                f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
-            ) from error
-        if first["type"] == "missing":
-            raise ConfigError(f"{key}: is missing") from error
-        why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
-        raise ConfigError(f"{key}={first['input']!r}: {why}") from error
-
-
-@cache
-def _known_keys() -> list[str]:
-    keys: list[str] = []
-    for name, field in Config.model_fields.items():
-        section = field.annotation
-        keys.append(name)
-        keys += [f"{name}.{inner}" for inner in getattr(section, "model_fields", {})]
-    return keys
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from harness.config import Config
+from harness.config.models import Config
 from harness.records.faults import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric

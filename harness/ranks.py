@@ -19,14 +19,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from harness.placement import shares_device
+from harness.config.placement import shares_device
 from harness.system import process
 from harness.timing.peers import ALONE, Peers
 
 if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
-    from harness.config import Config
+    from harness.config.models import Config
     from harness.devices.base import Device
 
 _T = TypeVar("_T")

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.config import Config
+from harness.config.models import Config
+from harness.identity import fingerprint
+from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
-from harness.machine import Identity, identify
 from harness.plan import PlannedTrial, make_plan
-from harness.records import fingerprint
 
 _PLAN_TIMEOUT_S = 300.0
 

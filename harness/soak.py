@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness import placement
 from harness.attempt import judge
+from harness.config import placement
 from harness.isolation.workers import Workers
 from harness.plan import PlannedTrial
 from harness.records.schema import Facts

@@ -10,7 +10,7 @@ from statistics import fmean
 
 from pydantic import ValidationError
 
-from harness.config import MeasureConfig
+from harness.config.models import MeasureConfig
 from harness.records.headline import RAW, iteration_metric
 from harness.records.schema import Record
 from harness.stats import Split, StatsError, long_run_variance, plan_split

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.attempt import Attempts
+from harness.identity.machine import Identity
 from harness.isolation.workers import Workers
 from harness.ledger import Ledger
-from harness.machine import Identity
 from harness.plan import Plan, PlannedTrial
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record

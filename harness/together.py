@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.config import Config
+from harness.config.models import Config
 from harness.records.schema import Facts
 from harness.summary import RankRun
 from harness.system import host

@@ -19,7 +19,7 @@ from harness.conditions import (
     soak_evidence,
     soak_settings,
 )
-from harness.config import Config
+from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.records.faults import one_line
 from harness.records.schema import Facts

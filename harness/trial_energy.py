@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from harness import energy, timing
-from harness.config import Config
+from harness.config.models import Config
 from harness.devices.base import Device
 from harness.energy import alias, history
 from harness.load import load_of

@@ -13,8 +13,8 @@ from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.energy import doctor as energy
 from harness.exporters import registry as exporters
+from harness.identity.machine import Identity, identify
 from harness.load import load_of
-from harness.machine import Identity, identify
 from harness.records import open_store
 from harness.system import process
 from workloads import registry as workloads

@@ -13,7 +13,7 @@ from harness.gate.floor import noise_floor, read_floors
 from harness.gate.history import VERDICT, read_history
 from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
-from harness.machine import identify
+from harness.identity.machine import identify
 from harness.records import open_store
 
 

@@ -100,8 +100,8 @@ def _sensors() -> list[dict[str, Any]]:
 def _experiments() -> list[dict[str, Any]]:
     import yaml
 
-    from harness.compose import Composer
-    from harness.groups import config_folder
+    from harness.config.compose import Composer
+    from harness.config.folder import config_folder
 
     with Composer() as composer:
         names = composer.groups["experiment"]
@@ -120,7 +120,7 @@ def _experiments() -> list[dict[str, Any]]:
 
 
 def _groups() -> list[dict[str, Any]]:
-    from harness.compose import Composer
+    from harness.config.compose import Composer
 
     with Composer() as composer:
         return [{"group": g, "options": options} for g, options in composer.groups.items() if g != "hydra"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.output import print_json, print_table
-from harness.machine import identify
+from harness.identity.machine import identify
 from harness.plan import PlannedTrial, make_plan
 from harness.progress import duration
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from harness.commands.output import print_json, print_table
-from harness.machine import identify
+from harness.identity.machine import identify
 from harness.qualify.certify import certify, target
 from harness.records import certificates, open_store
 from harness.records.schema import Certificate, Check

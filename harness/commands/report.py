@@ -77,8 +77,8 @@ def _costs(results: Sequence[TrialResult], price: str) -> dict[str, list[dict[st
     """Return money and carbon of each trial that gave a result; nothing without prices."""
     if price == "none":
         return {}
+    from harness.config.folder import config_folder
     from harness.cost import costs, load_prices
-    from harness.groups import config_folder
 
     prices = load_prices(price, config_folder() / "price")
     ok = [r for r in results if r.status == "ok"]

@@ -10,8 +10,8 @@ from types import FrameType
 
 from harness import progress
 from harness.commands import status
+from harness.identity.machine import identify
 from harness.ledger import exit_code
-from harness.machine import identify
 from harness.plan import make_plan
 from harness.records import open_store
 from harness.sweep import Progress, Sweep

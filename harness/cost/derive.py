@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.config.prices import Prices
 from harness.cost.equations import HOUR_S, Case, kgco2e_per_s, money_per_s
-from harness.cost.prices import Prices
 from harness.records.results import Estimate, TrialResult
 
 ITEMS = {

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from harness import summary, timing, trial_energy
-from harness.config import Config, DeviceConfig, WorkloadConfig
+from harness.config.models import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
 from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import MeasureConfig, PowerConfig
+from harness.config.models import MeasureConfig, PowerConfig
 from harness.devices import registry
 from harness.devices.base import Device
+from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
-from harness.machine import Identity, identify
 from harness.records.schema import Record
 from harness.records.store import Store, StoreError, open_store
 
@@ -83,7 +83,7 @@ class Session:
         """The preset of `conf/measure`."""
         import yaml
 
-        from harness.groups import config_folder
+        from harness.config.folder import config_folder
 
         preset = self._config.getoption("joulemark_preset")
         text = (config_folder() / "measure" / f"{preset}.yaml").read_text(encoding="utf-8")

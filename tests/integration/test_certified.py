@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from harness.machine import identify
+from harness.identity.machine import identify
 from harness.records import certificates, open_store
 from harness.records.schema import Certificate, MeasuredCeiling
 

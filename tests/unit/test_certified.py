@@ -3,7 +3,7 @@
 import pytest
 
 from harness import certified
-from harness.machine import Identity
+from harness.identity.machine import Identity
 from harness.records import certificates, open_store
 from harness.records.schema import Certificate, Check, MeasuredCeiling
 from workloads.base import Units

@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from harness.compose import Composer, ConfigError
+from harness.config.compose import Composer
+from harness.config.errors import ConfigError
 
 
 @pytest.fixture

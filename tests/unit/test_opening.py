@@ -8,11 +8,11 @@ import pytest
 import torch.distributed as dist
 
 from harness import opening
-from harness.compose import Composer
-from harness.config import Config
+from harness.config.compose import Composer
+from harness.config.models import Config
+from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.devices.base import Device
-from harness.plan import validate
 
 VARIABLE = "PYTORCH_ALLOC_CONF"
 

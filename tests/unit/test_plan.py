@@ -6,8 +6,9 @@ from dataclasses import fields
 
 import pytest
 
-from harness.compose import Composer, ConfigError
-from harness.config import Config, OptimizeConfig, WorkloadConfig
+from harness.config.compose import Composer
+from harness.config.errors import ConfigError
+from harness.config.models import Config, OptimizeConfig, WorkloadConfig
 from harness.plan import make_plan
 from workloads.optimize import Optimize
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import quality
-from harness.config import Config
+from harness.config.models import Config
 from workloads import registry
 from workloads.base import UnsupportedError
 from workloads.parallel.base import Ranks

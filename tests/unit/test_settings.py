@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.compose import ConfigError
+from harness.config.errors import ConfigError
 from harness.plan import make_plan
 
 CPU = "device=cpu"

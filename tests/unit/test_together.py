@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness import placement, together
-from harness.compose import Composer
-from harness.plan import validate
+from harness import together
+from harness.config import placement
+from harness.config.compose import Composer
+from harness.config.validate import validate
 from harness.summary import RankRun
 from harness.timing import Measurement
 from workloads.base import Units

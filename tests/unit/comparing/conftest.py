@@ -10,8 +10,8 @@ from typing import Any, Self
 
 import pytest
 
+from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
-from harness.machine import Identity
 from harness.plan import make_plan
 from harness.records import open_store
 from harness.records.metrics import make

@@ -52,7 +52,7 @@ def test_plain():
 """
 _QUICK = """
 import pytest
-from harness.config import MeasureConfig
+from harness.config.models import MeasureConfig
 from harness.pytest_plugin.session import Session
 
 @pytest.fixture(autouse=True, scope="session")

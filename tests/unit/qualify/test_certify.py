@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.machine import Identity
+from harness.identity.machine import Identity
 from harness.qualify import certify, judging
 from harness.records.certificates import certificate_id
 from harness.shim.ceiling import Ceilings, rate

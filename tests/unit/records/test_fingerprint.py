@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.records import fingerprint
-from harness.records.fingerprint import (
+from harness.identity import fingerprint
+from harness.identity.fingerprint import (
     CODE_IDENTITY,
     MACHINE_IDENTITY,
     code_facts,
@@ -82,7 +82,7 @@ def test_a_commit_that_changes_no_source_is_the_same_code() -> None:
 def test_the_fingerprint_does_not_import_torch() -> None:
     """The versions are read from the packages' metadata."""
     script = (
-        "import sys; from harness.records.fingerprint import *; code_facts(); machine_facts();"
+        "import sys; from harness.identity.fingerprint import *; code_facts(); machine_facts();"
         "print([m for m in ('torch', 'duckdb', 'scipy', 'numpy') if m in sys.modules])"
     )
     done = subprocess.run(

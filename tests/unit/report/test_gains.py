@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from harness.groups import config_folder
+from harness.config.folder import config_folder
 from harness.report.gains import PLAIN, gains_section
 from harness.report.trials import trials
 

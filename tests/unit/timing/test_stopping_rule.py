@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from harness.config import Config
+from harness.config.models import Config
 from harness.devices.base import Peak
+from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
-from harness.machine import Identity
 from harness.plan import make_plan
 from harness.records import open_store
 from harness.records.derive import trial_results

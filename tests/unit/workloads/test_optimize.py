@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from harness.groups import config_folder
+from harness.config.folder import config_folder
 from workloads import optimize, registry, steps
 from workloads.base import UnsupportedError
 from workloads.cells import refusal

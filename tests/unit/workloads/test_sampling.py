@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from harness.config import WorkloadConfig
+from harness.config.models import WorkloadConfig
 from workloads.sampling import sample
 
 

@@ -25,16 +25,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.groups import config_folder
+from harness.config.errors import ConfigError
+from harness.config.folder import config_folder
 
 ENTRY_POINTS = "joulemark.conf"
 _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "report.limits.")
 """Below these a user may name any key: planning knows sizes, settings and metrics."""
 Composed = dict[str, Any]
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used. The message is one line: what, where, what to do."""
 
 
 def plugin_folders() -> list[Path]:

@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from harness.cost.prices import DevicePrice, Figure
+from harness.config.prices import DevicePrice, Figure
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from workloads.optimize import Attention, CompileMode, Optimize

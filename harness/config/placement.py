@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.config import Config
+from harness.config.models import Config
 from harness.system import host
 from workloads.parallel.registry import STRATEGIES
 from workloads.setup import NONE

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.energy.nvml_facts import gpu_facts
-from harness.records import fingerprint
+from harness.identity import fingerprint
 from harness.records.schema import Facts
 
 

@@ -1,0 +1,1 @@
+"""The configuration: models, composition, validation, prices, placement of ranks."""

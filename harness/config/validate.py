@@ -1,0 +1,46 @@
+"""A composed configuration, checked once at the boundary."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.config.errors import ConfigError
+from harness.config.models import Config
+
+
+def validate(composed: Mapping[str, Any]) -> Config:
+    """Validate one composed mapping.
+
+    Raises:
+        ConfigError: one line that names the key, what is wrong and, for an unknown key, the nearest one.
+    """
+    try:
+        return Config.model_validate(composed)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = _known_keys()
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            raise ConfigError(
+                f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
+            ) from error
+        if first["type"] == "missing":
+            raise ConfigError(f"{key}: is missing") from error
+        why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+        raise ConfigError(f"{key}={first['input']!r}: {why}") from error
+
+
+@cache
+def _known_keys() -> list[str]:
+    keys: list[str] = []
+    for name, field in Config.model_fields.items():
+        section = field.annotation
+        keys.append(name)
+        keys += [f"{name}.{inner}" for inner in getattr(section, "model_fields", {})]
+    return keys

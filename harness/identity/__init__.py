@@ -1,0 +1,1 @@
+"""Who measured what: trial, machine and code identities, and the facts behind them."""
