@@ -12,17 +12,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from harness.attempt import Attempts
-from harness.ledger import Ledger
-from harness.plan import Plan
+from harness.execution.attempt import Attempts
+from harness.execution.ledger import Ledger
+from harness.execution.session import Session
+from harness.planning.plan import Plan, plan_payload
 from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.sides import Side
-from harness.soak import Session
 from harness.stats import compare, finished
 from harness.stats.compare import LOOKS
-from harness.sweep import plan_payload
 from harness.system.locks import sweep_lock
 from harness.verdicts import Line, verdicts
 

@@ -17,7 +17,7 @@ from harness.config.models import Config
 from harness.identity import fingerprint
 from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
-from harness.plan import PlannedTrial, make_plan
+from harness.planning.plan import PlannedTrial, make_plan
 
 _PLAN_TIMEOUT_S = 300.0
 

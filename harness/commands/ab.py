@@ -16,8 +16,8 @@ from pathlib import Path
 from harness.commands.output import print_json
 from harness.commands.run import stop
 from harness.commands.verdict_table import effect, print_verdicts
+from harness.execution.progress import duration
 from harness.pairs import Pairs, SideFailedError
-from harness.progress import duration
 from harness.records import open_store
 from harness.sides import Side, environment, make_side
 from harness.stats import next_look

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.output import print_json, print_table
+from harness.execution.progress import duration
 from harness.identity.machine import identify
-from harness.plan import PlannedTrial, make_plan
-from harness.progress import duration
+from harness.planning.plan import PlannedTrial, make_plan
 
 if TYPE_CHECKING:
     from workloads.needs import Needs

@@ -8,13 +8,13 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-from harness import progress
 from harness.commands import status
+from harness.execution import progress
+from harness.execution.ledger import exit_code
+from harness.execution.sweep import Progress, Sweep
 from harness.identity.machine import identify
-from harness.ledger import exit_code
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records import open_store
-from harness.sweep import Progress, Sweep
 
 
 def main(options: argparse.Namespace) -> int:
@@ -32,7 +32,7 @@ def main(options: argparse.Namespace) -> int:
         shown: Progress = terminal
         run = plan.trials[0].config.run
         if run.monitor:
-            from harness.monitor import MonitoredProgress
+            from harness.execution.monitor import MonitoredProgress
 
             shown = stack.enter_context(MonitoredProgress(plan, shown, run.monitor_port))
         sweep = Sweep(plan, store, me, shown)

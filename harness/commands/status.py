@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from harness.commands.output import print_json, print_table
-from harness.ledger import Ledger
+from harness.execution.ledger import Ledger
 from harness.records import open_store
 from harness.records.headline import HEADLINES
 from harness.records.results import Estimate
@@ -100,7 +100,7 @@ def _energy(rows: list[dict[str, Any]], ledger: Ledger) -> str:
 
 
 def _advice(good: list[Record]) -> str | None:
-    from harness.split import advise
+    from harness.planning.replication import advise
 
     found = advise(good)
     return None if found is None else str(found)

@@ -149,8 +149,8 @@ class DeviceBenchmark:
             overrides: further Hydra overrides.
             **named: `mode`, `size` and `precision`; `device` is opened already.
         """
-        from harness.attempt import Attempts
-        from harness.plan import make_plan
+        from harness.execution.attempt import Attempts
+        from harness.planning.plan import make_plan
 
         if self._is_off():
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.isolation.workers import WorkerKind, Workers
-from harness.plan import PlannedTrial, make_plan
+from harness.planning.plan import PlannedTrial, make_plan
 from harness.qualify import judging
 from harness.records.schema import Check
 

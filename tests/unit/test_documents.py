@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import verbs
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records.schema import Record
 from harness.records.validity import RULES
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.matrix import Matrix
-from harness.matrix_page import page
+from harness.planning.compatibility import Matrix
+from harness.planning.compatibility_page import page
 from workloads.cells import refusal
 
 DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
@@ -60,7 +60,9 @@ def test_a_refused_cell_has_its_reason(matrix, choices, reason):
 
 def test_the_page_in_the_docs_is_the_matrix():
     """A new workload, strategy or compressor is not done before the page says what it works with."""
-    assert DOCS.read_text() == page(), "run: python -m harness.matrix_page > docs/compatibility.md"
+    assert DOCS.read_text() == page(), (
+        "run: python -m harness.planning.compatibility_page > docs/compatibility.md"
+    )
 
 
 @pytest.mark.parametrize(

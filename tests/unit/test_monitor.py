@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.execution.monitor import Board, MonitoredProgress, gpu_families, host_families
 from harness.exporters.exposition import render
-from harness.monitor import Board, MonitoredProgress, gpu_families, host_families
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records.metrics import make
 from harness.records.schema import Record
 

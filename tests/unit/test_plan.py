@@ -9,7 +9,7 @@ import pytest
 from harness.config.compose import Composer
 from harness.config.errors import ConfigError
 from harness.config.models import Config, OptimizeConfig, WorkloadConfig
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from workloads.optimize import Optimize
 
 CPU = "device=cpu"
@@ -139,7 +139,9 @@ def test_weak_scaling_grows_by_shares_not_by_ranks():
 def test_each_rank_needs_a_device_of_its_own(monkeypatch):
     """Ranks on accelerators count up from the device's index; on the CPU they share one."""
     asked = []
-    monkeypatch.setattr("harness.plan._device_refusal", lambda kind, index: asked.append((kind, index)))
+    monkeypatch.setattr(
+        "harness.planning.refusals._device_refusal", lambda kind, index: asked.append((kind, index))
+    )
     make_plan(["device=cuda", "device.index=1", "parallel=ddp", "parallel.ranks=4", "precision=fp32"])
     only("parallel=ddp", "parallel.ranks=4")
     assert asked == [("cuda", 4), ("cpu", 0)]

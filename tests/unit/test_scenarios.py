@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 
 SCENARIOS = (
     "support_chat", "document_summary", "news_sentiment", "medical_imaging", "driving_perception",

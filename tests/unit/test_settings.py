@@ -3,7 +3,7 @@
 import pytest
 
 from harness.config.errors import ConfigError
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 
 CPU = "device=cpu"
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from harness.conditions import conditions_evidence, soak_evidence
+from harness.execution.session import Session
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
-from harness.plan import make_plan
-from harness.soak import Session
+from harness.planning.plan import make_plan
 from harness.timing import Conditions, Soak
 from harness.timing.soak import Window
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from harness.planning.replication import advise
 from harness.records.metrics import make
 from harness.records.schema import Record, WorkerFacts
-from harness.split import advise
 
 OVERHEAD_S = 4.0
 

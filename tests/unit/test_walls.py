@@ -29,7 +29,13 @@ ALLOWED_LIBRARIES = {
 }
 """Where only these libraries, beside the standard one, may be imported."""
 
-NO_TORCH = ("harness.stats", "harness.records", "harness.report", "harness.exporters", "harness.plan")
+NO_TORCH = (
+    "harness.stats",
+    "harness.records",
+    "harness.report",
+    "harness.exporters",
+    "harness.planning.plan",
+)
 
 
 @cache

@@ -12,7 +12,7 @@ import pytest
 
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records import open_store
 from harness.records.metrics import make
 from harness.records.schema import Record, WorkerFacts

@@ -7,7 +7,7 @@ import pytest
 from harness.gate.confirm import Confirmer, Where, overrides_of
 from harness.gate.history import History, read_history
 from harness.gate.policy import Policy
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records.metrics import make
 from harness.records.store import Store
 

@@ -49,7 +49,7 @@ def test_commands_cover_every_trial_and_no_other(make_trial, left_out):
 @pytest.mark.parametrize("experiment", ["demo", "faults"])
 def test_an_experiments_commands_plan_its_very_trials(make_trial, experiment):
     """The real planner gives the same trials for the report's commands as for the experiment."""
-    from harness.plan import make_plan
+    from harness.planning.plan import make_plan
 
     planned = make_plan([f"+experiment={experiment}"]).trials
     kept = [make_trial(config={"overrides": list(t.overrides)}, identity=t.trial_id) for t in planned]

@@ -11,13 +11,13 @@ from scipy.stats import t as student
 
 from harness.config.models import Config
 from harness.devices.base import Peak
+from harness.execution.sweep import Sweep
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
-from harness.plan import make_plan
+from harness.planning.plan import make_plan
 from harness.records import open_store
 from harness.records.derive import trial_results
 from harness.summary import EnergyUse, RankRun, summarise
-from harness.sweep import Sweep
 from harness.timing import measure_steps
 from harness.trial import timing_settings
 from workloads.base import Units

@@ -24,7 +24,7 @@ from torch.testing._internal.distributed.fake_pg import FakeStore
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from harness.matrix import Matrix
+from harness.planning.compatibility import Matrix
 from workloads import modes, registry, samples, steps, trained
 from workloads.base import TRAINING
 from workloads.nets import moe

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness.matrix import PLAIN, Cells, Matrix
+from harness.planning.compatibility import PLAIN, Cells, Matrix
 from workloads import registry
 from workloads.base import TRAINING
 from workloads.cells import refusal

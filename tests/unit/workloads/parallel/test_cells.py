@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from harness.matrix import Matrix
+from harness.planning.compatibility import Matrix
 from workloads import registry
 from workloads.modes import prepare
 from workloads.parallel.base import Ranks

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from harness.plan import Plan, PlannedTrial
+from harness.planning.plan import Plan, PlannedTrial
 from harness.records.schema import Record, Status
 
 FAILURES: tuple[Status, ...] = ("oom", "crashed", "hung", "refused")

@@ -12,7 +12,7 @@ from harness.config import placement
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
-from harness.plan import PlannedTrial
+from harness.planning.plan import PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.locks import device_locks

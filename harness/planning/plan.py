@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from harness import labels
-from harness.config import placement
 from harness.config.compose import Composed, Composer, split_searchpath
 from harness.config.errors import ConfigError
 from harness.config.models import CompressConfig, Config, ParallelConfig
 from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.energy import registry as sensors
-from harness.identity import trial as identity
-from workloads import cells, sources
+from harness.identity.trial import trial_id, work_id
+from harness.planning import labels
+from harness.planning.refusals import refusal
 from workloads import registry as workloads
-from workloads.base import MODES, Size, WorkloadSpec
+from workloads import sources
+from workloads.base import Size, WorkloadSpec
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
 from workloads.plugins import Registry
 from workloads.setup import NONE
 from workloads.sizes import nearest, resolve_size
-from workloads.transform import Cell, Transform, resolve_settings
+from workloads.transform import Transform, resolve_settings
 from workloads.user.source import source as own_model
 
 _Kind = TypeVar("_Kind", bound=Transform)
@@ -133,13 +133,13 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         raise
     except (ValueError, OSError) as error:
         raise ConfigError(f"workload {spec.name}: {error}") from error
-    work = identity.work_id(config, size, digest)
+    work = work_id(config, size, digest)
     return PlannedTrial(
         label=labels.label(config),
         config=config,
         size=size,
         work_id=work,
-        trial_id=identity.trial_id(work, config),
+        trial_id=trial_id(work, config),
         overrides=overrides,
         refusal=refused,
     )
@@ -239,53 +239,6 @@ def _scaled(size: Size, config: Config) -> Size:
     return {**size, "batch": int(size["batch"]) * strategy.shard[1]}
 
 
-def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
-    """Return why this combination cannot work, or None when it can.
-
-    Raises:
-        ConfigError: a mode that no workload has.
-    """
-    w = config.workload
-    if w.mode not in MODES:
-        near = difflib.get_close_matches(w.mode, MODES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(MODES)}"
-        raise ConfigError(f"workload.mode={w.mode}: no such mode; {hint}")
-    cell = Cell(
-        workload=spec,
-        mode=w.mode,
-        size=size,
-        precision=config.precision.name,
-        optimize=config.optimize.wanted(),
-        compress=config.compress.name,
-        compress_settings=config.compress.settings,
-        parallel=config.parallel.name,
-        parallel_settings=config.parallel.settings,
-        ranks=config.parallel.ranks,
-        accumulate=w.accumulate,
-        optimizer=w.optimizer,
-        device=config.device.kind,
-    )
-    if (reason := cells.refusal(cell)) is not None:
-        return reason
-    if w.program is not None and w.mode == "train":
-        return "a saved program runs forward only"
-    if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
-        return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
-    return _device_refusal(config.device.kind, placement.device_index(config, config.parallel.ranks - 1))
-
-
-@cache
-def _device_refusal(kind: str, index: int) -> str | None:
-    try:
-        device = devices.get(kind)
-    except KeyError:
-        near = difflib.get_close_matches(kind, devices.kinds(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(devices.kinds())}"
-        raise ConfigError(f"device.kind={kind}: no such device; {hint}") from None
-    reason = device.unavailable_reason(index)
-    return None if reason is None else f"device {kind}:{index} is not available: {reason}"
-
-
 def _sweep_name(trials: Sequence[PlannedTrial], overrides: Sequence[str]) -> str:
     names = {t.config.run.name for t in trials}
     if len(names) > 1:
@@ -295,3 +248,30 @@ def _sweep_name(trials: Sequence[PlannedTrial], overrides: Sequence[str]) -> str
         if key == "experiment" and names == {None}:
             return value
     return names.pop() or "+".join(dict.fromkeys(t.config.workload.name for t in trials))[:60]
+
+
+def plan_payload(
+    plan: Plan,
+    machine_id: str,
+    code_id: str,
+    wanted: Callable[[PlannedTrial], int] = lambda trial: trial.config.measure.replicas,
+) -> dict[str, Any]:
+    """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
+    return {
+        "sweep": plan.sweep,
+        "overrides": list(plan.overrides),
+        "machine_id": machine_id,
+        "code_id": code_id,
+        "foretold_s": plan.foretold_s,
+        "trials": [
+            {
+                "label": t.label,
+                "work_id": t.work_id,
+                "trial_id": t.trial_id,
+                "refusal": t.refusal,
+                "replicas": wanted(t),
+                "overrides": list(t.overrides),
+            }
+            for t in plan.trials
+        ],
+    }

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self, TextIO
 
-from harness.plan import Plan, PlannedTrial
+from harness.planning.plan import Plan, PlannedTrial
 from harness.records.headline import HEADLINES
 from harness.records.schema import Record
 

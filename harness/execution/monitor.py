@@ -18,10 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
+from harness.execution.sweep import Progress
 from harness.exporters.exposition import Family, render, unit_word
-from harness.plan import Plan, PlannedTrial
+from harness.planning.plan import Plan, PlannedTrial
 from harness.records.schema import Record
-from harness.sweep import Progress
 
 ADDRESS = "127.0.0.1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.attempt import judge
 from harness.config import placement
+from harness.execution.attempt import judge
 from harness.isolation.workers import Workers
-from harness.plan import PlannedTrial
+from harness.planning.plan import PlannedTrial
 from harness.records.schema import Facts
 from harness.system.locks import device_locks
 

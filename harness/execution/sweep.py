@@ -7,23 +7,23 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from harness.attempt import Attempts
+from harness.execution.attempt import Attempts
+from harness.execution.ledger import Ledger
+from harness.execution.session import Session
 from harness.identity.machine import Identity
 from harness.isolation.workers import Workers
-from harness.ledger import Ledger
-from harness.plan import Plan, PlannedTrial
+from harness.planning.plan import Plan, PlannedTrial, plan_payload
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record
 from harness.records.store import Store
-from harness.soak import Session
 from harness.stats import StatsError, plan_replicas
 from harness.system.locks import sweep_lock
 
 
 class Progress(Protocol):
-    """What a sweep tells while it runs; see `harness.progress`."""
+    """What a sweep tells while it runs; see `harness.execution.progress`."""
 
     def started(self, trial: PlannedTrial, replica: int) -> None:
         """A replica begins."""
@@ -170,30 +170,3 @@ class Sweep:
                 each = sum(walls) / len(walls) if walls else trial.replica_s
                 left += each * max(0, self.wanted(trial) - len(self.ledger.ok(trial.trial_id)))
         return left
-
-
-def plan_payload(
-    plan: Plan,
-    machine_id: str,
-    code_id: str,
-    wanted: Callable[[PlannedTrial], int] = lambda trial: trial.config.measure.replicas,
-) -> dict[str, Any]:
-    """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
-    return {
-        "sweep": plan.sweep,
-        "overrides": list(plan.overrides),
-        "machine_id": machine_id,
-        "code_id": code_id,
-        "foretold_s": plan.foretold_s,
-        "trials": [
-            {
-                "label": t.label,
-                "work_id": t.work_id,
-                "trial_id": t.trial_id,
-                "refusal": t.refusal,
-                "replicas": wanted(t),
-                "overrides": list(t.overrides),
-            }
-            for t in plan.trials
-        ],
-    }

@@ -1,11 +1,11 @@
-"""The compatibility matrix as a page: `python -m harness.matrix_page > docs/compatibility.md`."""
+"""The compatibility matrix as a page: `python -m harness.planning.compatibility_page > docs/compatibility.md`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from harness.matrix import Matrix
+from harness.planning.compatibility import Matrix
 
 _HEAD = """\
 # What works with what
@@ -27,7 +27,7 @@ signs for CUDA follow from the same rules, and none stands for a run on a GPU: `
 on one.
 
 The tables are generated from what workloads, strategies and compressors say of themselves, as the refusals of
-`plan` are (`python -m harness.matrix_page > docs/compatibility.md`); a test keeps them equal. What the
+`plan` are (`python -m harness.planning.compatibility_page > docs/compatibility.md`); a test keeps them equal. What the
 columns mean is said under [optimisation](optimization.md), [compression](compression.md) and
 [parallel strategies](parallel.md).
 """

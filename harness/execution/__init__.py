@@ -1,0 +1,1 @@
+"""Run a plan: sweeps, attempts, sessions, the ledger, progress, live metrics. Imports no torch."""

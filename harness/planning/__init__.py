@@ -1,0 +1,1 @@
+"""Overrides to trials: the plan, its refusals, labels, the compatibility matrix, advice on replication."""

@@ -1,0 +1,61 @@
+"""Combinations that cannot work, refused with the reason before anything runs."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+
+from harness.config import placement
+from harness.config.errors import ConfigError
+from harness.config.models import Config
+from harness.devices import registry as devices
+from workloads import cells, sources
+from workloads.base import MODES, Size, WorkloadSpec
+from workloads.transform import Cell
+
+
+def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
+    """Return why this combination cannot work, or None when it can.
+
+    Raises:
+        ConfigError: a mode that no workload has.
+    """
+    w = config.workload
+    if w.mode not in MODES:
+        near = difflib.get_close_matches(w.mode, MODES, n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(MODES)}"
+        raise ConfigError(f"workload.mode={w.mode}: no such mode; {hint}")
+    cell = Cell(
+        workload=spec,
+        mode=w.mode,
+        size=size,
+        precision=config.precision.name,
+        optimize=config.optimize.wanted(),
+        compress=config.compress.name,
+        compress_settings=config.compress.settings,
+        parallel=config.parallel.name,
+        parallel_settings=config.parallel.settings,
+        ranks=config.parallel.ranks,
+        accumulate=w.accumulate,
+        optimizer=w.optimizer,
+        device=config.device.kind,
+    )
+    if (reason := cells.refusal(cell)) is not None:
+        return reason
+    if w.program is not None and w.mode == "train":
+        return "a saved program runs forward only"
+    if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
+        return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
+    return _device_refusal(config.device.kind, placement.device_index(config, config.parallel.ranks - 1))
+
+
+@cache
+def _device_refusal(kind: str, index: int) -> str | None:
+    try:
+        device = devices.get(kind)
+    except KeyError:
+        near = difflib.get_close_matches(kind, devices.kinds(), n=1, cutoff=0.4)
+        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(devices.kinds())}"
+        raise ConfigError(f"device.kind={kind}: no such device; {hint}") from None
+    reason = device.unavailable_reason(index)
+    return None if reason is None else f"device {kind}:{index} is not available: {reason}"
