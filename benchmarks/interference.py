@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.summary import CLEAN_SHARE
 from harness.timing.loop import ROUND_ITERATIONS, Layout, Stretches
+from harness.trial.metrics import CLEAN_SHARE
 
 Floats = npt.NDArray[np.float64]
 TICK_S = 1e-4

@@ -39,7 +39,7 @@ def _work(request: dict[str, Any]) -> None:
         spec = request["spec"]
         world = _ranks(spec)
         process.limit_memory(int(request["memory_limit_bytes"]) // world)
-        from harness.trial import run_replica
+        from harness.trial.replica import run_replica
 
         def tell(phase: str) -> None:
             _send({"phase": phase})
@@ -47,7 +47,7 @@ def _work(request: dict[str, Any]) -> None:
         if world == 1:
             result = run_replica(spec, tell)
         else:
-            from harness import ranks
+            from harness.trial import ranks
 
             result = ranks.run(spec, run_replica, tell, world)
         _send({"result": result})
@@ -137,12 +137,12 @@ def _serve(fd: int) -> None:
 
 def _preload(world: int) -> None:
     """Import once what every trial needs, so that its fork has it; open no device and start no thread."""
-    if "harness.trial" not in sys.modules:
-        import harness.trial
+    if "harness.trial.replica" not in sys.modules:
+        import harness.trial.replica
 
-        harness.trial.preload()
+        harness.trial.replica.preload()
     if world > 1:
-        from harness import ranks
+        from harness.trial import ranks
 
         ranks.preload()
 

@@ -8,15 +8,15 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.certified import certificate_facts
 from harness.commands.output import print_json, print_table
 from harness.devices import registry as devices
+from harness.devices.load import load_of
 from harness.energy import doctor as energy
 from harness.exporters import registry as exporters
 from harness.identity.machine import Identity, identify
-from harness.load import load_of
 from harness.records import open_store
 from harness.system import process
+from harness.trial.roofline import certificate_facts
 from workloads import registry as workloads
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES

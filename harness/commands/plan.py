@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
     """Count what every trial's model needs; a plan never runs the user's own, and an operator is no model."""
-    from harness.opening import workload_of
+    from harness.trial.prepare import workload_of
     from workloads import registry as workloads
     from workloads.needs import needs
 

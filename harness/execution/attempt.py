@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from harness.certified import certificate_facts
 from harness.config import placement
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
@@ -16,6 +15,7 @@ from harness.planning.plan import PlannedTrial
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.locks import device_locks
+from harness.trial.roofline import certificate_facts
 
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 

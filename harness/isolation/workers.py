@@ -80,7 +80,7 @@ class Workers:
         """Run one replica and return what became of it; only an interrupt of this process is raised.
 
         Args:
-            spec: what `harness.trial.run_replica` takes, as plain data.
+            spec: what `harness.trial.replica.run_replica` takes, as plain data.
             folder: an existing folder for the worker's log and traces.
             worker: forked warm, or a new interpreter.
             timeout_s: hard limit of the replica.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from harness import summary, timing, trial_energy
+from harness import timing
 from harness.config.models import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
 from harness.pytest_plugin.marker import NAME, SETTINGS
@@ -24,7 +24,9 @@ from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
 from harness.system.locks import device_lock
 from harness.timing.clocks import Clock
-from harness.trial import thin, timing_evidence, timing_settings
+from harness.trial import metrics as summary
+from harness.trial import span_energy
+from harness.trial.evidence import thin, timing_evidence, timing_settings
 from workloads.base import Units
 
 UNITS = ("samples", "tokens", "requests")
@@ -102,7 +104,7 @@ class DeviceBenchmark:
                 result = fn(*args, **kwargs)
                 self._device.synchronize()
                 first_ns = self._clock.now_ns() - first_ns
-                window = trial_energy.window(config, self._device)
+                window = span_energy.window(config, self._device)
                 measured = timing.measure_steps(
                     lambda _index, _mark: fn(*args, **kwargs),
                     device=self._device,
@@ -111,10 +113,10 @@ class DeviceBenchmark:
                     clock=self._clock,
                     first_index=1,
                 )
-                used = trial_energy.span_energy(
+                used = span_energy.span_energy(
                     window.result,
                     measured,
-                    lambda: trial_energy.shifted_loop(
+                    lambda: span_energy.shifted_loop(
                         config, self._device, lambda _index, _mark: fn(*args, **kwargs)
                     ),
                 )

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from harness import shim
 from harness.devices import registry as devices
+from harness.devices.load import busy_cpu, busy_thread
 from harness.identity.machine import Identity
-from harness.load import busy_cpu, busy_thread
 from harness.qualify import cpu, judging, sensors, workers
 from harness.records.schema import Certificate, Check, Facts, MeasuredCeiling
 from harness.shim import cpu_ceilings

@@ -8,7 +8,7 @@ _T = TypeVar("_T")
 
 
 class Peers:
-    """One process alone, which agrees with itself; `harness.ranks` has the peers of several."""
+    """One process alone, which agrees with itself; `harness.trial.ranks` has the peers of several."""
 
     rank: int = 0
     world: int = 1

@@ -2,10 +2,10 @@
 
 import pytest
 
-from harness import certified
 from harness.identity.machine import Identity
 from harness.records import certificates, open_store
 from harness.records.schema import Certificate, Check, MeasuredCeiling
+from harness.trial import roofline
 from workloads.base import Units
 
 ME = Identity({}, {"accelerator_driver": "570"}, "a" * 64, "b" * 64)
@@ -29,28 +29,28 @@ def test_a_trial_is_told_the_ceilings_and_the_failed_checks(tmp_path):
                   ceiling("flops.x.bf16", None)),
     )  # fmt: skip
     certificates.write(store, made)
-    found = certified.certificate_facts(store, ME, "cpu", 0)
+    found = roofline.certificate_facts(store, ME, "cpu", 0)
     assert found == {
         "id": certificates.certificate_id(made), "made_at": made.made_at, "quick": True, "failed": ["tick"],
         "passed": 0, "not_available": 0,
         "bandwidth_b_s": 10.0, "flop_s": {"fp32": 5.0},
     }  # fmt: skip
-    assert certified.certificate_facts(store, ME, "cuda", 0) == {"id": None, "reason": certified.ABSENT}
+    assert roofline.certificate_facts(store, ME, "cuda", 0) == {"id": None, "reason": roofline.ABSENT}
 
 
 def test_work_is_placed_under_the_certificates_ceilings():
     """100 FLOPs in 2 s under 100 FLOP/s: half; the record names certificate and ceilings."""
-    placed = certified.placement(WORK, 2.0, HELD, "fp32")
-    kept = certified.roofline_evidence(placed, HELD, "fp32")
+    placed = roofline.placement(WORK, 2.0, HELD, "fp32")
+    kept = roofline.roofline_evidence(placed, HELD, "fp32")
     assert (kept["share"], kept["under"]) == (0.5, "compute")
     assert (kept["certificate"], kept["flop_s"], kept["bandwidth_b_s"]) == (HELD["id"], 100.0, 10.0)
-    assert certified.ceiling(HELD, "fp32").flop_s == 100.0
+    assert roofline.ceiling(HELD, "fp32").flop_s == 100.0
 
 
 @pytest.mark.parametrize(
     ("certificate", "precision", "units", "reason"),
     [
-        ({}, "fp32", WORK, certified.ABSENT),
+        ({}, "fp32", WORK, roofline.ABSENT),
         ({"id": None, "reason": "why"}, "fp32", WORK, "why"),
         (HELD, "bf16", WORK, "no bf16 ceiling"),
         (HELD | {"bandwidth_b_s": None}, "fp32", WORK, "no bandwidth"),
@@ -59,6 +59,6 @@ def test_work_is_placed_under_the_certificates_ceilings():
 )
 def test_what_cannot_be_placed_says_why(certificate, precision, units, reason):
     """No certificate, no ceiling or no count: the reason stands where the place would."""
-    placed = certified.placement(units, 2.0, certificate, precision)
+    placed = roofline.placement(units, 2.0, certificate, precision)
     assert reason in placed
-    assert certified.roofline_evidence(placed, certificate, precision) == {"reason": placed}
+    assert roofline.roofline_evidence(placed, certificate, precision) == {"reason": placed}

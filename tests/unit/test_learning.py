@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.learning import WINDOW, asynchronous, time_to_loss
+from harness.trial.passes.convergence import WINDOW, asynchronous, time_to_loss
 
 
 def found(losses, *, steps=None, target=1.0):

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from harness import load
+from harness.devices import load
 
 
 def test_a_load_in_a_thread_works_while_it_is_on_and_only_then():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from harness import passes
 from harness.devices.base import Pass
 from harness.devices.cpu import CpuDevice
+from harness.trial.passes import gated_cold
 
 
 class Scripted(CpuDevice):
@@ -39,7 +39,7 @@ def ran(device):
     steps, phases = [], []
     job = SimpleNamespace(step=lambda index, _mark: steps.append(index))
     span = SimpleNamespace(first_index=1, iterations=40, period_ns=2500.0)
-    metrics, evidence = passes.measure(job, device, span, phases.append)
+    metrics, evidence = gated_cold.measure(job, device, span, phases.append)
     return {m.id: m for m in metrics}, evidence, phases, steps
 
 

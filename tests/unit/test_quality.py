@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness import quality
 from harness.config.models import Config
+from harness.trial.passes import quality
 from workloads import registry
 from workloads.base import UnsupportedError
 from workloads.parallel.base import Ranks

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from harness import ranks
+from harness.trial import ranks
 
 
 @pytest.mark.parametrize(

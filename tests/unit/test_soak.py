@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from harness.conditions import conditions_evidence, soak_evidence
 from harness.execution.session import Session
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
 from harness.planning.plan import make_plan
 from harness.timing import Conditions, Soak
 from harness.timing.soak import Window
+from harness.trial.device_state import conditions_evidence, soak_evidence
 
 FOUND = {"done": True, "steady": True, "seconds": 45.0, "clock_mhz": 1755.0}
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from harness.devices.base import Peak
 from harness.records.metrics import METRICS
-from harness.summary import EnergyUse, RankRun, span_units, summarise
 from harness.timing import Measurement
 from harness.timing.loop import Stretches
+from harness.trial.metrics import EnergyUse, RankRun, span_units, summarise
 from workloads.base import Units
 
 MS = 1_000_000

@@ -12,10 +12,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness import phases, trial_energy
 from harness.energy import SensorError, alias, measure_loop, probe_cache
 from harness.energy.trace import Samples
 from harness.energy.windows import Window
+from harness.trial import span_energy
+from harness.trial.passes import phase_energy
 
 _PATH = Path(__file__).parents[1] / "standins" / "virtual.py"
 _SPEC = importlib.util.spec_from_file_location("virtual_sensor_trial", _PATH)
@@ -70,7 +71,7 @@ def test_a_span_in_step_with_its_counter_takes_its_energy_from_a_shifted_loop(me
     """The span is wrong by far more than 1 %; the record's energy is right, and says how it was measured."""
     result, measurement = measured(meter, PERIOD_S)
     assert abs(result.joules / measurement.iterations / JOULES - 1) > 0.05
-    found = trial_energy.span_energy(result, measurement, partial(again, meter))
+    found = span_energy.span_energy(result, measurement, partial(again, meter))
     used, evidence = found.use(), found.evidence()
     assert used.joules / measurement.iterations == pytest.approx(JOULES, rel=0.01)
     assert abs(used.joules / measurement.iterations - JOULES) < 3 * used.u_joules / measurement.iterations
@@ -86,7 +87,7 @@ def test_a_span_in_step_with_its_counter_takes_its_energy_from_a_shifted_loop(me
 def test_a_span_out_of_step_is_not_measured_again(meter):
     """Iterations of 37 ms show every part of themselves: the window's own energy stands."""
     result, measurement = measured(meter, 0.037, 100)
-    found = trial_energy.span_energy(result, measurement, lambda: pytest.fail("nothing is to be repeated"))
+    found = span_energy.span_energy(result, measurement, lambda: pytest.fail("nothing is to be repeated"))
     assert found.use().joules == result.joules
     assert "energy_aliased" not in found.evidence()
 
@@ -99,7 +100,7 @@ def test_where_no_shifted_loop_is_possible_the_energy_stays_flagged_with_the_rea
     if why == "sensor":
         monkeypatch.setattr(meter, "read", lost)
     loop = partial(again, meter, guard_s=guard_s)
-    found = trial_energy.span_energy(result, measurement, loop, alone=why != "ranks")
+    found = span_energy.span_energy(result, measurement, loop, alone=why != "ranks")
     evidence = found.evidence()
     assert found.use().joules == result.joules
     assert alias.FLAG in evidence["sensor_flags"]
@@ -140,7 +141,7 @@ def generated(prefill_s, decode_s, n=50, period=0.05, sample_s=0.01, **facts):
 
 def test_prefill_and_decode_are_told_apart_within_the_span():
     """Iterations of 0.35 s on a counter of 50 ms: both powers come out, with the equations' condition."""
-    (found,) = phases.attribution(*generated(0.11, 0.24))["attribution"]
+    (found,) = phase_energy.attribution(*generated(0.11, 0.24))["attribution"]
     assert found["watts"]["prefill"] == pytest.approx(600, rel=0.02)
     assert found["watts"]["decode"] == pytest.approx(250, rel=0.02)
     assert found["joules"]["prefill"] == pytest.approx(600 * 0.121, rel=0.02)
@@ -159,7 +160,7 @@ def test_prefill_and_decode_are_told_apart_within_the_span():
 )
 def test_phases_that_the_counter_does_not_tell_have_a_reason_and_no_number(iteration, facts, reason):
     """Iterations far shorter than its period, a lag nobody knows, a counter that looks now and then."""
-    (found,) = phases.attribution(*generated(*iteration, **facts))["attribution"]
+    (found,) = phase_energy.attribution(*generated(*iteration, **facts))["attribution"]
     assert found["joules"] is None
     assert reason in found["reason"]
 
@@ -168,6 +169,6 @@ def test_without_a_counter_or_a_first_token_nothing_is_attributed():
     """A gauge alone says why; work without a first token has no such evidence at all."""
     result, measurement = generated(0.11, 0.24, 5)
     unsampled = SimpleNamespace(**{**vars(result), "trace": ()})
-    (found,) = phases.attribution(unsampled, measurement)["attribution"]
+    (found,) = phase_energy.attribution(unsampled, measurement)["attribution"]
     assert found["reason"] == "no energy counter was sampled beside the work"
-    assert phases.attribution(result, SimpleNamespace(marks={})) == {}
+    assert phase_energy.attribution(result, SimpleNamespace(marks={})) == {}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from harness.profile.bottleneck import bottleneck
 from harness.profile.facts import Event, count
-from harness.profile.verdict import bottleneck
 from harness.stats.roofline import place
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from harness.devices.base import Peak
 from harness.stats import interval
-from harness.summary import EnergyUse, RankRun, summarise
 from harness.timing import TimingSettings, measure_steps
+from harness.trial.metrics import EnergyUse, RankRun, summarise
 from workloads.base import Units
 
 MS = 1_000_000

@@ -17,9 +17,9 @@ from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records import open_store
 from harness.records.derive import trial_results
-from harness.summary import EnergyUse, RankRun, summarise
 from harness.timing import measure_steps
-from harness.trial import timing_settings
+from harness.trial.evidence import timing_settings
+from harness.trial.metrics import EnergyUse, RankRun, summarise
 from workloads.base import Units
 
 MS = 1_000_000

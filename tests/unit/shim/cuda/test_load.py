@@ -1,6 +1,6 @@
 """The load by which an energy counter is probed, on the stand-in driver."""
 
-from harness.load import busy_cuda
+from harness.devices.load import busy_cuda
 
 
 def test_a_gpu_works_while_its_load_is_on_and_only_then(library, standin):

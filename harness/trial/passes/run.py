@@ -1,6 +1,6 @@
 """What a trial learns behind its span, apart from it.
 
-Energy of phases, gated and cold times, a profile, quality: each in a pass of its own, after the measurement.
+Energy of phase_energy, gated and cold times, a profile, quality: each in a pass of its own, after the measurement.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness import learning, opening, passes, phases, quality, timing
+from harness import timing
 from harness.config.models import Config
 from harness.devices.base import Device
-from harness.profile import evidence as profile
 from harness.records.schema import Facts, Metric
 from harness.stats.roofline import Placement
+from harness.trial import prepare
+from harness.trial.passes import convergence, gated_cold, phase_energy, quality
+from harness.trial.passes import profile as profile
 from workloads.base import Size, Workload
 
 
@@ -26,7 +28,7 @@ class Ready:
     config: Config
     size: Size
     spec: Mapping[str, Any]
-    """As `harness.trial.run_replica` takes it."""
+    """As `harness.trial.replica.run_replica` takes it."""
     device: Device
     peers: timing.Peers
     workload: Workload
@@ -36,8 +38,8 @@ class Ready:
 
     def in_mode(self, mode: str) -> Any:
         """Return the job of the same work in another mode."""
-        workload = opening.workload_of(self.config, self.size, mode)
-        return opening.prepare_job(self.config, workload, self.device, self.peers)
+        workload = prepare.workload_of(self.config, self.size, mode)
+        return prepare.prepare_job(self.config, workload, self.device, self.peers)
 
 
 def found(
@@ -55,24 +57,24 @@ def found(
     first_replica, metrics = ready.spec.get("replica", 0) == 0, list[Metric]()
     if config.power.phases:
         ready.on_phase("profile")
-        metrics += phases.phase_metrics(config, device, ready.workload, job, ready.in_mode)
-    apart, evidence = passes.measure(job, device, measurement, ready.on_phase, peers)
+        metrics += phase_energy.phase_metrics(config, device, ready.workload, job, ready.in_mode)
+    apart, evidence = gated_cold.measure(job, device, measurement, ready.on_phase, peers)
     metrics += apart
     if config.measure.profile and first_replica:
         ready.on_phase("profile")
         write = config.measure.trace and peers.rank == 0
         trace = Path(ready.spec["folder"]) / "profile-trace.json" if write else None
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
-    setup = opening.setup_of(config, device, peers)
+    setup = prepare.setup_of(config, device, peers)
     if first_replica and quality.wanted(config):
         ready.on_phase("quality")
         worth, proof = quality.metrics(ready.workload, setup, job.parameters)
         metrics, evidence = metrics + worth, evidence | proof
     period_s = measurement.period_ns / 1e9
-    metrics += learning.asynchronous(job.evidence(), period_s)
+    metrics += convergence.asynchronous(job.evidence(), period_s)
     if losses and (target := config.measure.target_loss) is not None:
         steps, own = measurement.first_index + measurement.iterations, setup.compressor().own_loss
         metrics.append(
-            learning.time_to_loss(losses, steps=steps, target=target, period_s=period_s, own_loss=own)
+            convergence.time_to_loss(losses, steps=steps, target=target, period_s=period_s, own_loss=own)
         )
     return metrics, evidence

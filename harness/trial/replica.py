@@ -10,24 +10,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
-from harness import afterwards, certified, opening, phases, ranks, summary, timing, together, trial_energy
-from harness.afterwards import Ready
-from harness.conditions import (
+from harness import timing
+from harness.config.models import Config
+from harness.devices import registry as devices
+from harness.records.faults import one_line
+from harness.records.schema import Facts
+from harness.trial import metrics as summary
+from harness.trial import prepare, rank_merge, ranks, span_energy
+from harness.trial import roofline as certified
+from harness.trial.device_state import (
     conditions_evidence,
     conditions_reader,
     soak_clock_hz,
     soak_evidence,
     soak_settings,
 )
-from harness.config.models import Config
-from harness.devices import registry as devices
-from harness.records.faults import one_line
-from harness.records.schema import Facts
+from harness.trial.evidence import thin, timing_evidence, timing_settings
+from harness.trial.passes import phase_energy, run
+from harness.trial.passes.run import Ready
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError
-
-_SERIES = 200
-"""Points kept of a series in the record; whole traces go to files beside it."""
 
 
 def preload() -> None:
@@ -80,8 +82,8 @@ def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dic
 
 def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
     """Warm the device with this work until it is steady; return the evidence."""
-    device, peers = opening.open_device(config, spec)
-    job = opening.prepare_job(config, opening.workload_of(config, size), device, peers)
+    device, peers = prepare.open_device(config, spec)
+    job = prepare.prepare_job(config, prepare.workload_of(config, size), device, peers)
     job.step(0, lambda _mark: None)
     found = timing.soak(
         job.step,
@@ -99,13 +101,13 @@ def _measured(
 ) -> dict[str, Any]:
     """Measure one workload in this process; the recipe of a trial."""
     on_phase("start")
-    device, peers = opening.open_device(config, spec)
+    device, peers = prepare.open_device(config, spec)
     device.reset_peak_memory()
 
     on_phase("build")
-    workload = opening.workload_of(config, size)
+    workload = prepare.workload_of(config, size)
     began_ns = time.perf_counter_ns()
-    job = opening.prepare_job(config, workload, device, peers)
+    job = prepare.prepare_job(config, workload, device, peers)
     device.synchronize()
     built_ns = time.perf_counter_ns()
 
@@ -115,7 +117,7 @@ def _measured(
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    window = trial_energy.window(config, device, peers)
+    window = span_energy.window(config, device, peers)
     watch = device.watch()
     mine = timing.measure_steps(
         job.step,
@@ -130,10 +132,10 @@ def _measured(
 
     on_phase("finish")
     used, session, last = window.result, spec.get("session", {}), job.check()
-    trial_energy.keep_trace(used, mine, spec)
+    span_energy.keep_trace(used, mine, spec)
     losses = job.losses()
     seen = peers.gather(
-        together.Seen(
+        rank_merge.Seen(
             run=summary.RankRun(
                 mine, [job.units(i) for i in range(_ring())], device.memory(), device.torch_device
             ),
@@ -152,13 +154,15 @@ def _measured(
             compiled_within=None if job.compiler is None else job.compiler.within,
         )
     )
-    measurement = together.merged(seen)
+    measurement = rank_merge.merged(seen)
     certificate, precision = session.get("certificate", {}), config.precision.name
-    placed = certified.placement(together.per_device(seen), measurement.span_ns / 1e9, certificate, precision)
-    spent = trial_energy.span_energy(
+    placed = certified.placement(
+        rank_merge.per_device(seen), measurement.span_ns / 1e9, certificate, precision
+    )
+    spent = span_energy.span_energy(
         used,
         mine,
-        lambda: trial_energy.shifted_loop(config, device, job.step),
+        lambda: span_energy.shifted_loop(config, device, job.step),
         alone=peers.world == 1,
     )
     metrics = summary.summarise(
@@ -169,33 +173,33 @@ def _measured(
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
         losses=losses,
-        given=together.given(seen),
+        given=rank_merge.given(seen),
     )
     ready = Ready(config, size, spec, device, peers, workload, job, on_phase)
-    beside, evidence = afterwards.found(ready, measurement, placed, losses)
-    wrong = together.problem(seen)
+    beside, evidence = run.found(ready, measurement, placed, losses)
+    wrong = rank_merge.problem(seen)
     return {
         "metrics": [m.model_dump(mode="json") for m in [*metrics, *beside]],
         "evidence": {
             **timing_evidence(measurement),
-            **together.conditions(seen),
+            **rank_merge.conditions(seen),
             "output_ok": wrong is None,
             "output_reason": wrong,
             "loss_finite": all(map(math.isfinite, losses)) if losses else None,
-            **together.compiled(seen),
+            **rank_merge.compiled(seen),
             "update": job.update,
             "transformed": job.evidence(),
             "roofline": certified.roofline_evidence(placed, certificate, precision),
             **spent.evidence(),
-            **phases.attribution(used, mine),
+            **phase_energy.attribution(used, mine),
             "device": device.facts(),
-            **together.evidence(seen, config),
+            **rank_merge.evidence(seen, config),
             **evidence,
         },
         "series": {
             "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),
             **({"loss": thin(losses)} if losses else {}),
-            **trial_energy.series(used, thin),
+            **span_energy.series(used, thin),
         },
     }
 
@@ -212,49 +216,6 @@ def _ring() -> int:
     from workloads.modes import RING
 
     return RING
-
-
-def timing_settings(config: Config) -> timing.TimingSettings:
-    """Return the timing part of the configuration."""
-    m = config.measure
-    return timing.TimingSettings(
-        seconds=m.seconds,
-        min_iterations=m.min_iterations,
-        warmup_s=m.warmup_s,
-        warmup_iterations=m.warmup_iterations,
-        warmup_cap_s=m.warmup_cap_s,
-        steady_window_s=m.steady_window_s,
-        steady_tolerance=m.steady_tolerance,
-        target=m.target(config.device.kind),
-    )
-
-
-def timing_evidence(m: timing.Measurement) -> Facts:
-    """Return what the validity rules judge of a measurement."""
-    return {
-        "steady": m.steady,
-        "drift": m.drift,
-        "timing_flags": list(m.flags),
-        "iterations": m.iterations,
-        "warmup_iterations": m.warmup_iterations,
-        "span_ns": m.span_ns,
-        "host_ns": m.host_ns,
-        "tick_ns": m.tick_ns,
-        "clock": m.clock,
-        "steal_ratio": m.steal_ratio,
-        "involuntary_switches": m.involuntary_switches,
-        "clean_share": None if m.stretches is None else m.stretches.clean_share(),
-    }
-
-
-def thin(values: Any) -> list[float]:
-    """Return at most `_SERIES` finite values, each the mean of consecutive ones: no part is left out."""
-    import numpy as np
-
-    array = np.asarray(values, dtype=float)
-    array = array[np.isfinite(array)]
-    parts = np.array_split(array, min(_SERIES, len(array))) if len(array) else []
-    return [float(part.mean()) for part in parts]
 
 
 def _names_memory(error: Exception) -> bool:

@@ -6,11 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from harness import ranks, timing
+from harness import timing
 from harness.config import placement
 from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
+from harness.trial import ranks
 from workloads import registry as workloads
 from workloads.base import Size, Workload
 from workloads.optimize import allocator_environment

@@ -8,9 +8,9 @@ from typing import Any
 
 from harness.config.models import Config
 from harness.records.schema import Facts
-from harness.summary import RankRun
 from harness.system import host
 from harness.timing import Measurement
+from harness.trial.metrics import RankRun
 from workloads.base import Units
 
 

@@ -10,15 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from harness import energy, trial_energy
+from harness import energy
 from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.timeline import UNMARKED
 from harness.energy.attribute import attribute, ticks_of
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
-from harness.summary import FIRST_TOKEN
 from harness.timing import Measurement
+from harness.trial import span_energy
+from harness.trial.metrics import FIRST_TOKEN
 
 PREFILL, DECODE, FORWARD, BACKWARD = "energy.prefill", "energy.decode", "energy.forward", "energy.backward"
 Prepare = Callable[[str], Any]
@@ -68,7 +69,7 @@ def attribution(result: energy.EnergyResult, measurement: Measurement) -> Facts:
     if FIRST_TOKEN not in measurement.marks:
         return {}
     edges, first = (
-        trial_energy.iteration_edges(measurement, result.span_ns[0]),
+        span_energy.iteration_edges(measurement, result.span_ns[0]),
         measurement.marks[FIRST_TOKEN],
     )
     passed = first != UNMARKED
@@ -108,7 +109,7 @@ _Found = tuple[float | None, int, str | None]
 
 
 def _loop(config: Config, device: Device, step: Callable[[int], object]) -> _Found:
-    window = trial_energy.window(config, device)
+    window = span_energy.window(config, device)
     seconds = config.power.phase_s
     done = energy.measure_loop(step, window, seconds=seconds, synchronize=device.synchronize)
     return done.joules, done.iterations, done.window.reason or "the sensor does not tell it"

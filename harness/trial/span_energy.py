@@ -13,12 +13,12 @@ import numpy.typing as npt
 from harness import energy, timing
 from harness.config.models import Config
 from harness.devices.base import Device
+from harness.devices.load import load_of
 from harness.energy import alias, history
-from harness.load import load_of
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
-from harness.summary import EnergyUse
 from harness.timing.loop import Step
+from harness.trial.metrics import EnergyUse
 
 TRACE_ITERATIONS = 20_000
 """Iterations whose edges a trace keeps; of more, every so many."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 Run = Callable[[Mapping[str, Any], Callable[[str], None]], dict[str, Any]]
-"""`harness.trial.run_replica`: takes its specification, and whom to tell its phases."""
+"""`harness.trial.replica.run_replica`: takes its specification, and whom to tell its phases."""
 _SILENT_S = 1.0
 """A rank that failed stays this long, so that one which died without a word is found first: its peers fail
 because of it."""
@@ -112,7 +112,7 @@ def run(
 
     Args:
         spec: What `run_replica` takes; each rank gets it with its own `rank`.
-        run_replica: `harness.trial.run_replica`.
+        run_replica: `harness.trial.replica.run_replica`.
         on_phase: Told rank 0's phases, in rank 0's process.
         world: Ranks.
     """

@@ -1,0 +1,55 @@
+"""What a record keeps of how a span was timed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness import timing
+from harness.config.models import Config
+from harness.records.schema import Facts
+
+_SERIES = 200
+"""Points kept of a series in the record; whole traces go to files beside it."""
+
+
+def timing_settings(config: Config) -> timing.TimingSettings:
+    """Return the timing part of the configuration."""
+    m = config.measure
+    return timing.TimingSettings(
+        seconds=m.seconds,
+        min_iterations=m.min_iterations,
+        warmup_s=m.warmup_s,
+        warmup_iterations=m.warmup_iterations,
+        warmup_cap_s=m.warmup_cap_s,
+        steady_window_s=m.steady_window_s,
+        steady_tolerance=m.steady_tolerance,
+        target=m.target(config.device.kind),
+    )
+
+
+def timing_evidence(m: timing.Measurement) -> Facts:
+    """Return what the validity rules judge of a measurement."""
+    return {
+        "steady": m.steady,
+        "drift": m.drift,
+        "timing_flags": list(m.flags),
+        "iterations": m.iterations,
+        "warmup_iterations": m.warmup_iterations,
+        "span_ns": m.span_ns,
+        "host_ns": m.host_ns,
+        "tick_ns": m.tick_ns,
+        "clock": m.clock,
+        "steal_ratio": m.steal_ratio,
+        "involuntary_switches": m.involuntary_switches,
+        "clean_share": None if m.stretches is None else m.stretches.clean_share(),
+    }
+
+
+def thin(values: Any) -> list[float]:
+    """Return at most `_SERIES` finite values, each the mean of consecutive ones: no part is left out."""
+    import numpy as np
+
+    array = np.asarray(values, dtype=float)
+    array = array[np.isfinite(array)]
+    parts = np.array_split(array, min(_SERIES, len(array))) if len(array) else []
+    return [float(part.mean()) for part in parts]

@@ -1,0 +1,1 @@
+"""What a replica still does after its measured span: profile, phases, quality, convergence."""
