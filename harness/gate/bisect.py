@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from harness.comparison.pairs import Pairs, SideFailedError
+from harness.comparison.sides import Environment, make_side
 from harness.gate.paired import Records, hopeless, paired_comparison, paired_values
-from harness.pairs import Pairs, SideFailedError
 from harness.records.headline import CLEAN, RAW
 from harness.records.metrics import METRICS
 from harness.records.store import Store
-from harness.sides import Environment, make_side
 from harness.stats import Comparison, finished
 from harness.stats.compare import LOOKS
 

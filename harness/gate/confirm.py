@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from harness.comparison.pairs import Pairs, SideFailedError
+from harness.comparison.sides import environment, make_side
 from harness.gate.history import History, Series
 from harness.gate.paired import is_settled, paired_comparison
 from harness.gate.policy import Rule
-from harness.pairs import Pairs, SideFailedError
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store
-from harness.sides import environment, make_side
 from harness.stats import Comparison, StatsError
 
 _OWN_MODEL = ("workload.factory", "workload.program", "workload.folder")

@@ -156,7 +156,7 @@ def test_completion_prints_shell_code(joulemark, shell):
 
 def test_completion_knows_verbs_groups_and_options():
     """Completing `workload=gp` offers gpt, `prec` the group, from file names alone."""
-    from harness.completion import overrides
+    from harness.cli.completion import overrides
 
     assert overrides("workload=gp") == ["workload=gpt"]
     assert overrides("prec") == ["precision="]

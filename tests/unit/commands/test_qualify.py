@@ -5,7 +5,7 @@ from argparse import Namespace
 
 import pytest
 
-from harness.commands import doctor, qualify
+from harness.cli.commands import doctor, qualify
 from harness.identity.machine import identify
 from harness.records import certificates, open_store
 from harness.records.schema import Certificate, Check, MeasuredCeiling

@@ -10,13 +10,13 @@ from typing import Any, Self
 
 import pytest
 
+from harness.comparison.sides import Environment, Side
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records import open_store
 from harness.records.metrics import make
 from harness.records.schema import Record, WorkerFacts
-from harness.sides import Environment, Side
 
 ME = Identity({"host_processor_model_name": "Scripted"}, {"torch": "2.13.0"}, "a" * 64, "b" * 64)
 

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from harness.commands import compare as command
-from harness.joined import join
+from harness.cli.commands import compare as command
+from harness.comparison.sweeps import join
 from harness.records.derive import trial_results
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from harness.pairs import Pairs, SideFailedError
+from harness.comparison.pairs import Pairs, SideFailedError
 
 WOBBLE = (1.0, 1.004, 0.997, 1.002, 0.999, 1.003, 0.996)
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from harness.commands.ab import side_overrides
-from harness.sides import Environment, environment, make_side
+from harness.cli.commands.ab import side_overrides
+from harness.comparison.sides import Environment, environment, make_side
 
 
 def words(*overrides, seconds=None, **where):

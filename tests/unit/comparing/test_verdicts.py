@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from harness.comparison.verdicts import DIFFERENT_WORK, compared, verdicts
 from harness.records.metrics import make
 from harness.stats import compare
-from harness.verdicts import DIFFERENT_WORK, compared, verdicts
 
 
 def lines(base, head):

@@ -193,7 +193,7 @@ def test_a_file_that_is_too_large_is_not_kept(
     path, results = tmp_path / "theirs.json", tmp_path / "results"
     path.write_text(json.dumps(MLPERF))
     arguments = ["import", str(path), "--from", "mlperf", "--results", str(results)]
-    for limit in ("harness.exporters.importers.LARGEST_BYTES", "harness.commands.import_.MOST_BYTES"):
+    for limit in ("harness.exporters.importers.LARGEST_BYTES", "harness.cli.commands.import_.MOST_BYTES"):
         monkeypatch.setattr(limit, 100)
         assert cli.main(arguments) == 2
         (line,) = capsys.readouterr().err.strip().splitlines()

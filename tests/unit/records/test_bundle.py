@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.records.bundle import MANIFEST, BundleError, merge_bundles, verify_bundle, write_bundle
+from harness.bundles.archive import MANIFEST, BundleError, merge_bundles, verify_bundle, write_bundle
 from harness.records.store import Store, open_store
 
 HOME = f"demo/{'c' * 64}/{'b' * 64}/r00-a00/record.json"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.output import print_json, visible
+from harness.cli.output import print_json, visible
 from harness.exporters.common import write, write_json
 from harness.gate.confirm import Confirmer, Where
 from harness.gate.floor import noise_floor, read_floors

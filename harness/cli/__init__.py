@@ -7,35 +7,35 @@ import os
 import sys
 from collections.abc import Sequence
 
-from harness import verbs
+from harness.cli.parser import build_parser
 
 EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
 
 _VERBS = {
-    "doctor": "harness.commands.doctor",
-    "qualify": "harness.commands.qualify",
-    "list": "harness.commands.listing",
-    "plan": "harness.commands.plan",
-    "run": "harness.commands.run",
-    "status": "harness.commands.status",
-    "ab": "harness.commands.ab",
-    "compare": "harness.commands.compare",
-    "report": "harness.commands.report",
-    "gate": "harness.commands.gate",
-    "bisect": "harness.commands.bisect",
-    "import": "harness.commands.import_",
-    "bundle": "harness.commands.bundle",
-    "verify": "harness.commands.bundle",
-    "merge": "harness.commands.bundle",
-    "export": "harness.commands.export",
-    "index": "harness.commands.index",
-    "completion": "harness.completion",
+    "doctor": "harness.cli.commands.doctor",
+    "qualify": "harness.cli.commands.qualify",
+    "list": "harness.cli.commands.listing",
+    "plan": "harness.cli.commands.plan",
+    "run": "harness.cli.commands.run",
+    "status": "harness.cli.commands.status",
+    "ab": "harness.cli.commands.ab",
+    "compare": "harness.cli.commands.compare",
+    "report": "harness.cli.commands.report",
+    "gate": "harness.cli.commands.gate",
+    "bisect": "harness.cli.commands.bisect",
+    "import": "harness.cli.commands.import_",
+    "bundle": "harness.cli.commands.bundle",
+    "verify": "harness.cli.commands.bundle",
+    "merge": "harness.cli.commands.bundle",
+    "export": "harness.cli.commands.export",
+    "index": "harness.cli.commands.index",
+    "completion": "harness.cli.completion",
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; an error is one line, and `--debug` shows where it came from."""
-    parser = verbs.parser()
+    parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
 
@@ -68,13 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError) as error:
         if options.debug:
             raise
-        from harness.commands.output import visible
+        from harness.cli.output import visible
 
         said = " ".join(str(error).split()) or type(error).__name__
         print(f"joulemark: {visible(said)}", file=sys.stderr)
         return EXIT_USAGE
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())

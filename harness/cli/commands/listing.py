@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from workloads.plugins import Registry
 from workloads.transform import Transform
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.exporters.common import write
 from harness.exporters.importers import read_file
 from harness.records import open_store

@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 from types import FrameType
 
-from harness.commands import status
+from harness.cli.commands import status
 from harness.execution import progress
 from harness.execution.ledger import exit_code
 from harness.execution.sweep import Progress, Sweep

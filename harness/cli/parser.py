@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from harness import completion
+from harness.cli import completion
 
 _EXIT_CODES = (
     "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say"
@@ -99,7 +99,7 @@ class _Verbs:
         return verb
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `joulemark`, which sets `verb` and that verb's options."""
     made = argparse.ArgumentParser(
         prog="joulemark",

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.output import print_json
+from harness.cli.output import print_json
 from harness.exporters import registry
 from harness.records import open_store
 from harness.records.derive import trial_results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.records import open_store
 
 

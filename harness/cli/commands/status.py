@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.execution.ledger import Ledger
 from harness.records import open_store
 from harness.records.headline import HEADLINES

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.records import open_store
 from harness.records.foreign import FOLDER, Beside, ForeignFile, beside, find_foreign
 from harness.records.metrics import METRICS

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from harness.comparison.verdicts import Line, verdicts
 from harness.identity.fingerprint import CODE_IDENTITY
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.stats import across_sweep, compare_unpaired
-from harness.verdicts import Line, verdicts
 
 Differences = dict[str, tuple[Any, Any]]
 """By fact, its value of A and of B."""

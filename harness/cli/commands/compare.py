@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from harness.commands.beside import is_foreign, show_beside
-from harness.commands.output import print_json, print_table
-from harness.commands.verdict_table import COLUMNS, row
-from harness.joined import Differences, Joined, join
+from harness.cli.commands.compare_foreign import is_foreign, show_beside
+from harness.cli.output import print_json, print_table
+from harness.cli.verdict_table import COLUMNS, row
+from harness.comparison.sweeps import Differences, Joined, join
 from harness.records import open_store
 from harness.records.derive import trial_results
 from harness.records.results import TrialResult

@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from harness.commands.output import print_json
-from harness.commands.run import stop
-from harness.commands.verdict_table import effect, print_verdicts
+from harness.cli.commands.run import stop
+from harness.cli.output import print_json
+from harness.cli.verdict_table import effect, print_verdicts
+from harness.comparison.pairs import Pairs, SideFailedError
+from harness.comparison.sides import Side, environment, make_side
+from harness.comparison.verdicts import Line
 from harness.execution.progress import duration
-from harness.pairs import Pairs, SideFailedError
 from harness.records import open_store
-from harness.sides import Side, environment, make_side
 from harness.stats import next_look
-from harness.verdicts import Line
 
 _EXIT = {"worse": 3, "inconclusive": 4, "unavailable": 4}
 _SIDES = ("base", "head")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.devices.load import load_of
 from harness.energy import doctor as energy

@@ -7,7 +7,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from harness.commands.output import print_json
+from harness.cli.output import print_json
 from harness.gate.bisect import Bisect, Step
 from harness.records import open_store
 

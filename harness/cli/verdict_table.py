@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.commands.output import print_table
+from harness.cli.output import print_table
+from harness.comparison.verdicts import Line
 from harness.records.metrics import METRICS
 from harness.stats import Comparison
-from harness.verdicts import Line
 
 COLUMNS = ("metric", "verdict", "effect", "interval", "detectable", "base", "head", "notes")
 

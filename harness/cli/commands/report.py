@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from harness.commands.output import print_json
+from harness.cli.output import print_json
 from harness.records import open_store
 from harness.records.derive import trial_results
 from harness.records.foreign import read_foreign

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from harness.comparison.sides import Side
+from harness.comparison.verdicts import Line, verdicts
 from harness.execution.attempt import Attempts
 from harness.execution.ledger import Ledger
 from harness.execution.session import Session
@@ -19,11 +21,9 @@ from harness.planning.plan import Plan, plan_payload
 from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.records.store import Store
-from harness.sides import Side
 from harness.stats import compare, finished
 from harness.stats.compare import LOOKS
 from harness.system.locks import sweep_lock
-from harness.verdicts import Line, verdicts
 
 
 class SideFailedError(RuntimeError):

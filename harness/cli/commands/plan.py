@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.execution.progress import duration
 from harness.identity.machine import identify
 from harness.planning.plan import PlannedTrial, make_plan

@@ -6,9 +6,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.commands.output import print_json
+from harness.bundles.archive import merge_bundles, verify_bundle, write_bundle
+from harness.cli.output import print_json
 from harness.records import open_store
-from harness.records.bundle import merge_bundles, verify_bundle, write_bundle
 
 
 def main(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from harness.commands.output import print_json, print_table
+from harness.cli.output import print_json, print_table
 from harness.identity.machine import identify
 from harness.qualify.certify import certify, target
 from harness.records import certificates, open_store

@@ -1,0 +1,1 @@
+"""Sweeps carried between machines as one checked file."""

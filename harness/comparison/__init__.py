@@ -1,0 +1,1 @@
+"""A against B: sides, interleaved pairs, verdicts, and two sweeps from their records."""
