@@ -12,9 +12,9 @@ import pytest
 
 from harness.gate.series import Night, baseline
 from harness.pytest_plugin.fixture import DeviceBenchmark
-from harness.records.derive import trial_results
+from harness.records.codec import parse, serialise
+from harness.records.estimates import trial_results
 from harness.records.metrics import make
-from harness.records.reader import parse, serialise
 from harness.records.schema import Record, WorkerFacts
 from harness.stats import compare, interval, quantile, screen
 

@@ -19,7 +19,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from harness.records.faults import first_fault
+from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
 

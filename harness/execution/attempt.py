@@ -12,10 +12,10 @@ from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
+from harness.records.certificates import certificate_facts
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.locks import device_locks
-from harness.trial.roofline import certificate_facts
 
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 
@@ -84,7 +84,9 @@ class Attempts:
     def _session(self, trial: PlannedTrial) -> Facts:
         device = trial.config.device
         if (device.kind, device.index) not in self._certificates:
-            found = certificate_facts(self.store, self.me, device.kind, device.index)
+            found = certificate_facts(
+                self.store, self.me.machine_id, device.kind, device.index, self.me.driver(device.kind)
+            )
             self._certificates[device.kind, device.index] = found
         return {"certificate": self._certificates[device.kind, device.index], **self.session(trial)}
 

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.gate.policy import Policy
-from harness.records.derive import trial_results
-from harness.records.faults import faults_of
+from harness.records.errors import faults_of
+from harness.records.estimates import trial_results
 from harness.records.store import Store, read_bounded
 from harness.stats import StatsError, compare
 

@@ -10,8 +10,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
-from harness.records.derive import trial_results
-from harness.records.faults import faults_of
+from harness.records.errors import faults_of
+from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 from harness.records.store import Store, read_bounded
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.records.faults import faults_of
+from harness.records.errors import faults_of
 from harness.records.metrics import METRICS
 from harness.records.store import read_bounded
 

@@ -19,6 +19,10 @@ class Identity:
     machine_id: str
     code_id: str
 
+    def driver(self, device_kind: str) -> str | None:
+        """Return the version of the driver under a kind of device; None where the kind has none of its own."""
+        return self.code.get("accelerator_driver") if device_kind == "cuda" else None
+
 
 def identify() -> Identity:
     """Read the facts of this machine and this code; imports no torch and opens no device."""

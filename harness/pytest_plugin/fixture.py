@@ -17,8 +17,8 @@ from harness.config.models import Config, DeviceConfig, WorkloadConfig
 from harness.devices.base import Device, Peak
 from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session
-from harness.records.derive import trial_results
-from harness.records.faults import kind_and_words
+from harness.records.errors import kind_and_words
+from harness.records.estimates import trial_results
 from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval

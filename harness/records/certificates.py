@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.records.faults import one_line
-from harness.records.schema import Certificate
+from harness.records.errors import one_line
+from harness.records.schema import Certificate, Facts
 from harness.records.store import Store, Torn, read_bounded
 
 FOLDER = "certificates"
@@ -89,3 +89,32 @@ def _parse(path: Path) -> Certificate:
 def _serialise(certificate: Certificate) -> bytes:
     data = json.dumps(certificate.model_dump(mode="json"), allow_nan=False, ensure_ascii=False, indent=1)
     return data.encode() + b"\n"
+
+
+PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp64")
+
+
+ABSENT = "no certificate holds for this device: joulemark qualify makes one"
+
+
+def certificate_facts(
+    store: Store, machine_id: str, device_kind: str, device_index: int, driver: str | None
+) -> Facts:
+    """Return what a record keeps of the certificate that holds now: id and ceilings, or the reason."""
+    found, _torn = read(store, machine_id)
+    certificate = valid_for(
+        found, machine_id=machine_id, device_kind=device_kind, device_index=device_index, driver=driver
+    )
+    if certificate is None:
+        return {"id": None, "reason": ABSENT}
+    rates = {precision: certificate.flop_s(precision) for precision in PRECISIONS}
+    return {
+        "id": certificate_id(certificate),
+        "made_at": certificate.made_at,
+        "quick": certificate.quick,
+        "failed": [check.id for check in certificate.failed],
+        "passed": sum(check.status == "pass" for check in certificate.checks),
+        "not_available": sum(check.status == "not available" for check in certificate.checks),
+        "bandwidth_b_s": certificate.bandwidth_b_s,
+        "flop_s": {precision: rate for precision, rate in rates.items() if rate is not None},
+    }

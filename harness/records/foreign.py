@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from harness.records.faults import faults_of
+from harness.records.errors import faults_of
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
 from harness.records.schema import Direction, Facts, Frozen, Name, Quantity

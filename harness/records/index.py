@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records.derive import trial_results
-from harness.records.reader import MAX_RECORD_BYTES
+from harness.records.codec import MAX_RECORD_BYTES
+from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION, judge

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records.faults import one_line
-from harness.records.reader import MAX_RECORD_BYTES, parse, serialise
+from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
+from harness.records.errors import one_line
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 
 if TYPE_CHECKING:
-    from harness.records.index import Table
+    pass
 
 RECORD = "record.json"
 PLAN = "plan.json"
@@ -198,16 +198,6 @@ class Store:
             probe.unlink(missing_ok=True)
             _write_synced(probe, b"\0" * _PROBE_BYTES)
             probe.unlink()
-
-    def query(self, sql: str) -> Table:
-        """Answer one read-only SQL query over the tables `records`, `metrics` and `trials`.
-
-        Raises:
-            ValueError: the SQL is wrong, or asks for more than reading.
-        """
-        from harness.records.index import query
-
-        return query(self, sql)
 
     def sweep_dir(self, sweep: str) -> Path:
         """Return the folder of a sweep, which need not exist.

@@ -13,7 +13,7 @@ from typing import Any
 from harness import timing
 from harness.config.models import Config
 from harness.devices import registry as devices
-from harness.records.faults import one_line
+from harness.records.errors import one_line
 from harness.records.schema import Facts
 from harness.trial import metrics as summary
 from harness.trial import prepare, rank_merge, ranks, span_energy

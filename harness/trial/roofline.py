@@ -7,37 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.devices.base import Peak
-from harness.identity.machine import Identity
-from harness.records import certificates
+from harness.records.certificates import ABSENT
 from harness.records.schema import Facts
-from harness.records.store import Store
 from harness.stats.roofline import Placement, place
 from workloads.base import Units
-
-PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp64")
-ABSENT = "no certificate holds for this device: joulemark qualify makes one"
-
-
-def certificate_facts(store: Store, me: Identity, device_kind: str, device_index: int) -> Facts:
-    """Return what a record keeps of the certificate that holds now: id and ceilings, or the reason."""
-    found, _torn = certificates.read(store, me.machine_id)
-    driver = me.code.get("accelerator_driver") if device_kind == "cuda" else None
-    certificate = certificates.valid_for(
-        found, machine_id=me.machine_id, device_kind=device_kind, device_index=device_index, driver=driver
-    )
-    if certificate is None:
-        return {"id": None, "reason": ABSENT}
-    rates = {precision: certificate.flop_s(precision) for precision in PRECISIONS}
-    return {
-        "id": certificates.certificate_id(certificate),
-        "made_at": certificate.made_at,
-        "quick": certificate.quick,
-        "failed": [check.id for check in certificate.failed],
-        "passed": sum(check.status == "pass" for check in certificate.checks),
-        "not_available": sum(check.status == "not available" for check in certificate.checks),
-        "bandwidth_b_s": certificate.bandwidth_b_s,
-        "flop_s": {precision: rate for precision, rate in rates.items() if rate is not None},
-    }
 
 
 def ceiling(certificate: Mapping[str, Any], precision: str) -> Peak:

@@ -29,13 +29,16 @@ def test_a_trial_is_told_the_ceilings_and_the_failed_checks(tmp_path):
                   ceiling("flops.x.bf16", None)),
     )  # fmt: skip
     certificates.write(store, made)
-    found = roofline.certificate_facts(store, ME, "cpu", 0)
+    found = certificates.certificate_facts(store, ME.machine_id, "cpu", 0, None)
     assert found == {
         "id": certificates.certificate_id(made), "made_at": made.made_at, "quick": True, "failed": ["tick"],
         "passed": 0, "not_available": 0,
         "bandwidth_b_s": 10.0, "flop_s": {"fp32": 5.0},
     }  # fmt: skip
-    assert roofline.certificate_facts(store, ME, "cuda", 0) == {"id": None, "reason": roofline.ABSENT}
+    assert certificates.certificate_facts(store, ME.machine_id, "cuda", 0, None) == {
+        "id": None,
+        "reason": certificates.ABSENT,
+    }
 
 
 def test_work_is_placed_under_the_certificates_ceilings():
@@ -50,7 +53,7 @@ def test_work_is_placed_under_the_certificates_ceilings():
 @pytest.mark.parametrize(
     ("certificate", "precision", "units", "reason"),
     [
-        ({}, "fp32", WORK, roofline.ABSENT),
+        ({}, "fp32", WORK, certificates.ABSENT),
         ({"id": None, "reason": "why"}, "fp32", WORK, "why"),
         (HELD, "bf16", WORK, "no bf16 ceiling"),
         (HELD | {"bandwidth_b_s": None}, "fp32", WORK, "no bandwidth"),

@@ -26,7 +26,7 @@ def shown_in_documents():
 
 def shown_in_help():
     """Yield the examples of every verb."""
-    (choice,) = (a for a in parser.parser()._actions if isinstance(a, argparse._SubParsersAction))
+    (choice,) = (a for a in parser.build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     for verb in choice.choices.values():
         examples = re.findall(r"^  (joulemark .*?)(?:    .*)?$", verb.epilog, re.MULTILINE)
         assert examples or verb.prog == "joulemark completion", verb.prog
@@ -39,7 +39,7 @@ SHOWN = sorted({*shown_in_documents(), *shown_in_help()})
 @pytest.mark.parametrize("command", SHOWN)
 def test_a_command_that_is_shown_is_understood(command):
     """Verb and options exist; what would be measured is planned, and none of it is refused for its words."""
-    options, rest = parser.parser().parse_known_args(shlex.split(command, comments=True)[1:])
+    options, rest = parser.build_parser().parse_known_args(shlex.split(command, comments=True)[1:])
     assert not [word for word in rest if word.startswith("-")]
     words = [*getattr(options, "overrides", []), *rest]
     if options.verb not in {"plan", "run", "ab"} or "workload=user" in words:

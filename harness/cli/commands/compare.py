@@ -11,7 +11,7 @@ from harness.cli.output import print_json, print_table
 from harness.cli.verdict_table import COLUMNS, row
 from harness.comparison.sweeps import Differences, Joined, join
 from harness.records import open_store
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 
 _SHOWN = 60

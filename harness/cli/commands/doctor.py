@@ -15,8 +15,8 @@ from harness.energy import doctor as energy
 from harness.exporters import registry as exporters
 from harness.identity.machine import Identity, identify
 from harness.records import open_store
+from harness.records.certificates import certificate_facts
 from harness.system import process
-from harness.trial.roofline import certificate_facts
 from workloads import registry as workloads
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES
@@ -62,7 +62,7 @@ def _certificates(me: Identity) -> list[Check]:
     for kind in ("cpu", "cuda"):
         if devices.get(kind).unavailable_reason() is not None:
             continue
-        found = certificate_facts(open_store("results"), me, kind, 0)
+        found = certificate_facts(open_store("results"), me.machine_id, kind, 0, me.driver(kind))
         what, mend = f"certificate {kind}", f"joulemark qualify --device {kind}"
         if found["id"] is None:
             checks.append(Check(what, False, "none holds: MFU has no measured ceiling", mend))

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.cli.output import print_json
 from harness.exporters import registry
 from harness.records import open_store
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.records.schema import Record
 
 

@@ -6,6 +6,7 @@ import argparse
 
 from harness.cli.output import print_json, print_table
 from harness.records import open_store
+from harness.records.index import query
 
 
 def main(options: argparse.Namespace) -> int:
@@ -25,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
         raise ValueError(
             "index query takes one SQL query in quotes, e.g. 'SELECT label, status FROM records'"
         )
-    table = store.query(options.sql[0])
+    table = query(store, options.sql[0])
     if options.json:
         print_json([dict(zip(table.columns, row, strict=True)) for row in table.rows])
     else:

@@ -11,7 +11,7 @@ from typing import Any
 
 from harness.cli.output import print_json
 from harness.records import open_store
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record

@@ -92,7 +92,7 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
 
 
 def _energy(rows: list[dict[str, Any]], ledger: Ledger) -> str:
-    from harness.records.derive import trial_results
+    from harness.records.estimates import trial_results
     from harness.report.trials import trials
     from harness.report.verdict import energy
 
@@ -108,7 +108,7 @@ def _advice(good: list[Record]) -> str | None:
 
 def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None]:
     """Return the headline with its interval, or that it is invalid and why."""
-    from harness.records.derive import trial_results
+    from harness.records.estimates import trial_results
 
     good = ledger.ok(trial_id)
     if not good:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from harness.records.faults import faults_of
+from harness.records.errors import faults_of
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.store import read_bounded
 

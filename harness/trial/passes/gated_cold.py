@@ -7,7 +7,7 @@ from itertools import count
 from typing import Any
 
 from harness.devices.base import Device, Pass
-from harness.records.faults import kind_and_words
+from harness.records.errors import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from harness.timing import ALONE, Measurement, Peers

@@ -9,7 +9,7 @@ from typing import Any
 from harness.devices.base import Device
 from harness.profile import collect
 from harness.profile.bottleneck import bottleneck
-from harness.records.faults import kind_and_words
+from harness.records.errors import kind_and_words
 from harness.records.schema import Facts
 from harness.stats.roofline import Placement
 from harness.timing import ALONE, Measurement, Peers

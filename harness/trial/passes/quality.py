@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from harness.config.models import Config
-from harness.records.faults import kind_and_words
+from harness.records.errors import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from workloads.base import UnsupportedError, Workload

@@ -9,7 +9,7 @@ import pytest
 
 from harness.cli.commands import compare as command
 from harness.comparison.sweeps import join
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.records.metrics import make
 from harness.records.results import TrialResult
 from harness.records.schema import Record

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.records.results import Estimate
 from harness.records.schema import Metric
 

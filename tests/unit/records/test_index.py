@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from harness.records.index import COLUMNS, Table, rebuild
+from harness.records.index import COLUMNS, Table, query, rebuild
 from harness.records.store import Store
 
 
@@ -33,12 +33,12 @@ def test_two_thousand_records_become_three_tables(
     assert {p.name for p in (store.root / "index").iterdir()} == {
         "metrics.parquet", "records.parquet", "trials.parquet"
     }  # fmt: skip
-    assert _one(store.query("SELECT count(*) FROM records")) == 2000
+    assert _one(query(store, "SELECT count(*) FROM records")) == 2000
     assert (
-        _one(store.query("SELECT sum(value) FROM metrics WHERE metric_id = 'throughput.samples'")) == 3000.0
+        _one(query(store, "SELECT sum(value) FROM metrics WHERE metric_id = 'throughput.samples'")) == 3000.0
     )
-    assert _one(store.query("SELECT count(*) FROM metrics WHERE validity = 'unavailable'")) == 2000
-    means = store.query("SELECT DISTINCT round(value, 9), n FROM trials WHERE value IS NOT NULL")
+    assert _one(query(store, "SELECT count(*) FROM metrics WHERE validity = 'unavailable'")) == 2000
+    means = query(store, "SELECT DISTINCT round(value, 9), n FROM trials WHERE value IS NOT NULL")
     assert means.rows == ((round(2**0.5, 9), 2),)
 
 
@@ -47,9 +47,9 @@ def test_no_column_is_lost_when_records_differ(store: Store, make_record: Any) -
     store.write(make_record(replica=0, status="refused", phase="plan", reason="no such device", machine={}))
     store.write(make_record({"mfu": 0.5}, replica=1, machine={"accelerator": {"name": "H200"}}))
     for table, columns in COLUMNS.items():
-        assert store.query(f"FROM {table}").columns == tuple(columns)
-    rows = store.query(
-        "SELECT status, machine->'accelerator'->>'name', workload FROM records ORDER BY replica"
+        assert query(store, f"FROM {table}").columns == tuple(columns)
+    rows = query(
+        store, "SELECT status, machine->'accelerator'->>'name', workload FROM records ORDER BY replica"
     )
     assert rows.rows == (("refused", None, "gpt"), ("ok", "H200", "gpt"))
 
@@ -57,36 +57,36 @@ def test_no_column_is_lost_when_records_differ(store: Store, make_record: Any) -
 def test_a_failed_trial_has_a_row_without_a_metric(store: Store, make_record: Any) -> None:
     """A trial that never worked is found by SQL with its reason."""
     store.write(make_record(status="oom", phase="build", reason="out of memory"))
-    rows = store.query("SELECT status, reason, metric_id, attempts, replicas_ok FROM trials").rows
+    rows = query(store, "SELECT status, reason, metric_id, attempts, replicas_ok FROM trials").rows
     assert rows == (("oom", "out of memory", None, 1, 0),)
 
 
 def test_missing_is_null_and_never_zero(store: Store, make_record: Any) -> None:
     """A metric without a value is NULL with its reason in every table."""
     store.write(make_record({"power.mean": None}))
-    assert store.query("SELECT value, reason FROM metrics").rows == ((None, "no sensor"),)
-    assert store.query("SELECT value, low, reasons FROM trials").rows == ((None, None, ["no sensor"]),)
+    assert query(store, "SELECT value, reason FROM metrics").rows == ((None, "no sensor"),)
+    assert query(store, "SELECT value, low, reasons FROM trials").rows == ((None, None, ["no sensor"]),)
 
 
 def test_an_empty_store_answers(store: Store) -> None:
     """Without records the tables exist and are empty."""
-    assert _one(store.query("SELECT count(*) FROM trials")) == 0
+    assert _one(query(store, "SELECT count(*) FROM trials")) == 0
 
 
 def test_the_index_follows_the_records(store: Store, make_record: Any) -> None:
     """A new record, a removed one, and a damaged or deleted index are seen by the next query."""
     count = "SELECT count(*) FROM records"
     path = store.write(make_record())
-    assert _one(store.query(count)) == 1
+    assert _one(query(store, count)) == 1
     store.write(make_record(replica=1))
-    assert _one(store.query(count)) == 2
+    assert _one(query(store, count)) == 2
     path.unlink()
-    assert _one(store.query(count)) == 1
+    assert _one(query(store, count)) == 1
     (store.root / "index" / "records.parquet").write_bytes(b"torn")
-    assert _one(store.query(count)) == 1
+    assert _one(query(store, count)) == 1
     for file in (store.root / "index").iterdir():
         file.unlink()
-    assert _one(store.query(count)) == 1
+    assert _one(query(store, count)) == 1
 
 
 def test_a_fresh_index_is_used_without_reading_records(
@@ -94,9 +94,9 @@ def test_a_fresh_index_is_used_without_reading_records(
 ) -> None:
     """The second query reads Parquet only."""
     store.write(make_record())
-    store.query("FROM records")
+    query(store, "FROM records")
     monkeypatch.setattr(Store, "records", lambda *_: pytest.fail("the records were read again"))
-    assert _one(store.query("SELECT count(*) FROM records")) == 1
+    assert _one(query(store, "SELECT count(*) FROM records")) == 1
 
 
 def test_new_rules_judge_old_records_again(
@@ -104,12 +104,12 @@ def test_new_rules_judge_old_records_again(
 ) -> None:
     """An index judged by other rules is stale."""
     store.write(make_record())
-    store.query("FROM records")
+    query(store, "FROM records")
     before = (store.root / "index" / "records.parquet").read_bytes()
-    store.query("FROM records")
+    query(store, "FROM records")
     assert (store.root / "index" / "records.parquet").read_bytes() == before
     monkeypatch.setattr("harness.records.index.RULES_VERSION", -1)
-    store.query("FROM records")
+    query(store, "FROM records")
     assert (store.root / "index" / "records.parquet").read_bytes() != before
 
 
@@ -117,12 +117,12 @@ def test_tables_of_two_states_are_never_mixed(store: Store, make_record: Any) ->
     """A table left by an older state of the records is not taken for fresh beside two new ones."""
     trials = store.root / "index" / "trials.parquet"
     store.write(make_record())
-    store.query("FROM trials")
+    query(store, "FROM trials")
     old = trials.read_bytes()
     store.write(make_record(trial_id="e" * 64))
-    store.query("FROM trials")
+    query(store, "FROM trials")
     trials.write_bytes(old)
-    assert _one(store.query("SELECT count(*) FROM trials")) == 2
+    assert _one(query(store, "SELECT count(*) FROM trials")) == 2
 
 
 def test_a_torn_record_is_reported_and_hides_no_other(store: Store, make_record: Any) -> None:
@@ -131,14 +131,14 @@ def test_a_torn_record_is_reported_and_hides_no_other(store: Store, make_record:
     path = store.write(make_record())
     path.write_bytes(path.read_bytes()[:50])
     assert rebuild(store)["torn"] == 1
-    assert _one(store.query("SELECT count(*) FROM records")) == 1
+    assert _one(query(store, "SELECT count(*) FROM records")) == 1
 
 
 def test_hostile_text_is_only_text(store: Store, make_record: Any) -> None:
     """Quotes, line ends, NUL and SQL in a record's strings come back as they were."""
     label = "x'); DROP TABLE records; --\n\0\"{}"
     store.write(make_record(label=label, evidence={label: label}))
-    assert store.query("SELECT label FROM records").rows == ((label,),)
+    assert query(store, "SELECT label FROM records").rows == ((label,),)
 
 
 def test_an_archive_that_cannot_be_written_still_answers(
@@ -151,7 +151,7 @@ def test_an_archive_that_cannot_be_written_still_answers(
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(Path, "mkdir", refuse)
-    assert _one(store.query("SELECT count(*) FROM records")) == 1
+    assert _one(query(store, "SELECT count(*) FROM records")) == 1
     with pytest.raises(OSError, match="Read-only"):
         rebuild(store)
 
@@ -180,6 +180,6 @@ def test_a_query_only_reads_its_tables(store: Store, make_record: Any, tmp_path:
     store.write(make_record())
     out = tmp_path / "out"
     with pytest.raises(ValueError, match=r".") as caught:
-        store.query(sql.replace("{out}", str(out)))
+        query(store, sql.replace("{out}", str(out)))
     assert "\n" not in str(caught.value)
     assert not out.exists()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.records.reader import parse, serialise
+from harness.records.codec import parse, serialise
 from harness.records.schema import SCHEMA_VERSION
 
 JSON = st.recursive(

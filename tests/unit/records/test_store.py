@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from harness.records import open_store
-from harness.records.reader import MAX_RECORD_BYTES
+from harness.records.codec import MAX_RECORD_BYTES
 from harness.records.store import AttemptTakenError, Store, StoreError
 
 RECORD_PATH = Path("demo", "c" * 64, "b" * 64, "r00-a00", "record.json")

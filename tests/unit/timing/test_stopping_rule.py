@@ -16,7 +16,7 @@ from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records import open_store
-from harness.records.derive import trial_results
+from harness.records.estimates import trial_results
 from harness.timing import measure_steps
 from harness.trial.evidence import timing_settings
 from harness.trial.metrics import EnergyUse, RankRun, summarise
