@@ -82,8 +82,8 @@ def loop_of(period, seconds, shift):
 
 def two_reads(seconds, watts, idle):
     # A read at each end of two guards, whole periods apart, and nothing else.
-    from harness.energy.estimate import Idle, counter_energy, rest_power
-    from harness.energy.probe_cache import fitted
+    from harness.energy.estimation.estimate import Idle, counter_energy, rest_power
+    from harness.energy.probing.cache import fitted
     meter, = energy.resolve("nvml")
     sensor = meter.sensors[0]
     info = fitted(meter, sensor)

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from harness.energy.base import NativeRead
-from harness.energy.native import NativeSampler, load
+from harness.energy.sampling.thread import NativeSampler, load
+from harness.energy.sensors.base import NativeRead
 
 LIMIT_CORE = 0.3e-2
 TASKS = Path("/proc/self/task")

@@ -11,8 +11,8 @@ from contextlib import ExitStack, contextmanager
 
 from harness.devices.base import DeviceError
 from harness.devices.cuda import CudaDevice
-from harness.energy.base import PowerMeter
-from harness.energy.probe import Switch
+from harness.energy.probing.probe import Switch
+from harness.energy.sensors.base import PowerMeter
 from harness.shim.errors import ShimError
 
 

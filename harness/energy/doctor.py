@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.energy.base import SensorError
-from harness.energy.native import NoNativeSampler, load
-from harness.energy.probe import LoadOf
-from harness.energy.probe_cache import fitted
-from harness.energy.registry import broken, get, names
+from harness.energy.probing.cache import fitted
+from harness.energy.probing.probe import LoadOf
+from harness.energy.sampling.thread import NoNativeSampler, load
+from harness.energy.sensors.base import SensorError
+from harness.energy.sensors.registry import broken, get, names
 
 
 @dataclass(frozen=True, slots=True)

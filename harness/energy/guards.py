@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from harness.energy.aligned import LEAST_TICKS, longest_lag_s
-from harness.energy.base import Reading, SensorInfo
-from harness.energy.ticks import Grid, Host, Tick, Watch, poll_s
+from harness.energy.estimation.aligned import LEAST_TICKS, longest_lag_s
+from harness.energy.sampling.ticks import Grid, Host, Tick, Watch, poll_s
+from harness.energy.sensors.base import Reading, SensorInfo
 
 TICKS = LEAST_TICKS + 1
 _PATIENCE_PERIODS, _PATIENCE_S = 12, 1.0

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import fmean, median
 
-from harness.energy.alias import FLAG, is_aliased, left_by_shifts, shifts
-from harness.energy.iteration import iteration_u
-from harness.energy.result import EnergyResult
-from harness.energy.ticks import Host
+from harness.energy.estimation.aliasing import FLAG, is_aliased, left_by_shifts, shifts
+from harness.energy.estimation.result import EnergyResult
+from harness.energy.estimation.uncertainty import iteration_u
+from harness.energy.sampling.ticks import Host
 from harness.energy.windows import Window
 
 _PACE_ITERATIONS = 3

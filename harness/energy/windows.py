@@ -9,16 +9,16 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
-from harness.energy.estimate import Span
+from harness.energy.estimation.estimate import Span
+from harness.energy.estimation.result import EnergyResult, Evidence, device_energy, total
 from harness.energy.guards import AlignedGuards
-from harness.energy.none import NullMeter
-from harness.energy.probe import LoadOf
-from harness.energy.registry import resolve
-from harness.energy.result import EnergyResult, Evidence, device_energy, total
-from harness.energy.sparse import SparseGuards
-from harness.energy.ticks import Host
-from harness.energy.trace import Samples
+from harness.energy.probing.probe import LoadOf
+from harness.energy.sampling.ticks import Host
+from harness.energy.sampling.trace import Samples
+from harness.energy.sensors.base import PowerMeter, Reading, SensorError, SensorInfo
+from harness.energy.sensors.none import NullMeter
+from harness.energy.sensors.registry import resolve
+from harness.energy.sparse_guards import SparseGuards
 
 _OVERSLEEP_S = 1e-3
 """A sleep may last so much longer; what is left of a pause is spent awake."""
@@ -165,7 +165,7 @@ class Window:
 
     def _known(self, meter: PowerMeter, *, probe: bool, anew: bool = False) -> SensorInfo:
         """Return the facts of a meter's counter with what was probed of it, now or before."""
-        from harness.energy.probe_cache import cached, fitted  # needed only where there is a counter
+        from harness.energy.probing.cache import cached, fitted  # needed only where there is a counter
 
         sensor = meter.sensors[0]
         if probe:
@@ -176,7 +176,7 @@ class Window:
     def _start_sampler(self) -> None:
         if not self._real or self._sample_hz is None:
             return
-        from harness.energy.sampler import Sampler  # needed only where there is a sensor
+        from harness.energy.sampling.sampler import Sampler  # needed only where there is a sensor
 
         silent = [meter.sensors[0] for meter, info in self._facts.items() if info.poll_disturbs]
         if all(sensor in silent for meter in self._real for sensor in (*meter.sensors, *meter.states)):

@@ -118,7 +118,7 @@ def host_families(proc: Path = Path("/proc")) -> Iterator[Family]:
 
 def gpu_families(read: Callable[[], dict[str, Any]] | None = None) -> Iterator[Family]:
     """Yield each GPU's temperature, clocks, memory and reasons for lower clocks; nothing without a driver."""
-    from harness.energy.nvml_facts import gpu_facts
+    from harness.energy.sensors.nvml_facts import gpu_facts
 
     gpus = (read or gpu_facts)().get("gpus") or []
     for key, name, text in (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from harness.energy.nvml_facts import gpu_facts
+from harness.energy.sensors.nvml_facts import gpu_facts
 from harness.identity import fingerprint
 from harness.records.schema import Facts
 

@@ -14,7 +14,7 @@ from harness.config.errors import ConfigError
 from harness.config.models import CompressConfig, Config, ParallelConfig
 from harness.config.validate import validate
 from harness.devices import registry as devices
-from harness.energy import registry as sensors
+from harness.energy.sensors import registry as sensors
 from harness.identity.trial import trial_id, work_id
 from harness.planning import labels
 from harness.planning.refusals import refusal

@@ -24,7 +24,7 @@ def check_options(config: pytest.Config) -> None:
     Raises:
         pytest.UsageError: no such sensor, a policy that is none, or a gate without records.
     """
-    from harness.energy import registry as sensors
+    from harness.energy.sensors import registry as sensors
     from harness.gate.policy import read_policy
 
     power, gate = config.getoption("joulemark_power"), config.getoption("joulemark_gate")

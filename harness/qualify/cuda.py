@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 
-from harness.energy.nvml_facts import gpu_facts
+from harness.energy.sensors.nvml_facts import gpu_facts
 from harness.qualify import judging
 from harness.records.schema import Check
 from harness.shim.cuda import CudaShim

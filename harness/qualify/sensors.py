@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from harness import energy
-from harness.energy import probe_cache
-from harness.energy.base import PowerMeter, SensorError
-from harness.energy.none import NullMeter
-from harness.energy.probe import Switch
+from harness.energy.probing import cache
+from harness.energy.probing.probe import Switch
+from harness.energy.sensors.base import PowerMeter, SensorError
+from harness.energy.sensors.none import NullMeter
 from harness.qualify import judging
 from harness.records.schema import Check
 
@@ -55,7 +55,7 @@ def _counter(meter: PowerMeter, load: Switch, *, quick: bool) -> Iterator[Check]
         yield from (judging.not_available(i, _WHAT[i], reason) for i in ids)
         return
     try:
-        found = probe_cache.probed(meter, info, load=load, anew=not quick)
+        found = cache.probed(meter, info, load=load, anew=not quick)
     except SensorError as error:
         yield from (judging.holds(i, _WHAT[i], good=False, reason=error.reason) for i in ids)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness import timing
 from harness.config.models import MeasureConfig
 from harness.devices.base import Device
-from harness.energy.nvml_conditions import conditions_of
+from harness.energy.sensors.nvml_conditions import conditions_of
 from harness.records.schema import Facts
 
 

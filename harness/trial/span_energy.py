@@ -14,7 +14,8 @@ from harness import energy, timing
 from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.load import load_of
-from harness.energy import alias, history
+from harness.energy.estimation import aliasing
+from harness.energy.estimation import device_states as history
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
 from harness.timing.loop import Step
@@ -66,7 +67,7 @@ class SpanEnergy:
         flags = dict.fromkeys([*self.result.flags, *window.flags])
         return {
             "sensor_method": window.method,
-            "sensor_flags": [*flags, *([alias.FLAG] if self.unshifted is not None else [])],
+            "sensor_flags": [*flags, *([aliasing.FLAG] if self.unshifted is not None else [])],
             "u_absolute_joules": u_absolute,
             "energy": self.result.evidence(),
             **({"energy_aliased": self._alias_evidence()} if self.aliased else {}),
@@ -105,7 +106,7 @@ def span_energy(
     counters = [device.sensors[0] for device in result.devices if device.sensors]
     # The usual distance: now and then an iteration is late, but most keep in step.
     period_s = float(np.median(measurement.durations_ns)) / measurement.group / 1e9
-    if not any(alias.is_aliased(info, period_s, result.span_s) for info in counters):
+    if not any(aliasing.is_aliased(info, period_s, result.span_s) for info in counters):
         return SpanEnergy(result, measurement)
     if not alone:
         why = "several ranks keep step with each other, and were not shifted against the counter"

@@ -10,8 +10,8 @@ import random
 from bisect import bisect_right
 from collections.abc import Sequence
 
-from harness.energy.base import NativeRead, PowerMeter, Reading, SensorInfo
-from harness.energy.ticks import Host
+from harness.energy.sampling.ticks import Host
+from harness.energy.sensors.base import NativeRead, PowerMeter, Reading, SensorInfo
 
 S = 10**9
 

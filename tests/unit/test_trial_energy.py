@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from harness.energy import SensorError, alias, measure_loop, probe_cache
-from harness.energy.trace import Samples
+from harness.energy import SensorError, measure_loop
+from harness.energy.estimation import aliasing
+from harness.energy.probing import cache
+from harness.energy.sampling.trace import Samples
 from harness.energy.windows import Window
 from harness.trial import span_energy
 from harness.trial.passes import phase_energy
@@ -34,7 +36,7 @@ def meter(tmp_path, monkeypatch):
     found = virtual.VirtualMeter(
         virtual.Waveform(60), period=PERIOD_S, window=PERIOD_S / 4, phase=0.07, late_s=0.0001
     )
-    probe_cache.probed(found, found.sensors[0], host=found.host)
+    cache.probed(found, found.sensors[0], host=found.host)
     return found
 
 
@@ -77,7 +79,7 @@ def test_a_span_in_step_with_its_counter_takes_its_energy_from_a_shifted_loop(me
     assert abs(used.joules / measurement.iterations - JOULES) < 3 * used.u_joules / measurement.iterations
     assert used.mean_w == pytest.approx(JOULES / PERIOD_S, rel=0.01)
     assert evidence["sensor_method"] == "counter_aligned_shifted"
-    assert alias.FLAG not in evidence["sensor_flags"]
+    assert aliasing.FLAG not in evidence["sensor_flags"]
     assert evidence["energy"]["joules"] == result.joules
     shifted = evidence["energy_aliased"]["shifted"]
     assert shifted["blocks"] >= 16
@@ -103,7 +105,7 @@ def test_where_no_shifted_loop_is_possible_the_energy_stays_flagged_with_the_rea
     found = span_energy.span_energy(result, measurement, loop, alone=why != "ranks")
     evidence = found.evidence()
     assert found.use().joules == result.joules
-    assert alias.FLAG in evidence["sensor_flags"]
+    assert aliasing.FLAG in evidence["sensor_flags"]
     assert evidence["energy_aliased"]["reason"]
     assert evidence["energy_aliased"]["shifted"] is None
 

@@ -14,7 +14,7 @@ from harness import energy
 from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.timeline import UNMARKED
-from harness.energy.attribute import attribute, ticks_of
+from harness.energy.estimation.attribution import attribute, ticks_of
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from harness.timing import Measurement

@@ -13,12 +13,14 @@ from statistics import fmean
 
 import pytest
 
-from harness.energy import alias, measure_loop, probe_cache, sparse
-from harness.energy.attribute import attribute
-from harness.energy.base import Reading
-from harness.energy.counting import quantum_j
-from harness.energy.probe import Probe, probe_counter
-from harness.energy.ticks import Grid, Tick, Watch
+from harness.energy import measure_loop, sparse_guards
+from harness.energy.estimation import aliasing
+from harness.energy.estimation.attribution import attribute
+from harness.energy.estimation.counter import quantum_j
+from harness.energy.probing import cache
+from harness.energy.probing.probe import Probe, probe_counter
+from harness.energy.sampling.ticks import Grid, Tick, Watch
+from harness.energy.sensors.base import Reading
 from harness.energy.windows import Window
 
 _PATH = Path(__file__).parents[2] / "standins" / "virtual.py"
@@ -39,7 +41,7 @@ def probed(meter, **more):
     """Probe a virtual meter and let windows use exactly that."""
     info = meter.sensors[0]
     found = probe_counter(partial(meter.read, info), info, host=meter.host, **more)
-    probe_cache.probed(meter, info, host=meter.host)  # fills the cache, as a window would
+    cache.probed(meter, info, host=meter.host)  # fills the cache, as a window would
     return found
 
 
@@ -102,7 +104,7 @@ def cached_per_meter(monkeypatch):
             known = replace(known, lag_s=meter._lag, lag_u_s=0.0)
         return known.applied(sensor)
 
-    monkeypatch.setattr(probe_cache, "fitted", fitted)
+    monkeypatch.setattr(cache, "fitted", fitted)
 
 
 KINDS = ("burst", "ramp", "steady", "noise", "sawtooth", "bursts", "slow", "pulses")
@@ -128,7 +130,7 @@ def test_windows_on_a_counter_that_polling_disturbs_cover_and_lean_to_no_side(mo
         return (replace(known, lag_s=meter._lag, lag_u_s=0.0) if meter.lag_known else known).applied(sensor)
 
     rng = random.Random(0)
-    monkeypatch.setattr(probe_cache, "fitted", fitted)
+    monkeypatch.setattr(cache, "fitted", fitted)
     apart = {kind: [] for kind in KINDS}
     for seed in range(2000):
         kind = KINDS[seed % 8]
@@ -187,7 +189,7 @@ def test_a_counter_that_polling_disturbs_is_read_a_few_times():
 
 def test_reads_at_the_ends_of_guards_remain_where_a_tick_cannot_be_told(monkeypatch):
     """A sensor that fails once while ticks are sought: two reads on each side are right to 5 %."""
-    monkeypatch.setattr(sparse._Rest, "read_cost_j", lambda _: None)
+    monkeypatch.setattr(sparse_guards._Rest, "read_cost_j", lambda _: None)
     found = disturbed_bursts()
     assert {result.method for result, _ in found} == {"counter_guarded"}
     assert sorted(error for _, error in found)[18] < 0.05
@@ -257,9 +259,9 @@ def test_a_probe_sees_a_counter_that_looks_part_of_the_time():
 def test_a_probe_is_made_once_and_again_when_the_counter_has_changed():
     """The second window reads the cache; a counter of another pace is probed anew within the window."""
     meter = virtual.VirtualMeter(virtual.Waveform(60), period=0.1)
-    probe_cache.probed(meter, meter.sensors[0], host=meter.host)
+    cache.probed(meter, meter.sensors[0], host=meter.host)
     spent = meter.now
-    assert probe_cache.probed(meter, meter.sensors[0], host=meter.host).update_period_s is not None
+    assert cache.probed(meter, meter.sensors[0], host=meter.host).update_period_s is not None
     assert meter.now == spent
     changed = virtual.VirtualMeter(virtual.Waveform(60), period=0.03)
     with Window([changed], None, None, changed.host) as window:
@@ -270,12 +272,12 @@ def test_a_probe_is_made_once_and_again_when_the_counter_has_changed():
 def test_a_torn_cache_is_no_probe(tmp_path):
     """Whatever stands in the file, a probe comes of it or nothing."""
     meter = virtual.VirtualMeter(virtual.Waveform(60))
-    probe_cache.probed(meter, meter.sensors[0], host=meter.host)
+    cache.probed(meter, meter.sensors[0], host=meter.host)
     (file,) = (tmp_path / "joulemark" / "sensors").iterdir()
     wrong = json.dumps({**json.loads(file.read_text()), "read_cost_s": "x"})
     for text in ("", "{", "[]", '{"update_period_s": 1}', wrong, "null"):
         file.write_text(text)
-        assert probe_cache.cached(meter, meter.sensors[0]) is None
+        assert cache.cached(meter, meter.sensors[0]) is None
 
 
 PAIRS = [(0.02, 0.02), (0.02, 0.1), (0.1, 0.1), (0.1, 0.02)]
@@ -308,9 +310,9 @@ def test_shifts_free_a_part_time_counter_from_iterations_in_step_with_it(iterati
         found[shift] = measure_loop(iterations(meter, iteration), window, host=meter.host, shift=shift)
     assert found[True].joules == pytest.approx(truth, rel=0.01)
     assert found[True].window.method == "counter_aligned_shifted"
-    assert alias.FLAG not in found[True].window.flags
+    assert aliasing.FLAG not in found[True].window.flags
     assert abs(found[False].joules / truth - 1) > 0.05
-    assert alias.FLAG in found[False].window.flags
+    assert aliasing.FLAG in found[False].window.flags
 
 
 @pytest.mark.parametrize(("iteration", "period"), PAIRS)
@@ -346,19 +348,19 @@ def test_a_grid_of_ticks_is_sharper_than_any_of_them():
 def test_blocks_that_stray_raise_what_shifts_leave():
     """64 blocks on time leave 0.1 %; half of them late by a tenth of the period add 4.4 %."""
     info = replace(virtual.VirtualMeter(virtual.Waveform(60)).sensors[0], update_period_s=0.1)
-    assert alias.left_by_shifts(info, [0.0] * 64) == pytest.approx(2 / math.sqrt(12 * 64**3))
-    late = alias.left_by_shifts(info, [0.0, 0.01] * 32)
+    assert aliasing.left_by_shifts(info, [0.0] * 64) == pytest.approx(2 / math.sqrt(12 * 64**3))
+    late = aliasing.left_by_shifts(info, [0.0, 0.01] * 32)
     assert late == pytest.approx(math.hypot(2 / math.sqrt(12 * 64**3), 0.5 * math.sqrt(32) / 64))
-    assert alias.left_by_shifts(replace(info, aliases=False), [0.05] * 64) == 0.0
+    assert aliasing.left_by_shifts(replace(info, aliases=False), [0.05] * 64) == 0.0
 
 
 def test_a_counter_that_always_looks_is_never_called_aliased():
     """Iterations in step do no harm then."""
     meter = virtual.VirtualMeter(virtual.Waveform(60))
     info = replace(meter.sensors[0], update_period_s=0.1, aliases=False)
-    assert not alias.is_aliased(info, 0.1, 5.0)
-    assert alias.is_aliased(replace(info, aliases=True, averaging_window_s=0.025), 0.1, 5.0)
-    assert not alias.is_aliased(replace(info, aliases=True, averaging_window_s=0.025), 0.0013, 5.0)
+    assert not aliasing.is_aliased(info, 0.1, 5.0)
+    assert aliasing.is_aliased(replace(info, aliases=True, averaging_window_s=0.025), 0.1, 5.0)
+    assert not aliasing.is_aliased(replace(info, aliases=True, averaging_window_s=0.025), 0.0013, 5.0)
 
 
 def phases_of(meter, pattern, rounds):

@@ -10,8 +10,7 @@ from statistics import fmean, stdev
 
 import pytest
 
-from harness.energy.base import Reading, SensorInfo
-from harness.energy.estimate import (
+from harness.energy.estimation.estimate import (
     PERIOD_U,
     READ_U_S,
     Idle,
@@ -22,7 +21,8 @@ from harness.energy.estimate import (
     peak_power_w,
     update_period_s,
 )
-from harness.energy.trace import ROW, Samples, unpack
+from harness.energy.sampling.trace import ROW, Samples, unpack
+from harness.energy.sensors.base import Reading, SensorInfo
 
 S = 10**9
 COUNTER = SensorInfo("test", "0", "Scripted", "counter", "gpu", quantum=0.001, update_period_s=0.1)

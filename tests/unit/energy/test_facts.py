@@ -6,10 +6,10 @@ import hashlib
 
 import pytest
 
-from harness.energy.nvml_facts import event_reasons, gpu_facts
+from harness.energy.sensors.nvml_facts import event_reasons, gpu_facts
 
 UUID = "GPU-11111111-aaaa-bbbb-cccc-000000000000"
-FACTS = "from harness.energy.nvml_facts import gpu_facts\nprint(json.dumps(gpu_facts()))"
+FACTS = "from harness.energy.sensors.nvml_facts import gpu_facts\nprint(json.dumps(gpu_facts()))"
 DOCTOR = """
 import dataclasses
 from harness.energy.doctor import sampler_status, sensor_statuses

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.energy.iteration import iteration_u
+from harness.energy.estimation.uncertainty import iteration_u
 from harness.energy.loop import mean_of_loops
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.energy.base import EventTimes
+from harness.energy.sensors.base import EventTimes
 
 CONSTANT = "hold 1000 250\n"
 LOST, NO_PERMISSION = 15, 4
@@ -202,7 +202,7 @@ def test_the_process_sampler_sees_what_the_native_one_sees(play):
     """Without a compiler another process samples; energy and peak come out the same way."""
     code = """
 import time
-from harness.energy.sampler import Sampler
+from harness.energy.sampling.sampler import Sampler
 meters = energy.resolve("nvml")
 sampler = Sampler(meters, 100.0)
 time.sleep(0.3)

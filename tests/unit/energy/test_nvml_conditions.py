@@ -2,7 +2,7 @@
 
 GPU = "device GPU-11111111-aaaa-bbbb-cccc-000000000000 Stand-in H200\n"
 READ = """
-from harness.energy.nvml_conditions import conditions_of
+from harness.energy.sensors.nvml_conditions import conditions_of
 read = conditions_of("{}")
 print(json.dumps(read and read()))
 """

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.energy.probe import probe_counter
-from harness.energy.probe_cache import fitted
+from harness.energy.probing.cache import fitted
+from harness.energy.probing.probe import probe_counter
 
 _PATH = Path(__file__).parents[2] / "standins" / "virtual.py"
 _SPEC = importlib.util.spec_from_file_location("virtual_sensor_load", _PATH)

@@ -21,7 +21,7 @@ d, = r.devices
 trace = next((s for s in r.trace if s.sensor.kind == "buffered"), None)
 held = None
 if trace is not None:
-    from harness.energy.estimate import gauge_energy
+    from harness.energy.estimation.estimate import gauge_energy
     held = gauge_energy(trace.sensor, trace, (start, end)).joules
 print(json.dumps(dict(
     held=held, truth=truth((start, end)), trace=d.power_trace, missing=dict(d.missing), peak=r.peak_w,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.energy.base import SensorError, SensorUnavailable
-from harness.energy.rapl import RaplMeter
-from harness.energy.registry import resolve
-from harness.energy.result import EnergyResult
-from harness.energy.sampler import Sampler
-from harness.energy.ticks import Host
+from harness.energy.estimation.result import EnergyResult
+from harness.energy.sampling.sampler import Sampler
+from harness.energy.sampling.ticks import Host
+from harness.energy.sensors.base import SensorError, SensorUnavailable
+from harness.energy.sensors.rapl import RaplMeter
+from harness.energy.sensors.registry import resolve
 from harness.energy.windows import Window
 
 RANGE_UJ = 262_143_328_850
@@ -46,7 +46,7 @@ def root(tmp_path, monkeypatch):
 def spend(root, monkeypatch):
     """Meter a block of exactly one second in which domains spend the given energies."""
     clock = [0]
-    monkeypatch.setattr("harness.energy.rapl.perf_counter_ns", lambda: clock[0])
+    monkeypatch.setattr("harness.energy.sensors.rapl.perf_counter_ns", lambda: clock[0])
 
     def run(spent_uj: dict[str, int], devices: tuple[str, ...] = ()) -> EnergyResult:
         window = Window(resolve("rapl", devices=devices), None, 0.0, host=Host(lambda: clock[0]))
@@ -140,7 +140,7 @@ def test_permission_denied_is_a_reason_with_a_remedy(root, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, *args)
 
-    monkeypatch.setattr("harness.energy.rapl.os.open", refuse)
+    monkeypatch.setattr("harness.energy.sensors.rapl.os.open", refuse)
     with pytest.raises(SensorUnavailable, match="Permission denied") as caught:
         RaplMeter.discover()
     assert "chmod" in caught.value.mend

@@ -11,12 +11,12 @@ from struct import unpack_from
 
 import pytest
 
-from harness.energy import native
-from harness.energy.base import NativeRead, SensorError
-from harness.energy.native import NativeSampler, NoNativeSampler
-from harness.energy.rapl import RaplMeter
-from harness.energy.sampler_process import ProcessSampler
-from harness.energy.trace import ROW
+from harness.energy.sampling import thread
+from harness.energy.sampling.process import ProcessSampler
+from harness.energy.sampling.thread import NativeSampler, NoNativeSampler
+from harness.energy.sampling.trace import ROW
+from harness.energy.sensors.base import NativeRead, SensorError
+from harness.energy.sensors.rapl import RaplMeter
 
 MS = 10**6
 
@@ -34,10 +34,10 @@ def domain(tmp_path):
 @pytest.fixture
 def cache(standin_cache, monkeypatch):
     """Compile into the tests' own cache."""
-    native.load.cache_clear()
+    thread.load.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(standin_cache))
     yield standin_cache
-    native.load.cache_clear()
+    thread.load.cache_clear()
 
 
 def started(kind, domain, capacity, period_ns=MS):
@@ -111,7 +111,7 @@ def test_a_missing_file_is_the_operating_systems_error(cache):
 @pytest.mark.parametrize("break_it", ["no compiler", "broken compiler", "cache not writable"])
 def test_where_it_cannot_be_built_the_reason_is_said(tmp_path, monkeypatch, break_it):
     """Without the native sampler there is one line that says why."""
-    native.load.cache_clear()
+    thread.load.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     if break_it == "no compiler":
         monkeypatch.setenv("CC", "no-such-compiler")
@@ -120,8 +120,8 @@ def test_where_it_cannot_be_built_the_reason_is_said(tmp_path, monkeypatch, brea
     else:
         (tmp_path / "joulemark").write_text("a file where the folder should be")
     with pytest.raises(NoNativeSampler, match=r"no C compiler|cannot build"):
-        native.load()
-    native.load.cache_clear()
+        thread.load()
+    thread.load.cache_clear()
 
 
 def test_a_sampler_process_that_cannot_open_its_sensor_says_why(domain):
@@ -137,8 +137,8 @@ def test_a_sampler_process_ends_with_its_parent(domain):
     """A parent that leaves without a word leaves no sampler behind."""
     code = f"""
 import os
-from harness.energy.rapl import RaplMeter
-from harness.energy.sampler_process import ProcessSampler
+from harness.energy.sensors.rapl import RaplMeter
+from harness.energy.sampling.process import ProcessSampler
 meter = RaplMeter.open({str(domain)!r})
 sampler = ProcessSampler([(meter, meter.sensors[0])], 1000000, 10)
 sampler.wait_first(20)

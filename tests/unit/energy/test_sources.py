@@ -12,12 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from harness import energy
-from harness.energy import amdsmi, node
-from harness.energy.base import SensorError, SensorUnavailable
-from harness.energy.external import ExternalMeter
-from harness.energy.hwmon import HwmonMeter
-from harness.energy.node import IpmiMeter, RedfishMeter
-from harness.energy.registry import resolve
+from harness.energy.sensors import amdsmi
+from harness.energy.sensors import bmc as node
+from harness.energy.sensors.base import SensorError, SensorUnavailable
+from harness.energy.sensors.bmc import IpmiMeter, RedfishMeter
+from harness.energy.sensors.external import ExternalMeter
+from harness.energy.sensors.hwmon import HwmonMeter
+from harness.energy.sensors.registry import resolve
 
 
 class SmiError(Exception):

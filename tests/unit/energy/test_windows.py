@@ -9,9 +9,9 @@ from importlib.metadata import EntryPoint
 import pytest
 
 import harness.energy
-from harness.energy import registry
-from harness.energy.base import PowerMeter, Reading, SensorError, SensorInfo
-from harness.energy.ticks import Host
+from harness.energy.sampling.ticks import Host
+from harness.energy.sensors import registry
+from harness.energy.sensors.base import PowerMeter, Reading, SensorError, SensorInfo
 from harness.energy.windows import Window
 
 INFO = SensorInfo("scripted", "0", "Scripted", "counter", "gpu", update_period_s=0.01, gain_uncertainty=0.0)

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.energy.base import SensorInfo
-from harness.energy.none import NullMeter
-from harness.energy.probe import Probe
+from harness.energy.probing.probe import Probe
+from harness.energy.sensors.base import SensorInfo
+from harness.energy.sensors.none import NullMeter
 from harness.qualify import sensors
 
 IDS = ["energy.period", "energy.poll", "energy.lag", "energy.alias", "energy.agreement"]

@@ -1,0 +1,1 @@
+"""The sampler beside the work, and the trace it leaves."""

@@ -1,0 +1,1 @@
+"""Power sources: one file each, found by name."""

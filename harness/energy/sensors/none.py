@@ -1,0 +1,37 @@
+"""The meter of a device that nothing can measure: no sensors, and the reason why."""
+
+from __future__ import annotations
+
+from typing import NoReturn, Self
+
+from harness.energy.sensors.base import PowerMeter, SensorInfo, SensorUnavailable
+
+
+class NullMeter(PowerMeter):
+    """Stands where a meter would; it has no reading, so nothing can be mistaken for 0 J."""
+
+    source = "none"
+
+    def __init__(self, device: str, reason: str, mend: str | None = None) -> None:
+        self.device = device
+        self.sensors = ()
+        self.reason = reason
+        self.mend = mend
+
+    @classmethod
+    def discover(cls) -> tuple[SensorInfo, ...]:
+        """Raise, as there is nothing to find."""
+        raise SensorUnavailable("sensor=none measures no energy")
+
+    @classmethod
+    def open(cls, device: str) -> Self:
+        """Return the meter that was asked for by name."""
+        return cls(device, "sensor=none was asked for")
+
+    def read(self, sensor: SensorInfo) -> NoReturn:
+        """Raise the reason.
+
+        Raises:
+            SensorUnavailable: always.
+        """
+        raise SensorUnavailable(f"{sensor.id}: {self.reason}", self.mend)

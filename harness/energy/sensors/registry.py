@@ -1,0 +1,133 @@
+"""Find power sources by name: our own, and other packages' through the entry point `joulemark.sensors`."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from difflib import get_close_matches
+from functools import cache
+
+from harness.energy.sensors.base import PowerMeter, SensorError
+from harness.energy.sensors.none import NullMeter
+
+BUILT_IN = {
+    "nvml": "harness.energy.sensors.nvml:NvmlMeter",
+    "rapl": "harness.energy.sensors.rapl:RaplMeter",
+    "amdsmi": "harness.energy.sensors.amdsmi:AmdsmiMeter",
+    "hwmon": "harness.energy.sensors.hwmon:HwmonMeter",
+    "ipmi": "harness.energy.sensors.bmc:IpmiMeter",
+    "redfish": "harness.energy.sensors.bmc:RedfishMeter",
+    "meter": "harness.energy.sensors.external:ExternalMeter",
+    "none": "harness.energy.sensors.none:NullMeter",
+}
+GROUP = "joulemark.sensors"
+OWN_SENSOR = {"cuda": "nvml", "cpu": "rapl"}
+"""The source that meters a kind of device."""
+
+
+class UnknownSensor(ValueError):  # noqa: N818 - bad input, named as the user sees it
+    """No power source has this name."""
+
+
+@cache
+def _plugins() -> tuple[dict[str, type[PowerMeter]], dict[str, str]]:
+    from importlib.metadata import entry_points  # slow to import, and not needed for our own sensors
+
+    found: dict[str, type[PowerMeter]] = {}
+    broken: dict[str, str] = {}
+    for point in entry_points(group=GROUP):
+        try:
+            loaded = point.load()
+            if not (isinstance(loaded, type) and issubclass(loaded, PowerMeter)):
+                broken[point.name] = f"{point.value} is not a PowerMeter class"
+            elif point.name in BUILT_IN:
+                broken[point.name] = f"{point.value} takes the name of a built-in sensor"
+            else:
+                found[point.name] = loaded
+        except Exception as error:  # noqa: BLE001 - another package's import may fail in any way
+            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
+    return found, broken
+
+
+def names() -> list[str]:
+    """Return the names of all power sources, built-in first."""
+    return [*BUILT_IN, *_plugins()[0]]
+
+
+def broken() -> dict[str, str]:
+    """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""
+    return _plugins()[1]
+
+
+def get(name: str) -> type[PowerMeter]:
+    """Return the class of a power source.
+
+    Raises:
+        UnknownSensor: no such source, with the nearest name.
+    """
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
+        loaded: type[PowerMeter] = getattr(importlib.import_module(module), attribute)
+        return loaded
+    if name in _plugins()[0]:
+        return _plugins()[0][name]
+    if name in broken():
+        raise UnknownSensor(f"sensor {name} disabled itself: {broken()[name]}")
+    near = get_close_matches(name, ["auto", *names()], n=1)
+    raise UnknownSensor(
+        f"no sensor {name!r}" + (f"; did you mean {near[0]}?" if near else f"; there are {names()}")
+    )
+
+
+def resolve(
+    sensor: str = "auto", device_kind: str | None = None, devices: Sequence[str | int] = ()
+) -> tuple[PowerMeter, ...]:
+    """Open the meters of a measurement; what cannot be metered is a `NullMeter` with its reason.
+
+    Args:
+        sensor: `auto`, the device's own sensor, or a source's name, which works beside any device.
+        device_kind: what the work runs on; without it `auto` takes the first source that answers.
+        devices: indices, UUIDs or domains; none named is every device of the source. NVML's indices know
+            nothing of CUDA_VISIBLE_DEVICES: name a CUDA device by its UUID.
+
+    Raises:
+        UnknownSensor: no such source.
+    """
+    if sensor != "auto":
+        return _open(sensor, devices)
+    if device_kind is None:
+        candidates = [_open(name, devices) for name in dict.fromkeys(OWN_SENSOR.values())]
+        working = [meters for meters in candidates if not _nothing(meters)]
+        reasons = "; ".join(m.reason for meters in candidates for m in meters if isinstance(m, NullMeter))
+        return working[0] if working else (NullMeter("all", f"no sensor: {reasons}"),)
+    if device_kind not in OWN_SENSOR:
+        return (NullMeter("all", f"no sensor: none is known for the device kind {device_kind}"),)
+    return tuple(_said(meter) for meter in _open(OWN_SENSOR[device_kind], devices))
+
+
+def _open(source: str, devices: Sequence[str | int]) -> tuple[PowerMeter, ...]:
+    meter = get(source)
+    try:
+        wanted = [str(d) for d in devices] or list(meter.default_devices(meter.discover()))
+    except SensorError as error:
+        return (NullMeter("all", error.reason, error.mend),)
+    opened: list[PowerMeter] = []
+    for device in wanted:
+        try:
+            opened.append(meter.open(device))
+        except SensorError as error:
+            opened.append(NullMeter(device, error.reason, error.mend))
+    return tuple(opened)
+
+
+def _nothing(meters: Sequence[PowerMeter]) -> bool:
+    return all(isinstance(meter, NullMeter) for meter in meters)
+
+
+def _said(meter: PowerMeter) -> PowerMeter:
+    """Put `no sensor` before the reason of a device whose own sensor is missing."""
+    return (
+        NullMeter(meter.device, f"no sensor: {meter.reason}", meter.mend)
+        if isinstance(meter, NullMeter)
+        else meter
+    )
