@@ -14,7 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_PROC_BIND", "true")  # the reference's threads are pinned as ours are
 
-from harness.shim import cpu_ceilings
+from harness.shim.cpu import ceilings
 from harness.system import host, native
 
 TURNS, REPS = 12, 6
@@ -25,7 +25,7 @@ LEAST_TRIAD, FMA_APART = 0.97, 0.05
 
 def main() -> int:
     """Print both ratios; 1 when one misses its mark."""
-    team = cpu_ceilings.one_cpu_a_core()  # before OpenMP binds this thread to one of them
+    team = ceilings.one_cpu_a_core()  # before OpenMP binds this thread to one of them
     source = Path(__file__).with_name("cpu") / "reference.c"
     reference = native.load("cpu-reference", [source], ("-O3", "-march=native", "-fopenmp"))
     size, c_int = ctypes.c_size_t, ctypes.c_int
@@ -34,11 +34,11 @@ def main() -> int:
     n = ARRAYS_BYTES // 24 // 64 * 64
 
     def ours_triad() -> tuple[float, float | None]:
-        found = cpu_ceilings.bandwidth("triad", team, ARRAYS_BYTES, REPS)
+        found = ceilings.bandwidth("triad", team, ARRAYS_BYTES, REPS)
         return found.value or 0.0, found.per_cpu_s
 
     def ours_fma() -> tuple[float, float | None]:
-        found = cpu_ceilings.fma("fma_f32", team, FMA_STEPS, REPS)
+        found = ceilings.fma("fma_f32", team, FMA_STEPS, REPS)
         return found.value or 0.0, found.per_cpu_s
 
     sides = {
@@ -66,7 +66,7 @@ def main() -> int:
             f"  ratio {ratio:.3f} {'ok' if good else 'MISSED'}"
             f"  (per CPU-second of a thread {per_cpu / 1e9:.1f})"
         )
-    steal = cpu_ceilings.steal_ratio(stolen, host.read_steal())
+    steal = ceilings.steal_ratio(stolen, host.read_steal())
     print(f"{len(team)} threads, steal {'unknown' if steal is None else f'{steal:.2%}'}")
     return 0 if ok else 1
 

@@ -19,9 +19,9 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from harness.shim.driver import Context, Driver
-from harness.shim.images import image_for
-from harness.shim.launch import Function, Module
+from harness.shim.cuda.driver import Context, Driver
+from harness.shim.cuda.images import image_for
+from harness.shim.cuda.launch import Function, Module
 
 ROOT = Path(__file__).parents[1]
 LOOP = 2000

@@ -14,9 +14,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from harness.shim import images
+from harness.shim.cuda import images
+from harness.shim.cuda.nvrtc import OPTIONS, Nvrtc, compiler_for
 from harness.shim.errors import ShimError
-from harness.shim.nvrtc import OPTIONS, Nvrtc, compiler_for
 
 
 def targets() -> list[tuple[str, str, str]]:

@@ -100,7 +100,7 @@ def environment() -> dict[str, object]:
 def refusal() -> str | None:
     """Return why nothing can be checked here, or None where the driver shows a device."""
     sys.path.insert(0, str(ROOT))
-    from harness.shim.driver import load
+    from harness.shim.cuda.driver import load
     from harness.shim.errors import ShimError
 
     try:

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.shim import images
-from harness.shim.nvrtc import compiler_for
+from harness.shim.cuda import images
+from harness.shim.cuda.nvrtc import compiler_for
 
 Code = dict[str, Counter[str]]
 """By kernel, how often each instruction occurs (with the special register that it reads)."""

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.devices.base import Pass
-from harness.shim.cuda_clock import Clocks
-from harness.shim.cuda_memory import FlushProof, Memory
-from harness.shim.cuda_session import MOST_GATED
-from harness.shim.driver import LIBRARY
+from harness.shim.cuda.clock import Clocks
+from harness.shim.cuda.driver import LIBRARY
+from harness.shim.cuda.memory import FlushProof, Memory
+from harness.shim.cuda.session import MOST_GATED
 from harness.shim.errors import GateExpiredError, ShimError
 
 PASS_NS = 100_000_000

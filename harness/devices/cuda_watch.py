@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 from harness.devices.base import Watch
-from harness.shim.cuda_clock import Clocks
-from harness.shim.driver import LIBRARY
+from harness.shim.cuda.clock import Clocks
+from harness.shim.cuda.driver import LIBRARY
+from harness.shim.cuda.stamps import SmClock, throttle
 from harness.shim.errors import ShimError
-from harness.shim.timing import SmClock, throttle
 
 
 class SmWatch(Watch):

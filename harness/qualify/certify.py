@@ -13,8 +13,8 @@ from harness.devices.load import busy_cpu, busy_thread
 from harness.identity.machine import Identity
 from harness.qualify import cpu, judging, sensors, workers
 from harness.records.schema import Certificate, Check, Facts, MeasuredCeiling
-from harness.shim import cpu_ceilings
 from harness.shim.ceiling import Ceilings
+from harness.shim.cpu import ceilings as cpu_ceilings
 from harness.shim.errors import ShimError
 from harness.system.host import read_steal
 from harness.system.locks import device_lock

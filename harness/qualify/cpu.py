@@ -10,7 +10,7 @@ from harness import timing
 from harness.devices.cpu import CpuDevice
 from harness.qualify import judging
 from harness.records.schema import Check
-from harness.shim import cpu, cpu_ceilings
+from harness.shim.cpu import ceilings, routines
 from harness.system import native
 
 TICK_NS, EMPTY_NS = 1000, 3000
@@ -46,14 +46,14 @@ def checks(*, quick: bool) -> Iterator[Check]:
 def flush() -> Check:
     """Prove that a read sweep empties the caches: a chase through a set that fitted is slower after it."""
     check_id, what = "cache.flush", "A pointer chase after a read sweep, over the same chase before it."
-    levels = cpu_ceilings.data_caches()
+    levels = ceilings.data_caches()
     if not levels:
         return judging.not_available(check_id, what, "the kernel tells no cache sizes")
     # The private levels: a last level that is shared, or larger than any sweep, may keep the set.
     private = levels[-2] if len(levels) > 1 else levels[-1]
     try:
-        warm, cold = cpu.flush_ns(private.size_bytes // 2, min(2 * levels[-1].size_bytes, _SWEEP_BYTES))
-    except (native.NotBuiltError, cpu.CpuShimError) as error:
+        warm, cold = routines.flush_ns(private.size_bytes // 2, min(2 * levels[-1].size_bytes, _SWEEP_BYTES))
+    except (native.NotBuiltError, routines.CpuShimError) as error:
         return judging.not_available(check_id, what, str(error))
     return judging.at_least(check_id, what, cold / warm, FLUSHED, "1")
 

@@ -25,12 +25,12 @@ def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
     kind, _, index = device.partition(":")
     # Imported here: loading the shim must cost next to nothing, since every worker does it.
     if kind == "cpu" and not index:
-        from harness.shim.cpu_ceilings import measure
+        from harness.shim.cpu.ceilings import measure
 
         return _with_collectives(measure(quick=quick), kind, len(os.sched_getaffinity(0)), quick=quick)
     if kind == "cuda" and (not index or index.isdecimal()):
-        from harness.shim.cuda_ceilings import measure as measure_cuda
-        from harness.shim.driver import load
+        from harness.shim.cuda.ceilings import measure as measure_cuda
+        from harness.shim.cuda.driver import load
 
         found = measure_cuda(int(index or 0), quick=quick)
         return _with_collectives(found, kind, load().device_count(), quick=quick)

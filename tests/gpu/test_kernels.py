@@ -6,8 +6,8 @@ import ctypes
 
 import pytest
 
-from harness.shim.cuda_arithmetic import _OPERANDS, MATRIX_KINDS, matrix_paths, unit_for
-from harness.shim.cuda_clock import StampRing
+from harness.shim.cuda.arithmetic import _OPERANDS, MATRIX_KINDS, matrix_paths, unit_for
+from harness.shim.cuda.clock import StampRing
 from harness.shim.errors import ArchitectureError
 
 pytestmark = pytest.mark.gpu

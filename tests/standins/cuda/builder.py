@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
-KERNELS = HERE.parents[2] / "harness" / "shim" / "kernels"
+KERNELS = HERE.parents[2] / "harness" / "shim" / "cuda" / "kernels"
 FLAGS = (
     "-O2",
     "-std=c++17",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.shim.timing import (
+from harness.shim.cuda.stamps import (
     STAMP,
     Stamp,
     clock_between,

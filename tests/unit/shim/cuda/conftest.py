@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.shim import driver as cuda_driver
-from harness.shim import images
-from harness.shim.cuda import CudaShim
-from harness.shim.nvrtc import compiler_for
+from harness.shim.cuda import CudaShim, images
+from harness.shim.cuda import driver as cuda_driver
+from harness.shim.cuda.nvrtc import compiler_for
 
 ROOT = Path(__file__).parents[4]
 

@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from harness.qualify import cuda as checks
-from harness.shim import cuda_ceilings
-from harness.shim.cuda_clock import EmptyLaunch, Spin
-from harness.shim.cuda_memory import FlushProof, Latency
-from harness.shim.cuda_session import Rate
+from harness.shim.cuda import ceilings
+from harness.shim.cuda.clock import EmptyLaunch, Spin
+from harness.shim.cuda.memory import FlushProof, Latency
+from harness.shim.cuda.session import Rate
+from harness.shim.cuda.stamps import SmClock
 from harness.shim.errors import ArchitectureError
-from harness.shim.timing import SmClock
 
 
 class Scripted:
@@ -76,7 +76,7 @@ class Scripted:
 
 def test_the_ceiling_is_the_best_repeat_and_the_median_stands_beside_it():
     """A kilobyte in 10 ns at best: 100 GB/s, with the shim's own figure as median."""
-    found = {c.id: c for c in cuda_ceilings.of(Scripted())}
+    found = {c.id: c for c in ceilings.of(Scripted())}
     read = found["bandwidth.read"]
     assert (read.value, read.median, read.n) == (pytest.approx(1e11), 5e10, 3)
     assert read.method == "kernel read_sweep, at 1500 MHz"
@@ -84,7 +84,7 @@ def test_the_ceiling_is_the_best_repeat_and_the_median_stands_beside_it():
 
 def test_every_ceiling_has_its_place():
     """Each has its unit, whole numbers stand apart, and what is missing says why."""
-    found = {c.id: c for c in cuda_ceilings.of(Scripted())}
+    found = {c.id: c for c in ceilings.of(Scripted())}
     assert found["flops.fma.fp32"].value == found["flops.matrix.bf16"].value == pytest.approx(1e11)
     assert found["ops.int32"].unit == "op/s"
     assert found["flops.matrix.fp8"].value is None

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.shim import driver as cuda_driver
 from harness.shim.cuda import CudaShim
-from harness.shim.driver import Context, Driver, attached_profiler
+from harness.shim.cuda import driver as cuda_driver
+from harness.shim.cuda.driver import Context, Driver, attached_profiler
 from harness.shim.errors import (
     CudaError,
     DeviceBusyError,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.shim import cache, images, nvrtc
+from harness.shim.cuda import cache, images, nvrtc
+from harness.shim.cuda.images import fitting, image_for
+from harness.shim.cuda.nvrtc import Nvrtc, compiler_for
 from harness.shim.errors import ArchitectureError, CompileError, CompilerMissingError
-from harness.shim.images import fitting, image_for
-from harness.shim.nvrtc import Nvrtc, compiler_for
 
 NOTHING = "libnvrtc-absent.so"
 

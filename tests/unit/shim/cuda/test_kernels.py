@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from harness.shim import images
-from harness.shim.cuda_session import KERNELS
-from harness.shim.nvrtc import compiler_for
+from harness.shim.cuda import images
+from harness.shim.cuda.nvrtc import compiler_for
+from harness.shim.cuda.session import KERNELS
 
 
 @pytest.fixture(scope="module")

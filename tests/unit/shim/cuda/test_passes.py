@@ -7,8 +7,8 @@ import time
 import pytest
 
 from harness.devices.cuda_passes import behind_the_gate, cold, gated
-from harness.shim.cuda_memory import FlushProof, Memory
-from harness.shim.cuda_session import CudaSession
+from harness.shim.cuda.memory import FlushProof, Memory
+from harness.shim.cuda.session import CudaSession
 
 MS = 1_000_000
 

@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from harness.shim.cuda_clock import StampRing
+from harness.shim.cuda.clock import StampRing
 
 libm = ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
 libm.fma.restype, libm.fma.argtypes = ctypes.c_double, [ctypes.c_double] * 3

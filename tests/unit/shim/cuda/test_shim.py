@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.shim.cuda import CudaShim
-from harness.shim.cuda_arithmetic import matrix_paths, unit_for
-from harness.shim.cuda_memory import FlushProof
+from harness.shim.cuda.arithmetic import matrix_paths, unit_for
+from harness.shim.cuda.memory import FlushProof
 from harness.shim.errors import ArchitectureError
 
 SM_HZ = 1.5e9
@@ -167,7 +167,7 @@ def test_a_soak_ends_when_two_windows_agree_or_at_the_cap(shim, monkeypatch):
     seen = []
 
     def window(*_args):
-        from harness.shim.cuda_arithmetic import SoakWindow
+        from harness.shim.cuda.arithmetic import SoakWindow
 
         seen.append(SoakWindow(1.0, next(windows), SM_HZ + len(seen)))
         return seen[-1]

@@ -14,11 +14,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from harness.shim.cuda.nvrtc import compiler_for
 from harness.shim.errors import ArchitectureError, CompilerMissingError
-from harness.shim.nvrtc import compiler_for
 
 SOURCES = Path(__file__).parent / "kernels"
-RELEASED = Path(__file__).parent / "images"
+RELEASED = Path(__file__).parents[1] / "images"
 MANIFEST = "manifest.json"
 ARCHITECTURES = ("75", "80", "86", "89", "90", "90a", "100", "100a", "120")
 PTX_ARCHITECTURES = ("75", "80")

@@ -21,7 +21,7 @@ CHAIN_ADDITIONS = 2
 """Dependent additions for each unit of a `chain`'s size."""
 NOT_PINNED = -1
 FLAGS = ("-O3", "-march=native")
-_FOLDER = Path(__file__).with_name("cpu")
+_FOLDER = Path(__file__).parent
 
 
 class CpuShimError(ShimError):

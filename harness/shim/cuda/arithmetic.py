@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from harness.shim.cuda_clock import Clocks
-from harness.shim.cuda_session import Rate
+from harness.shim.cuda.clock import Clocks
+from harness.shim.cuda.images import SPECIFIC, Capability
+from harness.shim.cuda.launch import Launch
+from harness.shim.cuda.session import Rate
+from harness.shim.cuda.stamps import median, soaked
 from harness.shim.errors import ArchitectureError
-from harness.shim.images import SPECIFIC, Capability
-from harness.shim.launch import Launch
-from harness.shim.timing import median, soaked
 
 PIPELINES = {"fp32": "fma_f32", "fp64": "fma_f64", "int32": "mad_i32"}
 _CHAIN_STEPS = 16 * 16

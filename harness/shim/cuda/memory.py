@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.shim.cuda_clock import Clocks
-from harness.shim.cuda_session import Enqueue, Rate
-from harness.shim.driver import Context
+from harness.shim.cuda.clock import Clocks
+from harness.shim.cuda.driver import Context
+from harness.shim.cuda.session import Enqueue, Rate
+from harness.shim.cuda.stamps import median
 from harness.shim.errors import CudaError
-from harness.shim.timing import median
 
 BANDWIDTHS = ("read", "write", "copy", "triad")
 LATENCIES = ("launch", "synchronize", "barrier", "l1", "l2", "memory")

@@ -9,8 +9,8 @@ It needs the driver alone: no torch, no nvcc. Streams and buffers are plain inte
 
 from __future__ import annotations
 
-from harness.shim.cuda_arithmetic import Arithmetic
-from harness.shim.cuda_memory import Memory
+from harness.shim.cuda.arithmetic import Arithmetic
+from harness.shim.cuda.memory import Memory
 
 
 class CudaShim(Memory, Arithmetic):

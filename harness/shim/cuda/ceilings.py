@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from harness.shim.ceiling import Ceiling, Ceilings, missing
 from harness.shim.cuda import CudaShim
-from harness.shim.cuda_arithmetic import PIPELINES
-from harness.shim.cuda_memory import BANDWIDTHS, LATENCIES
-from harness.shim.cuda_session import Rate
+from harness.shim.cuda.arithmetic import PIPELINES
+from harness.shim.cuda.memory import BANDWIDTHS, LATENCIES
+from harness.shim.cuda.session import Rate
 from harness.shim.errors import ArchitectureError
 
 _QUICK_NS = 2_000_000

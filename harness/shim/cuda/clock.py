@@ -8,10 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harness.shim.cuda_session import CudaSession, Enqueue
+from harness.shim.cuda.launch import Launch
+from harness.shim.cuda.session import CudaSession, Enqueue
+from harness.shim.cuda.stamps import (
+    STAMP,
+    SmClock,
+    Stamp,
+    clock_between,
+    median,
+    read_stamps,
+    smallest_tick_ns,
+)
 from harness.shim.errors import GateExpiredError
-from harness.shim.launch import Launch
-from harness.shim.timing import STAMP, SmClock, Stamp, clock_between, median, read_stamps, smallest_tick_ns
 
 _U64 = ctypes.c_uint64
 _TICKS = 64

@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.shim import cache as image_cache
+from harness.shim.cuda import cache as image_cache
 from harness.shim.errors import CompileError, CompilerMissingError
 
 OPTIONS = ("--std=c++17",)

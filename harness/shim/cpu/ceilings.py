@@ -9,8 +9,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
-from harness.shim import cpu, cpu_library
 from harness.shim.ceiling import Ceiling, Ceilings, latency, missing, rate
+from harness.shim.cpu import routines as cpu
+from harness.shim.cpu import torch_ceilings
 from harness.system import host, native
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -61,7 +62,7 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
     try:
         cpu.library()
     except native.NotBuiltError as error:
-        built, entries = str(error), list(cpu_library.without_compiler(arrays, effort.reps))
+        built, entries = str(error), list(torch_ceilings.without_compiler(arrays, effort.reps))
         facts: dict[str, Any] = {"routines": "library", "reason": built}
     else:
         entries = [
@@ -73,7 +74,7 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
         ]
         facts = {"routines": "native", "compiler": native.compiler_path(), "flags": " ".join(cpu.FLAGS)}
         facts["pinned_threads"] = cpu.run("chain", 1, team, 1).pinned
-    entries += cpu_library.products(effort.reps)
+    entries += torch_ceilings.products(effort.reps)
     after = host.read_steal()
     return Ceilings(
         "cpu",

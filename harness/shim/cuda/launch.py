@@ -6,9 +6,9 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any
 
-from harness.shim.driver import Context
+from harness.shim.cuda.driver import Context
+from harness.shim.cuda.images import Image
 from harness.shim.errors import CudaError, SymbolMissingError
-from harness.shim.images import Image
 
 _MAX_DYNAMIC_SHARED = 8
 _LOCAL_BYTES = 3

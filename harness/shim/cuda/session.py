@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self
 
-from harness.shim import driver as cuda_driver
-from harness.shim.driver import Context
+from harness.shim.cuda import driver as cuda_driver
+from harness.shim.cuda.driver import Context
+from harness.shim.cuda.images import SPECIFIC, image_for
+from harness.shim.cuda.launch import Function, Launch, Module
+from harness.shim.cuda.stamps import median
 from harness.shim.errors import GateExpiredError
-from harness.shim.images import SPECIFIC, image_for
-from harness.shim.launch import Function, Launch, Module
-from harness.shim.timing import median
 
 Enqueue = Callable[[], object]
 MOST_GATED = 128
