@@ -33,11 +33,11 @@ def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Pat
 def _renderer(name: str) -> Callable[[ReportModel], bytes]:
     """Import only what the format needs."""
     if name == "html":
-        from harness.report.html import render
+        from harness.report.formats.html import render
     elif name == "pdf":
-        from harness.report.pdf import render
+        from harness.report.formats.pdf import render
     elif name == "md":
-        from harness.report.markdown import render
+        from harness.report.formats.markdown import render
     else:
         raise ValueError(f"no report format {name!r}; there are {', '.join(FORMATS)}")
     return render

@@ -9,20 +9,20 @@ from dataclasses import replace
 import harness
 from harness.records.foreign import ForeignFile
 from harness.records.results import TrialResult
-from harness.report import failures, reproduce, tables, verdict
-from harness.report.cost import Shown, cost_section
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
-from harness.report.facts import machine_section, software_section
-from harness.report.foreign import foreign_section
-from harness.report.gains import gains_section
-from harness.report.method import level_text, method_section
-from harness.report.omissions import omissions_section
-from harness.report.plots import MOST_FIGURES, drawable, plots
-from harness.report.question import question_section
-from harness.report.ranking import Place, rank
-from harness.report.roofline import certificate_section, roofline_section
-from harness.report.scaling import scaling_section
-from harness.report.tables import metric_table, ranked_table
+from harness.report.sections import failures, reproduce, tables, verdict
+from harness.report.sections.cost import Shown, cost_section
+from harness.report.sections.foreign import foreign_section
+from harness.report.sections.gains import gains_section
+from harness.report.sections.method import level_text, method_section
+from harness.report.sections.omissions import omissions_section
+from harness.report.sections.plots import MOST_FIGURES, drawable, plots
+from harness.report.sections.question import question_section
+from harness.report.sections.ranking import Place, rank
+from harness.report.sections.roofline import certificate_section, roofline_section
+from harness.report.sections.scaling import scaling_section
+from harness.report.sections.systems import machine_section, software_section
+from harness.report.sections.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, groups, headline, trials
 

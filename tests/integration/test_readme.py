@@ -126,5 +126,5 @@ def test_the_wheel_holds_the_configuration(tmp_path):
 
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
     assert "harness/conf/config.yaml" in names
-    assert any(n.startswith("harness/report/templates/") for n in names)
+    assert any(n.startswith("harness/report/formats/templates/") for n in names)
     assert not any(n.startswith(("tests/", "results/")) for n in names)

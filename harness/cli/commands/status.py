@@ -93,8 +93,8 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
 
 def _energy(rows: list[dict[str, Any]], ledger: Ledger) -> str:
     from harness.records.estimates import trial_results
+    from harness.report.sections.verdict import energy
     from harness.report.trials import trials
-    from harness.report.verdict import energy
 
     return energy(trials(trial_results(r for row in rows for r in ledger.ok(row["trial_id"]))))
 

@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from harness.report.document import Plot, PlotRow, Point
-from harness.report.figures import MOST_TICKS, draw, linear_ticks, log_ticks, paper, screen
+from harness.report.figures.intervals import MOST_TICKS, draw, linear_ticks, log_ticks, paper, screen
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -88,7 +88,7 @@ def test_flagged_points_are_open():
 
 def test_long_labels_stay_within_the_figure():
     """A label too wide for its margin is broken and ended there, in two lines at most."""
-    from harness.report.figures import LEFTS_IN, SMALL_PT, _fit, _width_in
+    from harness.report.figures.intervals import LEFTS_IN, SMALL_PT, _fit, _width_in
 
     one_small_line = "train bf16 attention_math on machine B in 2025"  # too wide at the usual size alone
     for label in ("W" * 300, "word " * 60, "x" * 36, "模型" * 80, one_small_line):

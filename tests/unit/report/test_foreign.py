@@ -9,7 +9,7 @@ import pytest
 
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.report import build, write
-from harness.report.foreign import MOST_ROWS, TITLE, foreign_section
+from harness.report.sections.foreign import MOST_ROWS, TITLE, foreign_section
 
 WHEN = "2025-03-04T05:06:07Z"
 

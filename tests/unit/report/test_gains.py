@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from harness.config.folder import config_folder
-from harness.report.gains import PLAIN, gains_section
+from harness.report.sections.gains import PLAIN, gains_section
 from harness.report.trials import trials
 
 NO_ENERGY = "energy: unavailable (no sensor)"

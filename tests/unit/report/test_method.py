@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.report.method import _own_models, _soak
+from harness.report.sections.method import _own_models, _soak
 
 NOT_SOAKED = {"done": False, "reason": "a CPU is not soaked"}
 STEADY = {"done": True, "steady": True, "seconds": 45.0}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.report import build
 from harness.report.document import Code, Paragraph, Plot, Table
-from harness.report.tables import NONE
+from harness.report.sections.tables import NONE
 
 WHEN = "2025-03-04T05:06:07Z"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.question import question_section
+from harness.report.sections.question import question_section
 from harness.report.trials import trials
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from harness.report.numbers import EN_DASH
-from harness.report.ranking import rank
+from harness.report.sections.ranking import rank
+from harness.report.sections.verdict import winner
 from harness.report.trials import trials
-from harness.report.verdict import winner
 
 
 def places(make_trial, make_estimate, bounds, **more):

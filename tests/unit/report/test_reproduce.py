@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from harness.report.reproduce import commands
+from harness.report.sections.reproduce import commands
 from harness.report.trials import trials
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.scaling import efficiency, scaling_section
+from harness.report.sections.scaling import efficiency, scaling_section
 from harness.report.trials import trials
 
 

@@ -17,15 +17,15 @@ def render(model: ReportModel) -> bytes:
     import matplotlib as mpl
     import typst
 
-    from harness.report import drawing, figures
+    from harness.report.figures import draw, intervals
 
     data = asdict(model)
     for section, out in zip(model.sections, data["sections"], strict=True):
         for block, fields in zip(section.blocks, out["blocks"], strict=True):
             if isinstance(block, Plot | Roofline):
-                fields["svg"] = figures.paper(drawing.draw(block))
+                fields["svg"] = intervals.paper(draw.draw(block))
     data["date"] = _date(model.generated_at)
-    source = files("harness.report").joinpath("templates/report.typ").read_bytes()
+    source = files("harness.report.formats").joinpath("templates/report.typ").read_bytes()
     fonts = typst.Fonts(
         include_system_fonts=False, font_paths=[str(Path(mpl.get_data_path()) / "fonts" / "ttf")]
     )

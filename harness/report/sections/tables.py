@@ -9,7 +9,7 @@ from harness.records.headline import HEADLINES
 from harness.records.results import Estimate
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.numbers import EN_DASH, quantity
-from harness.report.ranking import Place
+from harness.report.sections.ranking import Place
 from harness.report.text import line
 from harness.report.trials import Trial, groups, headline
 

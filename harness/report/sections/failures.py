@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from harness.records.schema import Record
 from harness.report.document import Block, Cell, Code, Column, Paragraph, Row, Section, Table
-from harness.report.tables import NONE, name_cells, name_columns
+from harness.report.sections.tables import NONE, name_cells, name_columns
 from harness.report.text import line, plural, tail
 from harness.report.trials import Trial
 

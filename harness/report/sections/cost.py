@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Section, Table
 from harness.report.numbers import quantity
-from harness.report.tables import NONE, name_cells, name_columns
+from harness.report.sections.tables import NONE, name_cells, name_columns
 from harness.report.text import line
 from harness.report.trials import Trial
 

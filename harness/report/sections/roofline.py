@@ -22,8 +22,8 @@ from harness.report.document import (
     Table,
 )
 from harness.report.numbers import quantity
-from harness.report.profiles import profile_table
-from harness.report.tables import NONE, name_cells, name_columns, without_empty
+from harness.report.sections.profiles import profile_table
+from harness.report.sections.tables import NONE, name_cells, name_columns, without_empty
 from harness.report.text import line, listing, number, plural
 from harness.report.trials import Trial, fact
 

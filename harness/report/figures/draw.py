@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from harness.report import figures, roofline_figure
 from harness.report.document import Figure, Plot
+from harness.report.figures import intervals, roofline
 
 
 def draw(figure: Figure) -> str:
     """Draw a figure as an SVG element in sentinel colours."""
-    return figures.draw(figure) if isinstance(figure, Plot) else roofline_figure.draw(figure)
+    return intervals.draw(figure) if isinstance(figure, Plot) else roofline.draw(figure)

@@ -12,8 +12,8 @@ from harness.records.headline import CLEAN, RAW, iteration_metric
 from harness.records.schema import Record
 from harness.report.document import Cell, Column, Row, Section, Table
 from harness.report.numbers import quantity
-from harness.report.plots import drawable
-from harness.report.tables import NONE, metric_cell, name_cells, name_columns, without_empty
+from harness.report.sections.plots import drawable
+from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns, without_empty
 from harness.report.text import line
 from harness.report.trials import Trial, fact, groups
 

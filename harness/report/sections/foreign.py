@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.metrics import METRICS
 from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
-from harness.report.tables import NONE
+from harness.report.sections.tables import NONE
 from harness.report.text import line
 
 TITLE = "Foreign results: unverified, without intervals"

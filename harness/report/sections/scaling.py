@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.report.document import Cell, Column, Row, Section, Table
 from harness.report.numbers import quantity
-from harness.report.tables import NONE, metric_cell, name_cells, name_columns
+from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
 from harness.report.trials import Trial, fact, groups, headline
 
 _WORK = ("seed", "workload", "compress", "precision", "optimize", "measure")

@@ -10,7 +10,7 @@ from harness.records.metrics import METRICS
 from harness.records.results import Estimate
 from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
 from harness.report.numbers import quantity
-from harness.report.tables import metric_cell, name_cells, name_columns
+from harness.report.sections.tables import metric_cell, name_cells, name_columns
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, fact
 

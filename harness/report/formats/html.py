@@ -14,16 +14,16 @@ def render(model: ReportModel) -> bytes:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    from harness.report import drawing, figures
+    from harness.report.figures import draw, intervals
 
-    templates = files("harness.report").joinpath("templates")
+    templates = files("harness.report.formats").joinpath("templates")
     style, script, page = (
         templates.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js", "report.html.j2")
     )
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
     def figure(plot: Figure) -> Markup:
-        return Markup(figures.screen(drawing.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
+        return Markup(intervals.screen(draw.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from harness.records.validity import describe
 from harness.report.document import Item
 from harness.report.numbers import quantity
-from harness.report.ranking import Place
-from harness.report.tables import shown
+from harness.report.sections.ranking import Place
+from harness.report.sections.tables import shown
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial
 

@@ -6,7 +6,7 @@ import io
 from functools import lru_cache
 
 from harness.report.document import Roofline
-from harness.report.figures import GRID, MARKERS, MUTED, RC, SERIES, SVG, WIDTH_IN, log_ticks
+from harness.report.figures.intervals import GRID, MARKERS, MUTED, RC, SERIES, SVG, WIDTH_IN, log_ticks
 from harness.report.numbers import tick
 
 HEIGHT_IN, LEFT_IN, BOTTOM_IN, MARGIN_IN = 3.4, 0.85, 0.5, 0.15

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
-from harness.report.method import facts_rows
-from harness.report.tables import NONE
+from harness.report.sections.method import facts_rows
+from harness.report.sections.tables import NONE
 from harness.report.trials import Trial, letters
 
 SIDE_BY_SIDE = 3
