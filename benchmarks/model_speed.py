@@ -2,7 +2,7 @@
 
     python benchmarks/model_speed.py [--threads 1] [--pairs 24] [--case gpt]
 
-Ours run through `workloads.modes.prepare`, as every trial does; theirs by the plain loop that their
+Ours run through `workloads.engine.job.prepare`, as every trial does; theirs by the plain loop that their
 documentation shows, with torch's own attention, without dropout. Within a pair the order turns each time.
 The ratio is their time ÷ ours, so that above 1 ours is faster; its interval is over the pairs of this one
 process. Exit code 1 where an interval lies below 1.
@@ -22,8 +22,8 @@ import transformers
 
 from harness.stats import interval
 from workloads import registry
-from workloads.modes import prepare
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.sizes import resolve_size
 
 Step = Callable[[], object]

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from workloads import registry
-from workloads.trained import HELD_OUT_SHARE, WEIGHTS, held_out, parts_of_text
+from workloads.engine.trained import HELD_OUT_SHARE, WEIGHTS, held_out, parts_of_text
 
 STEPS, BATCH, SEQ = 2400, 24, 96
 WARMUP, EVERY = 100, 50

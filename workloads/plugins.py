@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
@@ -61,3 +62,10 @@ class Registry(Generic[T]):
     def broken(self) -> dict[str, str]:
         """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""
         return self._plugins[1]
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'x'?` for the closest known word, else the list of them."""
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"

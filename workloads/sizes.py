@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from workloads.base import Scalar, Size, WorkloadSpec
+from workloads.plugins import nearest
 
 LARGEST = 2**31 - 1
 """No number of a size is larger: beyond are typing errors."""
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'x'?` for the closest known word, else the list of them."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; it has {', '.join(known)}"
 
 
 def resolve_size(spec: WorkloadSpec, size_name: str, overrides: Mapping[str, Scalar | None]) -> Size:

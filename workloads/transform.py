@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from workloads.base import Scalar, Size, WorkloadSpec
 from workloads.optimize import EAGER, Optimize
-from workloads.sizes import nearest
+from workloads.plugins import nearest
 
 EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant"}
 """Which extra of this project brings a library."""
@@ -149,3 +149,6 @@ def lacks_library(spec: WorkloadSpec | TransformSpec) -> str | None:
     extra = EXTRAS.get(spec.library)
     package = spec.library if extra is None else f"'joulemark[{extra}]'"
     return f"{spec.name} needs {spec.library}: pip install {package}"
+
+
+NONE = "none"

@@ -15,7 +15,7 @@ _SOURCE = '''"""A workload of its own package: `WORK` passes over a small vector
 
 from dataclasses import replace
 
-from workloads.selftest import Spin
+from workloads.catalogue.selftest import Spin
 
 WORK = {work}
 

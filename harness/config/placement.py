@@ -5,7 +5,7 @@ from __future__ import annotations
 from harness.config.models import Config
 from harness.system import host
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import NONE
+from workloads.transform import NONE
 
 
 def shares_device(config: Config) -> bool:

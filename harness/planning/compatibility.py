@@ -17,12 +17,11 @@ import yaml
 from harness.config.folder import config_folder
 from workloads import registry
 from workloads.base import PRECISIONS
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 from workloads.compress.registry import COMPRESSORS
 from workloads.optimize import Optimize
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import NONE
-from workloads.transform import Cell, resolve_settings
+from workloads.transform import NONE, Cell, resolve_settings
 
 Choice = tuple[str, str]
 """A dimension and a value in it: `("work", "gpt train")`, `("compress", "prune")`."""

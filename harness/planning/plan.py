@@ -19,15 +19,14 @@ from harness.identity.trial import trial_id, work_id
 from harness.planning import labels
 from harness.planning.refusals import refusal
 from workloads import registry as workloads
-from workloads import sources
 from workloads.base import Size, WorkloadSpec
 from workloads.compress.registry import COMPRESSORS
+from workloads.inputs import sources
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
-from workloads.plugins import Registry
-from workloads.setup import NONE
-from workloads.sizes import nearest, resolve_size
-from workloads.transform import Transform, resolve_settings
+from workloads.plugins import Registry, nearest
+from workloads.sizes import resolve_size
+from workloads.transform import NONE, Transform, resolve_settings
 from workloads.user.source import source as own_model
 
 _Kind = TypeVar("_Kind", bound=Transform)

@@ -9,8 +9,9 @@ from harness.config import placement
 from harness.config.errors import ConfigError
 from harness.config.models import Config
 from harness.devices import registry as devices
-from workloads import cells, sources
+from workloads import compatibility
 from workloads.base import MODES, Size, WorkloadSpec
+from workloads.inputs import sources
 from workloads.transform import Cell
 
 
@@ -40,7 +41,7 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         optimizer=w.optimizer,
         device=config.device.kind,
     )
-    if (reason := cells.refusal(cell)) is not None:
+    if (reason := compatibility.refusal(cell)) is not None:
         return reason
     if w.program is not None and w.mode == "train":
         return "a saved program runs forward only"

@@ -14,9 +14,9 @@ from harness.devices.base import Device
 from harness.trial import ranks
 from workloads import registry as workloads
 from workloads.base import Size, Workload
+from workloads.engine.setup import Chosen, Setup
 from workloads.optimize import allocator_environment
 from workloads.parallel.base import Ranks
-from workloads.setup import Chosen, Setup
 from workloads.user.source import source as own_model
 
 
@@ -36,7 +36,7 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
     Raises:
         ValueError: its data or the user's own model is not what the plan saw.
     """
-    from workloads.sources import resolve_data
+    from workloads.inputs.sources import resolve_data
 
     w = config.workload
     data = None if w.data is None else resolve_data(w.data)
@@ -47,8 +47,8 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
 
 
 def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    """Return the `workloads.modes.Job` of a workload on this rank."""
-    from workloads.modes import prepare
+    """Return the `workloads.engine.job.Job` of a workload on this rank."""
+    from workloads.engine.job import prepare
 
     return prepare(workload, setup_of(config, device, peers))
 

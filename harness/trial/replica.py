@@ -37,8 +37,6 @@ def preload() -> None:
     import numpy.ma  # noqa: F401 - numpy loads it at the first `unique`
     import torch  # noqa: F401 - imported here so that no replica pays for it
 
-    from workloads import modes  # noqa: F401
-
     devices.get("cpu")
     for name in workloads.names():
         workloads.get(name)
@@ -213,7 +211,7 @@ def _within(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
 
 
 def _ring() -> int:
-    from workloads.modes import RING
+    from workloads.engine.job import RING
 
     return RING
 

@@ -15,10 +15,10 @@ import torch
 import torch.distributed as dist
 
 from workloads import registry
-from workloads.modes import prepare
+from workloads.engine.job import prepare
+from workloads.engine.setup import ALONE, Chosen, Setup
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import ALONE, Chosen, Setup
 from workloads.transform import resolve_settings
 
 CASES = {

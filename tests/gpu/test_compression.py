@@ -6,8 +6,8 @@ import pytest
 
 from workloads import registry
 from workloads.compress.registry import COMPRESSORS
-from workloads.modes import prepare
-from workloads.setup import Chosen, Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Chosen, Setup
 from workloads.transform import resolve_settings
 
 pytestmark = pytest.mark.gpu

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from workloads import registry
-from workloads.modes import prepare
+from workloads.engine.job import prepare
+from workloads.engine.setup import Chosen, Setup
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import Chosen, Setup
 from workloads.transform import resolve_settings
 
 pytestmark = pytest.mark.gpu

@@ -9,10 +9,10 @@ import sys
 import pytest
 
 from workloads import optimize, registry
-from workloads.cells import refusal
-from workloads.modes import prepare
+from workloads.compatibility import refusal
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.optimize import Optimize
-from workloads.setup import Setup
 from workloads.sizes import resolve_size
 from workloads.transform import Cell
 

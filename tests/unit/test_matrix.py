@@ -9,7 +9,7 @@ import pytest
 
 from harness.planning.compatibility import Matrix
 from harness.planning.compatibility_page import page
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 
 DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
 

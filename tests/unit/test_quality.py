@@ -11,9 +11,9 @@ from harness.config.models import Config
 from harness.trial.passes import quality
 from workloads import registry
 from workloads.base import UnsupportedError
+from workloads.engine.quality import Quality
+from workloads.engine.setup import Setup
 from workloads.parallel.base import Ranks
-from workloads.quality import Quality
-from workloads.setup import Setup
 
 GPT = registry.get("gpt")("decode", registry.get("gpt").spec.sizes["tiny"])
 
@@ -26,7 +26,7 @@ def told(monkeypatch, found) -> dict[str, tuple[float | None, str | None]]:
             raise found
         return found
 
-    monkeypatch.setattr("workloads.quality.measure", measure)
+    monkeypatch.setattr("workloads.engine.quality.measure", measure)
     return {m.id: (m.value, m.reason) for m in quality.metrics(GPT, Setup(), 100)[0]}
 
 
@@ -100,7 +100,7 @@ def test_only_a_model_that_could_differ_is_compared():
 def test_the_record_says_whose_weights_were_judged(monkeypatch, name, trained, said):
     """A model that the user brings may well be trained."""
     monkeypatch.setattr(
-        "workloads.quality.measure", lambda *_: judged(30.0, None, None, None, trained=trained)
+        "workloads.engine.quality.measure", lambda *_: judged(30.0, None, None, None, trained=trained)
     )
     workload = SimpleNamespace(spec=SimpleNamespace(name=name))
     assert quality.metrics(workload, Setup(), 100)[1] == {"quality": {"weights": said}}

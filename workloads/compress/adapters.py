@@ -27,7 +27,7 @@ class FineTuning(Compressor):
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Add the weights."""
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
 
         before = parameter_count(model)
         model = self.extend(workload, model.requires_grad_(requires_grad=False))
@@ -176,7 +176,7 @@ class Adapters(FineTuning):
         """Put a bottleneck behind each layer that writes to the residual stream."""
         from torch import nn
 
-        from workloads.nets.bottleneck import Adapted
+        from workloads.models.bottleneck import Adapted
 
         found = layers.chosen(model, "all", nn.Linear)
         ends = {name: layer for name, layer in found.items() if name.rpartition(".")[2] in self.OUTPUTS}

@@ -37,8 +37,8 @@ class PruneChannels(Compressor):
         Raises:
             UnsupportedError: nothing in this model can be narrowed.
         """
-        from workloads.nets.narrow import narrow
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
+        from workloads.models.narrow import narrow
 
         before = parameter_count(model)
         widths = narrow(model, float(self.settings["sparsity"]), int(self.settings["multiple"]))

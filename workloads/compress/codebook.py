@@ -40,8 +40,8 @@ class Codebook(Compressor):
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Cluster the weights of each chosen layer on its own."""
-        from workloads.nets import packed
-        from workloads.storage import weights_bytes
+        from workloads.counting.storage import weights_bytes
+        from workloads.models import packed
 
         before, bits = weights_bytes(model), int(self.settings["bits"])
         found = layers.weighted(model, str(self.settings["layers"]))

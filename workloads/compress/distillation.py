@@ -63,7 +63,7 @@ class Distill(Compressor):
         """Build the teacher beside the student; outside training only its size is of interest."""
         import torch
 
-        from workloads.storage import parameter_count, weights_bytes
+        from workloads.counting.storage import parameter_count, weights_bytes
 
         size = teacher_size(workload.size, int(self.settings["wider"]), int(self.settings["deeper"]))
         bigger = type(workload)(workload.mode, size, seed=workload.seed + 1, data=workload.data)

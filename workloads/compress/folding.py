@@ -37,8 +37,8 @@ class FoldBatchNorm(Compressor):
         Raises:
             UnsupportedError: no convolution feeds batch norm alone.
         """
-        from workloads.nets.folded import fold
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
+        from workloads.models.folded import fold
 
         parameters = parameter_count(model)
         folded, before, layers = fold(model)

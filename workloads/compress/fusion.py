@@ -51,8 +51,8 @@ class Average(Compressor):
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Average the model with others."""
-        from workloads.nets.fused import average
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
+        from workloads.models.fused import average
 
         count = int(self.settings["models"])
         average([model, *others(workload, model, count)])
@@ -81,8 +81,8 @@ class Ensemble(Compressor):
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Put the models side by side."""
-        from workloads.nets.fused import Members
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
+        from workloads.models.fused import Members
 
         count, combine = int(self.settings["models"]), str(self.settings["combine"])
         one = parameter_count(model)
@@ -124,8 +124,8 @@ class AggregateGradients(Compressor):
 
     def compress(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
         """Copy the model, and let the copies' gradients flow into its own."""
-        from workloads.nets.fused import Copies
-        from workloads.storage import weights_bytes
+        from workloads.counting.storage import weights_bytes
+        from workloads.models.fused import Copies
 
         self._copies = Copies(model, int(self.settings["models"]) - 1)
         return model, {

@@ -40,8 +40,8 @@ class SVD(Compressor):
         import torch
         from torch import nn
 
-        from workloads.nets.packed import LowRankLinear
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
+        from workloads.models.packed import LowRankLinear
 
         before, ranks = parameter_count(model), []
         found = layers.chosen(model, str(self.settings["layers"]), nn.Linear)

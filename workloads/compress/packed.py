@@ -28,7 +28,7 @@ class Packed(Compressor):
         """Quantise the model."""
         import torch
 
-        from workloads.storage import parameter_count, weights_bytes
+        from workloads.counting.storage import parameter_count, weights_bytes
 
         before = {"parameters_before": parameter_count(model), "weights_bytes_before": weights_bytes(model)}
         with warnings.catch_warnings():

@@ -37,7 +37,7 @@ class Quantisation(Compressor):
         """
         from torch import nn
 
-        from workloads.storage import parameter_count, weights_bytes
+        from workloads.counting.storage import parameter_count, weights_bytes
 
         parameters, before = parameter_count(model), weights_bytes(model)
         found = layers.chosen(model, str(self.settings["layers"]), nn.Linear)
@@ -169,7 +169,7 @@ class Int8Static(Int8Product):
         """Calibrate, then by torchao; a layer that no batch reaches stays as it is."""
         from torchao.quantization import Int8StaticActivationInt8WeightConfig, PerRow, PerTensor
 
-        from workloads.nets.packed import RowLinear
+        from workloads.models.packed import RowLinear
 
         scales = calibrated(workload, model, found, int(self.settings["batches"]))
         configs = {
@@ -194,7 +194,7 @@ def calibrated(
     """Return each layer's input scale, max |x| / 127 over the batches, (1, 1)."""
     import torch
 
-    from workloads.building import to_device
+    from workloads.inputs.batches import to_device
 
     scales: dict[str, torch.Tensor] = {}
     handles = []
@@ -252,7 +252,7 @@ class Int4Weight(Quantisation):
         """By torchao's packing for the device."""
         import torch
 
-        from workloads.nets.packed import HalfLinear
+        from workloads.models.packed import HalfLinear
 
         for layer in found.values():
             layer.to(torch.bfloat16).__class__ = HalfLinear

@@ -45,7 +45,7 @@ class TieBlocks(Compressor):
         Raises:
             UnsupportedError: no two consecutive blocks have equal shapes.
         """
-        from workloads.storage import parameter_count
+        from workloads.counting.storage import parameter_count
 
         names = {module: name for name, module in model.named_modules()}
         before = parameter_count(model)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, Size, Units, WorkloadSpec
+from workloads.counting import flops
 from workloads.hf import vision
 from workloads.hf.base import LIBRARY, TRAITS, HuggingFace, nbytes
 
@@ -105,7 +105,7 @@ class CLIP(HuggingFace):
         """Return `pixel_values` (B, 3, side, side) and `input_ids` (B, S), which close with the end token."""
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows, side = self.n("batch"), self.n("image")
@@ -143,6 +143,6 @@ class CLIP(HuggingFace):
 
     def unread_weights(self, batch: Batch) -> int:
         """Words that no caption has."""
-        from workloads.batches import distinct
+        from workloads.inputs.batches import distinct
 
         return (self.n("vocab") - distinct(batch["input_ids"])) * self.n("text_hidden")

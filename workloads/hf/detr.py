@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, Size, Units, WorkloadSpec
+from workloads.catalogue.resnet import STAGES, trunk_flops
+from workloads.counting import flops
 from workloads.hf.base import LIBRARY, TRAITS, HuggingFace, nbytes
-from workloads.resnet import STAGES, trunk_flops
 
 if TYPE_CHECKING:
     import torch
@@ -123,7 +123,7 @@ class DETR(HuggingFace):
         """
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows, side, count = self.n("batch"), self.n("image"), self.n("boxes")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, GenerativeWorkload, Size, Units, WorkloadSpec
+from workloads.counting import flops
 from workloads.hf import vision
 from workloads.hf.base import LIBRARY, TRAITS, HuggingFace, nbytes
 
@@ -123,7 +123,7 @@ class LLaVA(HuggingFace, GenerativeWorkload):
         """Return `pixel_values` (B, 3, side, side) and `tokens` (B, S), the words alone."""
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows, side = self.n("batch"), self.n("image")
@@ -223,7 +223,7 @@ class LLaVA(HuggingFace, GenerativeWorkload):
 
     def unread_weights(self, batch: Batch) -> int:
         """Words that are not looked up; of a decode step, and each one of generation, also what sees."""
-        from workloads.batches import distinct
+        from workloads.inputs.batches import distinct
 
         looked_up = batch["tokens"][:, -1] if self.mode == "decode" else batch["tokens"]
         table = (self.n("vocab") - distinct(looked_up)) * self.n("text_hidden")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING, Any
 
-from workloads import flops
 from workloads.base import Batch, GenerativeWorkload, Units
+from workloads.counting import flops
 from workloads.hf.base import HuggingFace, nbytes
 
 if TYPE_CHECKING:

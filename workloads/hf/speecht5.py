@@ -6,8 +6,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, Size, Units, WorkloadSpec
+from workloads.counting import flops
 from workloads.hf.base import LIBRARY, TRAITS, HuggingFace, nbytes
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class SpeechT5(HuggingFace):
         """Return `input_ids` and `attention_mask` (B, S), `speaker_embeddings` and, in training, `labels`."""
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows, seq = self.n("batch"), self.n("seq")

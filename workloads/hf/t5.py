@@ -105,7 +105,7 @@ class T5(Seq2Seq):
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return `input_ids` (B, S) and `labels` (B, T) in training, else `tokens` (B, S)."""
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows, words = self.n("batch"), (FIRST_WORD, self.n("vocab"))

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from workloads import flops
 from workloads.base import Workload
+from workloads.counting import flops
 
 
 def config(workload: Workload) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, Size, Units, WorkloadSpec
+from workloads.counting import flops
 from workloads.hf.base import LIBRARY, TRAITS, HuggingFace, nbytes
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class Wav2Vec2(HuggingFace):
         """Return `input_values` (B, audio), and `labels` (B, text) in training."""
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows = self.n("batch")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from workloads import flops
 from workloads.base import Batch, Size, WorkloadSpec
+from workloads.counting import flops
 from workloads.hf.base import LIBRARY, TRAITS
 from workloads.hf.seq2seq import Seq2Seq
 
@@ -138,7 +138,7 @@ class Whisper(Seq2Seq):
         """Return `input_features` (B, mels, frames), and `labels` (B, T) or the prompt `tokens` (B, P)."""
         import numpy as np
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         random = batches.rng(self.seed, index)
         rows = self.n("batch")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workloads.parallel.server import Server
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 
 class AsyncSGD(Strategy):
@@ -75,7 +75,7 @@ class AsyncSGD(Strategy):
         """Return a worker's step, or the server's."""
         import torch
 
-        from workloads.steps import train_step
+        from workloads.training import train_step
 
         if self.counts:
             return train_step(training)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workloads.parallel.traffic import Traffic
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Strategy(Transform):
 
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the training step."""
-        from workloads.steps import train_step
+        from workloads.training import train_step
 
         return train_step(training)
 

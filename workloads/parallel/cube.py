@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workloads.parallel.stages import Part
-    from workloads.steps import Training
+    from workloads.training import Training
 
 
 class Cube(Pipeline):

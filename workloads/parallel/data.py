@@ -13,7 +13,7 @@ from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from workloads.base import Batch, UnsupportedError
-from workloads.steps import Mark, Training, train_step
+from workloads.training import Mark, Training, train_step
 
 Loss = Callable[[nn.Module, Batch], torch.Tensor]
 

@@ -13,7 +13,7 @@ from workloads.transform import Setting, TransformSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 TRAINING = ("train", "finetune")
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.nets.moe import Experts
-    from workloads.steps import Training
+    from workloads.models.moe import Experts
+    from workloads.training import Training
 
 
 class Expert(OwnedWeights):
@@ -47,7 +47,7 @@ class Expert(OwnedWeights):
 
     def place(self, workload: Workload, model: nn.Module) -> nn.Module:
         """Return the model with this rank's experts in place of all."""
-        from workloads.nets.moe import Experts
+        from workloads.models.moe import Experts
 
         layers = [module for module in model.modules() if isinstance(module, Experts)]
         for experts in layers:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
     from torch.distributed.device_mesh import DeviceMesh
 
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 RESHARD = Setting(default=True, about="give a block's gathered weights back after its forward pass")
 

@@ -11,7 +11,7 @@ from workloads.parallel.traffic import Traffic, gradient_bytes, trained
 from workloads.transform import Setting, TransformSpec
 
 if TYPE_CHECKING:
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 
 class LocalSGD(DataParallel):
@@ -34,7 +34,7 @@ class LocalSGD(DataParallel):
         import torch.distributed as dist
         from torch.distributed.algorithms.model_averaging.utils import average_parameters
 
-        from workloads.steps import train_step
+        from workloads.training import train_step
 
         own, every, done = train_step(training), int(self.settings["every"]), 0
         weights = trained(training.model)

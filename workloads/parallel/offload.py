@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 
 class Offload(Strategy):
@@ -70,7 +70,7 @@ class Offload(Strategy):
     def train_step(self, training: Training) -> Callable[[int, Mark], None]:
         """Return the step."""
         from workloads.parallel.data import wrapped_step
-        from workloads.steps import train_step
+        from workloads.training import train_step
 
         return wrapped_step(training, self._module) if self._weights else train_step(training)
 

@@ -11,7 +11,7 @@ from workloads.parallel.traffic import Traffic, gradient_bytes
 if TYPE_CHECKING:
     from torch import nn
 
-    from workloads.steps import Training
+    from workloads.training import Training
 
 
 class OwnedWeights(DataParallel):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch.distributed import ProcessGroup
 
     from workloads.parallel.stages import Part
-    from workloads.steps import Mark, Training
+    from workloads.training import Mark, Training
 
 INTERLEAVED = ("interleaved", "zero_bubble")
 

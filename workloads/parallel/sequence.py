@@ -12,7 +12,7 @@ from workloads.transform import Cell, TransformSpec
 if TYPE_CHECKING:
     from torch import nn
 
-    from workloads.steps import Training
+    from workloads.training import Training
 
 
 class Sequence(DataParallel):

@@ -16,7 +16,7 @@ from torch.distributed.tensor.parallel import (
     parallelize_module,
 )
 
-from workloads.nets.split import splits
+from workloads.models.tensor_split import splits
 
 
 def split_model(model: nn.Module, mesh: DeviceMesh, blocks: Sequence[nn.Module]) -> None:

@@ -20,7 +20,7 @@ from torch.distributed.pipelining import (
 from torch.distributed.pipelining.schedules import _PipelineSchedule
 
 from workloads.base import Workload
-from workloads.nets.stages import Staged
+from workloads.models.pipeline_stages import Staged
 
 
 class Part(nn.Module):

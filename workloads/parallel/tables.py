@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from workloads.parallel.lookup import SpreadTables
-    from workloads.steps import Training
+    from workloads.training import Training
 
 
 class Tables(OwnedWeights):

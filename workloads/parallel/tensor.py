@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.steps import Training
+    from workloads.training import Training
 
 SEQUENCE = Setting(
     default=False, about="norms and residuals between split layers work on a part of each sequence"
@@ -24,7 +24,7 @@ WIDTHS = ("heads", "kv_heads", "inner", "width")
 
 
 class TensorParallel(Strategy):
-    """Torch's `parallelize_module` over what the modules say of themselves (`workloads.nets.split`).
+    """Torch's `parallelize_module` over what the modules say of themselves (`workloads.models.tensor_split`).
 
     Attention is split by heads, a cache of keys and values with it; a feed-forward network by its inner
     layer. A tied output layer stays whole on every rank, one of its own is split by the vocabulary.
@@ -102,7 +102,7 @@ def split_traffic(
         micro_batches: Parts of the ring's batches, which follow one another.
         sequence: The sequence is split between the blocks' halves.
     """
-    from workloads.nets.split import splits
+    from workloads.models.tensor_split import splits
 
     workload, split = training.workload, list(splits(training.model))
     if "sequence" not in workload.spec.traits:
@@ -124,7 +124,7 @@ def split_traffic(
 
 def norm_traffic(model: nn.Module, times: int = 1) -> list[Traffic]:
     """Return the sums of the norms' gradients, where each rank has those of its part of a sequence."""
-    from workloads.nets.split import splits
+    from workloads.models.tensor_split import splits
 
     norms = [module.get_submodule(name) for module, split in splits(model) for name in split.norms]
     sizes = [NUMBER * weight.numel() for norm in norms for weight in norm.parameters()]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from workloads.steps import Training
+    from workloads.training import Training
 
 
 class Zero1(DataParallel):

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from workloads import flops
 from workloads.base import Batch, Size, Units, UnsupportedError, Workload, WorkloadSpec
+from workloads.counting import flops
 from workloads.user.source import Source
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class User(Workload):
         """Return the user's inputs, drawn from a random state of their own."""
         import torch
 
-        from workloads import batches
+        from workloads.inputs import batches
 
         origin = self._origin  # opening it may draw random numbers too
         with torch.random.fork_rng(devices=[]):
@@ -144,7 +144,7 @@ class User(Workload):
     def _counted(self, batch: Batch) -> float:
         import torch
 
-        from workloads.counting import counted
+        from workloads.counting.torch_counter import counted
 
         shadow = {name: tensor.to("meta") for name, tensor in batch.items()}
         try:

@@ -14,7 +14,7 @@ from harness.identity.machine import identify
 from harness.planning.plan import PlannedTrial, make_plan
 
 if TYPE_CHECKING:
-    from workloads.needs import Needs
+    from workloads.engine.requirements import Needs
 
 
 def main(options: argparse.Namespace) -> int:
@@ -78,7 +78,7 @@ def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
     """Count what every trial's model needs; a plan never runs the user's own, and an operator is no model."""
     from harness.trial.prepare import workload_of
     from workloads import registry as workloads
-    from workloads.needs import needs
+    from workloads.engine.requirements import needs
 
     return {
         t.trial_id: needs(

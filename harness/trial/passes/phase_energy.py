@@ -133,9 +133,9 @@ def _forward(config: Config, device: Device, workload: Any, job: Any) -> Callabl
     """Return the forward pass of a training step: the loss, with the graph that backward would need."""
     import torch
 
-    from workloads.building import to_device
-    from workloads.modes import RING
-    from workloads.precision import autocast
+    from workloads.engine.job import RING
+    from workloads.engine.precision import autocast
+    from workloads.inputs.batches import to_device
 
     place = torch.device(device.torch_device)
     ring = [to_device(workload.make_batch(index), place) for index in range(RING)]

@@ -10,7 +10,8 @@ from harness.records.errors import kind_and_words
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from workloads.base import UnsupportedError, Workload
-from workloads.setup import NONE, Setup
+from workloads.engine.setup import Setup
+from workloads.transform import NONE
 
 SQNR, AGREEMENT = "quality.sqnr", "quality.agreement"
 PERPLEXITY, REFERENCE = "quality.perplexity", "quality.perplexity.fp32"
@@ -32,7 +33,7 @@ def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Met
         setup: The trial's.
         parameters: Of the model that was measured; one that is smaller or bigger is not compared with it.
     """
-    from workloads import quality
+    from workloads.engine import quality
 
     if setup.ranks.world > 1:
         return _unavailable("quality is measured in one process: ask for it with parallel=none")

@@ -33,7 +33,7 @@ class Ready:
     peers: timing.Peers
     workload: Workload
     job: Any
-    """A `workloads.modes.Job`."""
+    """A `workloads.engine.job.Job`."""
     on_phase: Callable[[str], None]
 
     def in_mode(self, mode: str) -> Any:

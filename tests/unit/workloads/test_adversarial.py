@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from workloads.adversarial import BOUND
-from workloads.modes import prepare
-from workloads.nets.attack import projected_gradients
-from workloads.setup import Setup
+from workloads.catalogue.adversarial import BOUND
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.models.attack import projected_gradients
 
 
 def silent(_name: str) -> None:

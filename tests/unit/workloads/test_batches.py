@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from workloads import registry
-from workloads.bert import CLS, IGNORED, MASK, PAD, SEP
-from workloads.sources import SHIPPED
+from workloads.catalogue.bert import CLS, IGNORED, MASK, PAD, SEP
+from workloads.inputs.sources import SHIPPED
 
 DATA = {
     "gpt": SHIPPED,

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from workloads import flops, registry
-from workloads.counting import counted
+from workloads import registry
+from workloads.counting import flops
+from workloads.counting.torch_counter import counted
 
 CATALOGUE = [
     name for name in registry.BUILT_IN if registry.get(name).spec.family not in {"micro", "selftest", "user"}

@@ -8,10 +8,10 @@ from torch import nn
 from torch._dynamo.utils import counters
 
 from workloads import registry
-from workloads.compiling import Compiled
-from workloads.modes import prepare
+from workloads.engine.compile import Compiled
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.optimize import Optimize
-from workloads.setup import Setup
 
 
 class Worded(nn.Module):

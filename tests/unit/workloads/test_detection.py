@@ -7,10 +7,10 @@ import math
 import pytest
 import torch
 
-from workloads.modes import prepare
-from workloads.nets import boxes
-from workloads.nets.fasterrcnn import COARSE, FINE, Found, FrozenNorm, detection_loss, detections
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.models import boxes
+from workloads.models.fasterrcnn import COARSE, FINE, Found, FrozenNorm, detection_loss, detections
 
 
 def pooled_one_by_one(level: torch.Tensor, box: torch.Tensor, stride: int) -> torch.Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workloads.modes import prepare
-from workloads.nets.explanation import integrated_gradients
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.models.explanation import integrated_gradients
 
 
 def silent(_name: str) -> None:

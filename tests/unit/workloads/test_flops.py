@@ -5,10 +5,10 @@ from itertools import pairwise
 import pytest
 import torch
 
-from workloads import flops
-from workloads.counting import counted
-from workloads.modes import prepare
-from workloads.setup import Setup
+from workloads.counting import flops
+from workloads.counting.torch_counter import counted
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from workloads.base import UnsupportedError
-from workloads.modes import prepare
-from workloads.setup import Setup
-from workloads.sources import SHIPPED
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.inputs.sources import SHIPPED
 
 CPU = torch.device("cpu")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn.functional import softplus
 
-from workloads.modes import prepare
-from workloads.nets.dit import waves
-from workloads.nets.maskgit import unmask
-from workloads.setup import Setup
-from workloads.sources import SHIPPED
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.inputs.sources import SHIPPED
+from workloads.models.dit import waves
+from workloads.models.maskgit import unmask
 
 
 def job_of(workload):

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from workloads import registry
-from workloads.modes import prepare
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.sizes import resolve_size
 
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")

@@ -8,9 +8,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from workloads import registry
 from workloads.base import UnsupportedError
-from workloads.modes import RING, prepare
+from workloads.engine.job import RING, prepare
+from workloads.engine.setup import Setup
 from workloads.optimize import Optimize
-from workloads.setup import Setup
 
 CPU = torch.device("cpu")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from workloads import cells
-from workloads.modes import prepare
-from workloads.samples import Files
-from workloads.setup import Setup
-from workloads.sources import SHIPPED
+from workloads import compatibility
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.inputs.files import Files
+from workloads.inputs.sources import SHIPPED
 from workloads.transform import Cell
 
 NAMES = ("copy", "checkpoint", "dataloading")
@@ -76,7 +76,7 @@ def test_pinned_memory_is_refused_without_a_device_that_uses_it(make, name):
     """On the CPU it would be the same copy under another name."""
     workload = make(name, "infer", pinned=True)
     on = {
-        kind: cells.refusal(Cell(workload.spec, "infer", workload.size, device=kind))
+        kind: compatibility.refusal(Cell(workload.spec, "infer", workload.size, device=kind))
         for kind in ("cpu", "cuda")
     }
     assert on == {"cpu": "pinned memory serves copies to and from CUDA devices, not cpu", "cuda": None}

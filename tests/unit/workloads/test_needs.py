@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from workloads.modes import prepare
-from workloads.needs import needs
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.requirements import needs
+from workloads.engine.setup import Setup
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -10,13 +10,14 @@ import torch
 import yaml
 
 from harness.config.folder import config_folder
-from workloads import optimize, registry, steps
+from workloads import optimize, registry
 from workloads.base import UnsupportedError
-from workloads.cells import refusal
-from workloads.modes import prepare
+from workloads.compatibility import refusal
+from workloads.engine import inference
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.optimize import EAGER, Optimize
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import Setup
 from workloads.transform import Cell, resolve_settings
 
 OPTIONS = {
@@ -272,7 +273,7 @@ def test_every_turn_of_the_ring_is_captured_before_the_first_replay(monkeypatch)
     """A graph belongs to its inputs; none may be captured among steps that are measured."""
     cuda = FakeCuda()
     done = cuda.patch(monkeypatch)
-    run = steps.graphed(cuda.run, 2)
+    run = inference.graphed(cuda.run, 2)
     assert [int(run(index, silent)) for index in (5, 6, 7)] == [1, 0, 1]
     rehearsed = [
         ["side waits for main", *[f"turn {turn} on side"] * 3, "main waits for side", f"turn {turn} on graph"]

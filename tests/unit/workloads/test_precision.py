@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from workloads import precision, registry
+from workloads import registry
 from workloads.base import UnsupportedError
-from workloads.cells import refusal
-from workloads.modes import prepare
-from workloads.setup import Setup
-from workloads.steps import Training, train_step
+from workloads.compatibility import refusal
+from workloads.engine import precision
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.training import Training, train_step
 from workloads.transform import Cell
 
 CPU = torch.device("cpu")

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from workloads import quality, trained
 from workloads.base import TRAINING, UnsupportedError
 from workloads.compress.registry import COMPRESSORS
-from workloads.modes import prepare
-from workloads.quality import agreement, measure, sqnr_db
-from workloads.setup import Chosen, Setup
-from workloads.sources import SHIPPED
+from workloads.engine import quality, trained
+from workloads.engine.job import prepare
+from workloads.engine.quality import agreement, measure, sqnr_db
+from workloads.engine.setup import Chosen, Setup
+from workloads.inputs.sources import SHIPPED
 from workloads.transform import resolve_settings
 
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 from harness.config.models import WorkloadConfig
-from workloads.sampling import sample
+from workloads.engine.generation import sample
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from workloads import sources
-from workloads.sources import SHIPPED, digest, image_files, read_image, read_text, resolve_data
+from workloads.inputs import sources
+from workloads.inputs.sources import SHIPPED, digest, image_files, read_image, read_text, resolve_data
 
 
 def paint(path, colour, size=(40, 30)):

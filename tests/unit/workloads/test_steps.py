@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from workloads import registry
-from workloads.modes import prepare
-from workloads.setup import Setup
-from workloads.sources import SHIPPED
-from workloads.steps import LOSSES_KEPT, Losses, make_optimizer
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.inputs.sources import SHIPPED
+from workloads.training import LOSSES_KEPT, Losses, make_optimizer
 
 CPU = torch.device("cpu")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from workloads.storage import nbytes, parameter_count, tree_bytes, weights_bytes
+from workloads.counting.storage import nbytes, parameter_count, tree_bytes, weights_bytes
 
 
 @pytest.mark.parametrize(("dtype", "width"), [(torch.float32, 4), (torch.bfloat16, 2), (torch.int8, 1)])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from workloads.bert import FIRST_WORD
-from workloads.sources import SHIPPED
+from workloads.catalogue.bert import FIRST_WORD
+from workloads.inputs.sources import SHIPPED
 
 
 def test_words_have_the_class_of_their_number_and_special_tokens_none(make):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from workloads import flops, registry
-from workloads.counting import counted
-from workloads.modes import prepare
-from workloads.setup import Setup
+from workloads import registry
+from workloads.counting import flops
+from workloads.counting.torch_counter import counted
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 
 CASES = [
     (name, mode)

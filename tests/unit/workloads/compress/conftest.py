@@ -7,9 +7,9 @@ import torch
 
 from workloads import registry
 from workloads.compress.registry import COMPRESSORS
-from workloads.modes import Job, prepare
+from workloads.engine.job import Job, prepare
+from workloads.engine.setup import Chosen, Setup
 from workloads.optimize import EAGER
-from workloads.setup import Chosen, Setup
 from workloads.sizes import resolve_size
 from workloads.transform import Cell, resolve_settings
 

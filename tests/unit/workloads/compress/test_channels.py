@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from workloads.cells import refusal
-from workloads.nets.narrow import narrow
+from workloads.compatibility import refusal
+from workloads.models.narrow import narrow
 
 
 def silent(_name):

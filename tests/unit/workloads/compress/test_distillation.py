@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 from workloads.compress.distillation import divergence
 
 

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from workloads.base import MODES, TRAITS
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 from workloads.compress.registry import BUILT_IN, COMPRESSORS
 from workloads.optimize import Optimize
 

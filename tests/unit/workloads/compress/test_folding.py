@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 
 
 def silent(_name):

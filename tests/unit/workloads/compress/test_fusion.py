@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from workloads.cells import refusal
-from workloads.modes import prepare
-from workloads.nets.fused import Members, average
+from workloads.compatibility import refusal
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
+from workloads.models.fused import Members, average
 from workloads.optimize import EAGER, Optimize
-from workloads.setup import Setup
 
 
 def silent(_name):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 
 
 def silent(_name):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 from workloads.compress.pruning import largest, two_in_four
 from workloads.optimize import Optimize
 

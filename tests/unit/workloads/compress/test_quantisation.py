@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 from workloads.compress.quantisation import calibrated
-from workloads.nets.packed import HalfLinear
+from workloads.models.packed import HalfLinear
 from workloads.optimize import Optimize
 
 NAMES = ("int8_weight", "int8_dynamic", "int8_static", "int4_weight", "fp8")

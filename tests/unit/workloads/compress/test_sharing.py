@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from workloads.cells import refusal
-from workloads.nets.packed import Lookup, kmeans, share
-from workloads.storage import weights_bytes
+from workloads.compatibility import refusal
+from workloads.counting.storage import weights_bytes
+from workloads.models.packed import Lookup, kmeans, share
 
 
 def silent(_name):

@@ -25,11 +25,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from harness.planning.compatibility import Matrix
-from workloads import modes, registry, samples, steps, trained
+from workloads import registry
 from workloads.base import TRAINING
-from workloads.nets import moe
+from workloads.engine import inference, trained
+from workloads.engine import job as modes
+from workloads.engine.setup import Chosen, Setup
+from workloads.inputs import files
+from workloads.models import moe
 from workloads.parallel.base import Ranks
-from workloads.setup import Chosen, Setup
 
 MATRIX = Matrix("cuda")
 DEVICE = torch.device("cuda:0")
@@ -135,14 +138,14 @@ def stand_in() -> None:
 
     device_mesh.init_device_mesh = on_host(device_mesh.init_device_mesh)
     torch.cuda.current_stream = lambda: SimpleNamespace(synchronize=lambda: None)
-    measured = steps.rehearsed_cache_bytes
+    measured = inference.rehearsed_cache_bytes
 
     def rehearsed(workload: Any, dtype: Any, batch: Mapping[str, torch.Tensor], *rest: Any) -> int:
         shapes = {k: torch.empty(v.shape, dtype=v.dtype, device="meta") for k, v in batch.items()}
         return measured(workload, dtype, shapes, *rest)
 
-    steps.rehearsed_cache_bytes = on_host(rehearsed)
-    loaded = samples.load
+    inference.rehearsed_cache_bytes = on_host(rehearsed)
+    loaded = files.load
     trained.load = lambda _model: None
 
     def load(*args: Any, **named: Any) -> Iterator[torch.Tensor]:
@@ -151,7 +154,7 @@ def stand_in() -> None:
             read = on_host(next)(reader)
             yield torch.empty(read.shape, dtype=read.dtype)
 
-    samples.load = load
+    files.load = load
 
 
 @contextmanager

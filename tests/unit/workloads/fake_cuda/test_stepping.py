@@ -20,7 +20,7 @@ import torch
 from harness.planning.compatibility import PLAIN, Cells, Matrix
 from workloads import registry
 from workloads.base import TRAINING
-from workloads.cells import refusal
+from workloads.compatibility import refusal
 
 HERE = Path(__file__).parent
 MATRIX = Matrix("cuda")

@@ -8,12 +8,13 @@ import re
 import pytest
 import torch
 
-from workloads import flops, registry, transform
-from workloads.cells import refusal
-from workloads.counting import counted
-from workloads.modes import prepare
-from workloads.quality import measure
-from workloads.setup import Setup
+from workloads import registry, transform
+from workloads.compatibility import refusal
+from workloads.counting import flops
+from workloads.counting.torch_counter import counted
+from workloads.engine.job import prepare
+from workloads.engine.quality import measure
+from workloads.engine.setup import Setup
 from workloads.transform import Cell
 
 

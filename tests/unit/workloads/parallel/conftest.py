@@ -20,13 +20,13 @@ import torch.distributed.pipelining
 
 from workloads import registry
 from workloads.base import Scalar
-from workloads.cells import refusal
-from workloads.modes import Job, prepare
+from workloads.compatibility import refusal
+from workloads.engine.job import Job, prepare
+from workloads.engine.setup import ALONE, Chosen, Setup
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
-from workloads.setup import ALONE, NONE, Chosen, Setup
 from workloads.sizes import resolve_size
-from workloads.transform import Cell, resolve_settings
+from workloads.transform import NONE, Cell, resolve_settings
 
 UPDATES = 3
 RATE = 0.5

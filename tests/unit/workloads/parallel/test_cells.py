@@ -7,9 +7,9 @@ import torch
 
 from harness.planning.compatibility import Matrix
 from workloads import registry
-from workloads.modes import prepare
+from workloads.engine.job import prepare
+from workloads.engine.setup import ALONE, Chosen, Setup
 from workloads.parallel.base import Ranks
-from workloads.setup import ALONE, Chosen, Setup
 from workloads.transform import Cell
 
 MATRIX = Matrix("cpu")

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workloads import registry
-from workloads.collectives import BUS_SHARE
+from workloads.catalogue.collectives import BUS_SHARE
 from workloads.sizes import resolve_size
 
 RANKS = 3

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.distributed.fsdp  # slow to import: once here, not in every rank
 
-from workloads import cells, registry
+from workloads import compatibility, registry
 from workloads.compress.registry import COMPRESSORS, PLAIN, SHARED
-from workloads.setup import Chosen
+from workloads.engine.setup import Chosen
 from workloads.transform import Cell, resolve_settings
 
 SMALL = {"layers": 2, "seq": 16, "hidden": 64, "heads": 2, "batch": 2}
@@ -60,4 +60,4 @@ def test_what_shares_no_gradient_is_refused_over_ranks():
         parallel="ddp",
         ranks=2,
     )
-    assert cells.refusal(cell) == "ddp does not work with compress aggregate_gradients"
+    assert compatibility.refusal(cell) == "ddp does not work with compress aggregate_gradients"

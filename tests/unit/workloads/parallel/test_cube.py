@@ -6,7 +6,7 @@ import pytest
 import torch.distributed.pipelining
 import torch.distributed.tensor.parallel  # noqa: F401 - both are slow to import: once here, not in each rank
 
-from workloads import cells, registry
+from workloads import compatibility, registry
 from workloads.parallel.registry import STRATEGIES
 from workloads.sizes import resolve_size
 from workloads.transform import Cell, resolve_settings
@@ -38,4 +38,4 @@ def test_ranks_that_form_no_cube_are_refused(options, reason):
         workload=spec, mode="train", size=resolve_size(spec, "tiny", size), parallel="hybrid_3d",
         parallel_settings=settings, **options,
     )  # fmt: skip
-    assert reason in (cells.refusal(cell) or "")
+    assert reason in (compatibility.refusal(cell) or "")

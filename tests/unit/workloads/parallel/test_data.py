@@ -6,7 +6,7 @@ import pytest
 import torch.distributed.fsdp
 import torch.distributed.optim  # noqa: F401 - both are slow to import: once here, not in every rank
 
-from workloads import cells, registry
+from workloads import compatibility, registry
 from workloads.base import UnsupportedError
 from workloads.optimize import Optimize
 from workloads.parallel.registry import STRATEGIES
@@ -150,7 +150,7 @@ def test_what_cannot_be_shared_is_refused_with_its_reason(strategy, options, rea
         parallel_settings=resolve_settings(STRATEGIES.get(strategy).spec, {}),
         **{"mode": "train", "ranks": 2} | options,
     )  # fmt: skip
-    assert reason in (cells.refusal(cell) or "")
+    assert reason in (compatibility.refusal(cell) or "")
 
 
 def test_replicas_serve_their_own_requests_with_the_single_processs_tokens(on_ranks, job_of):

@@ -7,7 +7,7 @@ import torch
 import torch.distributed.fsdp  # slow to import, as is the next: once here, not in every rank
 import torch.distributed.tensor.parallel
 
-from workloads import cells, registry
+from workloads import compatibility, registry
 from workloads.base import TRAINING
 from workloads.parallel.registry import STRATEGIES
 from workloads.sizes import resolve_size
@@ -112,4 +112,4 @@ def test_what_cannot_be_split_is_refused_with_its_reason(strategy, workload, opt
         workload=spec, size=resolve_size(spec, "tiny", {}), parallel=strategy, parallel_settings=settings,
         **{"mode": "train", "ranks": 2} | options,
     )  # fmt: skip
-    assert reason in (cells.refusal(cell) or "")
+    assert reason in (compatibility.refusal(cell) or "")

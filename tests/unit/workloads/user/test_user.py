@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from workloads.base import UnsupportedError
-from workloads.modes import prepare
-from workloads.setup import Setup
+from workloads.engine.job import prepare
+from workloads.engine.setup import Setup
 from workloads.user.source import Source, source
 from workloads.user.workload import User
 

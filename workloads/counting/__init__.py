@@ -1,0 +1,1 @@
+"""FLOPs, bytes and parameters of a model."""

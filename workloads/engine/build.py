@@ -1,0 +1,61 @@
+"""Build a model as a setup describes it: from its weights to what is ready to be spread and compiled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from workloads import optimize
+from workloads.base import TRAINING, Workload
+from workloads.compress.base import Compressor
+from workloads.engine import trained
+from workloads.engine.precision import set_matmul, train_in_fp8, weight_dtype
+from workloads.engine.setup import Setup
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A model on its device, compressed, in its precision and optimised."""
+
+    model: nn.Module
+    cast_to: torch.dtype | None
+    """The format of weights and inputs; None is fp32."""
+    compressor: Compressor
+    """The one that made this model, and knows what it did to it."""
+    evidence: dict[str, Any]
+    """What the compressor tells of its work."""
+
+
+def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Built:
+    """Build the workload's model with its seed, compress it and cast it.
+
+    Args:
+        workload: In the trial's mode.
+        setup: Of the trial.
+        pretrained: Take the trained weights, which are there where `trained.fits`.
+
+    Raises:
+        UnsupportedError: the precision or the compressor cannot work here.
+    """
+    training, compressor = workload.mode in TRAINING, setup.compressor()
+    device = torch.device(setup.device)
+    set_matmul(device, setup.precision)
+    torch.manual_seed(workload.seed)
+    with torch.device(device):
+        model = workload.build_model()
+    if pretrained:
+        trained.load(model)
+    model.train() if training else model.eval().requires_grad_(requires_grad=False)
+    cast_to = weight_dtype(setup.precision, training=training)
+    if cast_to is not None and compressor.works_after_cast:
+        model.to(cast_to)
+    model, evidence = compressor.compress(workload, model)
+    if cast_to is not None and not compressor.works_after_cast:
+        model.to(cast_to)
+    if setup.precision == "fp8":
+        train_in_fp8(model)
+    optimize.apply(setup.optimize, workload, model)
+    return Built(model, cast_to, compressor, evidence)

@@ -1,0 +1,170 @@
+"""A decoder-only transformer after GPT-2: pre-norm blocks, learned positions, tied embeddings.
+
+No dropout: a benchmark step is the same work every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from workloads.models.tensor_split import Split
+
+
+class Cache(NamedTuple):
+    """Keys and values, each (layers, batch, heads, capacity, head size), filled up to `length`."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    length: int
+
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write positions behind `length`; return all keys and values, each (B, heads, S, head size)."""
+        start, end = self.length, self.length + k.shape[2]
+        keys, values = self.keys[layer], self.values[layer]
+        keys[:, :, start:end] = k
+        values[:, :, start:end] = v
+        return (keys[:, :, :end], values[:, :, :end]) if start else (k, v)
+
+
+class GrowingCache(NamedTuple):
+    """Keys and values of each layer, (B, heads, length, head size), appended to at every token."""
+
+    keys: list[torch.Tensor]
+    values: list[torch.Tensor]
+    length: int
+
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append positions; return all keys and values, each (B, heads, S, head size)."""
+        if self.length:
+            k, v = torch.cat((self.keys[layer], k), 2), torch.cat((self.values[layer], v), 2)
+        self.keys[layer], self.values[layer] = k, v
+        return k, v
+
+    def rewound(self, length: int) -> GrowingCache:
+        """Return a cache of the first `length` positions, which leaves this one as it is."""
+        return GrowingCache(
+            [k[:, :, :length] for k in self.keys], [v[:, :, :length] for v in self.values], length
+        )
+
+
+class Attention(nn.Module):
+    """Causal self-attention."""
+
+    attend = staticmethod(F.scaled_dot_product_attention)
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+
+    def split(self) -> Split:
+        """Split by heads."""
+        return Split({"qkv": (self.out.in_features,) * 3}, ("out",), counts=("heads",))
+
+    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
+        """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
+        # (3, B, heads, S, head size)
+        q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        if cache is not None:
+            k, v = cache.write(layer, k, v)
+        # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
+        y = self.attend(q, k, v, is_causal=q.shape[2] > 1)
+        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return attended
+
+
+class Block(nn.Module):
+    """Attention and a feed-forward network, each after its norm and beside its residual."""
+
+    def __init__(self, hidden: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden)
+        self.attention = Attention(hidden, heads)
+        self.norm2 = nn.LayerNorm(hidden)
+        self.up = nn.Linear(hidden, 4 * hidden)
+        self.down = nn.Linear(4 * hidden, hidden)
+
+    def split(self) -> Split:
+        """Split the inner layer."""
+        return Split({"up": (self.up.out_features,)}, ("down",), norms=("norm1", "norm2"))
+
+    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d)."""
+        x = x + self.attention(self.norm1(x), cache, layer)
+        inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
+        grown: torch.Tensor = x + self.down(inner)
+        return grown
+
+
+class GPT(nn.Module):
+    """Token and position embeddings, blocks, a norm, and the token embedding again as the output layer."""
+
+    entry, exit = ("token", "position"), ("norm", "token")
+    first_position = 0
+    """Where in the sequence the tokens start that it is given; not 0 on ranks that share a sequence."""
+
+    def __init__(self, *, vocab: int, positions: int, hidden: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.head_size = heads, hidden // heads
+        self.token = nn.Embedding(vocab, hidden)
+        self.position = nn.Embedding(positions, hidden)
+        self.blocks = nn.ModuleList(Block(hidden, heads) for _ in range(layers))
+        self.norm = nn.LayerNorm(hidden)
+        for name, parameter in self.named_parameters():
+            if name.endswith(("out.weight", "down.weight")):
+                # The residual stream adds 2·layers terms; this keeps its variance that of one.
+                nn.init.normal_(parameter, std=0.02 / (2 * layers) ** 0.5)
+            elif parameter.dim() == 2:
+                nn.init.normal_(parameter, std=0.02)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+    def split(self) -> Split:
+        """The cache holds a rank's own heads."""
+        return Split(counts=("heads",))
+
+    def empty_cache(self, batch: int, capacity: int) -> Cache:
+        """Allocate a cache for `batch` sequences of up to `capacity` positions, in the weights' own type."""
+        weight = self.token.weight
+        shape = (len(self.blocks), batch, self.heads, capacity, self.head_size)
+        return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
+
+    def forward(
+        self, tokens: torch.Tensor, cache: Cache | GrowingCache | None = None, *, last_only: bool = False
+    ) -> torch.Tensor:
+        """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
+
+        A cache is written in place from its `length` on. A filled cache takes one token a sequence.
+        """
+        x = self.embed(tokens, 0 if cache is None else cache.length)
+        x = self.through(self.blocks, x, tokens, cache)
+        return self.leave(x[:, -1] if last_only else x)
+
+    def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
+        """Return words and positions, (B, S, d)."""
+        start += self.first_position
+        at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+        embedded: torch.Tensor = self.token(tokens) + self.position(at)
+        return embedded
+
+    def through(
+        self,
+        blocks: Iterable[nn.Module],
+        x: torch.Tensor,
+        _tokens: torch.Tensor,
+        cache: Cache | GrowingCache | None = None,
+    ) -> torch.Tensor:
+        """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
+        for layer, block in enumerate(blocks):
+            x = block(x, cache, layer)
+        return x
+
+    def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
+        """Return logits (..., V) of (..., d)."""
+        return F.linear(self.norm(x), self.token.weight)
