@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.isolation import supervisor
+from harness.isolation.protocol import Outcome
 from harness.system import process
 
 _MESSAGES_FD = 3
@@ -99,7 +100,7 @@ def _above(fd: int) -> int:
     return copy
 
 
-def _handle(request: dict[str, Any], control: socket.socket) -> supervisor.Outcome:
+def _handle(request: dict[str, Any], control: socket.socket) -> Outcome:
     folder = Path(request["folder"])
     log_read, log_write = os.pipe()
     messages_read, messages_write = os.pipe()

@@ -1,4 +1,4 @@
-"""The steps of training: what one iteration of a loss, its gradients and its update launches on the device."""
+"""The steps of training: what one iteration, its gradients and its update launch on the device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m harness.cli`: the command line of this checkout. `ab` and `bisect` start it in other versions."""
+"""`python -m harness.cli`: this checkout's command line. `ab` and `bisect` start it in other versions."""
 
 import sys
 

@@ -20,7 +20,7 @@ class Identity:
     code_id: str
 
     def driver(self, device_kind: str) -> str | None:
-        """Return the version of the driver under a kind of device; None where the kind has none of its own."""
+        """Return the version of the driver under a kind of device; None where it has none of its own."""
         return self.code.get("accelerator_driver") if device_kind == "cuda" else None
 
 

@@ -1,4 +1,7 @@
-"""The compatibility matrix as a page: `python -m harness.planning.compatibility_page > docs/compatibility.md`."""
+"""The compatibility matrix as a page.
+
+`python -m harness.planning.compatibility_page > docs/compatibility.md` writes it anew.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ signs for CUDA follow from the same rules, and none stands for a run on a GPU: `
 on one.
 
 The tables are generated from what workloads, strategies and compressors say of themselves, as the refusals of
-`plan` are (`python -m harness.planning.compatibility_page > docs/compatibility.md`); a test keeps them equal. What the
-columns mean is said under [optimisation](optimization.md), [compression](compression.md) and
+`plan` are (`python -m harness.planning.compatibility_page > docs/compatibility.md`); a test keeps them
+equal. What the columns mean is said under [optimisation](optimization.md), [compression](compression.md) and
 [parallel strategies](parallel.md).
 """
 _TITLES = {

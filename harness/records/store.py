@@ -11,14 +11,11 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
-
-if TYPE_CHECKING:
-    pass
 
 RECORD = "record.json"
 PLAN = "plan.json"

@@ -60,9 +60,9 @@ class Checkpoint(Workload):
 
     def build_model(self) -> nn.Module:
         """Build weights and moments."""
-        from workloads.models import micro
+        from workloads.models import operators
 
-        return micro.TrainingState(self.n("tensors"), self.n("hidden"))
+        return operators.TrainingState(self.n("tensors"), self.n("hidden"))
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return the number of the checkpoint, (1,)."""

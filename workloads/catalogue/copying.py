@@ -43,10 +43,10 @@ class Copy(Workload):
 
     def build_model(self) -> nn.Module:
         """Allocate both sides and fill the source."""
-        from workloads.models import micro
+        from workloads.models import operators
 
         shape = (self.n("batch"), self.n("kib") * 1024)
-        return micro.Copies(
+        return operators.Copies(
             shape, to_device=self.size["direction"] == "to_device", pinned=bool(self.size["pinned"])
         )
 

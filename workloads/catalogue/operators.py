@@ -124,9 +124,9 @@ class Attention(Operator):
 
     def build_model(self) -> nn.Module:
         """Build the operator, which has no weights."""
-        from workloads.models import micro
+        from workloads.models import operators
 
-        return micro.Attention(causal=self.size["phase"] == "prefill")
+        return operators.Attention(causal=self.size["phase"] == "prefill")
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Queries, keys and values (B, heads, positions, head size)."""

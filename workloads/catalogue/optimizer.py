@@ -38,9 +38,9 @@ class OptimizerStep(Workload):
 
     def build_model(self) -> nn.Module:
         """Build weights, and their gradients as buffers."""
-        from workloads.models import micro
+        from workloads.models import operators
 
-        return micro.WeightsAndGradients(self.n("tensors"), self.n("hidden"))
+        return operators.WeightsAndGradients(self.n("tensors"), self.n("hidden"))
 
     def make_batch(self, index: int, *, rank: int = 0, world: int = 1) -> Batch:
         """Return one random number, which stands for the loss."""

@@ -1,6 +1,6 @@
 """What a trial learns behind its span, apart from it.
 
-Energy of phase_energy, gated and cold times, a profile, quality: each in a pass of its own, after the measurement.
+Energy of phases, gated and cold times, a profile, quality: each in a pass of its own, after the measurement.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from harness.devices.base import Device
 from harness.records.schema import Facts, Metric
 from harness.stats.roofline import Placement
 from harness.trial import prepare
-from harness.trial.passes import convergence, gated_cold, phase_energy, quality
-from harness.trial.passes import profile as profile
+from harness.trial.passes import convergence, gated_cold, phase_energy, profile, quality
 from workloads.base import Size, Workload
 
 
