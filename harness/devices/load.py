@@ -8,16 +8,30 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Protocol
 
 from harness.devices.base import DeviceError
 from harness.devices.cuda import CudaDevice
-from harness.energy.probing.probe import Switch
-from harness.energy.sensors.base import PowerMeter
 from harness.shim.errors import ShimError
+
+Switch = Callable[[bool], None]
+"""Turns a load on or off."""
+
+
+class Metered(Protocol):
+    """What a meter says of the device that it reads."""
+
+    @property
+    def source(self) -> str:
+        """The name of the power source, such as `nvml`."""
+
+    @property
+    def device(self) -> str:
+        """The device's id by that source."""
 
 
 @contextmanager
-def load_of(meter: PowerMeter) -> Iterator[Switch | None]:
+def load_of(meter: Metered) -> Iterator[Switch | None]:
     """Give a switch for a load on the very device that a meter reads; None where it cannot be loaded."""
     with ExitStack() as stack:
         switch: Switch | None = None

@@ -41,7 +41,7 @@ def test_without_a_sensor_every_check_says_why(monkeypatch):
 )
 def test_a_counter_is_judged_by_what_the_probe_learnt(monkeypatch, probe, statuses):
     """Period and lag by their limits, polling and aliasing by what was seen, unknown as unknown."""
-    monkeypatch.setattr(sensors.probe_cache, "probed", lambda *_, **__: probe)
+    monkeypatch.setattr(sensors.cache, "probed", lambda *_, **__: probe)
     meter = SimpleNamespace(sensors=(info("counter"),))
     found = list(sensors._counter(meter, lambda on: None, quick=True))
     assert [c.id for c in found] == IDS[:4]

@@ -10,7 +10,9 @@ from workloads import registry
 from workloads.base import GenerativeWorkload
 
 TORCH_FREE = (
-    "from workloads import registry, sizes, sources, flops\n"
+    "from workloads import registry, sizes\n"
+    "from workloads.counting import flops\n"
+    "from workloads.inputs import sources\n"
     "for name in {names!r}:\n"
     "    spec = registry.get(name).spec\n"
     "    registry.get(name)(spec.modes[0], sizes.resolve_size(spec, 'tiny', {{}}))\n"
