@@ -11,7 +11,7 @@ from harness.planning.compatibility import Matrix
 from harness.planning.compatibility_page import page
 from workloads.compatibility import refusal
 
-DOCS = Path(__file__).parents[2] / "docs" / "compatibility.md"
+DOCS = Path(__file__).parents[3] / "docs" / "compatibility.md"
 
 
 @pytest.fixture(scope="module")

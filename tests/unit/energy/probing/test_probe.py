@@ -12,7 +12,7 @@ import pytest
 from harness.energy.probing.cache import fitted
 from harness.energy.probing.probe import probe_counter
 
-_PATH = Path(__file__).parents[2] / "standins" / "virtual.py"
+_PATH = Path(__file__).parents[3] / "standins" / "virtual.py"
 _SPEC = importlib.util.spec_from_file_location("virtual_sensor_load", _PATH)
 virtual = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(virtual)

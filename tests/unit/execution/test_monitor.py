@@ -19,7 +19,7 @@ from harness.planning.plan import make_plan
 from harness.records.metrics import make
 from harness.records.schema import Record
 
-DASHBOARD = Path(__file__).parents[2] / "docs" / "grafana.json"
+DASHBOARD = Path(__file__).parents[3] / "docs" / "grafana.json"
 
 
 class Quiet:
