@@ -1,4 +1,4 @@
-"""The walls of the house: which package may import which, held for lazy imports too."""
+"""The walls of the house: which room may import which, held for lazy imports and imports for types too."""
 
 import ast
 import sys
@@ -8,45 +8,135 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LONGEST_FILE = 350
 MODEL_LIBRARIES = {"torch", "numpy", "PIL", "transformers", "torchao", "peft", "safetensors"}
+
+DOORS = {"harness.cli", "harness.pytest_plugin", "harness.worker"}
+"""Where a process begins. No other room imports them."""
 
 MAY_IMPORT = {
     "harness.stats": set(),
-    "harness.records": {"harness.stats"},
-    "harness.report": {"harness.records", "harness.stats"},
-    "harness.exporters": {"harness.records", "harness.stats"},
-    "harness.energy": {"harness.system.native"},
-    "harness.shim": {"harness.system.native", "harness.system.host"},
-    "harness.devices": {"harness.shim", "harness.system.host"},
-    "harness.timing": {"harness.devices"},
+    "harness.system": set(),
     "workloads": set(),
+    "harness.records": {"stats"},
+    "harness.isolation": set(),
+    "harness.shim": {"workloads.plugins"},
+    "harness.energy": {"workloads.plugins"},
+    "harness.devices": {"shim", "workloads.plugins"},
+    "harness.timing": {"devices"},
+    "harness.profile": {"devices", "stats"},
+    "harness.config": {"records", "workloads"},
+    "harness.identity": {"config", "energy", "records", "workloads"},
+    "harness.bundles": {"records", "stats"},
+    "harness.report": {"records", "stats"},
+    "harness.exporters": {"records", "stats", "workloads.plugins"},
+    "harness.cost": {"config", "records"},
+    "harness.planning": {"config", "identity", "devices", "energy", "records", "stats", "workloads"},
+    "harness.trial": {
+        *("config", "timing", "profile", "energy", "devices", "records", "stats", "workloads"),
+        "isolation.protocol",
+    },
+    "harness.execution": {
+        *("planning", "identity", "isolation", "config", "energy", "exporters", "records", "stats"),
+    },
+    "harness.qualify": {
+        *("planning", "identity", "isolation", "devices", "energy", "shim", "timing", "records"),
+    },
+    "harness.comparison": {
+        *("execution", "planning", "identity", "isolation", "config", "records", "stats"),
+    },
+    "harness.gate": {"comparison", "records", "stats"},
+    "harness.worker": {"isolation", "trial"},
+    "harness.cli": None,
+    "harness.pytest_plugin": None,
 }
-"""Packages of this project that a package may import, beside itself."""
+"""Rooms that a room may import, beside itself; None for all of them. A new room needs a row here."""
+
+WITHOUT_SYSTEM = {"harness.stats", "workloads"}
+"""Every other room may ask the operating system too."""
+
+WITHIN = {
+    "harness.cli.commands": {"harness.cli"},
+    "harness.energy.sensors": set(),
+    "harness.energy.sampling": {"harness.energy.sensors"},
+    "harness.energy.estimation": {"harness.energy.sensors", "harness.energy.sampling"},
+    "harness.energy.probing": {
+        *("harness.energy.sensors", "harness.energy.sampling", "harness.energy.estimation"),
+    },
+    "harness.exporters.importers": set(),
+    "harness.report.figures": {"harness.report.document", "harness.report.numbers", "harness.report.text"},
+    "harness.report.formats": {
+        *("harness.report.figures", "harness.report.document", "harness.report.numbers"),
+        "harness.report.text",
+    },
+    "harness.report.sections": {
+        *("harness.report.document", "harness.report.numbers", "harness.report.text"),
+        "harness.report.trials",
+    },
+    "harness.shim.cpu": {"harness.shim.ceiling", "harness.shim.errors"},
+    "harness.shim.cuda": {"harness.shim.ceiling", "harness.shim.errors"},
+    "harness.trial.passes": {
+        *("harness.trial.metrics", "harness.trial.prepare", "harness.trial.span_energy"),
+    },
+    "workloads.models": set(),
+    "workloads.counting": set(),
+    "workloads.inputs": {"workloads.base"},
+    "workloads.catalogue": {
+        *("workloads.base", "workloads.counting", "workloads.inputs", "workloads.models"),
+    },
+    "workloads.compress": {
+        *("workloads.base", "workloads.plugins", "workloads.registry", "workloads.transform"),
+        *("workloads.counting", "workloads.inputs", "workloads.models"),
+    },
+    "workloads.parallel": {
+        *("workloads.base", "workloads.plugins", "workloads.training", "workloads.transform"),
+        *("workloads.compress", "workloads.models"),
+    },
+    "workloads.engine": {
+        *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
+        *("workloads.catalogue", "workloads.compress", "workloads.counting", "workloads.inputs"),
+        "workloads.parallel",
+    },
+    "workloads.hf": {
+        *("workloads.base", "workloads.catalogue", "workloads.counting", "workloads.inputs"),
+    },
+    "workloads.user": {"workloads.base", "workloads.counting", "workloads.hf", "workloads.inputs"},
+}
+"""What of its own room, or of the workloads, a room within a room may import, beside itself."""
+
+PROTOCOL = {
+    *("base", "transform", "training", "optimize", "sizes", "compatibility", "registry", "plugins"),
+}
+"""Loose in `workloads/`: what workloads, compressors, strategies and the harness agree on."""
 
 ALLOWED_LIBRARIES = {
     "harness.stats": {"numpy", "scipy"},
+    "harness.system": set(),
+    "harness.isolation": set(),
+    "workloads.plugins": set(),
     "workloads": MODEL_LIBRARIES,
 }
 """Where only these libraries, beside the standard one, may be imported."""
 
 NO_TORCH = (
-    "harness.stats",
-    "harness.records",
-    "harness.report",
-    "harness.exporters",
-    "harness.planning.plan",
+    *("harness.stats", "harness.records", "harness.bundles", "harness.report", "harness.exporters"),
+    *("harness.cost", "harness.planning", "harness.execution", "harness.comparison", "harness.gate"),
 )
+
+
+def sources() -> list[Path]:
+    """Return the files of the product."""
+    return [path for top in ("harness", "workloads") for path in sorted((ROOT / top).rglob("*.py"))]
 
 
 @cache
 def imports() -> dict[str, set[str]]:
-    """Return every module's imports, wherever in the file they stand; type-checking blocks aside."""
+    """Return every module's imports, wherever in the file they stand."""
     found: dict[str, set[str]] = {}
-    for top in ("harness", "workloads"):
-        for path in sorted((ROOT / top).rglob("*.py")):
-            parts = path.relative_to(ROOT).with_suffix("").parts
-            name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-            found[name] = set(_imports(ast.parse(path.read_text())))
+    for path in sources():
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name] = set(_imports(ast.parse(path.read_text())))
     # `from package import module` needs the module, not what the package's front door shows.
     return {
         name: {t for t in targets if not any(u in found and u.rpartition(".")[0] == t for u in targets)}
@@ -55,17 +145,13 @@ def imports() -> dict[str, set[str]]:
 
 
 def _imports(tree: ast.AST):
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            continue
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             yield node.module
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
-            yield from _imports(node)
 
 
 def within(module: str, package: str) -> bool:
@@ -78,19 +164,76 @@ def modules_of(package: str):
     return {name: found for name, found in imports().items() if within(name, package)}
 
 
-@pytest.mark.parametrize("package", MAY_IMPORT)
-def test_a_package_imports_only_what_lies_below_it(package):
-    """Data flows one way: no package reaches up or sideways."""
-    allowed = {package, *MAY_IMPORT[package]}
-    wrong = {
+def allowed_to(room: str) -> set[str]:
+    """Return the packages that a room of `MAY_IMPORT` may import, by their whole names."""
+    others = MAY_IMPORT[room] | (set() if room in WITHOUT_SYSTEM else {"system"})
+    return {room, *(other if within(other, "workloads") else f"harness.{other}" for other in others)}
+
+
+def strays(package: str, allowed: set[str], of=("harness", "workloads")) -> set[str]:
+    """Return the imports of a package's modules, from the tops `of`, that are not allowed."""
+    return {
         f"{name} imports {target}"
         for name, targets in modules_of(package).items()
         for target in targets
-        if target.split(".")[0] in {"harness", "workloads"}
+        if any(within(target, top) for top in of)
         and target not in {"harness", "harness.__version__"}
         and not any(within(target, each) for each in allowed)
     }
-    assert not wrong
+
+
+def test_every_room_has_a_row():
+    """A new room is given its place among the others, or fails here."""
+    rooms = {f"harness.{path.parent.name}" for path in (ROOT / "harness").glob("*/__init__.py")}
+    assert {*rooms, "harness.worker", "workloads"} == set(MAY_IMPORT)
+    inner = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for path in sources()
+        if path.name == "__init__.py" and path.parent.parent not in {ROOT, ROOT / "harness"}
+    }
+    assert inner == set(WITHIN)
+
+
+def test_nothing_is_loose_but_doors_and_the_protocol():
+    """A file that lies loose in `harness/` is a process's door, one in `workloads/` part of the protocol."""
+    loose = {
+        top: {p.stem for p in (ROOT / top).glob("*.py")} - {"__init__"} for top in ("harness", "workloads")
+    }
+    assert loose == {"harness": {"worker"}, "workloads": PROTOCOL}
+
+
+def test_tests_mirror_the_rooms():
+    """Every folder of unit tests is a room's; those of the whole house alone lie loose."""
+    unit = ROOT / "tests" / "unit"
+    assert {path.name for path in unit.glob("test_*.py")} == {"test_walls.py", "test_documents.py"}
+    elsewhere = {
+        str(folder.relative_to(unit))
+        for folder in unit.rglob("*")
+        if any(folder.glob("test_*.py"))
+        and not (ROOT / "harness" / folder.relative_to(unit)).is_dir()
+        and not (ROOT / folder.relative_to(unit)).is_dir()
+    }
+    assert elsewhere == {"workloads/fake_cuda"}
+
+
+@pytest.mark.parametrize("room", [room for room, others in MAY_IMPORT.items() if others is not None])
+def test_a_room_imports_only_what_lies_below_it(room):
+    """Data flows one way: no room reaches up or sideways."""
+    assert not strays(room, allowed_to(room))
+
+
+@pytest.mark.parametrize("room", WITHIN)
+def test_a_room_within_a_room_imports_only_what_lies_below_it(room):
+    """The same within a room; the wall around it is the outer room's."""
+    top = "workloads" if within(room, "workloads") else ".".join(room.split(".")[:2])
+    assert not strays(room, {room, *WITHIN[room]}, of=(top,))
+
+
+def test_the_table_has_no_circle():
+    """What the rows allow is itself one way: a floor plan."""
+    rows = {room: allowed_to(room) - {room} for room in MAY_IMPORT if MAY_IMPORT[room] is not None}
+    _assert_acyclic({room: {up for up in rows for o in rows[room] if within(o, up)} for room in rows})
+    _assert_acyclic({room: {o for o in WITHIN[room] if o in WITHIN} for room in WITHIN})
 
 
 @pytest.mark.parametrize("package", ALLOWED_LIBRARIES)
@@ -107,8 +250,8 @@ def test_a_package_needs_only_its_libraries(package):
 
 
 @pytest.mark.parametrize("package", NO_TORCH)
-def test_records_and_reports_need_no_torch(package):
-    """What reads records works where no torch is installed."""
+def test_what_plans_and_reads_records_needs_no_torch(package):
+    """What reads records works where no torch is installed, and a plan is there before torch would be."""
     assert not [
         name for name, targets in modules_of(package).items() if any(within(t, "torch") for t in targets)
     ]
@@ -121,18 +264,22 @@ def test_only_the_models_of_transformers_import_transformers():
     } <= set(modules_of("workloads.hf"))
 
 
-def test_nothing_imports_the_command_line():
-    """The command line is a face; everything behind it is usable without."""
+@pytest.mark.parametrize("door", sorted(DOORS))
+def test_nothing_imports_a_door(door):
+    """Doors are faces; everything behind them is usable without."""
     assert not [
         name
         for name, targets in imports().items()
-        if not within(name, "harness.cli") and any(within(t, "harness.cli") for t in targets)
+        if not within(name, door) and any(within(t, door) for t in targets)
     ]
 
 
 def test_no_module_imports_itself_in_a_circle():
-    """The graph of modules has no cycle, lazy imports included."""
-    graph = {name: {t for t in targets if t in imports()} - {name} for name, targets in imports().items()}
+    """The graph of modules has no cycle, lazy imports and those for types included."""
+    _assert_acyclic({n: {t for t in targets if t in imports()} - {n} for n, targets in imports().items()})
+
+
+def _assert_acyclic(graph: dict[str, set[str]]) -> None:
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -144,3 +291,9 @@ def test_no_module_imports_itself_in_a_circle():
 
     for name in graph:
         visit(name, ())
+
+
+def test_files_are_short():
+    """A file has one idea, and fits a few screens."""
+    lengths = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in sources()}
+    assert not {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE}
