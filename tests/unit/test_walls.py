@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "harness.devices": {"shim", "workloads.plugins"},
     "harness.timing": {"devices"},
     "harness.profile": {"devices", "stats"},
+    "harness.serving": {"devices", "records", "stats", "timing", "workloads"},
     "harness.config": {"records", "workloads"},
     "harness.identity": {"config", "energy", "records", "workloads"},
     "harness.bundles": {"records", "stats"},

@@ -1,0 +1,1 @@
+"""Serving under load: who asks when and for how much, and what the requests saw of it."""
