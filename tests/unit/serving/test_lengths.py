@@ -7,6 +7,8 @@ import pytest
 
 from harness.serving.lengths import Length, fixed, from_jsonl, log_normal
 
+UNTIMED = '{"prompt_tokens": 1, "output_tokens": 1}'
+
 
 def test_log_normal_lengths_have_their_medians_and_spread():
     """Median and standard deviation of the logarithm, within five standard errors."""
@@ -50,10 +52,7 @@ def test_a_trace_is_read_in_both_spellings(tmp_path):
         ('{"prompt_tokens": true, "output_tokens": 1}', "prompt_tokens must be"),
         ('{"prompt_tokens": 1, "output_tokens": 1, "arrival_s": -1}', "arrival_s must be"),
         ('{"prompt_tokens": 1, "output_tokens": 1, "arrival_s": NaN}', "arrival_s must be"),
-        (
-            '{"prompt_tokens": 1, "output_tokens": 1}\n{"input_length": 1, "output_length": 1, "timestamp": 1}',
-            "some requests",
-        ),
+        (f'{UNTIMED}\n{{"input_length": 1, "output_length": 1, "timestamp": 1}}', "some requests"),
         ("{", ":1: "),
         ("[" * 100_000, ":1: "),
     ],
