@@ -18,7 +18,7 @@ from pydantic import (
     field_validator,
 )
 
-from harness.config.prices import DevicePrice, Figure
+from harness.config.prices import SiteFigures
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from workloads.optimize import Attention, CompileMode, Optimize
@@ -31,6 +31,9 @@ def _plain(value: object) -> object:
 
 
 Scalar = Annotated[bool | int | float | str, BeforeValidator(_plain)]
+
+
+MachineName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
 class Section(BaseModel):
@@ -178,6 +181,8 @@ class RunConfig(Section):
 
     name: Name | None = None
     """The sweep's name and folder; null takes the experiment's name, else the workloads'."""
+    machine_name: MachineName | None = None
+    """What reports call this machine; null takes its hardware's name."""
     results: str = "results"
     worker: Literal["warm", "exec"] = "warm"
     timeout_s: PositiveFloat = 600.0
@@ -194,19 +199,10 @@ class RunConfig(Section):
     """0 takes a free one."""
 
 
-class PriceConfig(Section):
+class PriceConfig(SiteFigures):
     """What the machine and its power cost (`harness.cost.Prices`); `none` leaves money out of the report."""
 
     name: str = "none"
-    currency: str | None = None
-    region: str | None = None
-    per_kwh: Figure | None = None
-    pue: Figure | None = None
-    utilisation: Figure | None = None
-    interest: Figure | None = None
-    years: Figure | None = None
-    opex_per_hour: Figure | None = None
-    devices: dict[str, DevicePrice] = Field(default_factory=dict)
 
 
 class ReportConfig(Section):

@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
         title=title,
         torn=left_out,
         generated_at=generated_at,
-        costs=_costs(results, options.price or _price(records)),
+        costs=_costs(results, options.price or _price(records), generated_at),
         foreign=foreign,
     )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
@@ -73,16 +73,17 @@ def _price(records: Sequence[Record]) -> str:
     return str(section.get("name", "none")) if isinstance(section, dict) else "none"
 
 
-def _costs(results: Sequence[TrialResult], price: str) -> dict[str, list[dict[str, Any]]]:
+def _costs(results: Sequence[TrialResult], price: str, as_of: str) -> dict[str, list[dict[str, Any]]]:
     """Return money and carbon of each trial that gave a result; nothing without prices."""
     if price == "none":
         return {}
     from harness.config.folder import config_folder
-    from harness.cost import costs, load_prices
+    from harness.cost import costs_or_reason, load_prices
 
     prices = load_prices(price, config_folder() / "price")
+    day = datetime.fromisoformat(as_of).date()
     ok = [r for r in results if r.status == "ok"]
-    return {r.trial_id: [asdict(figure) for figure in costs(r, prices)] for r in ok}
+    return {r.trial_id: [asdict(figure) for figure in costs_or_reason(r, prices, as_of=day)] for r in ok}
 
 
 def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:

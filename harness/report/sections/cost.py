@@ -1,8 +1,9 @@
-"""The section on money and carbon: one table of ranges, and where the prices come from."""
+"""The section on money and carbon: ranges, their parts, and every price behind them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Section, Table
 from harness.report.numbers import quantity
@@ -10,8 +11,12 @@ from harness.report.sections.tables import NONE, name_cells, name_columns
 from harness.report.text import line
 from harness.report.trials import Trial
 
-Shown = Mapping[str, str | float | Sequence[str] | None]
-"""A figure as plain data: `title`, `unit`, `low`, `mid`, `high`, `notes`, `sources`, `reason`."""
+Shown = Mapping[str, Any]
+"""A figure as plain data: the fields of `harness.cost.CostFigure`."""
+_RANGE = (
+    "The range takes every price and assumption at its low, then at its high end, and the throughput at the "
+    "other end of its interval."
+)
 
 
 def cost_section(named: Sequence[Trial], figures: Mapping[str, Sequence[Shown]]) -> Section:
@@ -21,46 +26,88 @@ def cost_section(named: Sequence[Trial], figures: Mapping[str, Sequence[Shown]])
         named: Trials of the report.
         figures: For each trial, by its id, what `harness.cost.costs` found.
     """
-    rows, notes, sources, reasons = [], [], [], []
-    where = any(t.where for t in named)
-    for trial in named:
-        cells = []
-        for figure in figures.get(trial.result.trial_id, ()):
-            notes += [str(note) for note in figure["notes"] or ()]  # type: ignore[union-attr]
-            sources += [str(source) for source in figure["sources"] or ()]  # type: ignore[union-attr]
-            if figure["mid"] is None:
-                reasons.append(str(figure["reason"]))
-            cells.append(_cell(figure))
-        if cells:
-            titles = [str(figure["title"]) for figure in figures[trial.result.trial_id]]
-            rows.append(
-                Row((*name_cells(trial, where=where), Cell(line(titles[0], 60)), *cells), trial.workload)
-            )
-    if not rows:
+    shown = [(t, list(figures[t.result.trial_id])) for t in named if figures.get(t.result.trial_id)]
+    if not shown:
         return Section("cost", "Cost and carbon", ())
-    blocks: list[Block] = [
-        Paragraph(
-            "The range takes every price and assumption at its low, then at its high end, and the throughput "
-            "at the other end of its interval. " + " ".join(f"{line(n, 120)}." for n in dict.fromkeys(notes))
-        )
-    ]
+    every = [figure for _, found in shown for figure in found]
+    notes = dict.fromkeys(str(note) for figure in every for note in figure["notes"])
+    blocks: list[Block] = [Paragraph(" ".join([_RANGE, *(f"{line(n, 160)}." for n in notes)])), _table(shown)]
+    said = dict.fromkeys(
+        [
+            *((("stale"), str(s)) for figure in every for s in figure["stale"]),
+            *((("unavailable"), str(figure["reason"])) for figure in every if figure["mid"] is None),
+        ]
+    )
+    if said:
+        blocks.append(Items(tuple(Item(term, line(text, 300)) for term, text in said)))
+    if (inputs := _inputs(every)) is not None:
+        blocks.append(inputs)
+    return Section("cost", "Cost and carbon", tuple(blocks))
+
+
+def _table(shown: Sequence[tuple[Trial, Sequence[Shown]]]) -> Table:
+    where = any(t.where for t, _ in shown)
     columns = (
         *name_columns(where=where),
         Column("Of"),
         Column("Cost", numeric=True),
+        Column("Its parts", wide=True),
         Column("Emissions", numeric=True),
     )
-    blocks.append(Table("cost-table", "Cost and carbon", columns, tuple(rows)))
-    if reasons:
-        blocks.append(Items(tuple(Item("unavailable", line(r, 200)) for r in dict.fromkeys(reasons))))
-    if sources:
-        blocks.append(Items(tuple(Item("source", line(s, 200)) for s in dict.fromkeys(sources))))
-    return Section("cost", "Cost and carbon", tuple(blocks))
+    rows = []
+    for t, found in shown:
+        money = next((f for f in found if str(f["id"]).startswith("cost")), None)
+        carbon = next((f for f in found if str(f["id"]).startswith("carbon")), None)
+        of = str(money["title"]).removeprefix("Cost of ") if money and money["mid"] is not None else NONE
+        cells = (Cell(line(of, 60)), _cell(money), Cell(_parts(money)), _cell(carbon))
+        rows.append(Row((*name_cells(t, where=where), *cells), t.workload))
+    return Table("cost-table", "Cost and carbon", columns, tuple(rows))
 
 
-def _cell(figure: Shown) -> Cell:
-    low, mid, high = (figure[key] for key in ("low", "mid", "high"))
-    if not isinstance(mid, float) or not isinstance(low, float) or not isinstance(high, float):
+def _cell(figure: Shown | None) -> Cell:
+    if figure is None or figure["mid"] is None:
         return Cell(NONE, mark="unavailable")
+    low, mid, high = (float(figure[key]) for key in ("low", "mid", "high"))
     shown = quantity(mid, str(figure["unit"]), low, high)
     return Cell(shown.text, shown.interval, order=mid)
+
+
+def _parts(figure: Shown | None) -> str:
+    """Say what share of the cost each part is, the largest first."""
+    terms = figure["terms"] if figure else None
+    if not terms or not (whole := sum(terms.values())):
+        return NONE
+    ordered = sorted(terms.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {quantity(100 * part / whole, '%').text}" for name, part in ordered if part)
+
+
+def _inputs(figures: Sequence[Shown]) -> Table | None:
+    """Every price and assumption behind the figures, with its source and date."""
+    found = {
+        (i["name"], i["key"]): i for f in figures for i in f["inputs"] if i["origin"] in {"site", "device"}
+    }
+    if not found:
+        return None
+    columns = (
+        Column("Input"),
+        Column("Of"),
+        Column("Low", numeric=True),
+        Column("Middle", numeric=True),
+        Column("High", numeric=True),
+        Column("Unit"),
+        Column("Source and date", wide=True),
+    )
+    rows = [
+        Row(
+            (
+                Cell(line(i["name"], 40)),
+                Cell(line(i["key"], 60)),
+                *(Cell(f"{i[end]:,.6g}", order=float(i[end])) for end in ("low", "mid", "high")),
+                Cell(line(i["unit"], 20)),
+                Cell(line(f"{i['source']} ({i['date']})", 200)),
+            )
+        )
+        for i in found.values()
+    ]
+    note = "What was measured (throughput, power) stands in its own tables."
+    return Table("cost-inputs", "Prices and assumptions", columns, tuple(rows), note)

@@ -1,0 +1,70 @@
+"""Read the small YAML files that users write (prices, requirements, contracts), strictly and bounded."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+_LIMIT_BYTES = 1 << 20
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Return a file's mapping, empty for an empty file.
+
+    Raises:
+        ValueError: absent, too large, no YAML, or no mapping; the message names the file.
+    """
+    import yaml
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(_LIMIT_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror or error}") from error
+    if len(data) > _LIMIT_BYTES:
+        raise ValueError(f"{path}: larger than {_LIMIT_BYTES} bytes")
+    try:
+        content = yaml.safe_load(data)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())[:200]}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: a mapping is needed")  # noqa: TRY004 - a file's contents
+    return {str(key): value for key, value in content.items()}
+
+
+def validated(model: type[_Model], content: Any, path: Path, key: str = "") -> _Model:
+    """Return the model of a file's content.
+
+    Raises:
+        ValueError: it does not fit; one line with the file and the key.
+    """
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ([key] if key else []) + list(first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(first["loc"][-1]), set(_keys(model)), n=1)
+            said = f"no such key; did you mean {close[0]}?" if close else "no such key"
+        raise ValueError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error
+
+
+def _keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every key of a model and of the models in it."""
+    for name, field in model.model_fields.items():
+        yield name
+        inner = [
+            field.annotation,
+            *(a for part in get_args(field.annotation) for a in (part, *get_args(part))),
+        ]
+        for each in inner:
+            if isinstance(each, type) and issubclass(each, BaseModel):
+                yield from _keys(each)
