@@ -1,6 +1,8 @@
 """The section on money and carbon."""
 
+from harness.report.numbers import EN_DASH
 from harness.report.sections.cost import cost_section
+from harness.report.sections.tables import NONE
 from harness.report.trials import trials
 
 
@@ -30,9 +32,9 @@ def test_a_cost_shows_its_parts_and_the_prices_behind_it(make_measured):
     assert [c.text for c in table.rows[0].cells][-3:] == [
         "2.0\u00a0EUR",
         "energy 75.0\u00a0%, rent 25.0\u00a0%",
-        "–",
+        NONE,
     ]
-    assert table.rows[0].cells[-3].detail == "1.0–3.0"
+    assert table.rows[0].cells[-3].detail == f"1.0{EN_DASH}3.0"
     assert table.rows[1].cells[-3].mark == "unavailable"
     assert [(i.term, i.text) for i in items.items] == [("stale", "old"), ("unavailable", "no price of 'X'")]
     assert inputs.rows[0].cells[-1].text == "our contract (2025-01-01)"
