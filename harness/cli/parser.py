@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from harness.cli import completion
+from harness.cli.verb import EXIT_CODES, Verbs
 
-_EXIT_CODES = (
-    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say"
-)
 _FIRST_STEPS = """\
 first steps:
   joulemark doctor
@@ -28,95 +24,27 @@ overrides are Hydra's:
 """
 
 
-class _Verb(argparse.ArgumentParser):
-    """One verb; the options that several verbs have are its methods."""
-
-    def overrides(self) -> None:
-        """Take Hydra overrides, and folders of groups."""
-        words = self.add_argument(
-            "overrides", nargs="*", metavar="OVERRIDE", help="Hydra overrides, see below"
-        )
-        words.completer = completion.overrides  # type: ignore[attr-defined]
-        self.config_dir()
-
-    def config_dir(self) -> None:
-        """Take folders of groups."""
-        self.add_argument(
-            "--config-dir",
-            action="append",
-            default=[],
-            metavar="DIR",
-            help="a folder of your own groups; may be repeated",
-        )
-
-    def sweep(self, name: str = "sweep", **more: Any) -> None:
-        """Take a sweep, completed from the results folder."""
-        taken = self.add_argument(name, **({"metavar": "SWEEP"} | more))
-        taken.completer = completion.sweeps  # type: ignore[attr-defined]
-
-    def results(self, option: str = "--results") -> None:
-        """Take the results folder."""
-        self.add_argument(
-            option, default="results", metavar="DIR", help="the results folder (default: results)"
-        )
-
-    def pairs(self) -> None:
-        """Take how long each process of a pair measures."""
-        self.add_argument("--pair-seconds", type=float, metavar="S", help="measured time of each process")
-
-    def delta(self) -> None:
-        """Take the least difference that matters."""
-        self.add_argument(
-            "--delta", type=float, default=0.01, metavar="D", help="differences below it do not matter (0.01)"
-        )
-
-    def sides(self) -> None:
-        """Take the environments or checkouts of two sides."""
-        for side in ("base", "head"):
-            self.add_argument(f"--{side}-python", metavar="PATH", help=f"the {side}'s Python interpreter")
-            self.add_argument(
-                f"--{side}-checkout",
-                metavar="DIR|REVISION",
-                help=f"sources that come first on the {side}'s import path: a folder, or a git revision",
-            )
-
-
-class _Verbs:
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._all = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs", parser_class=_Verb)
-
-    def __call__(self, name: str, summary: str, examples: str, *, json: bool = True) -> _Verb:
-        verb: _Verb = self._all.add_parser(
-            name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
-            epilog=f"{examples}\n{_EXIT_CODES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        verb.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        if json:
-            verb.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        return verb
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `joulemark`, which sets `verb` and that verb's options."""
     made = argparse.ArgumentParser(
         prog="joulemark",
         description="Benchmarks of reference workloads: time, energy and cost, each with its uncertainty.",
-        epilog=f"{_FIRST_STEPS}\n{_EXIT_CODES}",
+        epilog=f"{_FIRST_STEPS}\n{EXIT_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--version", action="store_true", help="print the version and leave")
-    verbs = _Verbs(made)
+    verbs = Verbs(made)
     _machine(verbs)
     _sweeps(verbs)
     _comparisons(verbs)
-    _records(verbs)
+    _regressions(verbs)
+    _exchange(verbs)
+    _bundles(verbs)
+    _tools(verbs)
     return made
 
 
-def _machine(verbs: _Verbs) -> None:
+def _machine(verbs: Verbs) -> None:
     verbs(
         "doctor",
         "tell what works on this machine, what does not, and how to mend it",
@@ -136,7 +64,7 @@ def _machine(verbs: _Verbs) -> None:
     verb.results()
 
 
-def _sweeps(verbs: _Verbs) -> None:
+def _sweeps(verbs: Verbs) -> None:
     verb = verbs(
         "list",
         "list what there is to run and to measure",
@@ -196,7 +124,7 @@ def _sweeps(verbs: _Verbs) -> None:
     verb.results()
 
 
-def _comparisons(verbs: _Verbs) -> None:
+def _comparisons(verbs: Verbs) -> None:
     verb = verbs(
         "ab",
         "compare two configurations, environments or checkouts by interleaved pairs of processes",
@@ -236,6 +164,8 @@ def _comparisons(verbs: _Verbs) -> None:
     verb.delta()
     verb.results()
 
+
+def _regressions(verbs: Verbs) -> None:
     verb = verbs(
         "gate",
         "judge the newest night by a policy: screen it, and confirm suspects by pairs in the same job",
@@ -276,7 +206,7 @@ def _comparisons(verbs: _Verbs) -> None:
     verb.results()
 
 
-def _records(verbs: _Verbs) -> None:
+def _exchange(verbs: Verbs) -> None:
     verb = verbs(
         "export",
         "write the results of sweeps in another tool's format",
@@ -308,6 +238,8 @@ def _records(verbs: _Verbs) -> None:
     )
     verb.results()
 
+
+def _bundles(verbs: Verbs) -> None:
     verb = verbs(
         "bundle",
         "put sweeps into one file, listed with their sha256",
@@ -328,6 +260,8 @@ def _records(verbs: _Verbs) -> None:
     verb.add_argument("bundles", nargs="+", metavar="BUNDLE")
     verb.results()
 
+
+def _tools(verbs: Verbs) -> None:
     verb = verbs(
         "index",
         "rebuild the index that is derived from the records, or query it with SQL",

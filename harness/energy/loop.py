@@ -16,6 +16,7 @@ from harness.energy.estimation.aliasing import FLAG, is_aliased, left_by_shifts,
 from harness.energy.estimation.result import EnergyResult
 from harness.energy.estimation.uncertainty import iteration_u
 from harness.energy.sampling.ticks import Host
+from harness.energy.sensors.base import SensorInfo
 from harness.energy.windows import Window
 
 _PACE_ITERATIONS = 3
@@ -80,32 +81,46 @@ def measure_loop(
             done += each
             blocks_ns.append(host.now_ns() - start_ns)
     iteration_s = sum(blocks_ns) * 1e-9 / done
-    result = window.result
-    counters = [device.sensors[0] for device in result.devices if device.sensors]
     if blocks == 1:
         # The usual distance: now and then an iteration is late, but most keep in step.
         usual_s = median(b - a for a, b in pairwise(edges)) * 1e-9 if len(edges) > 1 else iteration_s
-        if any(is_aliased(info, usual_s, result.span_s) for info in counters):
-            result = replace(result, flags=(*result.flags, FLAG))
-    elif result.joules is not None and result.u_joules is not None and result.u_absolute_joules is not None:
-        usual_ns = median(blocks_ns)
-        strays_s = [
-            math.hypot(start_s, (block_ns - usual_ns) * 1e-9)
-            for start_s, block_ns in zip(window.strays_s, blocks_ns, strict=True)
-        ]
-        left_j = max(left_by_shifts(info, strays_s) for info in counters) * result.joules
-        result = replace(
-            result,
-            u_joules=math.hypot(result.u_joules, left_j),
-            u_absolute_joules=math.hypot(result.u_absolute_joules, left_j),
-            method=f"{result.method}_shifted",
-        )
+        result = _aliasing_flagged(window.result, usual_s)
+    else:
+        result = _with_strays(window.result, window.strays_s, blocks_ns)
     joules = None if result.joules is None else result.joules / done
     u_joules = u_absolute = None
     if result.u_joules is not None and result.u_absolute_joules is not None:
         gain_j = math.sqrt(max(0.0, result.u_absolute_joules**2 - result.u_joules**2)) / done
         u_joules, u_absolute = iteration_u([result.u_joules], done, gain_j)
     return IterationEnergy(done, blocks, iteration_s, joules, u_joules, u_absolute, result)
+
+
+def _counters(result: EnergyResult) -> list[SensorInfo]:
+    return [device.sensors[0] for device in result.devices if device.sensors]
+
+
+def _aliasing_flagged(result: EnergyResult, iteration_s: float) -> EnergyResult:
+    """Flag a result whose iterations kept in step with a counter."""
+    aliased = any(is_aliased(info, iteration_s, result.span_s) for info in _counters(result))
+    return replace(result, flags=(*result.flags, FLAG)) if aliased else result
+
+
+def _with_strays(result: EnergyResult, strays_s: Sequence[float], blocks_ns: Sequence[int]) -> EnergyResult:
+    """Widen a shifted result by what blocks that began or lasted otherwise than planned leave open."""
+    if result.joules is None or result.u_joules is None or result.u_absolute_joules is None:
+        return result
+    usual_ns = median(blocks_ns)
+    strays_s = [
+        math.hypot(start_s, (block_ns - usual_ns) * 1e-9)
+        for start_s, block_ns in zip(strays_s, blocks_ns, strict=True)
+    ]
+    left_j = max(left_by_shifts(info, strays_s) for info in _counters(result)) * result.joules
+    return replace(
+        result,
+        u_joules=math.hypot(result.u_joules, left_j),
+        u_absolute_joules=math.hypot(result.u_absolute_joules, left_j),
+        method=f"{result.method}_shifted",
+    )
 
 
 def mean_of_loops(loops: Sequence[IterationEnergy]) -> tuple[float, float, float] | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 import selectors
 import signal
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,7 +139,6 @@ def watch(
         The outcome; the child is reaped and none of its descendants is left.
     """
     started = time.monotonic()
-    deadline = started + timeout_s
     oom_before = process.oom_kills()
     outcome = Outcome(pid=pid)
     messages = Messages(outcome)
@@ -159,17 +160,7 @@ def watch(
                     del readers[fd]
             return ready
 
-        while True:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                outcome.timed_out = True
-                break
-            ready = pump(left)
-            if abort_fd in ready:
-                outcome.aborted = True
-                break
-            if pid_fd in ready:
-                break
+        _until_end(pump, outcome, started + timeout_s, pid_fd, abort_fd)
         outcome.wall_s = time.monotonic() - started
         if outcome.timed_out or outcome.aborted:
             outcome.killed = kill_tree(pid)
@@ -181,9 +172,38 @@ def watch(
         while readers and time.monotonic() < drained and pump(drained - time.monotonic()):
             pass
     os.close(pid_fd)
+    _reap_adopted()
+    _note_end(outcome, status, usage)
+    outcome.oom_killed = outcome.signal == "SIGKILL" and process.oom_kills() > oom_before
+    outcome.log_tail = log.close()
+    return outcome
+
+
+def _until_end(
+    pump: Callable[[float], set[int]], outcome: Outcome, deadline: float, pid_fd: int, abort_fd: int
+) -> None:
+    """Wait until the child has ended, the requester has gone, or the deadline has passed; note which."""
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            outcome.timed_out = True
+            return
+        ready = pump(left)
+        if abort_fd in ready:
+            outcome.aborted = True
+            return
+        if pid_fd in ready:
+            return
+
+
+def _reap_adopted() -> None:
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+
+
+def _note_end(outcome: Outcome, status: int, usage: resource.struct_rusage) -> None:
+    """Write down how a child ended and what it used, as `wait4` returned it."""
     if os.WIFSIGNALED(status):
         outcome.signal = signal.Signals(os.WTERMSIG(status)).name
     else:
@@ -191,6 +211,3 @@ def watch(
     outcome.user_s, outcome.system_s = usage.ru_utime, usage.ru_stime
     outcome.max_rss_bytes = usage.ru_maxrss * 1024
     outcome.involuntary_switches = usage.ru_nivcsw
-    outcome.oom_killed = outcome.signal == "SIGKILL" and process.oom_kills() > oom_before
-    outcome.log_tail = log.close()
-    return outcome

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from harness import shim
@@ -57,6 +57,35 @@ def target(name: str) -> Target:
     return Target(kind, int(index or 0))
 
 
+@dataclass
+class Findings:
+    """What a qualification has found so far; each check is told as it comes."""
+
+    on_check: OnCheck
+    on_stage: OnStage
+    checks: list[Check] = field(default_factory=list)
+    ceilings: list[MeasuredCeiling] = field(default_factory=list)
+    facts: Facts = field(default_factory=dict)
+
+    def note(self, checks: Iterable[Check]) -> None:
+        """Keep checks, and tell each."""
+        for check in checks:
+            self.checks.append(check)
+            self.on_check(check)
+
+    def limits(self, measure: Callable[[], Ceilings]) -> None:
+        """Measure ceilings; a routine whose result is wrong is a failed check."""
+        self.on_stage("ceilings")
+        try:
+            measured = measure()
+        except ShimError as error:
+            self.note([_known_answers(str(error))])
+            return
+        self.note([_known_answers(None)])
+        self.ceilings.extend(MeasuredCeiling(**asdict(entry)) for entry in measured.entries)
+        self.facts.update(measured.facts)
+
+
 def certify(
     device: Target,
     me: Identity,
@@ -71,27 +100,8 @@ def certify(
         ShimError: the device's driver refuses; its subclass says why.
     """
     made_at = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    found: list[Check] = []
-    ceilings: list[MeasuredCeiling] = []
-    facts: Facts = {}
-    driver = me.code.get("accelerator_driver") if device.kind == "cuda" else None
-
-    def note(checks: Iterator[Check]) -> None:
-        for check in checks:
-            found.append(check)
-            on_check(check)
-
-    def limits(measure: Callable[[], Ceilings]) -> None:
-        on_stage("ceilings")
-        try:
-            measured = measure()
-        except ShimError as error:
-            note(iter([_known_answers(str(error))]))
-            return
-        note(iter([_known_answers(None)]))
-        ceilings.extend(MeasuredCeiling(**asdict(entry)) for entry in measured.entries)
-        facts.update(measured.facts)
-
+    findings = Findings(on_check, on_stage)
+    note = findings.note
     with device_lock(f"{device.kind}-{device.index}", lambda: on_stage("waiting for the device")):
         began, stolen = time.monotonic(), read_steal()
         # Workers come first: nothing of this process is then on the device or in the way of theirs.
@@ -99,47 +109,41 @@ def certify(
         note(workers.checks(device.kind, device.index, quick=quick))
         on_stage("instrument")
         if device.kind == "cuda":
-            _cuda(device, note, limits, quick=quick)
+            _cuda(device, findings, quick=quick)
         else:
             note(cpu.checks(quick=quick))
-            limits(lambda: shim.ceilings("cpu", quick=quick))
+            findings.limits(lambda: shim.ceilings("cpu", quick=quick))
             with busy_cpu() as load:
                 on_stage("energy sensor")
                 note(sensors.checks("cpu", None, load, quick=quick))
         steal = cpu_ceilings.steal_ratio(stolen, read_steal())
-        note(iter([_steal(steal)]))
+        note([_steal(steal)])
         wall_s = time.monotonic() - began
     return Certificate(
         machine_id=me.machine_id,
         code_id=me.code_id,
         device_kind=device.kind,
         device_index=device.index,
-        device_name=facts.get("name") or facts.get("cpu"),
-        driver=driver,
+        device_name=findings.facts.get("name") or findings.facts.get("cpu"),
+        driver=me.code.get("accelerator_driver") if device.kind == "cuda" else None,
         made_at=made_at,
         wall_s=wall_s,
         quick=quick,
-        checks=tuple(found),
-        ceilings=tuple(ceilings),
-        facts=facts,
+        checks=tuple(findings.checks),
+        ceilings=tuple(findings.ceilings),
+        facts=findings.facts,
     )
 
 
-def _cuda(
-    device: Target,
-    note: Callable[[Iterator[Check]], None],
-    limits: Callable[[Callable[[], Ceilings]], None],
-    *,
-    quick: bool,
-) -> None:
+def _cuda(device: Target, findings: Findings, *, quick: bool) -> None:
     from harness.qualify import cuda
     from harness.shim.cuda import CudaShim
 
     with CudaShim(device.index) as opened:
-        note(cuda.checks(opened, quick=quick))
-        limits(lambda: shim.ceilings(device.name, quick=quick))
+        findings.note(cuda.checks(opened, quick=quick))
+        findings.limits(lambda: shim.ceilings(device.name, quick=quick))
         with busy_thread(lambda: opened.arithmetic("fp32")) as load:
-            note(sensors.checks("cuda", _hardware_id(device), load, quick=quick))
+            findings.note(sensors.checks("cuda", _hardware_id(device), load, quick=quick))
 
 
 def _hardware_id(device: Target) -> str | None:

@@ -76,19 +76,21 @@ def build(
         software_section(named),
         _reproduce(named),
     ]
-    sweeps = list(dict.fromkeys(line(t.result.sweep, 60) for t in named))
-    machines = len({t.result.machine_id for t in named})
     return ReportModel(
         title=line(title, 120),
-        subtitle=f"{plural(len(sweeps), 'sweep')} ({listing(sweeps)}) on {plural(machines, 'machine')}"
-        if sweeps
-        else "",
+        subtitle=_subtitle(named),
         generated_at=line(generated_at, 40),
         generator=f"Joulemark {harness.__version__}",
         tiles=_tiles(named),
         sections=tuple(_fitted(s) for s in sections if s.blocks),
         workloads=tuple(dict.fromkeys(t.workload for t in named)),
     )
+
+
+def _subtitle(named: Sequence[Trial]) -> str:
+    sweeps = list(dict.fromkeys(line(t.result.sweep, 60) for t in named))
+    machines = plural(len({t.result.machine_id for t in named}), "machine")
+    return f"{plural(len(sweeps), 'sweep')} ({listing(sweeps)}) on {machines}" if sweeps else ""
 
 
 def _fitted(section: Section) -> Section:

@@ -25,7 +25,7 @@ from harness.timing.loop import (
 )
 from harness.timing.peers import ALONE, Peers
 from harness.timing.soak import Conditions, ReadConditions
-from harness.timing.steady import drifted, warm_up
+from harness.timing.steady import Warmup, drifted, warm_up
 
 HOST_SAMPLES = 1 << 20
 """Samples kept of one span on the host's clock (8 MiB)."""
@@ -46,6 +46,17 @@ class TimingSettings:
     steady_tolerance: float = 0.0025
     target: float = 0.05
     """The relative half-width that the trial is to reach; half of it is the drift allowed within a span."""
+
+    @property
+    def warm_up(self) -> dict[str, Any]:
+        """What `steady.warm_up` takes of them."""
+        return {
+            "warmup_s": self.warmup_s,
+            "warmup_iterations": self.warmup_iterations,
+            "cap_s": self.warmup_cap_s,
+            "window_s": self.steady_window_s,
+            "tolerance": self.steady_tolerance,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,18 +135,7 @@ def measure_steps(
     clock = clock or HostClock()
     on_phase("warmup")
     tick_ns = device.tick_ns(clock.now_ns)
-    warm = warm_up(
-        step,
-        device=device,
-        clock=clock,
-        first=first_index,
-        warmup_s=settings.warmup_s,
-        warmup_iterations=settings.warmup_iterations,
-        cap_s=settings.warmup_cap_s,
-        window_s=settings.steady_window_s,
-        tolerance=settings.steady_tolerance,
-        peers=peers,
-    )
+    warm = warm_up(step, device=device, clock=clock, first=first_index, peers=peers, **settings.warm_up)
     by_time = peers.world == 1
     span = allocate(device, clock, settings, warm.period_ns, by_time=by_time)
     span.timeline.reserve(warm.marks)
@@ -152,27 +152,48 @@ def measure_steps(
         span.run(step, first=first, at_least=at_least, duration_ns=duration_ns)
         device.synchronize()
         span_ns = clock.now_ns() - begin_ns
-        conditions = read()
-        after = device.counters()
+        around = _Around(span_ns, read(), before, device.counters())
         peers.barrier()
+    return _measurement(warm, span, around, settings.target, duration_ns, first, tick_ns)
 
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What was read at the ends of a span."""
+
+    span_ns: int
+    conditions: Conditions
+    before: Counters
+    after: Counters
+
+
+def _measurement(
+    warm: Warmup,
+    span: Span,
+    around: _Around,
+    target: float,
+    duration_ns: int,
+    first: int,
+    tick_ns: int | None,
+) -> Measurement:
+    """Judge a span that was to last `duration_ns` by the host's clock, and began with step `first`."""
     durations_ns = span.timeline.durations_ns()
-    drift = drifted(durations_ns, settings.target)
+    drift = drifted(durations_ns, target)
     by_host = span.timeline.paced_by_host
-    full = by_host and span.host_ns < duration_ns
     flags = {
         "not_steady": not warm.steady,
         "drift": drift,
         "drift_unknown": drift is None,
         "grouped": span.layout.group > 1,
-        "buffer_full": full,
+        "buffer_full": by_host and span.host_ns < duration_ns,
     }
+    before, after = around.before, around.after
     return Measurement(
         warmup_iterations=warm.iterations,
         warmup_ns=warm.duration_ns,
         first_index=first,
         iterations=span.iterations,
-        span_ns=span_ns,
+        span_ns=around.span_ns,
         host_ns=span.host_ns,
         durations_ns=durations_ns,
         group=span.layout.group,
@@ -186,7 +207,7 @@ def measure_steps(
         drift=bool(drift),
         marks=span.timeline.marks_ns() if span.layout.group == 1 else {},
         flags=tuple(name for name, raised in flags.items() if raised),
-        conditions=conditions,
+        conditions=around.conditions,
     )
 
 

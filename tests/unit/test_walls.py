@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LONGEST_FILE = 350
+LONGEST_FILE, LONGEST_FUNCTION = 350, 60
 MODEL_LIBRARIES = {"torch", "numpy", "PIL", "transformers", "torchao", "peft", "safetensors"}
 
 DOORS = {"harness.cli", "harness.pytest_plugin", "harness.worker"}
@@ -298,3 +298,15 @@ def test_files_are_short():
     """A file has one idea, and fits a few screens."""
     lengths = {str(path.relative_to(ROOT)): path.read_text().count("\n") for path in sources()}
     assert not {path: lines for path, lines in lengths.items() if lines > LONGEST_FILE}
+
+
+def test_functions_are_short():
+    """A function fits a screen."""
+    long = {
+        f"{path.relative_to(ROOT)} {node.name}": lines
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := node.end_lineno - node.lineno + 1) > LONGEST_FUNCTION
+    }
+    assert set(long) <= {"harness/trial/replica.py _measured", "harness/pytest_plugin/fixture.py __call__"}

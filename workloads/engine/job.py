@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
+from workloads.compress.base import Compressor
 from workloads.counting.storage import parameter_count, tree_bytes, weights_bytes
 from workloads.engine import trained
 from workloads.engine.build import build
@@ -23,6 +24,7 @@ from workloads.engine.precision import autocast, gradient_scaler
 from workloads.engine.setup import Setup
 from workloads.inputs.batches import to_device
 from workloads.optimize import Optimize, update_refusal
+from workloads.parallel.base import Strategy
 from workloads.parallel.traffic import told
 from workloads.training import Losses, Mark, Training, make_optimizer, update_of
 
@@ -79,44 +81,24 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     """
     if workload.mode not in workload.spec.modes:
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode!r}")
-    training, precision = workload.mode in TRAINING, setup.precision
+    training = workload.mode in TRAINING
     if setup.accumulate > 1 and not training:
         raise ValueError(f"accumulate {setup.accumulate} has no meaning in mode {workload.mode}")
     device, strategy = torch.device(setup.device), setup.strategy()
     built = build(workload, setup, pretrained=not training and trained.fits(workload))
-    cast_to, compressor = built.cast_to, built.compressor
     parameters, whole = parameter_count(built.model), weights_bytes(built.model)
     model = strategy.place(workload, built.model)
-
-    index, count = strategy.shard
-    batches = [workload.make_batch(turn, rank=index, world=count) for turn in range(RING)]
-    micro = [_split(batch, setup.accumulate) for batch in batches]
-    ring = [[to_device(strategy.share(part), device, cast_to) for part in parts] for parts in micro]
+    micro = _batches(workload, strategy, setup.accumulate)
+    ring = [[to_device(strategy.share(part), device, built.cast_to) for part in parts] for parts in micro]
 
     how, losses, last = setup.optimize.compile, Losses(), list[torch.Tensor]()
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes, traffic = 0, dict[str, Any]()
     if training:
-        name = setup.optimizer or str(workload.spec.train.get("optimizer"))
-        walk = _update(setup.optimize, name, precision)
-        make = make_optimizer(workload, setup.optimizer, setup.lr, **walk)
-        optimizer = strategy.optimizer(make, model)
-        loss = partial(compressor.loss, workload)
-        cast, scaler = autocast(device, precision), gradient_scaler(device, precision)
-        given = Training(
-            workload,
-            model,
-            ring,
-            optimizer,
-            lasting(loss) if how in REPLAYED else loss,
-            cast,
-            scaler,
-            losses,
-            last,
-            compressor.updated,
-        )
+        given = _training(workload, setup, strategy, built.compressor, model, ring, losses, last)
+        optimizer = given.optimizer
         # Half numbers are half as wide, and a pass that is run again exchanges again.
-        plain = precision in {"fp32", "tf32"} and not setup.optimize.checkpoint
+        plain = setup.precision in {"fp32", "tf32"} and not setup.optimize.checkpoint
         traffic = told(strategy.traffic(given)) if plain and setup.ranks.world > 1 else {}
         step = strategy.train_step(given)
     else:
@@ -127,9 +109,9 @@ def prepare(workload: Workload, setup: Setup) -> Job:
 
     passes = workload.n("new_tokens") if workload.mode == "generate" else 1
     # Of the whole model and cache: the rank that counts a share of the batch does so for all that share it.
-    cached = cache_bytes * (setup.ranks.world // count)
+    cached = cache_bytes * (setup.ranks.world // strategy.shard[1])
     stored = float(whole * passes + cached - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
-    counted = [_count(workload, parts, stored, 2 if cast_to is not None else 4) for parts in micro]
+    counted = [_count(workload, parts, stored, 2 if built.cast_to is not None else 4) for parts in micro]
     return Job(
         step=step,
         units=lambda turn: counted[turn % RING] if strategy.counts else Units(0),
@@ -147,6 +129,35 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     )
 
 
+def _training(
+    workload: Workload,
+    setup: Setup,
+    strategy: Strategy,
+    compressor: Compressor,
+    model: nn.Module,
+    ring: list[list[Batch]],
+    losses: Losses,
+    last: list[torch.Tensor],
+) -> Training:
+    """Return what a strategy trains with: the optimizer, the loss, and how numbers are cast."""
+    device = torch.device(setup.device)
+    name = setup.optimizer or str(workload.spec.train.get("optimizer"))
+    walk = _update(setup.optimize, name, setup.precision)
+    loss = partial(compressor.loss, workload)
+    return Training(
+        workload,
+        model,
+        ring,
+        strategy.optimizer(make_optimizer(workload, setup.optimizer, setup.lr, **walk), model),
+        lasting(loss) if setup.optimize.compile in REPLAYED else loss,
+        autocast(device, setup.precision),
+        gradient_scaler(device, setup.precision),
+        losses,
+        last,
+        compressor.updated,
+    )
+
+
 def _update(wanted: Optimize, optimizer: str, precision: str) -> dict[str, bool]:
     """Return torch's words for how the optimizer walks its tensors; `auto` is one kernel where that is right.
 
@@ -158,6 +169,12 @@ def _update(wanted: Optimize, optimizer: str, precision: str) -> dict[str, bool]
     if (reason := update_refusal(wanted, optimizer, precision)) is not None:
         raise UnsupportedError(reason)
     return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}
+
+
+def _batches(workload: Workload, strategy: Strategy, accumulate: int) -> list[list[Batch]]:
+    """Return the ring's batches for this rank's shard, each as its micro-batches."""
+    index, count = strategy.shard
+    return [_split(workload.make_batch(turn, rank=index, world=count), accumulate) for turn in range(RING)]
 
 
 def _split(batch: Batch, parts: int) -> list[Batch]:

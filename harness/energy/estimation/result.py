@@ -142,17 +142,9 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     gauge, buffered = gauges.get("instant"), gauges.get("buffered")
     idle = _idle(evidence, main, gauge)
     flags = ["sampler_failed"] if evidence.sampler_problem else []
-    if evidence.reason is not None:
-        estimate = Estimate("none", flags=("sensor_error",), reason=evidence.reason)
-    elif main.kind == "counter":
-        estimate = _from_counter(main, evidence, trace, span, idle)
-        if estimate.method == "counter_unaligned" and evidence.before is not None:
-            flags.append("guards_unusable")
-    elif trace is None:
-        why = evidence.sampler_problem or "a power gauge needs samples"
-        estimate = Estimate("gauge_hold", flags=("sample_gap",), reason=why)
-    else:
-        estimate = gauge_energy(main, trace, span)
+    estimate = _estimate(main, evidence, trace, span, idle)
+    if estimate.method == "counter_unaligned" and evidence.before is not None:
+        flags.append("guards_unusable")
     if main.kind == "counter" and gauge is not None:
         flags += cross_check(estimate, gauge, span)
     for samples in evidence.samples:
@@ -260,6 +252,20 @@ def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
         if blurred or abs(seen_s / known_s - 1) < MISFIT:  # type: ignore[operator]
             return sensor
     return replace(sensor, update_period_s=seen_s)
+
+
+def _estimate(
+    info: SensorInfo, evidence: Evidence, trace: Samples | None, span: Span, idle: Idle | None
+) -> Estimate:
+    """Estimate a device's energy from its first sensor, by what kind of sensor that is."""
+    if evidence.reason is not None:
+        return Estimate("none", flags=("sensor_error",), reason=evidence.reason)
+    if info.kind == "counter":
+        return _from_counter(info, evidence, trace, span, idle)
+    if trace is None:
+        why = evidence.sampler_problem or "a power gauge needs samples"
+        return Estimate("gauge_hold", flags=("sample_gap",), reason=why)
+    return gauge_energy(info, trace, span)
 
 
 def _from_counter(

@@ -14,6 +14,7 @@ from harness.report.numbers import tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH_IN, RIGHT_IN = 7.2, 1.2
 LEFTS_IN = (1.3, 1.8, 2.4)
@@ -97,12 +98,7 @@ def draw(plot: Plot) -> str:
         )
         axes = figure.add_axes(box)
         _scale(axes, plot)
-        axes.set_ylim(y - 0.5, -0.5)
-        axes.set_yticks([])
-        for side in ("top", "left", "right"):
-            axes.spines[side].set_visible(False)
-        axes.grid(axis="x", color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
+        _frame(axes, y)
         side_text = axes.get_yaxis_transform()
         for row, label, at in zip(plot.rows, labels, positions, strict=True):
             axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
@@ -120,13 +116,13 @@ def draw(plot: Plot) -> str:
             _points(axes, row.points, at, spread=0.22 if many else 0.0)
         if many:
             _legend(axes, plot.series, lift=top / (y * ROW_IN))
-        out = io.StringIO()
-        figure.savefig(
-            out,
-            format="svg",
-            transparent=True,
-            metadata=SVG,
-        )
+        return svg_of(figure)
+
+
+def svg_of(figure: Figure) -> str:
+    """Return a figure as an SVG element."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata=SVG)
     svg = out.getvalue()
     return svg[svg.index("<svg") :].strip()
 
@@ -154,6 +150,16 @@ def paper(svg: str) -> str:
         return tag
 
     return _TAG.sub(adapt, svg)
+
+
+def _frame(axes: Axes, height: float) -> None:
+    """Leave a row's place for each row, no vertical axis, and a grid behind the marks."""
+    axes.set_ylim(height - 0.5, -0.5)
+    axes.set_yticks([])
+    for side in ("top", "left", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(axis="x", color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
 
 
 def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> None:

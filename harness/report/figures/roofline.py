@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from harness.report.document import Roofline
-from harness.report.figures.intervals import GRID, MARKERS, MUTED, RC, SERIES, SVG, WIDTH_IN, log_ticks
+from harness.report.figures.intervals import GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, log_ticks, svg_of
 from harness.report.numbers import tick
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HEIGHT_IN, LEFT_IN, BOTTOM_IN, MARGIN_IN = 3.4, 0.85, 0.5, 0.15
 
@@ -35,20 +38,7 @@ def draw(plot: Roofline) -> str:
                 1 - (BOTTOM_IN + MARGIN_IN) / HEIGHT_IN,
             )
         )
-        axes.set_xscale("log")
-        axes.set_yscale("log")
-        axes.set_xlim(left, right)
-        axes.set_ylim(low, high)
-        axes.set_xticks(ticks := log_ticks(left, right), [tick(t, "1") for t in ticks])
-        axes.set_yticks(ticks := log_ticks(low, high), [tick(t, "FLOP/s") for t in ticks])
-        axes.minorticks_off()
-        axes.tick_params(axis="y", colors=MUTED, width=0.6, size=3.0)
-        axes.grid(color=GRID, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-        axes.set_xlabel("FLOPs for each byte of the least traffic (logarithmic)", fontsize=7.6, labelpad=3)
-        axes.set_ylabel("FLOP/s (logarithmic)", fontsize=7.6, labelpad=3)
+        _frame(axes, (left, right), (low, high))
         for i, roof in enumerate(plot.roofs):
             colour, ridge = SERIES[i % len(SERIES)], ridges[i]
             heights = [left * roof.bandwidth_b_s, roof.flop_s, roof.flop_s]
@@ -73,7 +63,22 @@ def draw(plot: Roofline) -> str:
                 fontsize=6.6,
                 clip_on=True,
             )
-        out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata=SVG)
-    svg = out.getvalue()
-    return svg[svg.index("<svg") :].strip()
+        return svg_of(figure)
+
+
+def _frame(axes: Axes, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Set both logarithmic axes, FLOPs per byte and FLOP/s, with their ticks and names."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(*x)
+    axes.set_ylim(*y)
+    axes.set_xticks(ticks := log_ticks(*x), [tick(t, "1") for t in ticks])
+    axes.set_yticks(ticks := log_ticks(*y), [tick(t, "FLOP/s") for t in ticks])
+    axes.minorticks_off()
+    axes.tick_params(axis="y", colors=MUTED, width=0.6, size=3.0)
+    axes.grid(color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.set_xlabel("FLOPs for each byte of the least traffic (logarithmic)", fontsize=7.6, labelpad=3)
+    axes.set_ylabel("FLOP/s (logarithmic)", fontsize=7.6, labelpad=3)
