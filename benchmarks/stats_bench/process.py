@@ -7,6 +7,7 @@ agree to the nanosecond.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,13 @@ class ScriptedClock:
     def cpu_ns(self) -> int:
         """Return scripted time: the thread never leaves its CPU."""
         return self.now
+
+    def watching(self) -> AbstractContextManager[None]:
+        """Watch nothing: one thread is simulated."""
+        return nullcontext()
+
+    def waited_ns(self) -> None:
+        """Return None: no team is simulated."""
 
     def involuntary(self) -> int:
         """Return no switch."""

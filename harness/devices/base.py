@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from harness.devices.timeline import Now, Timeline
 from harness.system import host
+from harness.system.host_counters import HostCounters, read_counters
 
 
 class DeviceError(RuntimeError):
@@ -30,6 +31,8 @@ class Counters:
     """Time that the hypervisor took from this machine, all CPUs."""
     total_jiffies: int | None
     """Time of any kind, all CPUs; the unit of `steal_jiffies`."""
+    host: HostCounters | None = None
+    """What tells how busy the host was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,4 +161,4 @@ class Device(abc.ABC):
         """Return what the operating system has counted so far for this process and this machine."""
         steal, total = host.read_steal()
         switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
-        return Counters(time.process_time_ns(), switches, steal, total)
+        return Counters(time.process_time_ns(), switches, steal, total, read_counters())

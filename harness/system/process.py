@@ -9,6 +9,7 @@ import resource
 import signal
 from pathlib import Path
 
+PROC = Path("/proc")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -67,22 +68,22 @@ def oom_kills() -> int:
     return 0
 
 
-def children_of(pid: int) -> list[int]:
+def children_of(pid: int, proc: Path = PROC) -> list[int]:
     """Return the direct children of a process, zombies included."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
+        for task in (proc / str(pid) / "task").iterdir():
             with contextlib.suppress(OSError):
                 found += [int(child) for child in (task / "children").read_text().split()]
     return found
 
 
-def descendants_of(pid: int) -> list[int]:
+def descendants_of(pid: int, proc: Path = PROC) -> list[int]:
     """Return all descendants of a process, nearest first."""
     found: list[int] = []
     todo = [pid]
     while todo:
-        children = children_of(todo.pop(0))
+        children = children_of(todo.pop(0), proc)
         found += children
         todo += children
     return found

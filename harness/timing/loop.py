@@ -50,25 +50,36 @@ class Stretches:
     wall_ns: npt.NDArray[np.int64]
     cpu_ns: npt.NDArray[np.int64]
     involuntary: npt.NDArray[np.int64]
+    waited_ns: npt.NDArray[np.int64] | None = None
+    """Time that the team's threads were ready without a CPU, summed; None where it is unknown."""
     every: int = 1
     """1 where there are no rests, else 2."""
 
-    def clean(self) -> npt.NDArray[np.bool_]:
-        """Tell which ran undisturbed, shape (stretches,): the filter of docs/method.md, section 2.
+    def clean(self, *, team: bool = False) -> npt.NDArray[np.bool_]:
+        """Tell which ran undisturbed, shape (stretches,): the filters of docs/method.md, section 2.
 
-        No involuntary switch, and wall <= 1.03 CPU + 0.02 ms. It says something of single-threaded work only.
+        Of one thread: no involuntary switch, and wall <= 1.03 CPU + 0.02 ms. Of a team, whose threads sleep
+        at barriers: none of them was ready without a CPU for over a hundredth of the stretch and 0.02 ms.
+
+        Args:
+            team: Whether several threads worked; it needs `waited_ns`.
         """
-        wall, cpu = np.diff(self.wall_ns), np.diff(self.cpu_ns)
+        wall = np.diff(self.wall_ns)
+        if team:
+            assert self.waited_ns is not None
+            waited: npt.NDArray[np.bool_] = np.diff(self.waited_ns) <= 0.01 * wall + 20_000
+            return waited
+        cpu = np.diff(self.cpu_ns)
         undisturbed: npt.NDArray[np.bool_] = (np.diff(self.involuntary) == 0) & (wall <= 1.03 * cpu + 20_000)
         return undisturbed
 
-    def clean_share(self) -> float:
+    def clean_share(self, *, team: bool = False) -> float:
         """Return the share of chunks that ran undisturbed: rests are as long as it takes, and tell less."""
-        return float(self.clean()[:: self.every].mean())
+        return float(self.clean(team=team)[:: self.every].mean())
 
-    def clean_work(self) -> tuple[int, int]:
+    def clean_work(self, *, team: bool = False) -> tuple[int, int]:
         """Return the iterations of all undisturbed stretches, and their time in ns."""
-        clean = self.clean()
+        clean = self.clean(team=team)
         return int(np.diff(self.iterations)[clean].sum()), int(np.diff(self.wall_ns)[clean].sum())
 
 
@@ -100,8 +111,9 @@ class Span:
         """Host time from the start until the last step's call returned."""
         self._clock = clock
         rounds = math.ceil(timeline.capacity / (layout.chunk + layout.rest))
-        self._edges = np.full((4, rounds * self._every + 1), -1, np.int64)
+        self._edges = np.full((5, rounds * self._every + 1), -1, np.int64)
         self._done = 0
+        self._watched = False
 
     def run(self, step: Step, *, first: int, at_least: int, duration_ns: int) -> None:
         """Run steps from index `first` on until `duration_ns` and `at_least` iterations are done.
@@ -109,12 +121,15 @@ class Span:
         It ends earlier when the timeline is full. Time is looked at after each chunk and each step of a rest.
         """
         timeline, group, chunk, rest = self.timeline, self.layout.group, self.layout.chunk, self.layout.rest
-        ran, wall, cpu, involuntary = (memoryview(row) for row in self._edges)  # type: ignore[arg-type]
-        cpu_ns, switches = self._clock.cpu_ns, self._clock.involuntary
+        ran, wall, cpu, involuntary, waited = (memoryview(row) for row in self._edges)  # type: ignore[arg-type]
+        cpu_ns, switches, delay_ns = self._clock.cpu_ns, self._clock.involuntary, self._clock.waited_ns
+        self._watched = delay_ns() is not None
+        if not self._watched:
+            delay_ns = _nothing
         index, done = first, 0
         full, enough = first + self.capacity, first + at_least
 
-        ran[0], cpu[0], involuntary[0] = 0, cpu_ns(), switches()
+        ran[0], cpu[0], involuntary[0], waited[0] = 0, cpu_ns(), switches(), delay_ns() or 0
         wall[0] = now = timeline.start()
         mark, stamp, ends, now_ns = timeline.mark, timeline.stamp, timeline.ends, self._clock.now_ns
         deadline = now + duration_ns
@@ -126,6 +141,7 @@ class Span:
                 now = stamp()
             done += 1
             ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
+            waited[done] = delay_ns() or 0
             if not rest or ends is None:
                 continue
             # `stamp` without its call: between long steps each further line of code comes from memory.
@@ -138,6 +154,7 @@ class Span:
             index = first + timeline.count
             done += 1
             ran[done], wall[done], cpu[done], involuntary[done] = index - first, now, cpu_ns(), switches()
+            waited[done] = delay_ns() or 0
         self._done = done
         self.host_ns = now - int(self._edges[1, 0])
 
@@ -157,8 +174,14 @@ class Span:
 
     def stretches(self) -> Stretches:
         """Return what the host's clocks showed of the stretches that ran."""
-        iterations, wall, cpu, involuntary = self._edges[:, : self._done + 1]
-        return Stretches(iterations, wall, cpu, involuntary, self._every)
+        iterations, wall, cpu, involuntary, waited = self._edges[:, : self._done + 1]
+        return Stretches(
+            iterations, wall, cpu, involuntary, waited if self._watched else None, every=self._every
+        )
+
+
+def _nothing() -> int:
+    return 0
 
 
 @contextmanager

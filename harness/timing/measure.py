@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from harness.devices import registry
 from harness.devices.base import Counters, Device, DeviceError
+from harness.system.contention import Contention, between
 from harness.timing.clocks import Clock, HostClock
 from harness.timing.loop import (
     CHUNK_NS,
@@ -95,6 +96,8 @@ class Measurement:
     """`not_steady`, `drift`, `drift_unknown`, `grouped`, `buffer_full`."""
     conditions: Conditions = field(default_factory=Conditions)
     """What the device told right after the span."""
+    contention: Contention | None = None
+    """What others took of the host within the span; None where the device does not count it."""
 
     @property
     def period_ns(self) -> float:
@@ -144,7 +147,7 @@ def measure_steps(
     first = first_index + warm.iterations
 
     on_phase("measure")
-    with collector_off(), window or nullcontext():
+    with collector_off(), clock.watching(), window or nullcontext():
         before = device.counters()
         device.synchronize()
         peers.barrier()
@@ -208,6 +211,7 @@ def _measurement(
         marks=span.timeline.marks_ns() if span.layout.group == 1 else {},
         flags=tuple(name for name, raised in flags.items() if raised),
         conditions=around.conditions,
+        contention=None if before.host is None or after.host is None else between(before.host, after.host),
     )
 
 

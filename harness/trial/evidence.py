@@ -41,6 +41,7 @@ def timing_evidence(m: timing.Measurement) -> Facts:
         "clock": m.clock,
         "steal_ratio": m.steal_ratio,
         "involuntary_switches": m.involuntary_switches,
+        **({} if m.contention is None else {"contention": m.contention.evidence()}),
         "clean_share": None if m.stretches is None else m.stretches.clean_share(),
     }
 

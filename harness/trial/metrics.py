@@ -155,15 +155,15 @@ def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metr
     if slowest.stretches is None:
         return  # a device's work is not disturbed by what happens to the host's thread
     metric_id = "iteration.mean.clean"
-    if not single_threaded:
-        yield make(metric_id, None, reason="the filter judges single-threaded work only")
+    if not single_threaded and slowest.stretches.waited_ns is None:
+        yield make(metric_id, None, reason="the run-queue delay of the team's threads is unknown")
         return
-    share = slowest.stretches.clean_share()
+    share = slowest.stretches.clean_share(team=not single_threaded)
     if share < CLEAN_SHARE:
         reason = f"{share:.0%} of iterations are undisturbed; {CLEAN_SHARE:.0%} needed"
         yield make(metric_id, None, reason=reason)
         return
-    kept, wall_ns = slowest.stretches.clean_work()
+    kept, wall_ns = slowest.stretches.clean_work(team=not single_threaded)
     yield make(metric_id, wall_ns / 1e9 / kept, n=kept)
 
 

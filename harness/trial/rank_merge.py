@@ -9,6 +9,7 @@ from typing import Any
 from harness.config.models import Config
 from harness.records.schema import Facts
 from harness.system import host
+from harness.system.contention import together
 from harness.timing import Measurement
 from harness.trial.metrics import RankRun
 from workloads.base import Units
@@ -42,6 +43,7 @@ def merged(seen: Sequence[Seen]) -> Measurement:
         steady=all(m.steady for m in all_runs),
         drift=any(m.drift for m in all_runs),
         flags=tuple(dict.fromkeys(flag for m in all_runs for flag in m.flags)),
+        contention=together([m.contention for m in all_runs if m.contention is not None]),
     )
 
 

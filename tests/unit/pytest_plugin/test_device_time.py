@@ -11,6 +11,7 @@ pytest_plugins = ["pytester"]
 
 # The world of the inner pytest: time moves only when the function under test says so.
 _WORLD = """
+from contextlib import nullcontext
 import pytest
 from harness.devices.base import Counters
 from harness.devices.cpu import CpuDevice
@@ -21,6 +22,8 @@ class Clock:
     def now_ns(self): return self.now
     def cpu_ns(self): return self.cpu
     def involuntary(self): return 0
+    def watching(self): return nullcontext()
+    def waited_ns(self): return None
 
 CLOCK = Clock()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -19,6 +20,7 @@ class ScriptedClock:
         self.cpu = 0
         self.switches = 0
         self.cpu_reads = 0
+        self.waited: int | None = None
 
     def now_ns(self) -> int:
         """Return scripted time."""
@@ -33,8 +35,20 @@ class ScriptedClock:
         """Return scripted switches."""
         return self.switches
 
-    def work(self, wall_ns: int, *, cpu_ns: int | None = None, switches: int = 0) -> None:
+    def watching(self) -> AbstractContextManager[None]:
+        """Watch scripted threads."""
+        return nullcontext()
+
+    def waited_ns(self) -> int | None:
+        """Return the scripted run-queue delay of a team; None where no script tells it."""
+        return self.waited
+
+    def work(
+        self, wall_ns: int, *, cpu_ns: int | None = None, switches: int = 0, waited_ns: int | None = None
+    ) -> None:
         """Let time pass; the thread is on its CPU throughout unless told otherwise."""
+        if waited_ns is not None:
+            self.waited = (self.waited or 0) + waited_ns
         self.now += wall_ns
         self.cpu += wall_ns if cpu_ns is None else cpu_ns
         self.switches += switches

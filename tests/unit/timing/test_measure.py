@@ -190,6 +190,30 @@ def test_the_filter_names_the_disturbed_iterations(clock, device):
     assert measured.involuntary_switches == 2
 
 
+def test_the_teams_filter_names_the_stretches_in_which_a_thread_waited_for_a_cpu(clock, device):
+    """Sleeping at a barrier is no disturbance; a hundredth of the stretch and 0.02 ms without a CPU is."""
+    waits = {0: 130_000, 113: 120_000, 226: 120_001}
+    clock.waited = 0
+    first = 30
+
+    measured = measure_steps(
+        lambda i, _: clock.work(10 * MS, cpu_ns=4 * MS, waited_ns=waits.get(i - first, 0)),
+        device=device, settings=replace(QUICK, seconds=3.4), clock=clock,
+    )  # fmt: skip
+
+    stretches = measured.stretches
+    disturbed = np.flatnonzero(~stretches.clean(team=True))
+    assert stretches.iterations[disturbed].tolist() == [0, 226]
+    kept, wall_ns = stretches.clean_work(team=True)
+    assert (kept, wall_ns) == (measured.iterations - 2, (measured.iterations - 2) * 10 * MS)
+
+
+def test_a_team_that_nobody_watches_has_no_filter(clock, device):
+    """Where the kernel tells no run-queue delay, it is unknown, never 0."""
+    measured = measure_steps(lambda _i, _m: clock.work(10 * MS), device=device, settings=QUICK, clock=clock)
+    assert measured.stretches.waited_ns is None
+
+
 def test_too_many_iterations_are_timed_in_groups(clock, device, monkeypatch):
     """When the buffer cannot hold every iteration, durations are those of equal groups, and flagged."""
     monkeypatch.setattr(measure_module, "HOST_SAMPLES", 64)
