@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
+from harness.system.inside import require_inside
 
 MANIFEST = "MANIFEST.json"
 LARGEST_FILE_BYTES = 256 * 2**20
@@ -201,9 +202,7 @@ def _read(file: IO[bytes] | None, size: int) -> bytes:
 
 
 def _write(root: Path, target: Path, data: bytes) -> None:
-    # A link within the results folder must not lead what a stranger wrote out of it.
-    if not target.parent.resolve().is_relative_to(root.resolve()):
-        raise OSError(f"{target.parent} leads out of {root}")
+    require_inside(root, target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

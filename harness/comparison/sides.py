@@ -91,7 +91,7 @@ def _foreign_plan(
     python = environment.python or sys.executable
     try:
         asked = subprocess.run(
-            [python, "-m", "harness.cli", "plan", "--json", *options, *overrides],
+            [python, "-m", "harness.cli", "plan", "--json", *options, "--", *overrides],
             env=environment.variables(),
             capture_output=True,
             text=True,
@@ -154,17 +154,28 @@ def environment(python: str | None, where: str | None) -> Iterator[Environment]:
         folder = Path(where).resolve()
         yield Environment(python, folder, _git("-C", str(folder), "rev-parse", "--verify", "--quiet", "HEAD"))
     else:
-        commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{where}^{{commit}}")
-        if commit is None:
-            raise ValueError(f"{where}: neither a folder nor a revision of a git repository here")
-        with tempfile.TemporaryDirectory(prefix="joulemark-") as temporary:
-            folder = Path(temporary) / commit[:12]
-            if _git("worktree", "add", "--detach", "--quiet", str(folder), commit) is None:
-                raise ValueError(f"{where}: git could not check {commit[:12]} out")
-            try:
-                yield Environment(python, folder, commit)
-            finally:
-                _git("worktree", "remove", "--force", str(folder))
+        with checked_out(python, where) as made:
+            yield made
+
+
+@contextlib.contextmanager
+def checked_out(python: str | None, revision: str) -> Iterator[Environment]:
+    """Make an environment of a revision, never of a folder of that name; its worktree is removed at the end.
+
+    Raises:
+        ValueError: git knows no such revision, or cannot check it out.
+    """
+    commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if commit is None:
+        raise ValueError(f"{revision}: neither a folder nor a revision of a git repository here")
+    with tempfile.TemporaryDirectory(prefix="joulemark-") as temporary:
+        folder = Path(temporary) / commit[:12]
+        if _git("worktree", "add", "--detach", "--quiet", str(folder), commit) is None:
+            raise ValueError(f"{revision}: git could not check {commit[:12]} out")
+        try:
+            yield Environment(python, folder, commit)
+        finally:
+            _git("worktree", "remove", "--force", str(folder))
 
 
 def _git(*arguments: str) -> str | None:

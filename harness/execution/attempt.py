@@ -15,6 +15,7 @@ from harness.planning.plan import PlannedTrial
 from harness.records.certificates import certificate_facts
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
+from harness.system.inside import require_inside
 from harness.system.locks import device_locks
 
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
@@ -51,6 +52,7 @@ class Attempts:
         attempt = self.store.next_attempt(self.sweep, self.me.machine_id, trial.trial_id, replica)
         place = (self.sweep, self.me.machine_id, trial.trial_id, replica, attempt)
         folder = self.store.attempt_dir(*place)
+        require_inside(self.store.root, folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = trial.config
         spec = {

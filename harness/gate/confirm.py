@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from harness.comparison.pairs import Pairs, SideFailedError
-from harness.comparison.sides import environment, make_side
+from harness.comparison.recorded import repeat
+from harness.comparison.sides import Environment, checked_out, environment, make_side
 from harness.gate.history import History, Series
 from harness.gate.paired import is_settled, paired_comparison
 from harness.gate.policy import Rule
+from harness.records.repeatable import is_commit
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.stats import Comparison, StatsError
-
-_OWN_MODEL = ("workload.factory", "workload.program", "workload.folder")
-_RUN_CONTROL = ("run.name", "run.results", "run.monitor", "run.monitor_port", "run.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,6 @@ class Where:
 
     python: str | None = None
     checkout: str | None = None
-
-
-def overrides_of(result: TrialResult) -> list[str]:
-    """Return the overrides that make this one trial again, without those that only control a run."""
-    words = [str(word) for word in result.config.get("overrides", ())]
-    words = [w for w in words if w.partition("=")[0].lstrip("+") not in _RUN_CONTROL]
-    # The trial's own overrides stand for the experiment's grids.
-    return [*words, "sweep=[]"] if any(w.startswith("+experiment=") for w in words) else words
 
 
 @dataclass
@@ -52,6 +44,8 @@ class Confirmer:
     head: Where
     config_dirs: tuple[Path, ...] = ()
     pair_seconds: float | None = None
+    plan: tuple[str, ...] = ()
+    """Overrides of the user's own sweep of nights, from the policy."""
     note: list[str] = field(default_factory=list)
     """Why pairs could not be measured."""
     _sets: dict[tuple[str, int], tuple[list[Record], list[Record]] | None] = field(default_factory=dict)
@@ -79,6 +73,21 @@ class Confirmer:
             )
         return found
 
+    def _good(self, series: Series) -> AbstractContextManager[Environment]:
+        """Return the environment of the code that tonight is measured against.
+
+        Raises:
+            ValueError: no good night has a commit, or it is not one that this repository knows.
+        """
+        if self.base.checkout is not None or self.base.python is not None:
+            return environment(self.base.python, self.base.checkout)
+        commit = self.history.good_commit(series)
+        if commit is None:
+            raise ValueError("no commit of a good night is known; name one by --base-")
+        if not is_commit(commit):
+            raise ValueError("the commit that its good night names is no commit id; name one by --base-")
+        return checked_out(None, commit)
+
     def _is_settled(self, key: tuple[str, int], metric_id: str, delta: float) -> bool:
         measured = self._sets[key]
         return measured is None or is_settled(*measured, metric_id, delta)
@@ -89,23 +98,17 @@ class Confirmer:
         if result.machine_id != self.machine_id:
             self.note.append(f"{result.label}: measured on another machine, so it cannot be confirmed here")
             return None
-        checkout = self.base.checkout
-        if checkout is None and self.base.python is None:
-            checkout = self.history.good_commit(series)
-            if checkout is None:
-                self.note.append(f"{result.label}: no commit of a good night is known; name one by --base-")
-                return None
-        words = [*overrides_of(result), "run.worker=exec"]
-        if any(word.partition("=")[0].lstrip("+") in _OWN_MODEL for word in words):
-            # Records may come from elsewhere; only a command line may name code to be run.
-            self.note.append(f"{result.label}: your own model, which no record may start: use `joulemark ab`")
+        try:
+            words = [*repeat(result.trial_id, result.config, self.plan, self.config_dirs), "run.worker=exec"]
+        except ValueError as error:
+            self.note.append(f"{result.label}: {error}; name the sweep in the policy's plan")
             return None
         if self.pair_seconds is not None:
             words.append(f"measure.seconds={self.pair_seconds:g}")
         name = f"confirm-{self.history.tonight}-{result.trial_id[:8]}-{number}"
         try:
             with contextlib.ExitStack() as stack:
-                old = stack.enter_context(environment(self.base.python, checkout))
+                old = stack.enter_context(self._good(series))
                 new = stack.enter_context(environment(self.head.python, self.head.checkout))
                 base = make_side("base", words, old, self.config_dirs)
                 head = make_side("head", words, new, self.config_dirs)

@@ -47,6 +47,9 @@ class Policy(_Strict):
     """From A/A runs on this runner (`joulemark gate --noise-floor`)."""
     accept: tuple[str, ...] = ()
     """Nights whose level is the new normal although it is worse: known and wanted."""
+    plan: tuple[_Text, ...] = Field(default=(), max_length=200)
+    """The overrides that the nights ran, as `joulemark run` takes them: what pairs are measured by. Without
+    them a trial is repeated from its record, by settings that can name no file, program or host."""
     metrics: tuple[Rule, ...] = Field(min_length=1)
 
     def rule(self, metric_id: str, label: str) -> Rule | None:

@@ -20,6 +20,7 @@ from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION, judge
+from harness.system.inside import require_inside
 
 if TYPE_CHECKING:
     import duckdb
@@ -204,6 +205,7 @@ def _save(connection: duckdb.DuckDBPyConnection, store: Store, fingerprint: str)
     import duckdb
 
     folder = store.root / "index"
+    require_inside(store.root, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
         options = f"(FORMAT parquet, KV_METADATA {{fingerprint: '{fingerprint}'}})"

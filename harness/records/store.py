@@ -16,6 +16,7 @@ from typing import Any
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
+from harness.system.inside import OutsideError, require_inside
 
 RECORD = "record.json"
 PLAN = "plan.json"
@@ -100,6 +101,7 @@ class Store:
             StoreError: the folder cannot be written; nothing was left behind.
         """
         with _advised(self.root):
+            require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.tmp")
             # The temporary file claims the path: no writer passes between the check and the rename.
@@ -160,6 +162,7 @@ class Store:
             raise ValueError(f"a plan is JSON: {error}") from error
         temporary = path.with_name(f".{PLAN}.{os.getpid()}.tmp")
         with _advised(self.root):
+            require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.unlink(missing_ok=True)
             _write_synced(temporary, data + b"\n")
@@ -303,6 +306,8 @@ def _advised(root: Path) -> Iterator[None]:
         yield
     except AttemptTakenError:
         raise
+    except OutsideError as error:
+        raise StoreError(f"cannot write records: {error}; copy what it names, or remove it") from error
     except OSError as error:
         advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
         raise StoreError(f"cannot write records in {root}: {advice}") from error

@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from harness.system.inside import open_plain, require_inside
+
 
 class SweepBusyError(RuntimeError):
     """Another process is running the same sweep into the same folder."""
@@ -17,18 +19,26 @@ class SweepBusyError(RuntimeError):
 
 @contextlib.contextmanager
 def sweep_lock(folder: Path) -> Iterator[None]:
-    """Hold the sweep's folder for this process.
+    """Hold the sweep's folder for this process: the folder itself and the file `.lock` in it.
+
+    A file can be deleted while it is held, and a network file system may lock files alone.
 
     Raises:
         SweepBusyError: another process holds it.
+        OutsideError: the folder is a link, or its lock no plain file.
     """
+    require_inside(folder.parent, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+b") as file:
+    with contextlib.ExitStack() as held:
+        file = held.enter_context(open_plain(folder / ".lock"))
+        itself = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        held.callback(os.close, itself)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_folder(itself)
         except BlockingIOError:
-            file.seek(0)
-            holder = file.read(20).decode(errors="replace").strip() or "unknown"
+            digits = file.read(20).decode(errors="replace").strip()
+            holder = digits if digits.isdigit() else "unknown"
             raise SweepBusyError(
                 f"{folder}: another run of this sweep is going on (process {holder}); wait for it or stop it"
             ) from None
@@ -36,6 +46,15 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         file.write(str(os.getpid()).encode())
         file.flush()
         yield
+
+
+def _lock_folder(descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass  # a network file system that locks no folder: the file's own lock holds
 
 
 def _silent(_text: str) -> None:
@@ -67,7 +86,7 @@ def device_lock(
         note: told once that there is a wait.
     """
     path = Path(tempfile.gettempdir()) / f"joulemark-{os.getuid()}-{device}.lock"
-    with path.open("a+b") as file:
+    with open_plain(path) as file:
         told = False
         while True:
             try:

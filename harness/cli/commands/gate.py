@@ -15,6 +15,7 @@ from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
 from harness.identity.machine import identify
 from harness.records import open_store
+from harness.system.inside import require_inside
 
 
 def main(options: argparse.Namespace) -> int:
@@ -37,11 +38,13 @@ def main(options: argparse.Namespace) -> int:
         Where(options.head_python, options.head_checkout),
         tuple(Path(d) for d in options.config_dir),
         options.pair_seconds,
+        policy.plan,
     )
     confirm = (lambda *_: None) if options.screen_only else confirmer
     verdict = judge_history(history, policy, confirm, floors)
     for line in confirmer.note:
-        print(f"joulemark: {line}", file=sys.stderr)
+        print(f"joulemark: {visible(line)}", file=sys.stderr)
+    require_inside(store.root, store.sweep_dir(history.tonight))
     write_json(store.root / history.tonight / VERDICT, verdict.plain())
     if options.markdown:
         write(Path(options.markdown), verdict.markdown())

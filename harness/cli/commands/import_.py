@@ -10,6 +10,7 @@ from harness.exporters.common import write
 from harness.exporters.importers import read_file
 from harness.records import open_store
 from harness.records.foreign import MOST_BYTES, foreign_path
+from harness.system.inside import require_inside
 
 
 def main(options: argparse.Namespace) -> int:
@@ -23,6 +24,7 @@ def main(options: argparse.Namespace) -> int:
             f"{options.file}: its {len(found.results)} results would take {len(text) >> 20} MiB, "
             f"and at most {MOST_BYTES >> 20} are kept; import a part of it"
         )
+    require_inside(store.root, path.parent)
     write(path, text)
     if options.json:
         print_json({"kept": str(path), **found.model_dump(mode="json")})

@@ -48,12 +48,13 @@ def main(options: argparse.Namespace) -> int:
     generated_at = max(
         (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
     )
+    prices = _costs(results, options.price, _price(records), generated_at, left_out)
     model = build(
         results,
         title=title,
         torn=left_out,
         generated_at=generated_at,
-        costs=_costs(results, options.price or _price(records), generated_at),
+        costs=prices,
         foreign=foreign,
     )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
@@ -73,14 +74,26 @@ def _price(records: Sequence[Record]) -> str:
     return str(section.get("name", "none")) if isinstance(section, dict) else "none"
 
 
-def _costs(results: Sequence[TrialResult], price: str, as_of: str) -> dict[str, list[dict[str, Any]]]:
-    """Return money and carbon of each trial that gave a result; nothing without prices."""
-    if price == "none":
-        return {}
+def _costs(
+    results: Sequence[TrialResult], asked: str | None, recorded: str, as_of: str, left_out: list[str]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return money and carbon of each trial that gave a result; nothing without prices.
+
+    Only the user's own `--price` may name a file; a record may name one of our tables, if it is here.
+    """
     from harness.config.folder import config_folder
     from harness.cost import costs_or_reason, load_prices
 
-    prices = load_prices(price, config_folder() / "price")
+    folder = config_folder() / "price"
+    if asked is None and recorded not in {path.stem for path in folder.glob("*.yaml")}:
+        left_out.append(
+            f"costs: the records name the prices {recorded[:80]!r}, which are not here; see --price"
+        )
+        return {}
+    price = asked or recorded
+    if price == "none":
+        return {}
+    prices = load_prices(price, folder)
     day = datetime.fromisoformat(as_of).date()
     ok = [r for r in results if r.status == "ok"]
     return {r.trial_id: [asdict(figure) for figure in costs_or_reason(r, prices, as_of=day)] for r in ok}

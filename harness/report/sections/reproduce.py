@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from harness.records.repeatable import is_safe_override
 from harness.report.text import line
 from harness.report.trials import Trial, fact
 
 MOST_LINES = 60
 LONGEST = 500
+MOST_LEFT_OUT = 10
 WHERE = frozenset({"run.results"})
 """Overrides that say where the records went, not what was measured."""
 Call = dict[str, tuple[str, ...]]
@@ -22,23 +24,29 @@ def commands(trials: Sequence[Trial]) -> list[str]:
     calls = [_call(found) for found in recorded if isinstance(found, list | tuple)]
     lines = [" ".join(["joulemark run", *_arguments(call)]) for call in _merged(calls)]
     if len(lines) > MOST_LINES:
-        return [
-            *lines[:MOST_LINES],
-            f"# and {len(lines) - MOST_LINES} more; every record keeps its own overrides",
-        ]
-    return lines
+        more = len(lines) - MOST_LINES
+        lines = [*lines[:MOST_LINES], f"# and {more} more; every record keeps its own overrides"]
+    return lines + _left_out(recorded)
 
 
 def _call(overrides: Sequence[object]) -> Call:
     call: Call = {}
     for override in overrides:
-        key, equals, value = line(override, LONGEST).partition("=")
-        if key in WHERE:
+        text = line(override, LONGEST)
+        key, equals, value = text.partition("=")
+        if key in WHERE or not is_safe_override(text):
             continue
         call[key] = (value,) if equals else ()
         if key.lstrip("+") == "experiment":
             call["sweep"] = ("[]",)  # the trial's own overrides stand for the experiment's grids
     return call
+
+
+def _left_out(recorded: Sequence[object]) -> list[str]:
+    """Name the keys whose values a record may not put into a command: paths, programs, hosts."""
+    words = [line(word, LONGEST) for found in recorded if isinstance(found, list | tuple) for word in found]
+    keys = {w.partition("=")[0] for w in words if not is_safe_override(w)} - WHERE
+    return [f"# not taken from records, give it yourself: {key[:80]}" for key in sorted(keys)[:MOST_LEFT_OUT]]
 
 
 def _merged(calls: Sequence[Call]) -> list[Call]:

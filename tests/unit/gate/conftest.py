@@ -39,7 +39,7 @@ def add_night(store: Store) -> MakeNight:
             "status": "ok",
             "phase": "done",
             "started_at": f"2026-01-01T00:00:00.{number:03d}Z",
-            "config": {"overrides": ["workload=gpt"], "device": {"kind": "cpu"}},
+            "config": {"workload": {"name": "gpt"}, "device": {"kind": "cpu"}},
             "machine": {},
             "code": {"git_commit": f"{number:040x}"},
             "worker": {"kind": "warm"},

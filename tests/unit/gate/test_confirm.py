@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.gate.confirm import Confirmer, Where, overrides_of
+from harness.comparison.recorded import repeat
+from harness.gate.confirm import Confirmer, Where
 from harness.gate.history import History, read_history
 from harness.gate.policy import Policy
 from harness.planning.plan import make_plan
@@ -19,9 +20,8 @@ SERIES = ("a" * 32, "c" * 32, "iteration.mean")
 def history(store: Store, add_night) -> History:
     """Return two nights of a trial from the demo experiment."""
     trial = make_plan(["+experiment=demo", "device=cpu", "run.name=night", "run.results=elsewhere"]).trials[3]
-    config = {"overrides": list(trial.overrides), "device": {"kind": "cpu"}, "expected": trial.trial_id}
     for number in range(2):
-        add_night(number, 1.0, config=config)
+        add_night(number, 1.0, config=trial.payload, trial_id=trial.trial_id)
     return read_history(store)
 
 
@@ -29,12 +29,12 @@ def _confirmer(history: History, store: Store, machine: str = "c" * 32, **where:
     return Confirmer(history, store, machine, Where(**where), Where())
 
 
-def test_the_overrides_of_a_record_make_its_trial_again(history: History) -> None:
+def test_the_configuration_of_a_record_makes_its_trial_again(history: History) -> None:
     """An experiment's cell comes back alone and with the same identity; run control is left out."""
     (result,) = history.results
-    words = overrides_of(result)
+    words = repeat(result.trial_id, result.config, (), ())
     (trial,) = make_plan(words).trials
-    assert trial.trial_id == result.config["expected"]
+    assert trial.trial_id == result.trial_id
     assert not any(word.startswith("run.") for word in words)
 
 
@@ -60,15 +60,77 @@ def test_a_checkout_that_is_not_there_is_told_and_not_raised(history: History, s
     assert "no-such-revision: neither a folder nor a revision" in confirm.note[0]
 
 
-@pytest.mark.parametrize("key", ["workload.factory", "+workload.program", "workload.folder"])
-def test_code_that_a_record_names_is_not_run(store: Store, add_night, key: str) -> None:
-    """A record may come from elsewhere; the user's own model is started from a command line only."""
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("workload", "factory", "theirs:make"),
+        ("workload", "program", "theirs.pt2"),
+        ("workload", "folder", "theirs"),
+        ("workload", "data", "theirs.txt"),
+        ("workload", "name", "../theirs"),
+        ("power", "sensor", "meter"),
+        ("power", "sensor", "redfish"),
+        ("power", "devices", ["command:theirs"]),
+        ("power", "devices", ["file:/dev/null"]),
+        ("compress", "settings", {"a=b,hydra.searchpath": 1}),
+        ("device", "kind", "cpu hydra.searchpath=[theirs]"),
+        ("seed", None, [1]),
+    ],
+)
+def test_what_a_record_names_is_not_run(
+    store: Store, add_night, monkeypatch: pytest.MonkeyPatch, section: str, key: str, value: object
+) -> None:
+    """No file, program, folder, host or override comes from a record: nothing is planned, a line says why."""
+    config = make_plan(["workload=mlp", "device=cpu"]).trials[0].payload
+    config = config | {section: config[section] | {key: value} if key else value}
     for number in range(2):
-        add_night(number, 1.0, config={"overrides": ["workload=user", f"{key}=theirs"]})
-    history = read_history(store)
+        add_night(number, 1.0, config=config)
+    monkeypatch.setattr(
+        "harness.comparison.recorded.make_plan", lambda *_a, **_k: pytest.fail("it was planned")
+    )
+    confirm = _confirmer(read_history(store), store)
+    assert confirm(confirm.history.results[0], SERIES, POLICY.rule("iteration.mean", "x")) is None
+    assert "name the sweep in the policy's plan" in confirm.note[0]
+
+
+def test_the_policy_names_what_a_record_may_not(store: Store, add_night, tmp_path) -> None:
+    """The user's own plan is matched by identity: it may name files, and only its own trials come of it."""
+    text = tmp_path / "book.txt"
+    text.write_text("words " * 2000)
+    plan = ("workload=gpt", f"workload.data={text}", "device=cpu", "precision=fp32,bf16", "run.name=nights")
+    trial = make_plan(plan).trials[1]
+    words = repeat(trial.trial_id, {}, plan, ())
+    assert make_plan(words).trials[0].trial_id == trial.trial_id
+    with pytest.raises(ValueError, match="is not one"):
+        repeat("f" * 16, {}, plan, ())
+
+
+def test_a_record_that_claims_another_trial_is_not_run_for_it(history: History) -> None:
+    """What would be measured is what the record says that it measured, or nothing."""
+    (result,) = history.results
+    with pytest.raises(ValueError, match="does not make its own trial"):
+        repeat("f" * 16, result.config, (), ())
+
+
+@pytest.mark.parametrize("commit", ["main", "--upload-pack=x", "/srv/theirs", "a" * 39, "A" * 40])
+def test_a_commit_of_a_record_is_a_commit_id(history: History, store: Store, commit: str) -> None:
+    """It names no folder, branch or option."""
+    for key in history.commits:
+        history.commits[key] = commit
     confirm = _confirmer(history, store)
     assert confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x")) is None
-    assert "which no record may start" in confirm.note[0]
+    assert "no commit id" in confirm.note[0]
+
+
+def test_a_commit_of_a_record_is_no_folder(
+    history: History, store: Store, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is called like the commit is not taken for it: git must know the commit."""
+    (tmp_path / f"{0:040x}").mkdir()
+    monkeypatch.chdir(tmp_path)
+    confirm = _confirmer(history, store)
+    assert confirm(history.results[0], SERIES, POLICY.rule("iteration.mean", "x")) is None
+    assert "nor a revision of a git repository here" in confirm.note[0]
 
 
 def test_a_set_goes_on_for_a_metric_that_it_has_not_settled(

@@ -67,16 +67,20 @@ def test_where_the_records_went_is_left_out(make_trial):
     assert lines == ["joulemark run workload=gpt"]
 
 
-def test_hostile_overrides_are_quoted_for_the_shell(make_trial):
-    """A value that would run a command or end the line is one harmless word."""
-    lines = commands(with_overrides(make_trial, [{"workload.data": "$(touch x); `id` \n rm"}]))
-    assert shlex.split(lines[0]) == ["joulemark", "run", "workload.data=$(touch x); `id` rm"]
+def test_hostile_overrides_stand_in_no_command(make_trial):
+    """A value that would run a command or open a file is left out, and its key is named."""
+    hostile = {"workload.data": "$(touch x); `id` \n rm", "power.devices": "[command:theirs]", "seed": "1"}
+    lines = commands(with_overrides(make_trial, [hostile]))
+    assert shlex.split(lines[0]) == ["joulemark", "run", "seed=1"]
+    assert lines[1:] == [
+        f"# not taken from records, give it yourself: {key}" for key in ("power.devices", "workload.data")
+    ]
     assert "\n" not in lines[0]
 
 
 def test_a_long_list_says_how_much_is_left_out(make_trial):
     """Lines are bounded, and the last one counts the others."""
-    cells = [{"a": i, "b": i} for i in range(100)]
+    cells = [{"seed": i, "device.index": i} for i in range(100)]
     lines = commands(with_overrides(make_trial, cells))
     assert len(lines) == 61
     assert lines[-1].startswith("# and 40 more")
