@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.base import Workload
-from workloads.plugins import Registry
+from workloads.plugins import classes
 
 BUILT_IN = {
     "resnet": "workloads.catalogue.resnet:ResNet",
@@ -51,5 +51,5 @@ BUILT_IN = {
     "spin": "workloads.catalogue.selftest:Spin",
     "faults": "workloads.catalogue.selftest:Faults",
 }
-WORKLOADS = Registry(Workload, "joulemark.workloads", BUILT_IN)  # type: ignore[type-abstract]
+WORKLOADS = classes(Workload, "joulemark.workloads", BUILT_IN)  # type: ignore[type-abstract]
 names, get, broken = WORKLOADS.names, WORKLOADS.get, WORKLOADS.broken

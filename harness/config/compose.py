@@ -8,7 +8,6 @@ its own key; where it does not, Hydra composes that trial.
 from __future__ import annotations
 
 import copy
-import difflib
 import importlib.util
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config.errors import ConfigError
 from harness.config.folder import config_folder
+from workloads.plugins import nearest
 
 ENTRY_POINTS = "joulemark.conf"
 _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "report.limits.")
@@ -183,11 +183,11 @@ class Composer:
         if key in self.groups:
             for value in _values(override):
                 if value not in self.groups[key] and value != "null":
-                    raise ConfigError(f"{key}={value}: no such {key}{_hint(value, self.groups[key])}")
+                    raise ConfigError(f"{key}={value}: no such {key}{nearest(value, self.groups[key])}")
         elif not override.is_add() and not override.is_delete():
             known = self._known_keys()
             if key not in known and not _is_open(key) and not key.startswith("hydra."):
-                raise ConfigError(f"{key}: no such key{_hint(key, [*known, *self.groups])}")
+                raise ConfigError(f"{key}: no such key{nearest(key, [*known, *self.groups])}")
         return override
 
     def _known_keys(self) -> set[str]:
@@ -289,11 +289,6 @@ def _restrict(
         if all(narrowed.values()):
             chosen.append(narrowed)
     return chosen
-
-
-def _hint(wrong: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; there are: {', '.join(sorted(known)[:40])}"
 
 
 def _one_line(error: Exception) -> str:

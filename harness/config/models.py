@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from math import isfinite
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from harness.config.prices import SiteFigures
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from workloads.optimize import Attention, CompileMode, Optimize
+from workloads.plugins import nearest
 
 
 def _plain(value: object) -> object:
@@ -218,9 +218,8 @@ class ReportConfig(Section):
     def _metrics_with_a_direction(cls, limits: dict[str, float]) -> dict[str, float]:
         for metric in limits:
             if metric not in METRICS:
-                near = difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.4)
-                hint = f"did you mean {near[0]}?" if near else "see `joulemark list metrics`"
-                raise ValueError(f"no such metric {metric}; {hint}")
+                hint = nearest(metric, METRICS, "see `joulemark list metrics`")
+                raise ValueError(f"no such metric {metric}{hint}")
             if METRICS[metric].direction == "none":
                 raise ValueError(f"neither more nor less of {metric} is better")
         return limits

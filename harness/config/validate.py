@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -11,6 +10,7 @@ from pydantic import ValidationError
 
 from harness.config.errors import ConfigError
 from harness.config.models import Config
+from workloads.plugins import nearest
 
 
 def validate(composed: Mapping[str, Any]) -> Config:
@@ -25,11 +25,7 @@ def validate(composed: Mapping[str, Any]) -> Config:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = _known_keys()
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            raise ConfigError(
-                f"{key}: no such key" + (f"; did you mean {near[0]}?" if near else "")
-            ) from error
+            raise ConfigError(f"{key}: no such key{nearest(key, _known_keys(), otherwise='')}") from error
         if first["type"] == "missing":
             raise ConfigError(f"{key}: is missing") from error
         why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+
+from workloads.plugins import nearest
 
 _LIMIT_BYTES = 1 << 20
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -52,8 +53,7 @@ def validated(model: type[_Model], content: Any, path: Path, key: str = "") -> _
         where = ".".join(str(part) for part in ([key] if key else []) + list(first["loc"]))
         said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(first["loc"][-1]), set(_keys(model)), n=1)
-            said = f"no such key; did you mean {close[0]}?" if close else "no such key"
+            said = "no such key" + nearest(str(first["loc"][-1]), dict.fromkeys(_keys(model)), otherwise="")
         raise ValueError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error
 
 

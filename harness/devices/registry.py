@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
-from functools import cache
-from importlib.metadata import entry_points
-
 from harness.devices.base import Device
+from workloads.plugins import classes
 
 BUILT_IN = {
     "cpu": "harness.devices.cpu:CpuDevice",
@@ -15,46 +12,8 @@ BUILT_IN = {
 GROUP = "joulemark.devices"
 
 
-@cache
-def _plugins() -> tuple[dict[str, type[Device]], dict[str, str]]:
-    found: dict[str, type[Device]] = {}
-    broken: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            loaded = point.load()
-        except Exception as error:  # noqa: BLE001 - another package's import may fail in any way
-            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
-            continue
-        if not (isinstance(loaded, type) and issubclass(loaded, Device)):
-            broken[point.name] = f"{point.value} is not a Device class"
-        elif point.name in BUILT_IN or point.name == "auto":
-            broken[point.name] = f"{point.value} takes the name of a built-in device"
-        else:
-            found[point.name] = loaded
-    return found, broken
-
-
-def kinds() -> list[str]:
-    """Return all device kinds, built-in first."""
-    return [*BUILT_IN, *_plugins()[0]]
-
-
-def get(kind: str) -> type[Device]:
-    """Return the class of a device kind.
-
-    Raises:
-        KeyError: no such kind.
-    """
-    if kind in BUILT_IN:
-        module, _, attribute = BUILT_IN[kind].partition(":")
-        loaded: type[Device] = getattr(importlib.import_module(module), attribute)
-        return loaded
-    return _plugins()[0][kind]
-
-
-def broken() -> dict[str, str]:
-    """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""
-    return _plugins()[1]
+DEVICES = classes(Device, GROUP, BUILT_IN, reserved=("auto",))  # type: ignore[type-abstract]
+kinds, get, broken = DEVICES.names, DEVICES.get, DEVICES.broken
 
 
 def resolve_kind(kind: str) -> str:

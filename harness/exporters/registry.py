@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
 
 from harness.records.results import TrialResult
+from workloads.plugins import Registry, nearest
 
 Export = Callable[[Sequence[TrialResult], Path], list[Path]]
 """Write results to a path; returns the files written, which may be several beside it."""
@@ -39,35 +37,13 @@ BUILT_IN = {
 """By name: the module, whose `export` writes; the suffix of its file, none for a folder; what it is."""
 
 
-@cache
-def _plugins() -> tuple[dict[str, Export], dict[str, str]]:
-    from importlib.metadata import entry_points
-
-    found: dict[str, Export] = {}
-    broken: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            loaded = point.load()
-        except Exception as error:  # noqa: BLE001 - another package's import may fail in any way
-            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
-            continue
-        if not callable(loaded):
-            broken[point.name] = f"{point.value} is not a function"
-        elif point.name in BUILT_IN:
-            broken[point.name] = f"{point.value} takes the name of a built-in exporter"
-        else:
-            found[point.name] = loaded
-    return found, broken
-
-
-def names() -> list[str]:
-    """Return the names of all formats, built-in first."""
-    return [*BUILT_IN, *_plugins()[0]]
-
-
-def broken() -> dict[str, str]:
-    """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""
-    return _plugins()[1]
+EXPORTERS: Registry[Export] = Registry(
+    "exporter",
+    GROUP,
+    {name: f"{module}:export" for name, (module, _, _) in BUILT_IN.items()},
+    lambda loaded: None if callable(loaded) else "is not a function",
+)
+names, broken = EXPORTERS.names, EXPORTERS.broken
 
 
 def suffix(name: str) -> str:
@@ -81,15 +57,9 @@ def get(name: str) -> Export:
     Raises:
         ValueError: no such format, with the nearest name; or its package disabled itself.
     """
-    if name in BUILT_IN:
-        found: Export = importlib.import_module(BUILT_IN[name][0]).export
-        return found
-    plugins, wrong = _plugins()
-    if name in plugins:
-        return plugins[name]
-    if name in wrong:
-        raise ValueError(f"--to {name}: it disabled itself: {wrong[name]}")
-    near = difflib.get_close_matches(name, names(), n=1)
-    raise ValueError(
-        f"--to {name}: " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(names())}")
-    )
+    try:
+        return EXPORTERS.get(name)
+    except KeyError:
+        if name in broken():
+            raise ValueError(f"--to {name}: it disabled itself: {broken()[name]}") from None
+        raise ValueError(f"--to {name}: no such format{nearest(name, names())}") from None

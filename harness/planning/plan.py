@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -152,9 +151,8 @@ def _spec(name: str) -> WorkloadSpec:
         broken = workloads.broken()
         if name in broken:
             raise ConfigError(f"workload.name={name}: the plugin did not load: {broken[name]}") from None
-        near = difflib.get_close_matches(name, workloads.names(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else "see `joulemark list workloads`"
-        raise ConfigError(f"workload.name={name}: no such workload; {hint}") from None
+        hint = nearest(name, workloads.names(), "see `joulemark list workloads`")
+        raise ConfigError(f"workload.name={name}: no such workload{hint}") from None
 
 
 @cache
@@ -178,7 +176,7 @@ def _training_defaults(config: Config, spec: WorkloadSpec) -> dict[str, Any]:
     return {key: getattr(config.workload, key) or spec.train.get(key) for key in ("optimizer", "lr")}
 
 
-def _with_settings(group: str, section: _Transformed, registry: Registry[_Kind]) -> _Transformed:
+def _with_settings(group: str, section: _Transformed, registry: Registry[type[_Kind]]) -> _Transformed:
     """Return the section with every setting that its compressor or strategy has.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 
 from harness.config import placement
@@ -12,6 +11,7 @@ from harness.devices import registry as devices
 from workloads import compatibility
 from workloads.base import MODES, Size, WorkloadSpec
 from workloads.inputs import sources
+from workloads.plugins import nearest
 from workloads.transform import Cell
 
 
@@ -23,9 +23,7 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
     """
     w = config.workload
     if w.mode not in MODES:
-        near = difflib.get_close_matches(w.mode, MODES, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(MODES)}"
-        raise ConfigError(f"workload.mode={w.mode}: no such mode; {hint}")
+        raise ConfigError(f"workload.mode={w.mode}: no such mode{nearest(w.mode, MODES)}")
     cell = Cell(
         workload=spec,
         mode=w.mode,
@@ -55,8 +53,7 @@ def _device_refusal(kind: str, index: int) -> str | None:
     try:
         device = devices.get(kind)
     except KeyError:
-        near = difflib.get_close_matches(kind, devices.kinds(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(devices.kinds())}"
-        raise ConfigError(f"device.kind={kind}: no such device; {hint}") from None
+        hint = nearest(kind, devices.kinds())
+        raise ConfigError(f"device.kind={kind}: no such device{hint}") from None
     reason = device.unavailable_reason(index)
     return None if reason is None else f"device {kind}:{index} is not available: {reason}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.compress.base import Compressor
-from workloads.plugins import Registry
+from workloads.plugins import classes
 
 BUILT_IN = {
     "prune": "workloads.compress.pruning:Prune",
@@ -29,7 +29,7 @@ BUILT_IN = {
     "int8_recurrent": "workloads.compress.packed:Int8Recurrent",
     "int8_convolution": "workloads.compress.packed:Int8Convolution",
 }
-COMPRESSORS = Registry(Compressor, "joulemark.compressors", BUILT_IN)
+COMPRESSORS = classes(Compressor, "joulemark.compressors", BUILT_IN)
 
 PLAIN = ("prune_channels", "tie_blocks", "svd", "average", "distill")
 """Those that leave a model of plain modules, which may be sharded as any other."""

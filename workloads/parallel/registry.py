@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads.parallel.base import Strategy
-from workloads.plugins import Registry
+from workloads.plugins import classes
 
 BUILT_IN: dict[str, str] = {
     "ddp": "workloads.parallel.ddp:DataParallel",
@@ -24,4 +24,4 @@ BUILT_IN: dict[str, str] = {
     "group": "workloads.parallel.group:Group",
     "offload": "workloads.parallel.offload:Offload",
 }
-STRATEGIES = Registry(Strategy, "joulemark.strategies", BUILT_IN)
+STRATEGIES = classes(Strategy, "joulemark.strategies", BUILT_IN)

@@ -60,7 +60,7 @@ def _strategies() -> list[dict[str, Any]]:
     return _transforms(STRATEGIES)
 
 
-def _transforms(registry: Registry[_Kind]) -> list[dict[str, Any]]:
+def _transforms(registry: Registry[type[_Kind]]) -> list[dict[str, Any]]:
     return [
         {
             "name": spec.name,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
-from difflib import get_close_matches
-from functools import cache
 
 from harness.energy.sensors.base import PowerMeter, SensorError
 from harness.energy.sensors.none import NullMeter
+from workloads.plugins import classes, nearest
 
 BUILT_IN = {
     "nvml": "harness.energy.sensors.nvml:NvmlMeter",
@@ -29,34 +27,8 @@ class UnknownSensor(ValueError):  # noqa: N818 - bad input, named as the user se
     """No power source has this name."""
 
 
-@cache
-def _plugins() -> tuple[dict[str, type[PowerMeter]], dict[str, str]]:
-    from importlib.metadata import entry_points  # slow to import, and not needed for our own sensors
-
-    found: dict[str, type[PowerMeter]] = {}
-    broken: dict[str, str] = {}
-    for point in entry_points(group=GROUP):
-        try:
-            loaded = point.load()
-            if not (isinstance(loaded, type) and issubclass(loaded, PowerMeter)):
-                broken[point.name] = f"{point.value} is not a PowerMeter class"
-            elif point.name in BUILT_IN:
-                broken[point.name] = f"{point.value} takes the name of a built-in sensor"
-            else:
-                found[point.name] = loaded
-        except Exception as error:  # noqa: BLE001 - another package's import may fail in any way
-            broken[point.name] = f"{point.value}: {type(error).__name__}: {error}"
-    return found, broken
-
-
-def names() -> list[str]:
-    """Return the names of all power sources, built-in first."""
-    return [*BUILT_IN, *_plugins()[0]]
-
-
-def broken() -> dict[str, str]:
-    """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""
-    return _plugins()[1]
+SENSORS = classes(PowerMeter, GROUP, BUILT_IN, noun="sensor")  # type: ignore[type-abstract]
+names, broken = SENSORS.names, SENSORS.broken
 
 
 def get(name: str) -> type[PowerMeter]:
@@ -65,18 +37,12 @@ def get(name: str) -> type[PowerMeter]:
     Raises:
         UnknownSensor: no such source, with the nearest name.
     """
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        loaded: type[PowerMeter] = getattr(importlib.import_module(module), attribute)
-        return loaded
-    if name in _plugins()[0]:
-        return _plugins()[0][name]
-    if name in broken():
-        raise UnknownSensor(f"sensor {name} disabled itself: {broken()[name]}")
-    near = get_close_matches(name, ["auto", *names()], n=1)
-    raise UnknownSensor(
-        f"no sensor {name!r}" + (f"; did you mean {near[0]}?" if near else f"; there are {names()}")
-    )
+    try:
+        return SENSORS.get(name)
+    except KeyError:
+        if name in broken():
+            raise UnknownSensor(f"sensor {name} disabled itself: {broken()[name]}") from None
+        raise UnknownSensor(f"no sensor {name!r}{nearest(name, ['auto', *names()])}") from None
 
 
 def resolve(

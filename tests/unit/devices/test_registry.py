@@ -31,12 +31,14 @@ def plugins(monkeypatch):
             SimpleNamespace(name=name, value=f"pkg:{name}", load=lambda outcome=outcome: load(outcome))
             for name, outcome in points.items()
         ]
-        monkeypatch.setattr(registry, "entry_points", lambda group: found if group == registry.GROUP else [])
-        registry._plugins.cache_clear()
+        monkeypatch.setattr(
+            "importlib.metadata.entry_points", lambda group: found if group == registry.GROUP else []
+        )
+        registry.DEVICES.__dict__.pop("_plugins", None)
 
     yield install
     monkeypatch.undo()
-    registry._plugins.cache_clear()
+    registry.DEVICES.__dict__.pop("_plugins", None)
 
 
 def test_built_in_devices_are_found_by_kind():

@@ -51,10 +51,10 @@ class Scripted(PowerMeter):
 @pytest.fixture(autouse=True)
 def no_plugins(monkeypatch):
     """Each test sees its own plugins."""
-    registry._plugins.cache_clear()
+    registry.SENSORS.__dict__.pop("_plugins", None)
     yield
     monkeypatch.undo()
-    registry._plugins.cache_clear()
+    registry.SENSORS.__dict__.pop("_plugins", None)
 
 
 def plug_in(monkeypatch, **values):

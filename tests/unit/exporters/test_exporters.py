@@ -237,7 +237,7 @@ def test_no_results_are_no_error(name: str, tmp_path: Path) -> None:
 
 def test_a_format_that_is_not_there_names_the_nearest() -> None:
     """A typing error is answered with what was meant."""
-    with pytest.raises(ValueError, match=r"--to parket: did you mean parquet\?"):
+    with pytest.raises(ValueError, match=r"--to parket: no such format; did you mean parquet\?"):
         registry.get("parket")
 
 
@@ -249,11 +249,11 @@ def test_a_plugin_that_fails_to_import_disables_only_itself(monkeypatch: pytest.
 
     point = SimpleNamespace(name="mine", value="mine:export", load=load)
     monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [point])
-    registry._plugins.cache_clear()
+    registry.EXPORTERS.__dict__.pop("_plugins", None)
     try:
         assert "mine:export: ImportError" in registry.broken()["mine"]
         with pytest.raises(ValueError, match="--to mine: it disabled itself"):
             registry.get("mine")
         assert registry.get("csv")
     finally:
-        registry._plugins.cache_clear()
+        registry.EXPORTERS.__dict__.pop("_plugins", None)

@@ -29,7 +29,7 @@ def test_a_strategy_s_setting_is_set_too():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("compress.settings.sparsty=0.3", "prune has no setting 'sparsty'; did you mean 'sparsity'"),
+        ("compress.settings.sparsty=0.3", "prune has no setting 'sparsty'; did you mean sparsity"),
         ("compress.settings.sparsity=2", "sparsity must be at most 0.99, not 2.0"),
         ("compress.settings.scope=world", "scope must be one of layer, global, not 'world'"),
         ("compress.settings.layers=3", "layers must be of type str, not 3"),
