@@ -21,6 +21,7 @@ _VERBS = {
     "ab": "harness.cli.commands.ab",
     "compare": "harness.cli.commands.compare",
     "report": "harness.cli.commands.report",
+    "recommend": "harness.cli.commands.recommend",
     "gate": "harness.cli.commands.gate",
     "bisect": "harness.cli.commands.bisect",
     "import": "harness.cli.commands.import_",

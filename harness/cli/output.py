@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.report.document import Block, Items, Paragraph, Table
+
 
 def print_json(value: Any) -> None:
     """Print JSON that every reader accepts: no NaN."""
@@ -39,3 +41,22 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
     # Where nobody watches, a line is never folded to a width that nobody has.
     console = Console() if sys.stdout.isatty() else Console(width=400)
     console.print(table)
+
+
+def print_blocks(blocks: Sequence[Block]) -> None:
+    """Print parts of a report: the console says what the document says, in the same words and numbers."""
+    for block in blocks:
+        if isinstance(block, Paragraph):
+            print(visible(block.text))
+        elif isinstance(block, Items):
+            for item in block.items:
+                print(f"  {visible(item.term)}: {visible(item.text)}")
+        elif isinstance(block, Table):
+            rows = [
+                [f"{cell.text} [{cell.detail}]" if cell.detail else cell.text for cell in row.cells]
+                for row in block.rows
+            ]
+            print()
+            print_table([column.title for column in block.columns], rows, title=block.title)
+            if block.note:
+                print(visible(block.note))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cli.decision_verbs import add_decision_verbs
 from harness.cli.verb import EXIT_CODES, Verbs
 
 _FIRST_STEPS = """\
@@ -36,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = Verbs(made)
     _machine(verbs)
     _sweeps(verbs)
+    add_decision_verbs(verbs)
     _comparisons(verbs)
     _regressions(verbs)
     _exchange(verbs)

@@ -46,6 +46,7 @@ MAY_IMPORT = {
     "harness.comparison": {
         *("execution", "planning", "identity", "isolation", "config", "records", "stats"),
     },
+    "harness.advice": {"config", "cost", "execution", "planning", "records", "stats"},
     "harness.gate": {"comparison", "records", "stats"},
     "harness.worker": {"isolation", "trial"},
     "harness.cli": None,

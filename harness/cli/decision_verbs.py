@@ -1,0 +1,34 @@
+"""The verbs that turn measurements into a decision: options, examples and exit codes."""
+
+from __future__ import annotations
+
+from harness.cli.verb import Verbs
+
+_AS_OF = "the day on which prices must not be stale (default: today)"
+
+
+def add_decision_verbs(verbs: Verbs) -> None:
+    """Add `recommend` and what stands beside it."""
+    verb = verbs(
+        "recommend",
+        "choose the best configuration under limits, from records alone, and say how surely",
+        "examples:\n  joulemark recommend demo --for requirements.yaml\n"
+        "  joulemark recommend left right --for requirements.yaml --price site.yaml --json\n\n"
+        "requirements.yaml (docs/decisions.md):\n"
+        "  work: {workload: gpt, mode: decode}\n"
+        "  load: {tokens_per_second: 50 k}      or: as much as possible\n"
+        "  objective: cost                      or energy, carbon, throughput, latency, a metric id\n"
+        "  limits: {latency.p99: 200 ms}\n"
+        "  fleet: {power: 40 kW, budget: 1000000}\n"
+        "  price: site.yaml\n\n"
+        "exit code 1: no configuration keeps the limits; 4: too few replicas to state a probability\n",
+    )
+    verb.sweep("sweeps", nargs="+")
+    verb.add_argument(
+        "--for", dest="requirements", required=True, metavar="FILE", help="load, limits and objective (YAML)"
+    )
+    verb.add_argument(
+        "--price", metavar="NAME", help="a price file, or a name of conf/price (default: the requirements')"
+    )
+    verb.add_argument("--as-of", metavar="DATE", help=_AS_OF)
+    verb.results()
