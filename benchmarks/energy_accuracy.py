@@ -162,7 +162,7 @@ def scenarios(quick: bool) -> Iterator[tuple[str, str, str, int, float | None, f
     ):
         for shift in (True, False):
             call = f"r, t = loop_of({period}, 5.0, {shift})"
-            name = f"iterations of {1e3 * period:g} ms, part-time counter {1e3 * update:g} ms"
+            name = f"iterations of {1e3 * period:g} ms, duty-cycled counter {1e3 * update:g} ms"
             script = PART.format(update, window)
             repeats = max(2, few // 5)
             yield (
@@ -177,7 +177,7 @@ def scenarios(quick: bool) -> Iterator[tuple[str, str, str, int, float | None, f
     for period in (0.02, 0.1):
         script = PART.format(period, period / 4)
         call = f"r, t = trial_of({period}, 4.0)"
-        name = f"trial with iterations of {1e3 * period:g} ms, part-time counter {1e3 * period:g} ms"
+        name = f"trial with iterations of {1e3 * period:g} ms, duty-cycled counter {1e3 * period:g} ms"
         yield name, script, call, max(2, few // 5), 1.0, -1
 
 

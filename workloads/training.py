@@ -20,7 +20,7 @@ Mark = Callable[[str], None]
 LOSSES_KEPT = 4096
 
 
-class Losses:
+class LossHistory:
     """The first training loss and the last LOSSES_KEPT, left on the device until they are read."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Training:
     """The context of a forward pass."""
     scaler: torch.amp.GradScaler | None = None
     """Keeps fp16 gradients from vanishing."""
-    losses: Losses = field(default_factory=Losses)
+    losses: LossHistory = field(default_factory=LossHistory)
     last: list[torch.Tensor] = field(default_factory=list)
     """The last step's loss."""
     updated: Callable[[], None] = lambda: None

@@ -112,17 +112,17 @@ class Pairs:
 
     def _attempts(self, side: Side) -> Attempts:
         evidence = self.session.evidence
-        return Attempts(self.sweep(side), self.store, side.me, self.on_wait, evidence, self.note)
+        return Attempts(self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note)
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))
-        ledger = Ledger.read(records, side.me.machine_id, side.me.code_id)
+        ledger = Ledger.read(records, side.identity.machine_id, side.identity.code_id)
         if others := len(records) - sum(map(len, ledger.by_trial.get(side.trial.trial_id, {}).values())):
             what = "another configuration, machine or code"
             self.note(f"{self.sweep(side)}: {others} earlier records are of {what}, and do not count")
         self._ledgers[side.name] = ledger
         plan = Plan(self.sweep(side), (side.trial,), side.trial.overrides)
-        self.store.write_plan(plan.sweep, plan_payload(plan, side.me.machine_id, side.me.code_id))
+        self.store.write_plan(plan.sweep, plan_payload(plan, side.identity.machine_id, side.identity.code_id))
 
     def _complete(self, number: int) -> bool:
         return all(

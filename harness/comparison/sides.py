@@ -33,13 +33,13 @@ class Environment:
     commit: str | None = None
 
     @property
-    def foreign(self) -> bool:
+    def is_external(self) -> bool:
         """Whether another Python or other sources run than in this process."""
         return self.python is not None or self.checkout is not None
 
     def variables(self) -> dict[str, str] | None:
         """Return the environment variables of its processes; None is this process's own."""
-        if not self.foreign:
+        if not self.is_external:
             return None
         # The current folder must not come before the environment's own packages.
         variables = {**os.environ, "PYTHONSAFEPATH": "1"}
@@ -60,7 +60,7 @@ class Side:
     name: str
     """`base` or `head`."""
     trial: PlannedTrial
-    me: Identity
+    identity: Identity
     environment: Environment = field(default_factory=Environment)
 
 
@@ -71,20 +71,20 @@ def make_side(name: str, overrides: Sequence[str], environment: Environment, fol
         ValueError: the overrides make no trial or several, the trial is refused, or the environment cannot
             plan it.
     """
-    me = identify()
-    if environment.foreign:
-        trials, me = _foreign_plan(name, overrides, environment, folders, me)
+    identity = identify()
+    if environment.is_external:
+        trials, identity = _external_plan(name, overrides, environment, folders, identity)
     else:
         trials = list(make_plan(overrides, user_folders=folders).trials)
     if len(trials) != 1:
         raise ValueError(f"{name} makes {len(trials)} trials; one configuration is compared with one")
     if trials[0].refusal is not None:
         raise ValueError(f"{name} cannot run: {trials[0].refusal}")
-    return Side(name, trials[0], me, environment)
+    return Side(name, trials[0], identity, environment)
 
 
-def _foreign_plan(
-    name: str, overrides: Sequence[str], environment: Environment, folders: Sequence[Path], me: Identity
+def _external_plan(
+    name: str, overrides: Sequence[str], environment: Environment, folders: Sequence[Path], identity: Identity
 ) -> tuple[list[PlannedTrial], Identity]:
     """Let the environment's own code compose and identify, since its keys and workloads may differ."""
     options = [word for folder in folders for word in ("--config-dir", str(folder))]
@@ -107,7 +107,7 @@ def _foreign_plan(
     if "code" not in answer:
         raise ValueError(f"{name}: its Joulemark is too old to be compared: its plan names no code")
     code = answer["code"] | ({"checkout_commit": environment.commit} if environment.checkout else {})
-    identity = Identity(me.machine, code, me.machine_id, fingerprint.code_id(code))
+    identity = Identity(identity.machine, code, identity.machine_id, fingerprint.code_id(code))
     return [_trial(t) for t in answer["trials"]], identity
 
 
@@ -121,7 +121,7 @@ def _trial(planned: Mapping[str, Any]) -> PlannedTrial:
         trial_id=planned["trial_id"],
         overrides=tuple(planned["overrides"]),
         refusal=planned["refusal"],
-        foreign=raw,
+        external_config=raw,
     )
 
 

@@ -18,7 +18,7 @@ Differences = dict[str, tuple[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class MatchedTrial:
     """One piece of work that both sweeps have done, and the verdict on each of its metrics."""
 
     work_id: str
@@ -30,19 +30,21 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class SweepComparison:
     """Two sweeps side by side."""
 
-    works: list[Work]
+    works: list[MatchedTrial]
     hardware: Differences
     software: Differences
-    only: tuple[list[str], list[str]]
+    unmatched: tuple[list[str], list[str]]
     """Labels of what only A, and only B, has good records of."""
     superseded: int
     """Results left out because the same work was measured again later in the same sweep."""
 
 
-def join(a: Sequence[TrialResult], b: Sequence[TrialResult], *, delta: float = 0.01) -> Joined:
+def compare_sweeps(
+    a: Sequence[TrialResult], b: Sequence[TrialResult], *, delta: float = 0.01
+) -> SweepComparison:
     """Join two sweeps' results by work, and compare what both have.
 
     Within a metric the verdicts of all works stand or fall together: `better` and `worse` are kept where
@@ -53,9 +55,9 @@ def join(a: Sequence[TrialResult], b: Sequence[TrialResult], *, delta: float = 0
     """
     newest_a, newest_b = _newest(a), _newest(b)
     common = [work_id for work_id in newest_a if work_id in newest_b]
-    only = tuple([r.label for w, r in one.items() if w not in common] for one in (newest_a, newest_b))
+    unmatched = tuple([r.label for w, r in one.items() if w not in common] for one in (newest_a, newest_b))
     if not common:
-        one, other = (", ".join(labels[:3]) or "no good record" for labels in only)
+        one, other = (", ".join(labels[:3]) or "no good record" for labels in unmatched)
         raise ValueError(f"they have no work in common: {one} against {other}")
     works = _across([_work(newest_a[work_id], newest_b[work_id], delta) for work_id in common], delta)
     software: Differences = {}
@@ -65,7 +67,7 @@ def join(a: Sequence[TrialResult], b: Sequence[TrialResult], *, delta: float = 0
         software |= _differences(x.code, y.code, CODE_IDENTITY)
         hardware |= _differences(x.machine, y.machine, sorted({*x.machine, *y.machine}))
     superseded = sum(r.replicas_ok > 0 for r in (*a, *b)) - len(newest_a) - len(newest_b)
-    return Joined(works, hardware, software, (only[0], only[1]), superseded)
+    return SweepComparison(works, hardware, software, (unmatched[0], unmatched[1]), superseded)
 
 
 def _newest(results: Sequence[TrialResult]) -> dict[str, TrialResult]:
@@ -75,7 +77,7 @@ def _newest(results: Sequence[TrialResult]) -> dict[str, TrialResult]:
     return {r.work_id: last[r.work_id] for r in results if r.work_id in last}
 
 
-def _work(a: TrialResult, b: TrialResult, delta: float) -> Work:
+def _work(a: TrialResult, b: TrialResult, delta: float) -> MatchedTrial:
     settings: Differences = {}
     for section in ("measure", "power"):
         one, other = a.config.get(section, {}), b.config.get(section, {})
@@ -83,14 +85,14 @@ def _work(a: TrialResult, b: TrialResult, delta: float) -> Work:
         settings |= {f"{section}.{key}": values for key, values in found.items()}
     how = partial(compare_unpaired, delta=delta)
     lines = verdicts(_replicas(a), _replicas(b), how, paired=False)
-    return Work(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings)
+    return MatchedTrial(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings)
 
 
 def _replicas(result: TrialResult) -> list[Record]:
     return list({r.replica: r for r in result.records if r.status == "ok"}.values())
 
 
-def _across(works: list[Work], delta: float) -> list[Work]:
+def _across(works: list[MatchedTrial], delta: float) -> list[MatchedTrial]:
     """Judge each metric's comparisons together; iteration times are one metric, filtered or not."""
 
     def family(line: Line) -> str:

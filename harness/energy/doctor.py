@@ -1,4 +1,4 @@
-"""The state of every power source on this machine: whether it works, why not, and how to mend it."""
+"""The state of every power source on this machine: whether it works, why not, and how to fix it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SensorStatus:
     name: str
     works: bool
     reason: str | None = None
-    mend: str | None = None
+    remedy: str | None = None
     sensors: tuple[dict[str, Any], ...] = ()
 
 
@@ -42,7 +42,7 @@ def sampler_status() -> SensorStatus:
             "native sampler",
             works=False,
             reason=str(error),
-            mend="install a C compiler; till then a process samples",
+            remedy="install a C compiler; till then a process samples",
         )
     return SensorStatus("native sampler", works=True)
 
@@ -54,7 +54,7 @@ def _try(name: str, load_of: LoadOf | None) -> SensorStatus:
         infos = source.discover()
         meters = {info.device: source.open(info.device) for info in infos if info.kind == "counter"}
     except SensorError as error:
-        return SensorStatus(name, works=False, reason=error.reason, mend=error.mend)
+        return SensorStatus(name, works=False, reason=error.reason, remedy=error.remedy)
     known = [fitted(meters[i.device], i, load_of=load_of) if i.kind == "counter" else i for i in infos]
     for meter in meters.values():
         meter.close()

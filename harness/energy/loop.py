@@ -1,7 +1,8 @@
 """The energy of one iteration: a loop of them within a window, in blocks shifted against the sensor's period.
 
-docs/method.md, section 4. Iterations in step with a counter that looks at a part of each period only would
-show it the same part of the work each time; pauses between blocks move the work on by parts of the period.
+docs/method.md, section 4. A counter that samples only part of each update period would see the same part of
+the work each time, if iterations came in step with it. Pauses between blocks move the work on by parts of the
+period.
 """
 
 from __future__ import annotations

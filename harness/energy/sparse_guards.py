@@ -42,8 +42,8 @@ class _Rest:
         self._ticks_ns: list[float] = []
         self._met: Reading | None = None
         """The counter after the next tick, where a read at the middle met it."""
-        self.told = True
-        """Every tick so far was told from the one before."""
+        self.distinct = True
+        """Every tick so far is distinct from the one before."""
         self.value = self.look()
         """The counter before the next tick; None once the sensor failed."""
         self.since = float(self.value.t0_ns if self.value is not None else host.now_ns())
@@ -76,7 +76,7 @@ class _Rest:
         try:
             return self._read()
         except SensorError:
-            self.value, self.told = None, False
+            self.value, self.distinct = None, False
             return None
 
     def halve(self) -> None:
@@ -100,7 +100,7 @@ class _Rest:
             self._host.sleep(max(0.0, (self.until - self._host.now_ns()) * 1e-9))
             new = self._apart()
         else:
-            self.told = False
+            self.distinct = False
         self.value, self._met = new, None
         self._go_on()
 
@@ -117,9 +117,9 @@ class _Rest:
     def ticks(self, cost_j: float, made: int) -> list[Tick]:
         """Return the ticks, the one before the guard first, less what this and `made` earlier reads cost.
 
-        None if any tick could not be told.
+        None if any tick could not be distinguished.
         """
-        if not self.told:
+        if not self.distinct:
             return []
         times = [round(t) for t in (self.middle - (self._gone + 1) * self.period, *self._ticks_ns)]
         shown_j = [r.energy_j for r in self.readings if r.energy_j is not None]
@@ -128,7 +128,7 @@ class _Rest:
 
     def read_cost_j(self) -> float | None:
         """Return what one read costs: while the tick was sought there were many, and later few."""
-        if not self.told:
+        if not self.distinct:
             return None
         first, middle, last = self.readings[0], self.readings[1], self.readings[-1]
         sought_j, rested_j = (counted(self._info, pair)[0] for pair in ((first, middle), (middle, last)))
@@ -150,7 +150,7 @@ class _Rest:
             if self.until <= new.t0_ns and new.t1_ns < self.since + self.period:
                 return new
             self._host.sleep(max(0.0, (self.far - self._host.now_ns()) * 1e-9))
-        self.told = False
+        self.distinct = False
         return new
 
     def _go_on(self, periods: int = 1) -> None:
@@ -185,7 +185,7 @@ class SparseGuards:
         """Say where the slowest counter's ticks fall, without a read."""
         rest = max(self._rests[0], key=lambda rest: rest.period)
         now_ns = self._host.now_ns()
-        if not rest.told:
+        if not rest.distinct:
             return Anchor(now_ns, rest.period, rest.period * 1e-9 / math.sqrt(12))
         drift_s = (now_ns - rest.middle) * 1e-9 * PERIOD_U
         return Anchor(rest.middle, rest.period, math.hypot(rest.blur_s, drift_s))

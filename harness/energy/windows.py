@@ -252,7 +252,8 @@ def window(
             seconds, once per device and driver. 0 keeps none: the block's edges are then known as well as
             the counter's update period allows.
         load_of: makes ready a load on a meter's device, by which the probe learns the counter's lag and if
-            it looks at a part of each period only, e.g. `harness.devices.load.load_of`. None loads nothing.
+            it samples only part of each update period, e.g. `harness.devices.load.load_of`. None loads
+            nothing.
 
     Returns:
         A context manager; after the block `result` is an `EnergyResult`. Without a sensor its `joules` is

@@ -27,7 +27,7 @@ class Attempts:
 
     sweep: str
     store: Store
-    me: Identity
+    identity: Identity
     on_wait: Callable[[], None] = lambda: None
     """Called about twice a second while waiting, to draw progress."""
     session: Callable[[PlannedTrial], Facts] = lambda _trial: {}
@@ -49,8 +49,8 @@ class Attempts:
             StoreError: the record could not be written.
             KeyboardInterrupt: after the replica in flight has its record, and its processes are gone.
         """
-        attempt = self.store.next_attempt(self.sweep, self.me.machine_id, trial.trial_id, replica)
-        place = (self.sweep, self.me.machine_id, trial.trial_id, replica, attempt)
+        attempt = self.store.next_attempt(self.sweep, self.identity.machine_id, trial.trial_id, replica)
+        place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
         folder = self.store.attempt_dir(*place)
         require_inside(self.store.root, folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,11 @@ class Attempts:
         device = trial.config.device
         if (device.kind, device.index) not in self._certificates:
             found = certificate_facts(
-                self.store, self.me.machine_id, device.kind, device.index, self.me.driver(device.kind)
+                self.store,
+                self.identity.machine_id,
+                device.kind,
+                device.index,
+                self.identity.driver(device.kind),
             )
             self._certificates[device.kind, device.index] = found
         return {"certificate": self._certificates[device.kind, device.index], **self.session(trial)}
@@ -116,8 +120,8 @@ class Attempts:
             label=trial.label,
             work_id=trial.work_id,
             trial_id=trial.trial_id,
-            machine_id=self.me.machine_id,
-            code_id=self.me.code_id,
+            machine_id=self.identity.machine_id,
+            code_id=self.identity.code_id,
             replica=replica,
             attempt=attempt,
             round_order=order,
@@ -127,8 +131,8 @@ class Attempts:
             started_at=started_at,
             wall_s=outcome.wall_s,
             config=trial.payload | {"overrides": list(trial.overrides)},
-            machine=self.me.machine,
-            code=self.me.code,
+            machine=self.identity.machine,
+            code=self.identity.code,
             metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
             evidence=self._session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},

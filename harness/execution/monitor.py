@@ -38,17 +38,17 @@ class Board:
         self._attempts: Counter[str] = Counter()
         self._last: dict[str, Record] = {}
         self._running: tuple[PlannedTrial, int, float] | None = None
-        self._left_s = plan.foretold_s
+        self._remaining_s = plan.estimated_s
 
     def started(self, trial: PlannedTrial, replica: int) -> None:
         """Note what runs now."""
         with self._lock:
             self._running = (trial, replica, time.monotonic())
 
-    def finished(self, record: Record, left_s: float) -> None:
+    def finished(self, record: Record, remaining_s: float) -> None:
         """Take a replica's result."""
         with self._lock:
-            self._running, self._left_s = None, left_s
+            self._running, self._remaining_s = None, remaining_s
             self._attempts[record.status] += 1
             self._last[record.trial_id] = record
 
@@ -56,7 +56,7 @@ class Board:
         """Yield the sweep's metrics as they stand."""
         with self._lock:
             attempts, last = dict(self._attempts), list(self._last.values())
-            running, left_s = self._running, self._left_s
+            running, remaining_s = self._running, self._remaining_s
         sweep = {"sweep": self._plan.sweep}
         planned = {"runnable": len(self._plan.runnable), "refused": len(self._plan.refused)}
         yield Family(
@@ -69,7 +69,7 @@ class Board:
             "Attempts of this run that have ended.",
             [({**sweep, "status": k}, n) for k, n in attempts.items()],
         )
-        yield Family("joulemark_sweep_left_seconds", "Foretold rest of the run.", [(sweep, left_s)])
+        yield Family("joulemark_sweep_left_seconds", "Estimated time left.", [(sweep, remaining_s)])
         if running is not None:
             trial, replica, since = running
             labels = {**sweep, "trial": trial.label, "replica": str(replica)}
@@ -225,10 +225,10 @@ class MonitoredProgress:
         """Tell the inner one; the board needs no clock."""
         self._inner.tick()
 
-    def finished(self, record: Record, left_s: float) -> None:
+    def finished(self, record: Record, remaining_s: float) -> None:
         """Tell both."""
-        self._board.finished(record, left_s)
-        self._inner.finished(record, left_s)
+        self._board.finished(record, remaining_s)
+        self._inner.finished(record, remaining_s)
 
     def note(self, text: str) -> None:
         """Tell the inner one."""

@@ -62,12 +62,12 @@ class PlainProgress:
     def tick(self) -> None:
         """Say nothing."""
 
-    def finished(self, record: Record, left_s: float) -> None:
+    def finished(self, record: Record, remaining_s: float) -> None:
         """Print the replica's line."""
         self._done += 1
         self.note(
             f"{self._done:4d}  {record.status:<11} {record.label}  replica {record.replica}  "
-            f"{headline(record)}  ({record.wall_s:.1f} s; {duration(left_s)} left)"
+            f"{headline(record)}  ({record.wall_s:.1f} s; {duration(remaining_s)} left)"
         )
 
     def note(self, text: str) -> None:
@@ -82,7 +82,7 @@ class LiveProgress:
         self._plan = plan
         self._rows: dict[str, tuple[int, str, str]] = {}
         self._running: tuple[str, int, float] | None = None
-        self._left_s = plan.foretold_s
+        self._remaining_s = plan.estimated_s
         self._drawn = 0.0
         self._live: Live
 
@@ -109,11 +109,11 @@ class LiveProgress:
             self._drawn = now
             self._live.update(self._table(), refresh=True)
 
-    def finished(self, record: Record, left_s: float) -> None:
+    def finished(self, record: Record, remaining_s: float) -> None:
         """Take the result into the table."""
         done = self._rows.get(record.trial_id, (0, "", ""))[0] + (record.status == "ok")
         self._rows[record.trial_id] = (done, record.status, headline(record))
-        self._running, self._left_s = None, left_s
+        self._running, self._remaining_s = None, remaining_s
         self.tick()
 
     def note(self, text: str) -> None:
@@ -124,7 +124,7 @@ class LiveProgress:
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=f"{self._plan.sweep}: {duration(self._left_s)} left", title_justify="left")
+        table = Table(title=f"{self._plan.sweep}: {duration(self._remaining_s)} left", title_justify="left")
         table.add_column("trial", no_wrap=True)
         table.add_column("replicas", justify="right")
         table.add_column("state")

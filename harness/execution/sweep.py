@@ -31,8 +31,8 @@ class Progress(Protocol):
     def tick(self) -> None:
         """About half a second has passed."""
 
-    def finished(self, record: Record, left_s: float) -> None:
-        """A replica has its record; `left_s` seconds are foretold for the rest."""
+    def finished(self, record: Record, remaining_s: float) -> None:
+        """A replica has its record; the rest takes about `remaining_s` seconds."""
 
     def note(self, text: str) -> None:
         """Something worth one line."""
@@ -44,7 +44,7 @@ class Sweep:
 
     plan: Plan
     store: Store
-    me: Identity
+    identity: Identity
     progress: Progress
     workers: Callable[[], Workers] = Workers
     ledger: Ledger = field(init=False)
@@ -55,7 +55,7 @@ class Sweep:
 
     def __post_init__(self) -> None:
         shown, evidence = self.progress, self.session.evidence
-        self.attempts = Attempts(self.plan.sweep, self.store, self.me, shown.tick, evidence, shown.note)
+        self.attempts = Attempts(self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note)
 
     def run(self) -> Ledger:
         """Run what is missing, and return what the disk then holds.
@@ -70,7 +70,7 @@ class Sweep:
             records, torn = self.store.records(self.plan.sweep)
             for bad in torn:
                 self.progress.note(f"left out {bad.path}: {bad.reason}")
-            self.ledger = Ledger.read(records, self.me.machine_id, self.me.code_id)
+            self.ledger = Ledger.read(records, self.identity.machine_id, self.identity.code_id)
             known = {t.trial_id for t in self.plan.trials}
             foreign = [r for r in records if r.trial_id in known and not self._is_ours(r)]
             if foreign:
@@ -83,17 +83,17 @@ class Sweep:
         return self.ledger
 
     def _is_ours(self, record: Record) -> bool:
-        return (record.machine_id, record.code_id) == (self.me.machine_id, self.me.code_id)
+        return (record.machine_id, record.code_id) == (self.identity.machine_id, self.identity.code_id)
 
     def _difference(self, foreign: list[Record]) -> str:
         """Say what about earlier records keeps them from counting for this run."""
         last = max(foreign, key=lambda r: r.started_at)
         for what, mine, its in (
-            ("machine", self.me.machine, last.machine),
-            ("code", self.me.code, last.code),
+            ("machine", self.identity.machine, last.machine),
+            ("code", self.identity.code, last.code),
         ):
             keys = sorted(k for k in {*mine, *its} if mine.get(k) != its.get(k))
-            if keys and (last.machine_id != self.me.machine_id or what == "code"):
+            if keys and (last.machine_id != self.identity.machine_id or what == "code"):
                 some = ", ".join(keys[:6])
                 return f"{len(foreign)} earlier records are of another {what} ({some}): measuring again"
         return f"{len(foreign)} earlier records are of another machine or code: measuring again"
@@ -119,7 +119,7 @@ class Sweep:
 
     def _write_plan(self) -> None:
         """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
-        payload = plan_payload(self.plan, self.me.machine_id, self.me.code_id, self.wanted)
+        payload = plan_payload(self.plan, self.identity.machine_id, self.identity.code_id, self.wanted)
         if payload != self.store.read_plan(self.plan.sweep):
             self.store.write_plan(self.plan.sweep, payload)
 
@@ -159,9 +159,9 @@ class Sweep:
         record = self.attempts.run(workers, trial, replica, order)
         self._walls.setdefault(trial.trial_id, []).append(time.monotonic() - started)
         self.ledger.add(record)
-        self.progress.finished(record, self.left_s())
+        self.progress.finished(record, self.remaining_s())
 
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         """Foretell the seconds that the rest takes, from the replicas that have run."""
         left = 0.0
         for trial in self.plan.runnable:

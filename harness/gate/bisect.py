@@ -15,7 +15,7 @@ from typing import Literal
 
 from harness.comparison.pairs import Pairs, SideFailedError
 from harness.comparison.sides import Environment, make_side
-from harness.gate.paired import Records, hopeless, paired_comparison, paired_values
+from harness.gate.paired import Records, cannot_conclude, paired_comparison, paired_values
 from harness.records.headline import CLEAN, RAW
 from harness.records.metrics import METRICS
 from harness.records.store import Store
@@ -162,7 +162,7 @@ class Bisect:
     def _metric(self, base: Records, head: Records) -> str:
         if self.metric is not None:
             return self.metric
-        disturbed = not paired_values(base, head, CLEAN) or hopeless(base, head, CLEAN)
+        disturbed = not paired_values(base, head, CLEAN) or cannot_conclude(base, head, CLEAN)
         return RAW if disturbed else CLEAN
 
     def _compare(self, base: Records, head: Records) -> Comparison | None:

@@ -19,7 +19,7 @@ def paired_values(base: Records, head: Records, metric_id: str) -> list[tuple[fl
     return [(b.value, h.value) for b, h in found if b and h and b.value and h.value]
 
 
-def hopeless(base: Records, head: Records, metric_id: str) -> bool:
+def cannot_conclude(base: Records, head: Records, metric_id: str) -> bool:
     """Tell whether by the first look fewer than half of the pairs have the metric, so that more will not."""
     usable = len(paired_values(base, head, metric_id))
     return len(base) >= LOOKS[0] and usable < CLEAN_PROCESSES * len(base)
@@ -41,7 +41,7 @@ def paired_comparison(
         StatsError: a value is not positive and finite.
     """
     both = paired_values(base, head, metric_id)
-    if not both or hopeless(base, head, metric_id):
+    if not both or cannot_conclude(base, head, metric_id):
         return None
     before, after = zip(*both, strict=True)
     return compare(before, after, delta, direction=direction)
@@ -50,4 +50,4 @@ def paired_comparison(
 def is_settled(base: Records, head: Records, metric_id: str, delta: float) -> bool:
     """Tell whether the pairs have a verdict on this metric at a planned look, or never will."""
     found = paired_comparison(base, head, metric_id, delta)
-    return hopeless(base, head, metric_id) if found is None else finished(found)
+    return cannot_conclude(base, head, metric_id) if found is None else finished(found)

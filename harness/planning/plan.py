@@ -32,7 +32,7 @@ _Kind = TypeVar("_Kind", bound=Transform)
 _Transformed = TypeVar("_Transformed", CompressConfig, ParallelConfig)
 
 _START_S = 0.5
-"""What starting and building a replica is assumed to take when a sweep's time is foretold."""
+"""What starting and building a replica is assumed to take when a sweep's time is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,17 @@ class PlannedTrial:
     trial_id: str
     overrides: tuple[str, ...]
     refusal: str | None = None
-    foreign: Mapping[str, Any] | None = None
+    external_config: Mapping[str, Any] | None = None
     """The configuration in the words of another version of this code, where that plans and runs the trial."""
 
     @property
     def payload(self) -> dict[str, Any]:
         """The configuration as plain data, as workers get it and records keep it."""
-        return self.config.model_dump(mode="json") if self.foreign is None else dict(self.foreign)
+        return (
+            self.config.model_dump(mode="json")
+            if self.external_config is None
+            else dict(self.external_config)
+        )
 
     @property
     def replica_s(self) -> float:
@@ -80,7 +84,7 @@ class Plan:
         return tuple(t for t in self.trials if t.refusal is not None)
 
     @property
-    def foretold_s(self) -> float:
+    def estimated_s(self) -> float:
         """The least time that the sweep takes, in seconds."""
         return sum(t.replica_s * t.config.measure.replicas for t in self.runnable)
 
@@ -259,7 +263,7 @@ def plan_payload(
         "overrides": list(plan.overrides),
         "machine_id": machine_id,
         "code_id": code_id,
-        "foretold_s": plan.foretold_s,
+        "estimated_s": plan.estimated_s,
         "trials": [
             {
                 "label": t.label,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from harness.pytest_plugin.marker import NAME, asked, problem
+from harness.pytest_plugin.marker import NAME, marker_error, marker_options
 
 if TYPE_CHECKING:
     from harness.devices.base import Device
@@ -67,7 +67,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if not isinstance(item, pytest.Function):
             continue
         names = item.fixturenames
-        if "workload" in asked(item) and FIXTURE not in names:
+        if "workload" in marker_options(item) and FIXTURE not in names:
             names.append(FIXTURE)
         if FIXTURE in names and keeps:
             from harness.pytest_plugin.virtual import use_device_time
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a test whose marker is wrong, before anything is opened for it."""
-    if (wrong := problem(item)) is not None:
+    if (wrong := marker_error(item)) is not None:
         pytest.fail(f"{NAME} marker: {wrong}", pytrace=False)
 
 
@@ -95,7 +95,7 @@ def joulemark_clock() -> Clock:
 @pytest.fixture
 def joulemark_device(request: pytest.FixtureRequest) -> Device:
     """Return the opened device of the test; skip the test where there is none, and say why."""
-    named = asked(request.node).get("device") or request.config.getoption("joulemark_device")
+    named = marker_options(request.node).get("device") or request.config.getoption("joulemark_device")
     return _session(request.config).device(named)
 
 
@@ -112,7 +112,7 @@ def device_benchmark(
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> None:
     """Measure the workload that the marker names, before the test's body runs."""
-    found = asked(pyfuncitem)
+    found = marker_options(pyfuncitem)
     if "workload" in found:
         measuring: Any = pyfuncitem.funcargs[FIXTURE]
         measuring.workload(**found)

@@ -24,9 +24,9 @@ from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
 from harness.system.locks import device_lock
 from harness.timing.clocks import Clock
-from harness.trial import metrics as summary
 from harness.trial import span_energy
 from harness.trial.evidence import thin, timing_evidence, timing_settings
+from harness.trial.metrics import RankRun, summarise
 from workloads.base import Units
 
 UNITS = ("samples", "tokens", "requests")
@@ -125,11 +125,11 @@ class DeviceBenchmark:
             self._keep(config, items, unit, began, "crashed", reason=reason)
             raise
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
-        metrics = summary.summarise(
-            [summary.RankRun(measured, [units], self._device.memory())],
+        metrics = summarise(
+            [RankRun(measured, [units], self._device.memory())],
             peak=Peak(None, reason="a function counts no model FLOPs"),
             energy=used.use(),
-            given={"time.first_iteration": first_ns / 1e9},
+            rank_metrics={"time.first_iteration": first_ns / 1e9},
         )
         self.measurement = measured
         evidence = {
@@ -221,7 +221,7 @@ class DeviceBenchmark:
         series: dict[str, tuple[float, ...]] | None = None,
     ) -> None:
         """Make the record; it is written where the user asked for records."""
-        me, node = self._session.identity, self._request.node.nodeid
+        identity, node = self._session.identity, self._request.node.nodeid
         facts = config.model_dump(mode="json") | {"test": node, "items": items, "unit": unit}
         work_id = _digest(node, items, unit, self._device.kind)
         trial_id = _digest(work_id, facts["measure"], facts["power"])
@@ -230,18 +230,18 @@ class DeviceBenchmark:
             label=node,
             work_id=work_id,
             trial_id=trial_id,
-            machine_id=me.machine_id,
-            code_id=me.code_id,
+            machine_id=identity.machine_id,
+            code_id=identity.code_id,
             replica=0,
-            attempt=self._session.store.next_attempt(self._session.sweep, me.machine_id, trial_id, 0),
+            attempt=self._session.store.next_attempt(self._session.sweep, identity.machine_id, trial_id, 0),
             status=status,
             phase="done" if status == "ok" else "measure",
             reason=reason,
             started_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             wall_s=time.monotonic() - began,
             config=facts,
-            machine=me.machine,
-            code=me.code,
+            machine=identity.machine,
+            code=identity.code,
             metrics=tuple(metrics),
             evidence=evidence or {},
             series=series or {},

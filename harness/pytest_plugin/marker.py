@@ -12,7 +12,7 @@ SETTINGS = {"mode": "workload.mode", "size": "workload.size", "precision": "prec
 _WORDS = ("workload", *SETTINGS, "device", "overrides")
 
 
-def asked(item: pytest.Item) -> dict[str, Any]:
+def marker_options(item: pytest.Item) -> dict[str, Any]:
     """Return what the markers of module, class and test say together; the closest wins."""
     together: dict[str, Any] = {}
     for marker in reversed(list(item.iter_markers(NAME))):
@@ -20,12 +20,12 @@ def asked(item: pytest.Item) -> dict[str, Any]:
     return together
 
 
-def problem(item: pytest.Item) -> str | None:
+def marker_error(item: pytest.Item) -> str | None:
     """Say what is wrong with a test's markers, in one line, or return None."""
     for marker in item.iter_markers(NAME):
         if marker.args:
             return f"{marker.args[0]!r} has no name; it takes {', '.join(f'{word}=' for word in _WORDS)}"
-    found = asked(item)
+    found = marker_options(item)
     if unknown := sorted(set(found) - set(_WORDS)):
         return f"unknown {', '.join(unknown)}; it takes {', '.join(_WORDS)}"
     overrides = found.get("overrides", ())

@@ -88,7 +88,7 @@ class Findings:
 
 def certify(
     device: Target,
-    me: Identity,
+    identity: Identity,
     *,
     quick: bool = False,
     on_check: OnCheck = lambda _check: None,
@@ -120,12 +120,12 @@ def certify(
         note([_steal(steal)])
         wall_s = time.monotonic() - began
     return Certificate(
-        machine_id=me.machine_id,
-        code_id=me.code_id,
+        machine_id=identity.machine_id,
+        code_id=identity.code_id,
         device_kind=device.kind,
         device_index=device.index,
         device_name=findings.facts.get("name") or findings.facts.get("cpu"),
-        driver=me.code.get("accelerator_driver") if device.kind == "cuda" else None,
+        driver=identity.code.get("accelerator_driver") if device.kind == "cuda" else None,
         made_at=made_at,
         wall_s=wall_s,
         quick=quick,

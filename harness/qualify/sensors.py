@@ -74,7 +74,9 @@ def _counter(meter: PowerMeter, load: Switch, *, quick: bool) -> Iterator[Check]
         else judging.not_available("energy.lag", _WHAT["energy.lag"], unknown)
     )
     yield _flag(
-        "energy.alias", found.aliases, "it looks at a part of each period: windows are shifted in phase"
+        "energy.alias",
+        found.aliases,
+        "it samples only part of each update period: windows are shifted in phase",
     )
 
 

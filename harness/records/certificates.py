@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from harness.records.errors import one_line
 from harness.records.schema import Certificate, Facts
-from harness.records.store import Store, Torn, read_bounded
+from harness.records.store import Store, UnreadableRecord, read_bounded
 
 FOLDER = "certificates"
 MAX_BYTES = 2**20
@@ -40,17 +40,17 @@ def write(store: Store, certificate: Certificate) -> Path:
     return path
 
 
-def read(store: Store, machine_id: str | None = None) -> tuple[list[Certificate], list[Torn]]:
+def read(store: Store, machine_id: str | None = None) -> tuple[list[Certificate], list[UnreadableRecord]]:
     """Read the certificates of a machine, or of all, oldest first; what cannot be used is reported."""
     certificates: list[Certificate] = []
-    torn: list[Torn] = []
+    torn: list[UnreadableRecord] = []
     root = store.root / FOLDER
     folders = [root / machine_id] if machine_id is not None else sorted(root.glob("*"))
     for path in sorted((p for folder in folders for p in folder.glob("*.json")), key=lambda p: p.name):
         try:
             certificates.append(_parse(path))
         except (OSError, ValueError) as error:
-            torn.append(Torn(path, one_line(error)))
+            torn.append(UnreadableRecord(path, one_line(error)))
     return certificates, torn
 
 

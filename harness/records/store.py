@@ -32,8 +32,8 @@ _ADVICE = {
     errno.EROFS: "it is on a read-only file system; choose another folder with run.results=PATH",
     errno.ENOSPC: "the disk is full; free some space or choose another folder with run.results=PATH",
     errno.EDQUOT: "the disk quota is used up; free some space or choose another folder with run.results=PATH",
-    errno.EACCES: "permission denied; mend its permissions or choose another folder with run.results=PATH",
-    errno.EPERM: "permission denied; mend its permissions or choose another folder with run.results=PATH",
+    errno.EACCES: "permission denied; fix its permissions or choose another folder with run.results=PATH",
+    errno.EPERM: "permission denied; fix its permissions or choose another folder with run.results=PATH",
     errno.ENOTDIR: "a part of the path is not a folder; choose another with run.results=PATH",
     errno.EEXIST: "it is a file, not a folder; choose another with run.results=PATH",
 }
@@ -48,7 +48,7 @@ class StoreError(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Torn:
+class UnreadableRecord:
     """A record that could not be used, and why. It is skipped, reported, and left where it is."""
 
     path: Path
@@ -114,21 +114,21 @@ class Store:
                 raise AttemptTakenError(f"{path}: it is there, and records are never overwritten")
             self._publish(temporary, path)
 
-    def records(self, sweep: str | None = None) -> tuple[list[Record], list[Torn]]:
+    def records(self, sweep: str | None = None) -> tuple[list[Record], list[UnreadableRecord]]:
         """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised."""
         records: list[Record] = []
-        torn: list[Torn] = []
+        torn: list[UnreadableRecord] = []
         for path in self.record_paths(sweep):
             try:
                 record = parse(read_bounded(path, MAX_RECORD_BYTES))
                 home = self._path_of(record)
             except (OSError, ValueError) as error:
-                torn.append(Torn(path, _why(error)))
+                torn.append(UnreadableRecord(path, _why(error)))
                 continue
             if home == path:
                 records.append(record)
             else:
-                torn.append(Torn(path, f"misplaced: it belongs at {home.relative_to(self.root)}"))
+                torn.append(UnreadableRecord(path, f"misplaced: it belongs at {home.relative_to(self.root)}"))
         return records, torn
 
     def record_paths(self, sweep: str | None = None) -> Iterator[Path]:

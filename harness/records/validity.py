@@ -125,7 +125,7 @@ def _sensor(
 _SENSOR_NOTES = frozenset(
     {
         "edges_unaligned", "averaged_gauge", "gain_uncalibrated", "guards_differ", "guards_unusable",
-        "part_time_counter",
+        "duty_cycled_counter", "part_time_counter",  # the second: in earlier records
     }
 )  # fmt: skip
 """Flags that say how the energy was read; what they cost stands in its uncertainty."""
@@ -161,7 +161,7 @@ _RULES = (
         "recompiled",
         "The model was compiled again in the span.",
         _DEVICE,
-        "compiled_within",
+        "recompiles_in_span",
         _above,
         _NUMBER,
         0,
@@ -180,7 +180,7 @@ _RULES = (
     _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
     _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
     _sensor("sensor_unknown", "The sensor's update period is unknown.", "update_period_unknown"),
-    _sensor("sensor_aliased", "Iterations came in step with a counter that may be part-time.", "aliased"),
+    _sensor("sensor_aliased", "Iterations came in step with a counter that may be duty-cycled.", "aliased"),
     _sensor("sensors_disagree", "Sensors differ by over 2 %.", "sensors_disagree"),
     _sensor("sensors_conflict", "Sensors differ by over 5 %.", "sensors_conflict", severity="invalid"),
     _sensor("counter_reset", "The counter was set back.", "counter_reset", severity="invalid"),

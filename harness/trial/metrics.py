@@ -75,7 +75,7 @@ def summarise(
     single_threaded: bool = False,
     output_tokens: int | None = None,
     losses: Sequence[float] = (),
-    given: Mapping[str, float] | None = None,
+    rank_metrics: Mapping[str, float] | None = None,
 ) -> list[Metric]:
     """Return a replica's metrics, in the order of the metric table; what is missing carries its reason.
 
@@ -90,11 +90,11 @@ def summarise(
         single_threaded: A step never used more than one CPU thread.
         output_tokens: Tokens that an iteration generates for each sequence, for `latency.tpot`.
         losses: Training losses, the first step's first.
-        given: Values that the trial knows already, by metric id, e.g. `memory.weights`, `time.build`.
+        rank_metrics: Values that the trial knows already, by metric id, e.g. `memory.weights`, `time.build`.
 
     Raises:
         ValueError: no rank, or a rank without an iteration.
-        KeyError: `given` names a metric that is not in the table.
+        KeyError: `rank_metrics` names a metric that is not in the table.
     """
     if not ranks or not all(rank.measurement.iterations for rank in ranks):
         raise ValueError("a replica needs at least one rank, and every rank at least one iteration")
@@ -113,7 +113,7 @@ def summarise(
         *_memory(ranks),
         *_energy(energy, total, slowest),
         *_losses(losses),
-        *(make(metric_id, value) for metric_id, value in (given or {}).items()),
+        *(make(metric_id, value) for metric_id, value in (rank_metrics or {}).items()),
     ]
     order = {metric_id: place for place, metric_id in enumerate(METRICS)}
     return sorted(metrics, key=lambda metric: order[metric.id])

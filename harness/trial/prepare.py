@@ -47,7 +47,7 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
 
 
 def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    """Return the `workloads.engine.job.Job` of a workload on this rank."""
+    """Return the `workloads.engine.job.PreparedWorkload` of a workload on this rank."""
     from workloads.engine.job import prepare
 
     return prepare(workload, setup_of(config, device, peers))

@@ -16,7 +16,7 @@ from workloads.base import Units
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RankResult:
     """What one rank measured and noted, as every rank gets it."""
 
     run: RankRun
@@ -24,19 +24,19 @@ class Seen:
     """From `Device.facts()`."""
     conditions: Facts
     """Of its device, during and after the span."""
-    given: dict[str, float]
+    rank_metrics: dict[str, float]
     """Values that the rank knows itself, by metric id."""
-    problem: str | None
+    output_error: str | None
     """Why its outputs are wrong; None where they are right."""
     compiled: str | None = None
     """What the compiler made of its model; None where it was not asked."""
-    compiled_within: int | None = None
+    recompiles_in_span: int | None = None
     """How often the compiler worked within its span."""
 
 
-def merged(seen: Sequence[Seen]) -> Measurement:
+def merged(results: Sequence[RankResult]) -> Measurement:
     """Return the slowest rank's measurement, steady only if all are, with every rank's flags."""
-    all_runs = [one.run.measurement for one in seen]
+    all_runs = [one.run.measurement for one in results]
     slowest = max(all_runs, key=lambda m: m.span_ns)
     return replace(
         slowest,
@@ -47,62 +47,65 @@ def merged(seen: Sequence[Seen]) -> Measurement:
     )
 
 
-def given(seen: Sequence[Seen]) -> dict[str, float]:
+def rank_metrics(results: Sequence[RankResult]) -> dict[str, float]:
     """Return the largest of what the ranks know: of the slowest to build, of the fullest device."""
-    return {key: max(one.given.get(key, value) for one in seen) for key, value in seen[0].given.items()}
+    return {
+        key: max(one.rank_metrics.get(key, value) for one in results)
+        for key, value in results[0].rank_metrics.items()
+    }
 
 
-def problem(seen: Sequence[Seen]) -> str | None:
+def output_error(results: Sequence[RankResult]) -> str | None:
     """Return the first rank's reason for which outputs are wrong."""
-    return next((one.problem for one in seen if one.problem is not None), None)
+    return next((one.output_error for one in results if one.output_error is not None), None)
 
 
-def conditions(seen: Sequence[Seen]) -> Facts:
+def conditions(results: Sequence[RankResult]) -> Facts:
     """Return rank 0's conditions; a device that any rank saw slowed down counts."""
-    found = dict(seen[0].conditions)
+    found = dict(results[0].conditions)
     for key in ("throttled", "sm_throttled"):
-        known = [one.conditions[key] for one in seen if one.conditions.get(key) is not None]
+        known = [one.conditions[key] for one in results if one.conditions.get(key) is not None]
         if known:
             found[key] = any(known)
     return found
 
 
-def compiled(seen: Sequence[Seen]) -> Facts:
+def compiled(results: Sequence[RankResult]) -> Facts:
     """Return what the compiler made of the model on the first rank that runs it, and its work within spans.
 
     A parameter server runs none. Recompiling on any rank counts.
     """
-    running = [one for one in seen if one.run.units.samples] or seen
-    within = [one.compiled_within for one in running if one.compiled_within is not None]
-    return {"compiled": running[0].compiled, "compiled_within": max(within, default=None)}
+    running = [one for one in results if one.run.units.samples] or results
+    within = [one.recompiles_in_span for one in running if one.recompiles_in_span is not None]
+    return {"compiled": running[0].compiled, "recompiles_in_span": max(within, default=None)}
 
 
-def devices(seen: Sequence[Seen]) -> int:
+def devices(results: Sequence[RankResult]) -> int:
     """Return how many devices the ranks run on."""
-    return len({one.run.device for one in seen})
+    return len({one.run.device for one in results})
 
 
-def per_device(seen: Sequence[Seen]) -> Units:
+def per_device(results: Sequence[RankResult]) -> Units:
     """Return what a device processed within the span: an equal share of all that was."""
-    share = 1 / devices(seen)
-    total = sum((one.run.units for one in seen), Units(0))
+    share = 1 / devices(results)
+    total = sum((one.run.units for one in results), Units(0))
     return replace(total, flops=total.flops * share, least_bytes=total.least_bytes * share)
 
 
-def evidence(seen: Sequence[Seen], config: Config) -> Facts:
+def evidence(results: Sequence[RankResult], config: Config) -> Facts:
     """Return what a record says of each rank, of their skew, and whether they had a core each."""
-    if len(seen) == 1:
+    if len(results) == 1:
         return {}
-    spans = [one.run.measurement.span_ns for one in seen]
-    crowded = config.device.kind == "cpu" and len(seen) > host.usable_cores()
+    spans = [one.run.measurement.span_ns for one in results]
+    crowded = config.device.kind == "cpu" and len(results) > host.usable_cores()
     return {
-        "ranks": [_of(rank, one) for rank, one in enumerate(seen)],
+        "ranks": [_of(rank, one) for rank, one in enumerate(results)],
         "rank_skew": (max(spans) - min(spans)) / max(spans),
         "ranks_beyond_cores": crowded,
     }
 
 
-def _of(rank: int, one: Seen) -> dict[str, Any]:
+def _of(rank: int, one: RankResult) -> dict[str, Any]:
     m = one.run.measurement
     return {
         "rank": rank,
@@ -116,6 +119,6 @@ def _of(rank: int, one: Seen) -> dict[str, Any]:
         "timing_flags": list(m.flags),
         "units": {"samples": one.run.units.samples, "tokens": one.run.units.tokens},
         "memory": dict(one.run.memory),
-        **{key: value for key, value in one.given.items() if key.startswith("memory.")},
+        **{key: value for key, value in one.rank_metrics.items() if key.startswith("memory.")},
         **one.conditions,
     }

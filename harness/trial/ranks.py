@@ -38,7 +38,7 @@ because of it."""
 _LINE_BYTES = 64 * 1024
 
 
-class Joined(Peers):
+class RankPeers(Peers):
     """The ranks of a trial; they agree over a gloo group of their own, which no step uses."""
 
     def __init__(self, group: ProcessGroup, rank: int, world: int) -> None:
@@ -94,7 +94,7 @@ def join(config: Config, device: Device, rank: int) -> Peers:
     place = torch.device(device.torch_device) if backend == "nccl" else None
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # all ranks are on this machine
     dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=limit, device_id=place)
-    return Joined(dist.new_group(backend="gloo", timeout=limit), rank, world)
+    return RankPeers(dist.new_group(backend="gloo", timeout=limit), rank, world)
 
 
 def leave() -> None:
@@ -122,7 +122,7 @@ def run(
 
     # Counting devices in another way would open the driver here, and break every rank forked from here.
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
-    told_read, told_write = os.pipe()
+    failures_read, failures_write = os.pipe()
     oom_before = process.oom_kills()
     with tempfile.TemporaryDirectory() as folder, _prefixed(world) as outputs:
         launch = LaunchConfig(
@@ -140,13 +140,13 @@ def run(
         )
         launch.numa_options = None  # a rank may use the processors that the trial may
         try:
-            results = elastic_launch(launch, _rank)(spec, run_replica, on_phase, outputs, told_write)
+            results = elastic_launch(launch, _rank)(spec, run_replica, on_phase, outputs, failures_write)
         except ChildFailedError as error:
             rank, failure = error.get_first_failure()
-            os.close(told_write)
-            told = _told(told_read)
-            if any(one["rank"] == rank for one in told):
-                return told[0]
+            os.close(failures_write)
+            failures = _failures(failures_read)
+            if any(one["rank"] == rank for one in failures):
+                return failures[0]
             return _silent(rank, failure.exitcode, oom=process.oom_kills() > oom_before)
     result: dict[str, Any] = results[0]
     return result
@@ -157,7 +157,7 @@ def _rank(
     run_replica: Run,
     on_phase: Callable[[str], None],
     outputs: Sequence[int],
-    told: int,
+    failures: int,
 ) -> dict[str, Any] | None:
     """Run one rank in its own process; return rank 0's result."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
@@ -172,7 +172,7 @@ def _rank(
     if result["status"] == "ok":
         return result if rank == 0 else None
     failure = {**result, "rank": rank, "reason": f"rank {rank}: {result.get('reason')}"}
-    os.write(told, json.dumps(failure).encode() + b"\n")
+    os.write(failures, json.dumps(failure).encode() + b"\n")
     time.sleep(_SILENT_S)
     os._exit(1)
 
@@ -181,7 +181,7 @@ def _nothing(_phase: str) -> None:
     """Only rank 0 tells its phases."""
 
 
-def _told(fd: int) -> list[dict[str, Any]]:
+def _failures(fd: int) -> list[dict[str, Any]]:
     """Return what ranks told of their failures, the first one first."""
     with os.fdopen(fd, "rb") as pipe:
         os.set_blocking(fd, False)

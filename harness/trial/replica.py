@@ -15,9 +15,7 @@ from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.records.errors import one_line
 from harness.records.schema import Facts
-from harness.trial import metrics as summary
-from harness.trial import prepare, rank_merge, ranks, span_energy
-from harness.trial import roofline as certified
+from harness.trial import prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import (
     conditions_evidence,
     conditions_reader,
@@ -26,8 +24,9 @@ from harness.trial.device_state import (
     soak_settings,
 )
 from harness.trial.evidence import thin, timing_evidence, timing_settings
-from harness.trial.passes import phase_energy, run
-from harness.trial.passes.run import Ready
+from harness.trial.metrics import RankRun, summarise
+from harness.trial.passes import phase_energy
+from harness.trial.passes.run import PreparedReplica, run_passes
 from workloads import registry as workloads
 from workloads.base import Size, UnsupportedError
 
@@ -133,13 +132,11 @@ def _measured(
     span_energy.keep_trace(used, mine, spec)
     losses = job.losses()
     seen = peers.gather(
-        rank_merge.Seen(
-            run=summary.RankRun(
-                mine, [job.units(i) for i in range(_ring())], device.memory(), device.torch_device
-            ),
+        rank_merge.RankResult(
+            run=RankRun(mine, [job.units(i) for i in range(_ring())], device.memory(), device.torch_device),
             facts=device.facts(),
             conditions=conditions_evidence(mine.conditions, session) | watch.evidence(soak_clock_hz(session)),
-            given={
+            rank_metrics={
                 "time.build": (built_ns - began_ns) / 1e9,
                 "time.first_iteration": (first_ns - built_ns) / 1e9,
                 "model.parameters": job.parameters,
@@ -147,14 +144,14 @@ def _measured(
                 **({"memory.optimizer": job.optimizer_bytes()} if losses else {}),
                 **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
             },
-            problem=checked["output_reason"] or last["output_reason"],
+            output_error=checked["output_reason"] or last["output_reason"],
             compiled=job.compiled,
-            compiled_within=None if job.compiler is None else job.compiler.within,
+            recompiles_in_span=None if job.compiler is None else job.compiler.within,
         )
     )
     measurement = rank_merge.merged(seen)
     certificate, precision = session.get("certificate", {}), config.precision.name
-    placed = certified.placement(
+    placed = roofline.placement(
         rank_merge.per_device(seen), measurement.span_ns / 1e9, certificate, precision
     )
     spent = span_energy.span_energy(
@@ -163,19 +160,19 @@ def _measured(
         lambda: span_energy.shifted_loop(config, device, job.step),
         alone=peers.world == 1,
     )
-    metrics = summary.summarise(
+    metrics = summarise(
         [one.run for one in seen],
         peak=device.dense_peak(precision),
-        ceiling=certified.ceiling(certificate, precision),
+        ceiling=roofline.ceiling(certificate, precision),
         energy=spent.use(),
         single_threaded=workload.spec.single_threaded or config.device.threads == 1,
         output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
         losses=losses,
-        given=rank_merge.given(seen),
+        rank_metrics=rank_merge.rank_metrics(seen),
     )
-    ready = Ready(config, size, spec, device, peers, workload, job, on_phase)
-    beside, evidence = run.found(ready, measurement, placed, losses)
-    wrong = rank_merge.problem(seen)
+    ready = PreparedReplica(config, size, spec, device, peers, workload, job, on_phase)
+    beside, evidence = run_passes(ready, measurement, placed, losses)
+    wrong = rank_merge.output_error(seen)
     return {
         "metrics": [m.model_dump(mode="json") for m in [*metrics, *beside]],
         "evidence": {
@@ -187,7 +184,7 @@ def _measured(
             **rank_merge.compiled(seen),
             "update": job.update,
             "transformed": job.evidence(),
-            "roofline": certified.roofline_evidence(placed, certificate, precision),
+            "roofline": roofline.roofline_evidence(placed, certificate, precision),
             **spent.evidence(),
             **phase_energy.attribution(used, mine),
             "device": device.facts(),

@@ -14,8 +14,7 @@ from harness import energy, timing
 from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.load import load_of
-from harness.energy.estimation import aliasing
-from harness.energy.estimation import device_states as history
+from harness.energy.estimation import aliasing, device_states
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
 from harness.timing.loop import Step
@@ -33,7 +32,7 @@ class SpanEnergy:
     """Of the window around the span."""
     measurement: timing.Measurement
     aliased: bool = False
-    """The span's iterations came in step with a counter that may look at a part of each period only."""
+    """The span's iterations came in step with a counter that may sample only part of each update period."""
     shifted: energy.IterationEnergy | None = None
     """More of the same iterations, in blocks shifted against the counter's period."""
     unshifted: str | None = None
@@ -59,7 +58,7 @@ class SpanEnergy:
 
     def evidence(self) -> Facts:
         """Return what a record keeps: method, flags, each device's figures, sensors as probed, states."""
-        seen = history.states(self.result.trace, self.result.span_ns)
+        seen = device_states.states(self.result.trace, self.result.span_ns)
         window, u_absolute = self.result, self.result.u_absolute_joules
         if self.shifted is not None:
             window, u_absolute = self.shifted.window, self.shifted.u_absolute_joules
@@ -72,7 +71,7 @@ class SpanEnergy:
             "energy": self.result.evidence(),
             **({"energy_aliased": self._alias_evidence()} if self.aliased else {}),
             **({"device_states": seen} if seen else {}),
-            **({"throttled": True} if history.slowed(seen) else {}),  # else it is for others to say
+            **({"throttled": True} if device_states.slowed(seen) else {}),  # else it is for others to say
         }
 
     def _alias_evidence(self) -> Facts:
@@ -149,7 +148,7 @@ def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, spe
     """
     if result.trace and "folder" in spec:
         edges = _edges(measurement, result.span_ns[0])
-        write_trace(history.columns(result.trace, edges), Path(spec["folder"]))
+        write_trace(device_states.columns(result.trace, edges), Path(spec["folder"]))
 
 
 def iteration_edges(measurement: timing.Measurement, start_ns: int) -> npt.NDArray[np.int64]:

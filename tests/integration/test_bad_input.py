@@ -84,7 +84,7 @@ def test_the_table_says_what_a_trial_found_out(joulemark):
 
 
 def test_debug_shows_the_traceback(joulemark):
-    """`--debug` is there for whoever mends the tool."""
+    """`--debug` is there for whoever repairs the tool."""
     assert "Traceback" in joulemark("plan", "--debug", "workload=gtp").stderr
 
 

@@ -17,9 +17,10 @@ def metric(record, metric_id):
 
 def test_the_record_names_the_certificate_that_held_and_what_follows_from_it(joulemark):
     """Measured MFU is FLOP/s over the certificate's ceiling; only the first replica has passes apart."""
-    me = identify()
+    identity = identify()
     made = Certificate(
-        machine_id=me.machine_id, code_id=me.code_id, device_kind="cpu", device_name=None, driver=None,
+        machine_id=identity.machine_id, code_id=identity.code_id,
+        device_kind="cpu", device_name=None, driver=None,
         made_at="2026-01-31T12:00:00Z", wall_s=1.0, quick=False, checks=(),
         ceilings=(
             MeasuredCeiling(id="bandwidth.triad", value=1e10, unit="B/s", method="made up"),
@@ -50,7 +51,7 @@ def test_the_record_names_the_certificate_that_held_and_what_follows_from_it(jou
 
 
 def test_without_a_certificate_the_measured_mfu_says_why_it_is_missing(joulemark):
-    """No certificate: no number, the reason, and the verb that mends it."""
+    """No certificate: no number, the reason, and the command that fixes it."""
     done = joulemark(
         "run", "workload=mlp", "workload.mode=infer", "device=cpu", "power=none", *SHORT, "run.name=bare"
     )  # fmt: skip

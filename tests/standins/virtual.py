@@ -45,7 +45,7 @@ class Waveform:
 
 
 class VirtualMeter(PowerMeter):
-    """A counter that ticks: with lag, quantum, part-time looking, slow reads, and a price for each read."""
+    """A counter that ticks: with lag, quantum, duty cycle, slow reads, and a price for each read."""
 
     source = "virtual"
 

@@ -25,15 +25,15 @@ from workloads.engine.setup import Setup
 from workloads.inputs.batches import to_device
 from workloads.optimize import Optimize, update_refusal
 from workloads.parallel.base import Strategy
-from workloads.parallel.traffic import told
-from workloads.training import Losses, Mark, Training, make_optimizer, update_of
+from workloads.parallel.traffic import traffic_evidence
+from workloads.training import LossHistory, Mark, Training, make_optimizer, update_of
 
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
 
 
 @dataclass
-class Job:
+class PreparedWorkload:
     """A workload ready to run on one device."""
 
     step: Callable[[int, Mark], None]
@@ -68,7 +68,7 @@ class Job:
         return None if self.compiler is None else str(self.compiler)
 
 
-def prepare(workload: Workload, setup: Setup) -> Job:
+def prepare(workload: Workload, setup: Setup) -> PreparedWorkload:
     """Build the model and its batches on the device, and return the job that runs them on this rank.
 
     The model is built whole, compressed and cast, spread and compiled, in this order. It begins with the
@@ -91,7 +91,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     micro = _batches(workload, strategy, setup.accumulate)
     ring = [[to_device(strategy.share(part), device, built.cast_to) for part in parts] for parts in micro]
 
-    how, losses, last = setup.optimize.compile, Losses(), list[torch.Tensor]()
+    how, losses, last = setup.optimize.compile, LossHistory(), list[torch.Tensor]()
     optimizer: torch.optim.Optimizer | None = None
     cache_bytes, traffic = 0, dict[str, Any]()
     if training:
@@ -99,7 +99,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
         optimizer = given.optimizer
         # Half numbers are half as wide, and a pass that is run again exchanges again.
         plain = setup.precision in {"fp32", "tf32"} and not setup.optimize.checkpoint
-        traffic = told(strategy.traffic(given)) if plain and setup.ranks.world > 1 else {}
+        traffic = traffic_evidence(strategy.traffic(given)) if plain and setup.ranks.world > 1 else {}
         step = strategy.train_step(given)
     else:
         single = [parts[0] for parts in ring]
@@ -112,7 +112,7 @@ def prepare(workload: Workload, setup: Setup) -> Job:
     cached = cache_bytes * (setup.ranks.world // strategy.shard[1])
     stored = float(whole * passes + cached - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
     counted = [_count(workload, parts, stored, 2 if built.cast_to is not None else 4) for parts in micro]
-    return Job(
+    return PreparedWorkload(
         step=step,
         units=lambda turn: counted[turn % RING] if strategy.counts else Units(0),
         model=model,
@@ -136,7 +136,7 @@ def _training(
     compressor: Compressor,
     model: nn.Module,
     ring: list[list[Batch]],
-    losses: Losses,
+    losses: LossHistory,
     last: list[torch.Tensor],
 ) -> Training:
     """Return what a strategy trains with: the optimizer, the loss, and how numbers are cast."""

@@ -148,7 +148,7 @@ class LLaVA(HuggingFace, GenerativeWorkload):
         return torch.cat((torch.stack(features.pooler_output), words), 1)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy of the words, each foretold from what comes before it."""
+        """Return the mean cross-entropy of the words, each predicted from what comes before it."""
         import torch
 
         unseen = batch["tokens"].new_full((len(batch["tokens"]), self._patches), -100)

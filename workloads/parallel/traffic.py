@@ -66,6 +66,6 @@ def combined(*steps: Iterable[Traffic]) -> list[Traffic]:
     return list(total.values())
 
 
-def told(step: Iterable[Traffic]) -> dict[str, Any]:
+def traffic_evidence(step: Iterable[Traffic]) -> dict[str, Any]:
     """Return a step's traffic for the record, by kind."""
     return {one.kind: {"bytes": one.bytes, "calls": one.calls} for one in step}

@@ -81,12 +81,12 @@ def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> 
 
     pairs_now = 0
 
-    def told(done: int, lines: list[Line]) -> None:
+    def show_pair(done: int, lines: list[Line]) -> None:
         nonlocal pairs_now
         pairs_now += 1
         _tell(done, lines, (time.monotonic() - began) / pairs_now)
 
-    pairs.on_pair = told
+    pairs.on_pair = show_pair
     pairs.note = partial(print, file=sys.stderr)
     print(f"{name}: {_what(base)} against {_what(head)}", file=sys.stderr)
     try:
@@ -158,7 +158,7 @@ def _facts(side: Side) -> dict[str, object]:
         "label": side.trial.label,
         "work_id": side.trial.work_id,
         "trial_id": side.trial.trial_id,
-        "code_id": side.me.code_id,
+        "code_id": side.identity.code_id,
         "python": side.environment.python,
         "commit": side.environment.commit,
         "overrides": list(side.trial.overrides),

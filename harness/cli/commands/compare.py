@@ -9,7 +9,7 @@ from typing import Any
 from harness.cli.commands.compare_foreign import is_foreign, show_beside
 from harness.cli.output import print_json, print_table
 from harness.cli.verdict_table import COLUMNS, row
-from harness.comparison.sweeps import Differences, Joined, join
+from harness.comparison.sweeps import Differences, SweepComparison, compare_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
         return show_beside(_results(ours, options.results), ours, theirs, options)
     a, b = (_results(name, options.results) for name in (options.a, options.b))
     try:
-        joined = join(a, b, delta=options.delta)
+        joined = compare_sweeps(a, b, delta=options.delta)
     except ValueError as error:
         raise ValueError(f"{options.a} and {options.b}: {error}") from error
     if joined.software and "software" not in options.allow:
@@ -58,7 +58,7 @@ def _results(name: str, folder: str) -> list[TrialResult]:
     return trial_results(records)
 
 
-def _print(options: argparse.Namespace, joined: Joined) -> None:
+def _print(options: argparse.Namespace, joined: SweepComparison) -> None:
     rows = []
     for work in joined.works:
         for number, line in enumerate(work.lines):
@@ -74,14 +74,14 @@ def _print(options: argparse.Namespace, joined: Joined) -> None:
     settings: Differences = {key: v for work in joined.works for key, v in work.settings.items()}
     if settings:
         print(f"measured in another way: {_words(settings)}")
-    for name, labels in zip((options.a, options.b), joined.only, strict=True):
+    for name, labels in zip((options.a, options.b), joined.unmatched, strict=True):
         if labels:
             print(f"only in {name}: {', '.join(labels)}")
     if joined.superseded:
         print(f"left out: {joined.superseded} earlier results of work that was measured again")
 
 
-def _plain(options: argparse.Namespace, joined: Joined, code: int) -> dict[str, Any]:
+def _plain(options: argparse.Namespace, joined: SweepComparison, code: int) -> dict[str, Any]:
     return {
         "base": options.a,
         "head": options.b,
@@ -99,8 +99,8 @@ def _plain(options: argparse.Namespace, joined: Joined, code: int) -> dict[str, 
         ],
         "hardware": joined.hardware,
         "software": joined.software,
-        "only_base": joined.only[0],
-        "only_head": joined.only[1],
+        "only_base": joined.unmatched[0],
+        "only_head": joined.unmatched[1],
         "superseded": joined.superseded,
         "exit_code": code,
     }

@@ -1,4 +1,4 @@
-"""`joulemark doctor`: what works of devices, sensors, tools and plugins, and how to mend the rest."""
+"""`joulemark doctor`: what works of devices, sensors, tools and plugins, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -24,26 +24,28 @@ from workloads.parallel.registry import STRATEGIES
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line: does it work, what is it, and how to mend it."""
+    """One line: does it work, what is it, and how to fix it."""
 
     what: str
     works: bool
     detail: str
-    mend: str | None = None
+    remedy: str | None = None
 
 
 def main(options: argparse.Namespace) -> int:
     """Print every check; the exit code is 0, since what is missing may not be needed."""
-    me = identify()
-    checks = [*_devices(), *_certificates(me), *_sensors(), *_system(), *_tools(), *_plugins()]
+    identity = identify()
+    checks = [*_devices(), *_certificates(identity), *_sensors(), *_system(), *_tools(), *_plugins()]
     if options.json:
-        print_json({"checks": [asdict(c) for c in checks], "machine": me.machine, "code": me.code})
+        print_json(
+            {"checks": [asdict(c) for c in checks], "machine": identity.machine, "code": identity.code}
+        )
         return 0
     print_table(
-        ["", "what", "finding", "how to mend it"],
-        [["ok" if c.works else "no", c.what, c.detail, c.mend if not c.works else None] for c in checks],
+        ["", "what", "finding", "how to fix it"],
+        [["ok" if c.works else "no", c.what, c.detail, c.remedy if not c.works else None] for c in checks],
     )
-    print(f"\nmachine {me.machine_id}, code {me.code_id}")
+    print(f"\nmachine {identity.machine_id}, code {identity.code_id}")
     return 0
 
 
@@ -51,26 +53,26 @@ def _devices() -> list[Check]:
     checks = []
     for kind in devices.kinds():
         reason = devices.get(kind).unavailable_reason()
-        mend = "install its driver and a torch build for it" if kind != "cpu" else None
-        checks.append(Check(f"device {kind}", reason is None, reason or "available", mend))
+        remedy = "install its driver and a torch build for it" if kind != "cpu" else None
+        checks.append(Check(f"device {kind}", reason is None, reason or "available", remedy))
     return checks
 
 
-def _certificates(me: Identity) -> list[Check]:
+def _certificates(identity: Identity) -> list[Check]:
     """Say of each device that works which certificate holds for it."""
     checks = []
     for kind in ("cpu", "cuda"):
         if devices.get(kind).unavailable_reason() is not None:
             continue
-        found = certificate_facts(open_store("results"), me.machine_id, kind, 0, me.driver(kind))
-        what, mend = f"certificate {kind}", f"joulemark qualify --device {kind}"
+        found = certificate_facts(open_store("results"), identity.machine_id, kind, 0, identity.driver(kind))
+        what, remedy = f"certificate {kind}", f"joulemark qualify --device {kind}"
         if found["id"] is None:
-            checks.append(Check(what, False, "none holds: MFU has no measured ceiling", mend))
+            checks.append(Check(what, False, "none holds: MFU has no measured ceiling", remedy))
             continue
         detail = f"{found['id']} of {found['made_at']}" + (", quick" if found["quick"] else "")
         if found["failed"]:
             detail += f"; failed: {', '.join(found['failed'])}"
-        checks.append(Check(what, not found["failed"], detail, mend))
+        checks.append(Check(what, not found["failed"], detail, remedy))
     return checks
 
 
@@ -80,7 +82,7 @@ def _sensors() -> list[Check]:
             f"sensor {s.name}" if s.name != "native sampler" else s.name,
             s.works,
             s.reason or _found(s),
-            s.mend,
+            s.remedy,
         )
         for s in (*energy.sensor_statuses(load_of), energy.sampler_status())
     ]

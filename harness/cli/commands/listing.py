@@ -90,7 +90,7 @@ def _sensors() -> list[dict[str, Any]]:
             "name": s.name,
             "available": s.works,
             "reason": s.reason,
-            "mend": s.mend,
+            "remedy": s.remedy,
             "sensors": [i["id"] for i in s.sensors],
         }
         for s in sensor_statuses()

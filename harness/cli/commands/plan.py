@@ -22,13 +22,13 @@ def main(options: argparse.Namespace) -> int:
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
     needed = _needs(plan.runnable) if options.needs else {}
     if options.json:
-        me = identify()
+        identity = identify()
         print_json(
             {
                 "sweep": plan.sweep,
-                "machine": me.machine,
-                "code": me.code,
-                "foretold_s": plan.foretold_s,
+                "machine": identity.machine,
+                "code": identity.code,
+                "estimated_s": plan.estimated_s,
                 "trials": [
                     {
                         "label": t.label,
@@ -69,7 +69,7 @@ def main(options: argparse.Namespace) -> int:
     runnable = len(plan.runnable)
     print(
         f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
-        f"at least {duration(plan.foretold_s)} of building, warm-up and measuring"
+        f"at least {duration(plan.estimated_s)} of building, warm-up and measuring"
     )
     return 0 if plan.runnable else 2
 
@@ -98,14 +98,14 @@ def _plain(found: Needs | None) -> dict[str, float] | None:
 def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> None:
     from harness.report.numbers import quantity
 
-    def told(value: float, unit: str) -> str:
+    def quantity_or_blank(value: float, unit: str) -> str:
         return quantity(value, unit).text if value else ""
 
     print_table(
         [
             "needs",
             "parameters",
-            "FLOPs a step",
+            "FLOPs per step",
             "weights",
             "gradients, optimizer",
             "KV cache",
@@ -114,12 +114,12 @@ def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> No
         [
             [
                 t.label,
-                told(n.parameters, "1"),
-                told(n.flops, "FLOP"),
-                told(n.weights_bytes, "B"),
-                told(n.training_bytes, "B"),
-                told(n.kv_cache_bytes, "B"),
-                told(n.least_bytes, "B"),
+                quantity_or_blank(n.parameters, "1"),
+                quantity_or_blank(n.flops, "FLOP"),
+                quantity_or_blank(n.weights_bytes, "B"),
+                quantity_or_blank(n.training_bytes, "B"),
+                quantity_or_blank(n.kv_cache_bytes, "B"),
+                quantity_or_blank(n.least_bytes, "B"),
             ]
             for t in trials
             if (n := needed.get(t.trial_id)) is not None

@@ -24,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     if len(folders) > 1:
         raise ValueError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
     store = open_store(folders.pop())
-    me = identify()
+    identity = identify()
     signal.signal(signal.SIGTERM, stop)
     with contextlib.ExitStack() as stack:
         terminal = progress.make(plan)
@@ -35,9 +35,9 @@ def main(options: argparse.Namespace) -> int:
             from harness.execution.monitor import MonitoredProgress
 
             shown = stack.enter_context(MonitoredProgress(plan, shown, run.monitor_port))
-        sweep = Sweep(plan, store, me, shown)
+        sweep = Sweep(plan, store, identity, shown)
         sweep.run()
-    ledger, torn = status.read(store, plan.sweep, me.machine_id, me.code_id)
+    ledger, torn = status.read(store, plan.sweep, identity.machine_id, identity.code_id)
     status.show(store, plan.sweep, ledger, torn, as_json=options.json)
     if not options.json:
         print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))

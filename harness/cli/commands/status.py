@@ -11,7 +11,7 @@ from harness.records import open_store
 from harness.records.headline import HEADLINES
 from harness.records.results import Estimate
 from harness.records.schema import Record
-from harness.records.store import Store, Torn
+from harness.records.store import Store, UnreadableRecord
 from harness.records.validity import RULES, RULES_VERSION, WITHIN_RUN_ONLY, describe
 
 
@@ -28,14 +28,14 @@ def main(options: argparse.Namespace) -> int:
     return 0 if all(row["state"] in {"done", "refused"} for row in rows) else 1
 
 
-def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledger, list[Torn]]:
+def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledger, list[UnreadableRecord]]:
     """Read a sweep's ledger for one machine and code, and the records that could not be read."""
     records, torn = store.records(sweep)
     return Ledger.read(records, machine_id, code_id), torn
 
 
 def show(
-    store: Store, sweep: str, ledger: Ledger, torn: list[Torn], *, as_json: bool
+    store: Store, sweep: str, ledger: Ledger, torn: list[UnreadableRecord], *, as_json: bool
 ) -> list[dict[str, Any]]:
     """Print a row a trial, then one line of counts; return the rows."""
     plan = store.read_plan(sweep) or {"trials": []}

@@ -1,7 +1,7 @@
-"""Does a counter that looks at a part of each period see all of an iteration? (docs/method.md, section 4).
+"""Does a counter that samples only part of each update period see all of an iteration?
 
-Looks come every U seconds and last w; iterations come every T. Over N looks, the h-th harmonic of the power
-within an iteration enters the energy with the weight
+The method is docs/method.md, section 4. Looks come every U seconds and last w; iterations come every T. Over
+N looks, the h-th harmonic of the power within an iteration enters the energy with the weight
 
     |1/N * sum_n exp(2*pi*i*h*n*U/T)| * |sinc(h*w/T)|
 
@@ -48,7 +48,7 @@ def weight(iteration_s: float, period_s: float, window_s: float, offsets: Sequen
 
 
 def is_aliased(info: SensorInfo, iteration_s: float, span_s: float) -> bool:
-    """Say whether iterations that run through a span are in step with a counter that may be part-time.
+    """Say whether iterations that run through a span are in step with a counter that may be duty-cycled.
 
     A counter that was shown to look all the time cannot be aliased; one that was never probed may be.
     """

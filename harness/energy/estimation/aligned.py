@@ -119,9 +119,11 @@ def aligned_energy(
         flags += ("guards_differ",)
     blurred = (p_before.watts * blurs_s[0], p_after.watts * blurs_s[1])
     busy_s = sum(b - a for a, b in spans) * 1e-9
-    u_joules = math.hypot(u_joules, *blurred, _part_time_u(info, joules / busy_s, p_before.watts, len(spans)))
+    u_joules = math.hypot(
+        u_joules, *blurred, _duty_cycle_u(info, joules / busy_s, p_before.watts, len(spans))
+    )
     if info.aliases:
-        flags += ("part_time_counter",)
+        flags += ("duty_cycled_counter",)
     if u_joules > abs(joules) / 2:
         flags += ("below_resolution",)
     return with_gain(info, Estimate(METHOD, joules, u_joules, flags=flags, coverage=1.0))
@@ -189,7 +191,7 @@ def _guard_terms(
     return (*own, guard.watts * near.u_s * share, step_j * share, *ends, *strays)
 
 
-def _part_time_u(info: SensorInfo, work_w: float, idle_w: float, spans: int) -> float:
+def _duty_cycle_u(info: SensorInfo, work_w: float, idle_w: float, spans: int) -> float:
     """Return what the unmeasured part of each update period leaves open at the edges of the work."""
     if not info.aliases or info.update_period_s is None:
         return 0.0

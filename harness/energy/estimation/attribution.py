@@ -60,7 +60,7 @@ def attribute(info: SensorInfo, ticks: Sequence[Tick], phases: Mapping[str, Sequ
     """Solve for the power of each phase over the intervals between ticks.
 
     Args:
-        info: The counter. One whose lag is unknown, or that looks at a part of each period only, shows no
+        info: The counter. One whose lag is unknown, or that samples only part of each update period, shows no
             phase at its place: nothing is attributed then.
         ticks: Of it, in order; those outside all phases are left out.
         phases: For each phase its spans in ns; what no phase covers is a phase of its own, `other`.
@@ -70,7 +70,7 @@ def attribute(info: SensorInfo, ticks: Sequence[Tick], phases: Mapping[str, Sequ
     if info.lag_s is None:
         return _refused("the counter's lag was never probed with a load: `joulemark qualify` does it")
     if info.aliases:
-        return _refused("the counter looks at a part of each period only")
+        return _refused("the counter samples only part of each update period")
     first_ns, last_ns = min(s[0][0] for s in phases.values()), max(s[-1][1] for s in phases.values())
     lag_ns = info.lag_s * 1e9
     ticks = [t for t in ticks if first_ns <= t.at_ns - lag_ns <= last_ns]

@@ -1,7 +1,7 @@
 """Learn what a counter is like by looking at it: done once per device and driver (docs/method.md, section 4).
 
 Without work: update period, quantum, read cost, and whether polling disturbs it. With a load to switch on and
-off also the lag, and whether the counter looks at a part of each period only. Cached by `probe_cache`.
+off also the lag, and whether the counter samples only part of each update period. Cached by `probe_cache`.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ REST_S = 0.05
 DISTURBED = 0.05
 """Polling disturbs when it shifts the power by more than this share, and by three standard errors."""
 PULSES, PULSE_PERIODS, PULSE_TRIES = 8, 6, 2
-PART_TIME = 0.15
-"""A counter is part-time when its lag differs between pulses by more than this share of its period."""
+DUTY_CYCLED = 0.15
+"""A counter is duty-cycled when its lag differs between pulses by more than this share of its period."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,22 +165,22 @@ def _with_lag(read: Read, info: SensorInfo, learnt: Probe, load: Switch, host: H
         return learnt
     middle_s = median(lags.values())
     for phase, lag_s in lags.items():
-        if abs(lag_s - middle_s) > PART_TIME / 2 * period_s:
+        if abs(lag_s - middle_s) > DUTY_CYCLED / 2 * period_s:
             # A process that was held up looks like a blind spot, now and then; a blind spot is always there.
             again = [_pulse(read, info, load, host, phase) for _ in range(PULSE_TRIES)]
             lags[phase] = min([lag_s, *(s for s in again if s is not None)], key=lambda s: abs(s - middle_s))
     seen_s = list(lags.values())
     spread_s = max(seen_s) - min(seen_s)
-    part_time = spread_s > PART_TIME * period_s
+    duty_cycled = spread_s > DUTY_CYCLED * period_s
     # Between two of the phases that were tried the lag may be larger still, by half their distance at most.
-    unseen_s = min(period_s, spread_s + period_s / PULSES / 2) if part_time else 0.0
+    unseen_s = min(period_s, spread_s + period_s / PULSES / 2) if duty_cycled else 0.0
     # The unseen part of a period only ever makes work show too early.
     return replace(
         learnt,
-        lag_s=max(0.0, max(seen_s) if part_time else fmean(seen_s)),
-        lag_u_s=period_s / PULSES / 2 if part_time else stdev(seen_s) / math.sqrt(len(seen_s)),
+        lag_s=max(0.0, max(seen_s) if duty_cycled else fmean(seen_s)),
+        lag_u_s=period_s / PULSES / 2 if duty_cycled else stdev(seen_s) / math.sqrt(len(seen_s)),
         averaging_window_s=period_s - unseen_s,
-        aliases=part_time,
+        aliases=duty_cycled,
     )
 
 

@@ -34,12 +34,12 @@ DEFAULT_GAIN_UNCERTAINTY = 0.05
 
 
 class SensorError(Exception):
-    """A sensor failed to answer: `reason` in one line, `mend` where the user can do something about it."""
+    """A sensor failed to answer: `reason` in one line, `remedy` where the user can do something about it."""
 
-    def __init__(self, reason: str, mend: str | None = None) -> None:
+    def __init__(self, reason: str, remedy: str | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.mend = mend
+        self.remedy = remedy
 
 
 class SensorUnavailable(SensorError):  # noqa: N818 - a state of the machine, not a fault

@@ -138,7 +138,7 @@ class RedfishMeter(NodeMeter):
         except SensorUnavailable:
             raise
         except SensorError as error:
-            raise SensorUnavailable(error.reason, error.mend) from error
+            raise SensorUnavailable(error.reason, error.remedy) from error
 
     def watts(self) -> float:
         """Get the chassis' `Power` resource."""

@@ -12,11 +12,11 @@ class NullMeter(PowerMeter):
 
     source = "none"
 
-    def __init__(self, device: str, reason: str, mend: str | None = None) -> None:
+    def __init__(self, device: str, reason: str, remedy: str | None = None) -> None:
         self.device = device
         self.sensors = ()
         self.reason = reason
-        self.mend = mend
+        self.remedy = remedy
 
     @classmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
@@ -34,4 +34,4 @@ class NullMeter(PowerMeter):
         Raises:
             SensorUnavailable: always.
         """
-        raise SensorUnavailable(f"{sensor.id}: {self.reason}", self.mend)
+        raise SensorUnavailable(f"{sensor.id}: {self.reason}", self.remedy)

@@ -33,20 +33,22 @@ def conditions_of(uuid: str) -> Callable[[], dict[str, Any]] | None:
     except nvml.NVMLError:
         return None
 
-    def told(read: Callable[[], Any]) -> Any:
+    def value_or_none(read: Callable[[], Any]) -> Any:
         try:
             return read()
         except (nvml.NVMLError, AttributeError):  # old bindings lack what the driver has
             return None
 
     def conditions() -> dict[str, Any]:
-        bits = told(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)))
+        bits = value_or_none(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle)))
         reasons = event_reasons(bits) if bits is not None else []
         return {
-            "temperature_c": told(
+            "temperature_c": value_or_none(
                 lambda: float(nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU))
             ),
-            "clock_mhz": told(lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))),
+            "clock_mhz": value_or_none(
+                lambda: float(nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM))
+            ),
             "slowdowns": tuple(r for r in reasons if r in SLOWDOWNS),
             "states": tuple(r for r in reasons if r not in SLOWDOWNS),
         }

@@ -27,7 +27,7 @@ POWERCAP = Path("/sys/class/powercap")
 _ZONE = re.compile(r"intel-rapl(:\d+)+")
 """Zones of the register interface; `intel-rapl-mmio` shows the same counters a second time."""
 _JOULES_PER_UJ = 1e-6
-_MEND = "let the user read it, e.g. `sudo chmod -R a+r /sys/class/powercap/intel-rapl*/`"
+_REMEDY = "let the user read it, e.g. `sudo chmod -R a+r /sys/class/powercap/intel-rapl*/`"
 
 
 class RaplMeter(PowerMeter):
@@ -140,8 +140,8 @@ def _text(path: Path, default: str | None = None) -> str:
     except OSError as error:
         if default is not None:
             return default
-        mend = _MEND if isinstance(error, PermissionError) else None
-        raise SensorUnavailable(f"cannot read {path}: {error.strerror}", mend) from error
+        remedy = _REMEDY if isinstance(error, PermissionError) else None
+        raise SensorUnavailable(f"cannot read {path}: {error.strerror}", remedy) from error
     try:
         return os.read(fd, 64).decode("ascii", "replace").strip()
     except OSError as error:

@@ -76,13 +76,13 @@ def _open(source: str, devices: Sequence[str | int]) -> tuple[PowerMeter, ...]:
     try:
         wanted = [str(d) for d in devices] or list(meter.default_devices(meter.discover()))
     except SensorError as error:
-        return (NullMeter("all", error.reason, error.mend),)
+        return (NullMeter("all", error.reason, error.remedy),)
     opened: list[PowerMeter] = []
     for device in wanted:
         try:
             opened.append(meter.open(device))
         except SensorError as error:
-            opened.append(NullMeter(device, error.reason, error.mend))
+            opened.append(NullMeter(device, error.reason, error.remedy))
     return tuple(opened)
 
 
@@ -93,7 +93,7 @@ def _nothing(meters: Sequence[PowerMeter]) -> bool:
 def _said(meter: PowerMeter) -> PowerMeter:
     """Put `no sensor` before the reason of a device whose own sensor is missing."""
     return (
-        NullMeter(meter.device, f"no sensor: {meter.reason}", meter.mend)
+        NullMeter(meter.device, f"no sensor: {meter.reason}", meter.remedy)
         if isinstance(meter, NullMeter)
         else meter
     )

@@ -10,8 +10,7 @@ from statistics import median
 from typing import Any, Literal
 
 from harness.shim.ceiling import Ceiling, Ceilings, latency, missing, rate
-from harness.shim.cpu import routines as cpu
-from harness.shim.cpu import torch_ceilings
+from harness.shim.cpu import routines, torch_ceilings
 from harness.system import host, native
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -60,7 +59,7 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
     arrays = arrays_bytes(effort)
     stolen = host.read_steal()
     try:
-        cpu.library()
+        routines.library()
     except native.NotBuiltError as error:
         built, entries = str(error), list(torch_ceilings.without_compiler(arrays, effort.reps))
         facts: dict[str, Any] = {"routines": "library", "reason": built}
@@ -72,8 +71,8 @@ def measure(*, quick: bool = False, cpus: Sequence[int] | None = None) -> Ceilin
             *_latencies(team, levels, effort),
             *(_clock(each, effort) for each in team),
         ]
-        facts = {"routines": "native", "compiler": native.compiler_path(), "flags": " ".join(cpu.FLAGS)}
-        facts["pinned_threads"] = cpu.run("chain", 1, team, 1).pinned
+        facts = {"routines": "native", "compiler": native.compiler_path(), "flags": " ".join(routines.FLAGS)}
+        facts["pinned_threads"] = routines.run("chain", 1, team, 1).pinned
     entries += torch_ceilings.products(effort.reps)
     after = host.read_steal()
     return Ceilings(
@@ -139,12 +138,12 @@ def bandwidth(kernel: Literal["triad", "sum"], team: Sequence[int], total_bytes:
         CpuShimError: the checksum is wrong.
     """
     n = total_bytes // (3 * _DOUBLE * len(team)) // 64 * 64
-    ran = cpu.run(kernel, n, team, reps)
+    ran = routines.run(kernel, n, team, reps)
     require(kernel, ran.checksums, (7.0 if kernel == "triad" else 1.0) * n)
     moved = (3 if kernel == "triad" else 1) * _DOUBLE * n * len(team)
     how = "triad a = b + s*c" if kernel == "triad" else "read sweep"
     if kernel == "triad":
-        how += ", streaming stores" if cpu.triad_streams() else ", plain stores"
+        how += ", streaming stores" if routines.triad_streams() else ", plain stores"
     each = n * _DOUBLE / _MIB
     method = f"{how}, arrays of {each:.0f} MiB a thread"
     name = "triad" if kernel == "triad" else "read"
@@ -157,8 +156,8 @@ def fma(kernel: Literal["fma_f32", "fma_f64"], team: Sequence[int], steps: int, 
     Raises:
         CpuShimError: the checksum is wrong.
     """
-    lanes = cpu.fma_lanes(kernel)
-    ran = cpu.run(kernel, steps, team, reps)
+    lanes = routines.fma_lanes(kernel)
+    ran = routines.run(kernel, steps, team, reps)
     require(kernel, ran.checksums, lanes * (2.0 - 2.0 ** (1 - steps)))
     precision = "fp32" if kernel == "fma_f32" else "fp64"
     return rate(
@@ -178,9 +177,9 @@ def chase(level: str, set_bytes: int, where: int, reps: int) -> Ceiling:
     Raises:
         CpuShimError: the cycle does not hold every line.
     """
-    ran = cpu.run("chase", set_bytes, [where], reps)
+    ran = routines.run("chase", set_bytes, [where], reps)
     require("chase", ran.checksums, set_bytes // 64)
-    each = [ns / cpu.CHASE_STEPS for ns in ran.wall_ns]
+    each = [ns / routines.CHASE_STEPS for ns in ran.wall_ns]
     return latency(f"latency.{level}", each, f"pointer chase over {set_bytes / 1024:.0f} KiB")
 
 
@@ -192,7 +191,7 @@ def require(kernel: str, checksums: Sequence[float], expected: float) -> None:
     """
     for found in checksums:
         if found != expected:
-            raise cpu.CpuShimError(f"{kernel}: the result is {found:.17g} and must be {expected:.17g}")
+            raise routines.CpuShimError(f"{kernel}: the result is {found:.17g} and must be {expected:.17g}")
 
 
 def _arithmetic(team: Sequence[int], effort: Effort) -> Iterator[Ceiling]:
@@ -215,18 +214,18 @@ def _latencies(team: Sequence[int], levels: Sequence[Cache], effort: Effort) -> 
         yield missing("latency.memory", "s", why)
     else:
         yield chase("memory", effort.ring_bytes, team[0], effort.reps)
-    forks = cpu.fork_ns(len(team), 10 * effort.reps)
+    forks = routines.fork_ns(len(team), 10 * effort.reps)
     yield latency("latency.fork", forks, "threads started and joined", threads=len(team))
     if len(team) > 1:
-        meetings = cpu.barrier_ns(team, effort.reps)
+        meetings = routines.barrier_ns(team, effort.reps)
         yield latency("latency.barrier", meetings, "spinning barrier of all threads", threads=len(team))
     else:
         yield missing("latency.barrier", "s", "one core has nobody to meet")
 
 
 def _clock(where: int, effort: Effort) -> Ceiling:
-    ran = cpu.run("chain", _CHAIN, [where], effort.reps)
-    additions = cpu.CHAIN_ADDITIONS * _CHAIN
+    ran = routines.run("chain", _CHAIN, [where], effort.reps)
+    additions = routines.CHAIN_ADDITIONS * _CHAIN
     return Ceiling(
         f"clock.cpu{where}",
         additions / (min(ran.wall_ns) * 1e-9),

@@ -27,7 +27,7 @@ def measure(
     A pass that fails costs its own metric and nothing else: what was measured before it stands.
 
     Args:
-        job: a prepared workload, see `workloads.engine.job.Job`.
+        job: a prepared workload, see `workloads.engine.job.PreparedWorkload`.
         device: an opened device.
         measurement: of the same job, taken before.
         on_phase: told `gated` and `cold` as they begin.

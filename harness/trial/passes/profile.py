@@ -29,7 +29,7 @@ def evidence(
     one that failed would keep the others waiting, so there it is raised.
 
     Args:
-        job: a prepared workload, see `workloads.engine.job.Job`.
+        job: a prepared workload, see `workloads.engine.job.PreparedWorkload`.
         device: an opened device.
         measurement: of the same job, taken before.
         placed: its place under the ceilings, or why it has none.

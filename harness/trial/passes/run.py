@@ -21,7 +21,7 @@ from workloads.base import Size, Workload
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class PreparedReplica:
     """A replica's work on one rank, ready to run."""
 
     config: Config
@@ -32,7 +32,7 @@ class Ready:
     peers: timing.Peers
     workload: Workload
     job: Any
-    """A `workloads.engine.job.Job`."""
+    """A `workloads.engine.job.PreparedWorkload`."""
     on_phase: Callable[[str], None]
 
     def in_mode(self, mode: str) -> Any:
@@ -41,8 +41,8 @@ class Ready:
         return prepare.prepare_job(self.config, workload, self.device, self.peers)
 
 
-def found(
-    ready: Ready, measurement: timing.Measurement, placed: Placement | str, losses: Sequence[float]
+def run_passes(
+    ready: PreparedReplica, measurement: timing.Measurement, placed: Placement | str, losses: Sequence[float]
 ) -> tuple[list[Metric], Facts]:
     """Run the passes that the configuration asks for; return their metrics and evidence.
 

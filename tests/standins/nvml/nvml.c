@@ -7,7 +7,7 @@
  *   hold SECONDS WATTS     ramp SECONDS WATTS WATTS         repeat (the waveform starts again; else its last
  *                          power stays; before second 0 its first power holds)
  *   counter PERIOD LAG QUANTUM_MJ [WINDOW]   energy counter; WINDOW > 0: only the last WINDOW s of each period
- *                          are measured and stand for all of it (a part-time counter)
+ *                          are measured and stand for all of it (a duty-cycled counter)
  *   instant PERIOD WINDOW  instant power: mean over WINDOW s, renewed each PERIOD
  *   average PERIOD WINDOW  average power, likewise
  *   samples PERIOD DEPTH   the driver's buffer: mean power of each PERIOD at its end, the last DEPTH of them
@@ -60,7 +60,7 @@ struct device {
     int n_rules;
     struct { unsigned pid; unsigned long long bytes; } processes[PROCESSES];
     int n_processes;
-    int64_t part_tick; /* part-time counter, summed up to this tick */
+    int64_t part_tick; /* duty-cycled counter, summed up to this tick */
     double part_j;
 };
 

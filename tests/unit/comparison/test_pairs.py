@@ -24,7 +24,7 @@ def pairs(side, store, scripted):
         workers = scripted(seconds, **script)
         base, head = side("base", workers), side("head", workers)
         # One environment, as two configurations in one Python have.
-        head = type(head)(head.name, head.trial, head.me, base.environment)
+        head = type(head)(head.name, head.trial, head.identity, base.environment)
         return Pairs(name, base, head, store), workers
 
     return make_them
@@ -136,7 +136,7 @@ def test_records_of_other_code_do_not_count_and_are_told(pairs):
     first.run()
     again, workers = pairs(lambda _sweep, call: 0.01 * noise(call))
     for side in (again.base, again.head):
-        object.__setattr__(side, "me", replace(side.me, code_id="c" * 64))
+        object.__setattr__(side, "identity", replace(side.identity, code_id="c" * 64))
     said = []
     again.note = said.append
     again.run()

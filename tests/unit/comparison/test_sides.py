@@ -115,9 +115,9 @@ def test_another_interpreter_plans_for_itself():
     overrides = ["workload=noop", "device=cpu", "measure=quick", "run.worker=exec"]
     side = make_side("head", overrides, Environment(python=sys.executable), [])
     here = make_side("base", overrides, Environment(), [])
-    assert (side.trial.trial_id, side.me.code_id) == (here.trial.trial_id, here.me.code_id)
+    assert (side.trial.trial_id, side.identity.code_id) == (here.trial.trial_id, here.identity.code_id)
     assert side.trial.payload == here.trial.payload
-    assert side.trial.foreign is not None
+    assert side.trial.external_config is not None
 
 
 def test_a_worker_of_a_checkout_imports_from_it(repository, tmp_path, trial):

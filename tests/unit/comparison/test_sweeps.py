@@ -8,7 +8,7 @@ import json
 import pytest
 
 from harness.cli.commands import compare as command
-from harness.comparison.sweeps import join
+from harness.comparison.sweeps import compare_sweeps
 from harness.records.estimates import trial_results
 
 
@@ -34,25 +34,25 @@ def results(record):
 
 def test_works_are_joined_and_each_is_judged(results):
     """Equal, 20 % slower and 20 % faster work: each gets its own verdict, under its own label."""
-    joined = join(results([1, 1, 1]), results([1, 1.2, 0.8]))
+    joined = compare_sweeps(results([1, 1, 1]), results([1, 1.2, 0.8]))
     assert {w.label: w.lines[0].label for w in joined.works} == {
         "w0": "equivalent",
         "w1": "worse",
         "w2": "better",
     }
     assert joined.works[1].lines[0].comparison.effect == pytest.approx(0.2)
-    assert (joined.hardware, joined.software, joined.only, joined.superseded) == ({}, {}, ([], []), 0)
+    assert (joined.hardware, joined.software, joined.unmatched, joined.superseded) == ({}, {}, ([], []), 0)
 
 
 def test_an_effect_below_the_least_is_no_verdict(results):
     """A difference that is certain and smaller than 1 % is equivalent, or nothing; never worse."""
-    joined = join(results([1]), results([1.005]))
+    joined = compare_sweeps(results([1]), results([1.005]))
     assert joined.works[0].lines[0].label in {"equivalent", "inconclusive"}
 
 
 def test_one_process_a_side_gives_no_verdict(results):
     """From a single process there is no spread between processes: inconclusive, and labelled."""
-    line = join(results([1], replicas=1), results([1.5], replicas=1)).works[0].lines[0]
+    line = compare_sweeps(results([1], replicas=1), results([1.5], replicas=1)).works[0].lines[0]
     assert line.label == "inconclusive"
     assert line.comparison.low is None
     assert "within-run only" in line.flags
@@ -60,15 +60,15 @@ def test_one_process_a_side_gives_no_verdict(results):
 
 def test_work_of_one_sweep_only_is_named(results):
     """What the other has not is listed, and the rest is compared."""
-    joined = join(results([1, 1]), results([1]))
-    assert joined.only == (["w1"], [])
+    joined = compare_sweeps(results([1, 1]), results([1]))
+    assert joined.unmatched == (["w1"], [])
     assert len(joined.works) == 1
 
 
 def test_no_work_in_common_is_refused(results):
     """Different work is never compared."""
     with pytest.raises(ValueError, match="no work in common: w0 against w0"):
-        join(results([1], work_id="c" * 16), results([1]))
+        compare_sweeps(results([1], work_id="c" * 16), results([1]))
 
 
 def test_differences_are_found_by_kind(results):
@@ -79,7 +79,7 @@ def test_differences_are_found_by_kind(results):
         code={"torch": "2.14.0", "harness_sha256": "f" * 64},
         config={"measure": {"seconds": 5.0}, "power": {"sensor": "none"}},
     )
-    joined = join(results([1]), head)
+    joined = compare_sweeps(results([1]), head)
     assert joined.hardware == {"host_processor_model_name": ("One", "Other")}
     assert joined.software == {"torch": ("2.13.0", "2.14.0")}
     assert joined.works[0].settings == {"measure.seconds": (1.0, 5.0)}
@@ -88,7 +88,7 @@ def test_differences_are_found_by_kind(results):
 def test_work_measured_again_counts_by_its_last_results(results):
     """Of two results of one work in a sweep the later counts, and the other is counted as left out."""
     earlier = results([2], code_id="e" * 64, started_at="2025-01-01T00:00:00.000Z")
-    joined = join([*earlier, *results([1])], results([1]))
+    joined = compare_sweeps([*earlier, *results([1])], results([1]))
     assert joined.works[0].lines[0].label == "equivalent"
     assert joined.superseded == 1
 

@@ -297,7 +297,7 @@ def iterations(meter, seconds):
 
 
 @pytest.mark.parametrize(("iteration", "period"), PAIRS)
-def test_shifts_free_a_part_time_counter_from_iterations_in_step_with_it(iteration, period):
+def test_shifts_free_a_duty_cycled_counter_from_iterations_in_step_with_it(iteration, period):
     """Within 1 %; without shifts it is wrong by far more, and flagged."""
     truth = (600 / 4 + 150 * 3 / 4) * iteration
     found = {}
@@ -397,7 +397,7 @@ def test_phases_in_constant_shares_are_not_attributed():
     assert found.joules == {}
     assert found.flags == ("ill_conditioned",)
     assert "cannot be told apart" in found.reason
-    for facts, why in ({"lag_s": None}, "lag"), ({"aliases": True}, "part of each period"):
+    for facts, why in ({"lag_s": None}, "lag"), ({"aliases": True}, "part of each update period"):
         refused = attribute(replace(info, **facts), ticks, spans)
         assert refused.joules == {}
         assert why in refused.reason

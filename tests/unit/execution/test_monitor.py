@@ -36,7 +36,7 @@ class Quiet:
         """Keep the tick."""
         self.told.append("tick")
 
-    def finished(self, record, left_s) -> None:
+    def finished(self, record, remaining_s) -> None:
         """Keep the end."""
         self.told.append("finished")
 

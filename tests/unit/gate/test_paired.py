@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.gate.paired import hopeless, is_settled, paired_comparison, paired_values
+from harness.gate.paired import cannot_conclude, is_settled, paired_comparison, paired_values
 from harness.records.schema import Record
 from harness.records.store import Store
 
@@ -58,8 +58,8 @@ def test_a_metric_that_most_pairs_lack_ends_at_the_first_look(
     """Half of six pairs must have it; before the sixth nothing is said."""
     values = [1.0 + i / 1e4 if i < with_value else None for i in range(6)]
     both = sides(values, values)
-    assert hopeless(*both, METRIC) is without_hope
+    assert cannot_conclude(*both, METRIC) is without_hope
     assert is_settled(*both, METRIC, 0.01) is without_hope
     assert (paired_comparison(*both, METRIC, 0.01) is None) is without_hope
-    assert not hopeless(*(side[:5] for side in both), METRIC)
+    assert not cannot_conclude(*(side[:5] for side in both), METRIC)
     assert len(paired_values(*both, METRIC)) == with_value

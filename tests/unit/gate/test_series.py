@@ -67,7 +67,7 @@ def test_direction_tells_a_regression_from_an_improvement() -> None:
 
 
 def test_a_regression_on_the_night_of_another_environment_is_told_apart() -> None:
-    """Slower by a tenth and by the code's twentieth: a regression; the code mended, the tenth is nobody's."""
+    """Slower by a tenth and by the code's twentieth: a regression; the code fixed, the tenth is nobody's."""
     nights = _quiet(30)
     assert _judge(nights, 1.155, 0.05, 0.05).label == "regression"
     nights.append(Night("both", 1.155, "regression"))

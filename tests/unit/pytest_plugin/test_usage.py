@@ -199,7 +199,7 @@ def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> N
     """The closest wins, and what it does not say the others do."""
     test = """
 import pytest
-from harness.pytest_plugin.marker import asked
+from harness.pytest_plugin.marker import marker_options
 pytestmark = pytest.mark.joulemark(device="cuda", workload="gpt")
 
 @pytest.mark.joulemark(workload="noop", device="cpu:7")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from harness.records.codec import parse, serialise
 from harness.records.schema import SCHEMA_VERSION
+from harness.records.validity import judge
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -37,6 +38,22 @@ def test_a_record_with_anything_in_a_field_is_read_or_refused(key: str, value: A
     with contextlib.suppress(ValueError):
         data = serialise(parse(json.dumps(record | {key: value}).encode()))
         assert serialise(parse(data)) == data
+
+
+def test_evidence_under_an_earlier_name_is_judged_as_before(make_record: Any) -> None:
+    """Records on disk keep `compiled_within` and the flag `part_time_counter`: both are judged alike."""
+    metrics = {"iteration.mean": 0.01, "energy.iteration": 2.0}
+    now, before = (
+        make_record(metrics, evidence={key: 2, "sensor_flags": [flag]})
+        for key, flag in (
+            ("recompiles_in_span", "duty_cycled_counter"),
+            ("compiled_within", "part_time_counter"),
+        )
+    )
+    read = parse(serialise(before))
+    assert read.evidence["recompiles_in_span"] == 2
+    assert judge(read) == judge(now)
+    assert judge(now)["energy.iteration"] == ("flagged", ("recompiled",))
 
 
 def test_nesting_without_end_is_refused() -> None:

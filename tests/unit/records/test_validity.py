@@ -60,7 +60,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
         "flagged",
         TIME | ENERGY,
     ),
-    ("recompiled", {"compiled_within": 1}, {"compiled_within": 0}, "flagged", TIME | ENERGY),
+    ("recompiled", {"recompiles_in_span": 1}, {"recompiles_in_span": 0}, "flagged", TIME | ENERGY),
     ("cotenant", {"cotenants": 1}, {"cotenants": 0}, "flagged", TIME | ENERGY),
     (
         "cpu_steal",

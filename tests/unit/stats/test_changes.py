@@ -17,7 +17,7 @@ def nights(*levels, noise=0.003, seed=0):
 
 
 def test_steps_are_found_where_they_are():
-    """A regression of 2 % on night 30, mended on night 45."""
+    """A regression of 2 % on night 30, fixed on night 45."""
     assert change_points(nights((1.0, 30), (1.02, 15), (1.0, 20))) == [30, 45]
 
 

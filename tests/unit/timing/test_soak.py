@@ -12,18 +12,18 @@ SETTINGS = SoakSettings(window_s=15.0, cap_s=240.0, tolerance=0.001, celsius_per
 
 @pytest.fixture
 def warm(clock, accelerator, stream):
-    """Soak work whose iteration takes `length(seconds)` at conditions `told(seconds)`."""
+    """Soak work whose iteration takes `length(seconds)` at conditions `conditions(seconds)`."""
     began = clock.now
 
     def seconds():
         return (clock.now - began) / 1e9
 
-    def run(length, told=lambda _s: Conditions(), settings=SETTINGS):
+    def run(length, conditions=lambda _s: Conditions(), settings=SETTINGS):
         return soak(
             lambda _i, _m: stream.launch(round(length(seconds()) * MS)),
             device=accelerator,
             settings=settings,
-            read=lambda: told(seconds()),
+            read=lambda: conditions(seconds()),
             clock=clock,
         )
 
@@ -75,11 +75,11 @@ def test_conditions_are_read_while_work_is_queued(warm, clock, stream):
     """The clock of an idle device says nothing: at each reading the device is still busy."""
     busy = []
 
-    def told(_seconds):
+    def conditions(_seconds):
         busy.append(stream.done_ns > clock.now)
         return Conditions(clock_mhz=1755.0)
 
-    found = warm(lambda _s: 10.0, told)
+    found = warm(lambda _s: 10.0, conditions)
     assert busy
     assert all(busy)
     assert found.last.conditions.clock_mhz == 1755.0

@@ -82,9 +82,9 @@ class Silent:
     def note(self, text):
         """Say nothing."""
 
-    def finished(self, record, left_s):
+    def finished(self, record, remaining_s):
         """Remember."""
-        self.left.append(left_s)
+        self.left.append(remaining_s)
 
 
 @pytest.fixture
@@ -97,11 +97,11 @@ def store(tmp_path):
 def sweep(tmp_path, monkeypatch, clock, device, store):
     """Run a plan in scripted time and return the sweep, its workers and what progress heard."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    me = Identity({}, {}, "a" * 64, "b" * 64)
+    identity = Identity({}, {}, "a" * 64, "b" * 64)
 
     def run(factors, *more):
         processes, progress = ScriptedProcesses(clock, device, factors), Silent()
-        done = Sweep(make_plan([*OVERRIDES, *more]), store, me, progress, lambda: processes)
+        done = Sweep(make_plan([*OVERRIDES, *more]), store, identity, progress, lambda: processes)
         done.run()
         return store.records("scripted")[0], processes, progress
 

@@ -206,14 +206,14 @@ def test_given_values_stand_in_the_tables_order():
     """What the trial knows already is passed on, and all metrics come in the table's order, each once."""
     metrics = summarise(
         [rank(measured([10] * 3), Units(1, tokens=2, requests=1, flops=1.0))],
-        peak=NO_PEAK, energy=NO_ENERGY, given={"time.build": 1.5, "memory.weights": 64},
+        peak=NO_PEAK, energy=NO_ENERGY, rank_metrics={"time.build": 1.5, "memory.weights": 64},
     )  # fmt: skip
     ids = [metric.id for metric in metrics]
     assert ids == [metric_id for metric_id in METRICS if metric_id in ids]
     assert next(m for m in metrics if m.id == "time.build").value == 1.5
     assert next(m for m in metrics if m.id == "time.warmup").value == 0.25
     with pytest.raises(KeyError):
-        summary(rank(measured([10])), given={"no.such.metric": 1.0})
+        summary(rank(measured([10])), rank_metrics={"no.such.metric": 1.0})
 
 
 def test_no_rank_and_no_iteration_are_errors():

@@ -16,7 +16,7 @@ from workloads.base import Units
 MS = 1_000_000
 
 
-def seen(span_ms=100, *, steady=True, flags=(), device="cuda:0", **options) -> rank_merge.Seen:
+def rank_result(span_ms=100, *, steady=True, flags=(), device="cuda:0", **options) -> rank_merge.RankResult:
     """Make what a rank of ten steps saw."""
     durations = np.full(10, span_ms * MS // 10, np.int64)
     measurement = Measurement(
@@ -27,9 +27,9 @@ def seen(span_ms=100, *, steady=True, flags=(), device="cuda:0", **options) -> r
     )  # fmt: skip
     cycle = [Units(options.pop("samples", 2), tokens=8, flops=100.0, least_bytes=40.0)]
     run = RankRun(measurement, cycle, {"peak_rss": 7}, device)
-    given = options.pop("given", {"memory.weights": 10.0})
-    conditions, problem = options.pop("conditions", {}), options.pop("problem", None)
-    return rank_merge.Seen(run, {"threads": 1}, conditions, given, problem, **options)
+    rank_metrics = options.pop("rank_metrics", {"memory.weights": 10.0})
+    conditions, output_error = options.pop("conditions", {}), options.pop("output_error", None)
+    return rank_merge.RankResult(run, {"threads": 1}, conditions, rank_metrics, output_error, **options)
 
 
 @pytest.fixture
@@ -47,7 +47,11 @@ def config():
 def test_the_slowest_rank_stands_for_all_with_every_ranks_doubts():
     """One unsteady rank makes the trial unsteady, and each rank's flags count."""
     whole = rank_merge.merged(
-        [seen(100, flags=("grouped",)), seen(130), seen(90, steady=False, flags=("drift",))]
+        [
+            rank_result(100, flags=("grouped",)),
+            rank_result(130),
+            rank_result(90, steady=False, flags=("drift",)),
+        ]
     )
     assert whole.span_ns == 130 * MS
     assert not whole.steady
@@ -57,16 +61,19 @@ def test_the_slowest_rank_stands_for_all_with_every_ranks_doubts():
 
 def test_the_compilers_word_is_of_a_rank_that_runs_the_model():
     """A parameter server's model never runs, so nothing was compiled there; any rank's recompiling counts."""
-    server = seen(samples=0, compiled="not compiled", compiled_within=0)
-    workers = [seen(compiled="compiled, 1 graph", compiled_within=times) for times in (0, 3)]
-    assert rank_merge.compiled([server, *workers]) == {"compiled": "compiled, 1 graph", "compiled_within": 3}
-    assert rank_merge.compiled([seen()]) == {"compiled": None, "compiled_within": None}
+    server = rank_result(samples=0, compiled="not compiled", recompiles_in_span=0)
+    workers = [rank_result(compiled="compiled, 1 graph", recompiles_in_span=times) for times in (0, 3)]
+    assert rank_merge.compiled([server, *workers]) == {
+        "compiled": "compiled, 1 graph",
+        "recompiles_in_span": 3,
+    }
+    assert rank_merge.compiled([rank_result()]) == {"compiled": None, "recompiles_in_span": None}
 
 
 def test_a_device_slowed_on_any_rank_counts():
     """Rank 0's conditions are the record's, but for the ones that any rank may void the result by."""
-    first = seen(conditions={"throttled": False, "sm_throttled": None, "clock_mhz": 1980.0})
-    second = seen(conditions={"throttled": True, "sm_throttled": None, "clock_mhz": 1500.0})
+    first = rank_result(conditions={"throttled": False, "sm_throttled": None, "clock_mhz": 1980.0})
+    second = rank_result(conditions={"throttled": True, "sm_throttled": None, "clock_mhz": 1500.0})
     assert rank_merge.conditions([first, second]) == {
         "throttled": True, "sm_throttled": None, "clock_mhz": 1980.0
     }  # fmt: skip
@@ -74,14 +81,17 @@ def test_a_device_slowed_on_any_rank_counts():
 
 def test_given_values_are_the_fullest_devices():
     """The slowest build and the largest weights: what a buyer has to have."""
-    pair = [seen(given={"memory.weights": 10.0}), seen(given={"memory.weights": 14.0})]
-    assert rank_merge.given(pair) == {"memory.weights": 14.0}
+    pair = [
+        rank_result(rank_metrics={"memory.weights": 10.0}),
+        rank_result(rank_metrics={"memory.weights": 14.0}),
+    ]
+    assert rank_merge.rank_metrics(pair) == {"memory.weights": 14.0}
 
 
 @pytest.mark.parametrize(("second", "count"), [("cuda:1", 2), ("cuda:0", 1)])
 def test_a_devices_work_is_its_share_of_all(second, count):
     """Two ranks of 1000 FLOPs and 400 bytes, on two devices or on one."""
-    ranks = [seen(), seen(device=second)]
+    ranks = [rank_result(), rank_result(device=second)]
     assert rank_merge.devices(ranks) == count
     work = rank_merge.per_device(ranks)
     assert (work.flops, work.least_bytes) == (2000.0 / count, 800.0 / count)
@@ -89,20 +99,22 @@ def test_a_devices_work_is_its_share_of_all(second, count):
 
 def test_outputs_that_are_wrong_on_any_rank_are_wrong():
     """The first rank's reason is told."""
-    assert rank_merge.problem([seen(), seen()]) is None
-    assert rank_merge.problem([seen(), seen(problem="not finite")]) == "not finite"
+    assert rank_merge.output_error([rank_result(), rank_result()]) is None
+    assert rank_merge.output_error([rank_result(), rank_result(output_error="not finite")]) == "not finite"
 
 
 def test_the_record_tells_each_rank_and_how_far_apart_they_were(config, monkeypatch):
     """Skew is the difference of spans over the longest; more ranks than cores is said."""
     monkeypatch.setattr("harness.system.host.usable_cores", lambda: 2)
-    pair = [seen(100, device="cpu"), seen(125, device="cpu")]
+    pair = [rank_result(100, device="cpu"), rank_result(125, device="cpu")]
     told = rank_merge.evidence(pair, config("parallel=ddp"))
     assert told["rank_skew"] == pytest.approx(0.2)
     assert not told["ranks_beyond_cores"]
     assert [rank["span_ns"] for rank in told["ranks"]] == [100 * MS, 125 * MS]
     assert told["ranks"][1]["units"] == {"samples": 20, "tokens": 80}
-    assert rank_merge.evidence([*pair, seen(device="cpu")], config("parallel=ddp"))["ranks_beyond_cores"]
+    assert rank_merge.evidence([*pair, rank_result(device="cpu")], config("parallel=ddp"))[
+        "ranks_beyond_cores"
+    ]
     assert rank_merge.evidence(pair[:1], config()) == {}
 
 

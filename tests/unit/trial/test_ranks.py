@@ -25,19 +25,19 @@ def test_a_rank_that_died_without_a_word_is_told_by_how_it_ended(code, oom, expe
     assert (found["status"], found["reason"]) == expected
 
 
-def test_failures_are_read_in_the_order_in_which_they_were_told():
+def test_failures_are_read_in_the_order_in_which_they_were_written():
     """The first one told is the cause of the others."""
     read, write = os.pipe()
     for rank in (1, 0):
         os.write(write, json.dumps({"rank": rank}).encode() + b"\n")
     os.close(write)
-    assert [one["rank"] for one in ranks._told(read)] == [1, 0]
+    assert [one["rank"] for one in ranks._failures(read)] == [1, 0]
 
 
 def test_no_failure_told_is_an_empty_list():
     """A rank that died silently leaves the pipe empty, and still open in others."""
     read, write = os.pipe()
-    assert ranks._told(read) == []
+    assert ranks._failures(read) == []
     os.close(write)
 
 

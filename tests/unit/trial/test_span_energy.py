@@ -1,4 +1,4 @@
-"""A trial's energy from its window: iterations in step with a part-time counter are measured again."""
+"""A trial's energy from its window: iterations in step with a duty-cycled counter are measured again."""
 
 from __future__ import annotations
 

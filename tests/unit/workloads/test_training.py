@@ -9,7 +9,7 @@ from workloads import registry
 from workloads.engine.job import prepare
 from workloads.engine.setup import Setup
 from workloads.inputs.sources import SHIPPED
-from workloads.training import LOSSES_KEPT, Losses, make_optimizer
+from workloads.training import LOSSES_KEPT, LossHistory, make_optimizer
 
 CPU = torch.device("cpu")
 
@@ -82,7 +82,7 @@ def test_the_learning_rate_that_is_given_is_used(make):
 
 def test_losses_are_bounded_and_keep_the_first():
     """A long run forgets the middle, never the beginning."""
-    losses = Losses()
+    losses = LossHistory()
     assert losses.stacked().tolist() == []
     for value in range(LOSSES_KEPT + 10):
         losses.append(torch.tensor(float(value)))
@@ -94,7 +94,7 @@ def test_losses_are_bounded_and_keep_the_first():
 
 def test_losses_of_a_lower_precision_are_read_in_fp32():
     """Ranks exchange them: one that has none, and waits in fp32, must get what the others send."""
-    losses = Losses()
+    losses = LossHistory()
     losses.append(torch.tensor(0.5, dtype=torch.bfloat16))
     assert losses.stacked().dtype == torch.float32
     assert losses.stacked().tolist() == [0.5]

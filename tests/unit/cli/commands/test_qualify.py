@@ -17,12 +17,13 @@ def certify(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def outcome(status):
-        def scripted(device, me, *, quick, on_check, on_stage):
+        def scripted(device, identity, *, quick, on_check, on_stage):
             check = Check(id="timer.tick", what="The step.", status=status, measured=41, unit="ns")
             on_stage("instrument")
             on_check(check)
             return Certificate(
-                machine_id=me.machine_id, code_id=me.code_id, device_kind=device.kind, device_name="A CPU",
+                machine_id=identity.machine_id, code_id=identity.code_id,
+                device_kind=device.kind, device_name="A CPU",
                 driver=None, made_at="2026-01-31T12:00:00Z", wall_s=1.0, quick=quick, checks=(check,),
                 ceilings=(MeasuredCeiling(id="bandwidth.triad", value=1e10, unit="B/s", method="triad"),),
             )  # fmt: skip
@@ -63,12 +64,12 @@ def test_json_is_the_certificate_and_nothing_else(certify, capsys):
 
 def test_doctor_names_the_certificate_or_how_to_make_one(certify, capsys):
     """Without one it says so; a passed one is a line that works, with its id; a failed check does not."""
-    me = identify()
+    identity = identify()
 
     def line():
-        return next(c for c in doctor._certificates(me) if c.what == "certificate cpu")
+        return next(c for c in doctor._certificates(identity) if c.what == "certificate cpu")
 
-    assert (line().works, line().mend) == (False, "joulemark qualify --device cpu")
+    assert (line().works, line().remedy) == (False, "joulemark qualify --device cpu")
     certify("pass")
     qualify.main(options(json=True))
     assert line().works
@@ -77,7 +78,7 @@ def test_doctor_names_the_certificate_or_how_to_make_one(certify, capsys):
     certificates.write(
         open_store("results"),
         qualify.certify(
-            qualify.target("cpu"), me, quick=False, on_check=lambda _: None, on_stage=lambda _: None
+            qualify.target("cpu"), identity, quick=False, on_check=lambda _: None, on_stage=lambda _: None
         ).model_copy(update={"made_at": "2026-02-01T12:00:00Z"}),
     )
     assert not line().works

@@ -83,7 +83,7 @@ def test_reads_fall_on_absolute_deadlines(cache, domain, kind):
 
 @pytest.mark.parametrize("kind", ["native", "process"])
 def test_a_read_that_fails_is_a_row_with_its_status(cache, domain, kind):
-    """Garbage in the file: error rows, and the sampler goes on when it mends."""
+    """Garbage in the file: error rows, and the sampler goes on when it recovers."""
     sampler = started(kind, domain, 1 << 16)
     assert sampler.wait_first(20)
     (domain / "energy_uj").write_text("garbage")

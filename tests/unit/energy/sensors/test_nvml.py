@@ -134,11 +134,11 @@ show(r, auto=[type(m).__name__ for m in energy.resolve("auto", "cuda", ["0"])])
 
 def test_a_driver_that_refuses_is_a_reason_not_a_number(play):
     """No permission at initialisation makes energy unavailable, with what to do."""
-    code = "m, = energy.resolve('nvml')\nr, _ = meter(0.01)\nshow(r, mend=m.mend)"
+    code = "m, = energy.resolve('nvml')\nr, _ = meter(0.01)\nshow(r, remedy=m.remedy)"
     got = play(f"init {NO_PERMISSION}\n", code)
     assert got["joules"] is None
     assert "Insufficient Permissions" in got["reason"]
-    assert "/dev/nvidia" in got["mend"]
+    assert "/dev/nvidia" in got["remedy"]
 
 
 def test_no_permission_for_one_function_is_a_reason(play):
@@ -184,18 +184,18 @@ def test_the_absolute_uncertainty_covers_a_gain_error(play):
 
 
 def test_the_old_pynvml_package_is_recognised(play, tmp_path):
-    """The abandoned package of the same name is named, with the way to mend it."""
+    """The abandoned package of the same name is named, with the remedy."""
     (tmp_path / "shadow" / "pynvml").mkdir(parents=True)
     (tmp_path / "shadow" / "pynvml" / "__init__.py").write_text("def nvmlInit(): pass\n")
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "shadow")!r})
 m, = energy.resolve("nvml")
-print(json.dumps([m.reason, m.mend]))
+print(json.dumps([m.reason, m.remedy]))
 """
-    reason, mend = play(CONSTANT, code)
+    reason, remedy = play(CONSTANT, code)
     assert "hides nvidia-ml-py" in reason
-    assert "pip uninstall -y pynvml" in mend
+    assert "pip uninstall -y pynvml" in remedy
 
 
 def test_the_process_sampler_sees_what_the_native_one_sees(play):
@@ -239,7 +239,7 @@ show(w.result, covered=sum(covered))
     assert got["covered"] >= 4
 
 
-def test_a_part_time_counter_is_flagged_and_freed_by_shifts_in_wall_clock_time(play):
+def test_a_duty_cycled_counter_is_flagged_and_freed_by_shifts_in_wall_clock_time(play):
     """Iterations in step with it: shifted they come close to the truth, plain they are flagged."""
     code = """
 def run(shift):

@@ -91,4 +91,4 @@ def test_doctor_says_how_to_mend_a_refused_driver(play):
     """A permission error comes with what to do."""
     by_name = {s["name"]: s for s in play("init 4\n", DOCTOR)}
     assert not by_name["nvml"]["works"]
-    assert "/dev/nvidia" in by_name["nvml"]["mend"]
+    assert "/dev/nvidia" in by_name["nvml"]["remedy"]

@@ -143,7 +143,7 @@ def test_permission_denied_is_a_reason_with_a_remedy(root, monkeypatch):
     monkeypatch.setattr("harness.energy.sensors.rapl.os.open", refuse)
     with pytest.raises(SensorUnavailable, match="Permission denied") as caught:
         RaplMeter.discover()
-    assert "chmod" in caught.value.mend
+    assert "chmod" in caught.value.remedy
     (meter,) = resolve("auto", "cpu")
     assert meter.reason.startswith("no sensor: cannot read")
 

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from harness import energy
-from harness.energy.sensors import amdsmi
-from harness.energy.sensors import bmc as node
+from harness.energy.sensors import amdsmi, bmc
 from harness.energy.sensors.base import SensorError, SensorUnavailable
 from harness.energy.sensors.bmc import IpmiMeter, RedfishMeter
 from harness.energy.sensors.external import ExternalMeter
@@ -80,7 +79,7 @@ def test_without_the_bindings_amd_says_how_to_get_them(monkeypatch):
     monkeypatch.setitem(sys.modules, "amdsmi", None)
     (meter,) = resolve("amdsmi")
     assert "amdsmi cannot be imported" in meter.reason
-    assert "ROCm" in meter.mend
+    assert "ROCm" in meter.remedy
 
 
 @pytest.fixture
@@ -172,7 +171,7 @@ def service(monkeypatch):
         "/redfish/v1/Chassis/1U/Power": {"PowerControl": [{"PowerConsumedWatts": 344}]},
     }
     monkeypatch.setenv("JOULEMARK_REDFISH_URL", "https://bmc.test")
-    monkeypatch.setattr(node, "fetch", lambda url, _: pages[url.removeprefix("https://bmc.test")])
+    monkeypatch.setattr(bmc, "fetch", lambda url, _: pages[url.removeprefix("https://bmc.test")])
     return pages
 
 
@@ -194,7 +193,7 @@ def test_a_service_that_answers_late_or_with_garbage_is_unavailable(monkeypatch,
         raise failure
 
     monkeypatch.setenv("JOULEMARK_REDFISH_URL", "https://bmc.test")
-    monkeypatch.setattr(node.urllib.request, "build_opener", lambda *_: SimpleNamespace(open=fail))
+    monkeypatch.setattr(bmc.urllib.request, "build_opener", lambda *_: SimpleNamespace(open=fail))
     assert resolve("redfish")[0].reason.startswith("bmc.test: ")
 
 
@@ -204,7 +203,7 @@ def test_a_node_controller_that_never_answers_is_given_up(tmp_path, monkeypatch)
     tool.write_text("#!/bin/sh\nsleep 600\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(node, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(bmc, "_TIMEOUT_S", 0.2)
     assert "timed out" in resolve("ipmi")[0].reason
 
 
@@ -287,7 +286,7 @@ def test_a_command_prints_the_watts():
     assert "no external meter is named" in resolve("meter")[0].reason
     with pytest.raises(SensorUnavailable, match="no external meter 'plug'") as caught:
         ExternalMeter.open("plug")
-    assert "power.devices=[file:PATH]" in caught.value.mend
+    assert "power.devices=[file:PATH]" in caught.value.remedy
 
 
 def test_a_metered_block_takes_its_energy_from_an_external_meter():

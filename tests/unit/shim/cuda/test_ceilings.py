@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.qualify import cuda as checks
+from harness.qualify import cuda
 from harness.shim.cuda import ceilings
 from harness.shim.cuda.clock import EmptyLaunch, Spin
 from harness.shim.cuda.memory import FlushProof, Latency
@@ -95,8 +95,8 @@ def test_every_ceiling_has_its_place():
 
 def test_a_good_instrument_passes_every_check(monkeypatch):
     """All figures within their limits: every verdict is a pass."""
-    monkeypatch.setattr(checks.clock_agreement, "__defaults__", (None, clocks(1500.0)))
-    found = list(checks.checks(Scripted(), quick=False))
+    monkeypatch.setattr(cuda.clock_agreement, "__defaults__", (None, clocks(1500.0)))
+    found = list(cuda.checks(Scripted(), quick=False))
     assert [c.id for c in found] == [
         "timer.tick", "launch.host", "launch.empty", "timer.spin", "cache.flush", "clock.nvml",
     ]  # fmt: skip
@@ -113,8 +113,8 @@ def test_a_good_instrument_passes_every_check(monkeypatch):
 )
 def test_a_bad_instrument_fails_the_check_that_sees_it(monkeypatch, wrong, failed):
     """150 ns at 2 us, a residue of 51 ns, a chase that the flush left in the cache."""
-    monkeypatch.setattr(checks.clock_agreement, "__defaults__", (None, clocks(1500.0)))
-    assert [c.id for c in checks.checks(Scripted(**wrong), quick=True) if c.status == "fail"] == [failed]
+    monkeypatch.setattr(cuda.clock_agreement, "__defaults__", (None, clocks(1500.0)))
+    assert [c.id for c in cuda.checks(Scripted(**wrong), quick=True) if c.status == "fail"] == [failed]
 
 
 def clocks(mhz):
@@ -133,10 +133,10 @@ def clocks(mhz):
 )
 def test_the_clock_is_held_against_nvmls(mhz, visible, status):
     """Within 2 % passes; devices that NVML numbers otherwise cannot be compared."""
-    assert checks.clock_agreement(Scripted(), visible, clocks(mhz)).status == status
+    assert cuda.clock_agreement(Scripted(), visible, clocks(mhz)).status == status
 
 
 def test_without_nvml_the_clock_check_says_so():
     """No GPU in NVML's facts: not available, with the reason."""
-    check = checks.clock_agreement(Scripted(), None, lambda: {"gpus": []})
+    check = cuda.clock_agreement(Scripted(), None, lambda: {"gpus": []})
     assert (check.status, check.reason) == ("not available", "NVML tells no clock of this device")

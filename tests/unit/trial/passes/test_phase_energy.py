@@ -67,7 +67,7 @@ def test_prefill_and_decode_are_told_apart_within_the_span():
     [
         ((0.0011, 0.0024, 800), {"period": 0.1}, "cannot be told apart"),
         ((0.11, 0.24), {"lag_s": None}, "lag was never probed"),
-        ((0.11, 0.24), {"aliases": True}, "part of each period"),
+        ((0.11, 0.24), {"aliases": True}, "part of each update period"),
     ],
 )
 def test_phases_that_the_counter_does_not_tell_have_a_reason_and_no_number(iteration, facts, reason):

@@ -18,7 +18,7 @@ from workloads.parallel.base import Ranks
 GPT = registry.get("gpt")("decode", registry.get("gpt").spec.sizes["tiny"])
 
 
-def told(monkeypatch, found) -> dict[str, tuple[float | None, str | None]]:
+def quality_metrics(monkeypatch, found) -> dict[str, tuple[float | None, str | None]]:
     """Return the metrics of a comparison that ends in `found`, a result or an error."""
 
     def measure(_workload, _setup):
@@ -39,14 +39,14 @@ def judged(*figures: float | None, trained: bool = False, parameters: int = 100)
 
 def test_every_figure_that_applies_is_a_metric(monkeypatch):
     """A model without classes or text has none of theirs."""
-    whole = told(monkeypatch, judged(30.0, 0.9, 8.0, 7.5, trained=True))
+    whole = quality_metrics(monkeypatch, judged(30.0, 0.9, 8.0, 7.5, trained=True))
     assert whole == {
         "quality.sqnr": (30.0, None),
         "quality.agreement": (0.9, None),
         "quality.perplexity": (8.0, None),
         "quality.perplexity.fp32": (7.5, None),
     }
-    assert set(told(monkeypatch, judged(30.0, None, None, None))) == {"quality.sqnr"}
+    assert set(quality_metrics(monkeypatch, judged(30.0, None, None, None))) == {"quality.sqnr"}
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,18 @@ def test_every_figure_that_applies_is_a_metric(monkeypatch):
 )
 def test_what_cannot_be_told_has_its_reason(monkeypatch, found, reason):
     """Infinity is no number of a record, and a failure costs no other metric."""
-    assert told(monkeypatch, found)["quality.sqnr"] == (None, reason)
+    assert quality_metrics(monkeypatch, found)["quality.sqnr"] == (None, reason)
 
 
 def test_a_perplexity_that_is_not_finite_is_no_number(monkeypatch):
     """A spoiled model may have none."""
-    found = told(monkeypatch, judged(1.0, 0.5, math.inf, 8.0, trained=True))
+    found = quality_metrics(monkeypatch, judged(1.0, 0.5, math.inf, 8.0, trained=True))
     assert found["quality.perplexity"] == (None, "the outputs are not finite")
 
 
 def test_the_quality_of_a_model_of_another_size_is_not_this_trial_s(monkeypatch):
     """Trained and random weights may be cut to different ranks: speed and error must be of one model."""
-    found = told(monkeypatch, judged(20.0, 0.7, 9.2, 8.9, trained=True, parameters=1_000))
+    found = quality_metrics(monkeypatch, judged(20.0, 0.7, 9.2, 8.9, trained=True, parameters=1_000))
     assert list(found) == ["quality.sqnr"]
     value, reason = found["quality.sqnr"]
     assert value is None

@@ -7,7 +7,7 @@ import torch
 
 from workloads import registry
 from workloads.compress.registry import COMPRESSORS
-from workloads.engine.job import Job, prepare
+from workloads.engine.job import PreparedWorkload, prepare
 from workloads.engine.setup import Chosen, Setup
 from workloads.optimize import EAGER
 from workloads.sizes import resolve_size
@@ -51,7 +51,7 @@ def job(make):
 
     def build(
         name, mode, compress, *, precision="fp32", optimize=EAGER, optimizer="sgd", sizes=None, **settings
-    ) -> Job:
+    ) -> PreparedWorkload:
         resolved = resolve_settings(COMPRESSORS.get(compress).spec, settings)
         return prepare(
             make(name, mode, **(sizes or {})),

@@ -28,7 +28,7 @@ from harness.planning.compatibility import Matrix
 from workloads import registry
 from workloads.base import TRAINING
 from workloads.engine import inference, trained
-from workloads.engine import job as modes
+from workloads.engine import job as engine_job
 from workloads.engine.setup import Chosen, Setup
 from workloads.inputs import files
 from workloads.models import moe
@@ -184,7 +184,7 @@ def step(chosen: Mapping[str, str]) -> str | None:
     crossings, doing = Crossings(), "prepare"
     try:
         with group(cell.ranks), FakeTensorMode(allow_non_fake_inputs=True):
-            job = modes.prepare(workload, setup)
+            job = engine_job.prepare(workload, setup)
             doing = "step"
             with crossings:
                 for index in range(2 if cell.mode in TRAINING else 1):  # the second finds optimizer state

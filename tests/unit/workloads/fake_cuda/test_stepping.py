@@ -71,7 +71,7 @@ def library(tmp_path_factory) -> Path:
     return built
 
 
-def found(library: Path, cells: list[Cells]) -> dict[str, str]:
+def run_cells(library: Path, cells: list[Cells]) -> dict[str, str]:
     """Return what is wrong with some of the cells, by what is not plain in them."""
     done = subprocess.run(
         [sys.executable, HERE / "stepping.py"],
@@ -116,7 +116,7 @@ def test_every_step_stays_on_the_device(library):
         for work in works()
     ]
     cells += able(work="bert train", precision="fp8")  # its classifier sees eight rows, no multiple of 16
-    assert found(library, cells) == CROSSES
+    assert run_cells(library, cells) == CROSSES
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_every_step_stays_on_the_device_in_every_precision(library, precision):
     """Loss scaling leaves it to AdamW's kernel to skip a step; SGD's gets it wrong, and torch has to look."""
     cells = [cell for work in works() for cell in able(work=work, precision=precision)]
     crosses = CROSSES | ({work: READS for work in works() if by_sgd(work)} if precision == "fp16" else {})
-    assert found(library, cells) == {named(c): crosses[c["work"]] for c in cells if c["work"] in crosses}
+    assert run_cells(library, cells) == {named(c): crosses[c["work"]] for c in cells if c["work"] in crosses}
 
 
 @pytest.mark.slow
@@ -141,7 +141,7 @@ def test_steps_stay_on_the_device_however_they_are_made(library, part):
         for cell in able(work=work, precision="bf16", **{part: value})
     ]
     assert set(values) - {cell[part] for cell in cells} <= CPU_ALONE
-    assert found(library, cells) == {}
+    assert run_cells(library, cells) == {}
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_strategies_keep_tensors_on_the_device(library):
         for cell in able(work=work, precision="bf16", parallel=parallel)
     ]
     offloaded = {named(cell): "step: aten.copy_.default" for cell in cells if cell["parallel"] == "offload"}
-    assert found(library, cells) == offloaded
+    assert run_cells(library, cells) == offloaded
 
 
 @pytest.mark.slow
@@ -165,5 +165,5 @@ def test_what_is_left_out_still_cannot_be_had(library):
         for name in sorted(READS_WEIGHTS)
         for cell in able(work="vit infer", precision="bf16", compress=name)
     ]
-    wrong = found(library, cells)
+    wrong = run_cells(library, cells)
     assert [line.startswith("prepare: ") for line in wrong.values()] == [True] * len(READS_WEIGHTS)

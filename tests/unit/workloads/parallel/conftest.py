@@ -21,7 +21,7 @@ import torch.distributed.pipelining
 from workloads import registry
 from workloads.base import Scalar
 from workloads.compatibility import refusal
-from workloads.engine.job import Job, prepare
+from workloads.engine.job import PreparedWorkload, prepare
 from workloads.engine.setup import ALONE, Chosen, Setup
 from workloads.parallel.base import Ranks
 from workloads.parallel.registry import STRATEGIES
@@ -42,7 +42,7 @@ def job_of(
     settings: Mapping[str, Scalar] | None = None,
     size: Mapping[str, Scalar] | None = None,
     **setup: Any,
-) -> Job:
+) -> PreparedWorkload:
     """Prepare a tiny workload in fp32; `size` overrides values of its size."""
     kind = registry.get(name)
     workload = kind(mode, resolve_size(kind.spec, "tiny", size or {}))
@@ -68,7 +68,7 @@ def _single(name: str, options: tuple[tuple[str, Any], ...]) -> list[float]:
 
 
 @pytest.fixture(scope="session", name="job_of")
-def _job_of() -> Callable[..., Job]:
+def _job_of() -> Callable[..., PreparedWorkload]:
     """Give `job_of`."""
     return job_of
 
