@@ -19,6 +19,7 @@ _VERBS = {
     "run": "harness.cli.commands.run",
     "status": "harness.cli.commands.status",
     "ab": "harness.cli.commands.ab",
+    "explain": "harness.cli.commands.explain",
     "compare": "harness.cli.commands.compare",
     "report": "harness.cli.commands.report",
     "recommend": "harness.cli.commands.recommend",

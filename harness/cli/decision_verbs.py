@@ -32,3 +32,16 @@ def add_decision_verbs(verbs: Verbs) -> None:
     )
     verb.add_argument("--as-of", metavar="DATE", help=_AS_OF)
     verb.results()
+
+    verb = verbs(
+        "explain",
+        "say why A is faster than B: factors that multiply to the measured ratio, each with its evidence",
+        "examples:\n  joulemark explain left right\n"
+        "  joulemark explain demo:bf16 demo:fp32 --work gpt\n\n"
+        "A and B are sweeps, joined by what was computed, or SWEEP:WORDS for trials with these words in\n"
+        "their labels. No cause is named that no evidence in the records holds; what is left is `unexplained`.\n",
+    )
+    for side in ("a", "b"):
+        verb.sweep(side, metavar=side.upper(), help="a sweep, or SWEEP:WORDS of its labels")
+    verb.add_argument("--work", metavar="WORDS", help="only trials whose label has these words")
+    verb.results()
