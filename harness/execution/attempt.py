@@ -13,6 +13,7 @@ from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
 from harness.records.certificates import certificate_facts
+from harness.records.evidence import declared
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.inside import require_inside
@@ -94,7 +95,8 @@ class Attempts:
                 self.identity.driver(device.kind),
             )
             self._certificates[device.kind, device.index] = found
-        return {"certificate": self._certificates[device.kind, device.index], **self.session(trial)}
+        known = declared(__name__, {"certificate": self._certificates[device.kind, device.index]})
+        return known | self.session(trial)
 
     def refuse(self, trial: PlannedTrial) -> Record:
         """Write the record of a cell that the plan refused."""

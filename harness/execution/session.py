@@ -12,6 +12,7 @@ from harness.config import placement
 from harness.execution.attempt import judge
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
+from harness.records.evidence import declared
 from harness.records.schema import Facts
 from harness.system.locks import device_locks
 
@@ -26,8 +27,9 @@ class Session:
         """Return the evidence `soak` for a trial: what its device's soak found, or why there was none."""
         reason = _needless(trial)
         if reason is not None:
-            return {"soak": {"done": False, "reason": reason}}
-        return {"soak": self.soaks.get(_device(trial), {"done": False, "reason": "no soak was run"})}
+            return declared(__name__, {"soak": {"done": False, "reason": reason}})
+        found = self.soaks.get(_device(trial), {"done": False, "reason": "no soak was run"})
+        return declared(__name__, {"soak": found})
 
     def run(
         self,

@@ -19,13 +19,15 @@ from harness.pytest_plugin.marker import NAME, SETTINGS
 from harness.pytest_plugin.session import Session
 from harness.records.errors import kind_and_words
 from harness.records.estimates import trial_results
+from harness.records.evidence import declared
 from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
 from harness.system.locks import device_lock
 from harness.timing.clocks import Clock
 from harness.trial import span_energy
-from harness.trial.evidence import thin, timing_evidence, timing_settings
+from harness.trial.evidence import all_zero, thin, timing_evidence
+from harness.trial.measure import measure_span
 from harness.trial.metrics import RankRun, summarise
 from workloads.base import Units
 
@@ -104,29 +106,18 @@ class DeviceBenchmark:
                 result = fn(*args, **kwargs)
                 self._device.synchronize()
                 first_ns = self._clock.now_ns() - first_ns
-                window = span_energy.window(config, self._device)
-                measured = timing.measure_steps(
-                    lambda _index, _mark: fn(*args, **kwargs),
-                    device=self._device,
-                    settings=timing_settings(config),
-                    window=window,
-                    clock=self._clock,
-                    first_index=1,
+                span = measure_span(
+                    config, self._device, lambda _index, _mark: fn(*args, **kwargs), clock=self._clock
                 )
-                used = span_energy.span_energy(
-                    window.result,
-                    measured,
-                    lambda: span_energy.shifted_loop(
-                        config, self._device, lambda _index, _mark: fn(*args, **kwargs)
-                    ),
-                )
+                memory, used = self._device.memory(), span.energy()
         except Exception as error:
             reason = kind_and_words(error)
             self._keep(config, items, unit, began, "crashed", reason=reason)
             raise
+        measured = span.timing
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
         metrics = summarise(
-            [RankRun(measured, [units], self._device.memory())],
+            [RankRun(measured, [units], memory)],
             peak=Peak(None, reason="a function counts no model FLOPs"),
             energy=used.use(),
             rank_metrics={"time.first_iteration": first_ns / 1e9},
@@ -134,8 +125,10 @@ class DeviceBenchmark:
         self.measurement = measured
         evidence = {
             **timing_evidence(measured),
+            **all_zero(measured, (), span_energy.zero_metrics(span.window)),
+            **span.device_state,
             **used.evidence(),
-            "device": self._device.facts(),
+            **declared(__name__, {"device": self._device.facts()}),
         }
         durations_s = measured.durations_ns / 1e9
         series = {"iteration_s": tuple(thin(durations_s / measured.group))}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult, Validity
 from harness.records.schema import Metric, Record
-from harness.records.validity import REPLICAS_DISAGREE, RULES, TARGET_MISSED, WITHIN_RUN_ONLY, judge
+from harness.records.validity import PLANNED, REPLICAS_DISAGREE, TARGET_MISSED, WITHIN_RUN_ONLY, judge
 
 LEVEL = 0.95
 _OF_MEAN_TIME = ("iteration.mean", "throughput.*", "flops.rate", "mfu")
@@ -179,7 +179,8 @@ def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: 
     on_cpu = _fact(config, "device", "kind") == "cpu"
     target = _number(config, "measure", "target_cpu" if on_cpu else "target_accelerator")
     half_width = math.log(found.high / found.estimate)
-    if target is not None and RULES[TARGET_MISSED].touches(metric_id) and math.expm1(half_width) > target:
+    planned_for = any(fnmatchcase(metric_id, pattern) for pattern in PLANNED)
+    if target is not None and planned_for and math.expm1(half_width) > target:
         flags += (TARGET_MISSED,)
     return _Combined(found.estimate, found.low, found.high, flags)
 

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from harness.records.evidence import EVIDENCE
 from harness.records.metrics import METRICS
 from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 
-RULES_VERSION = 5
+RULES_VERSION = 6
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -24,7 +25,8 @@ _RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu*"
 _TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
-_PLANNED = ("throughput.*", "iteration.mean*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
+PLANNED = ("throughput.*", "iteration.mean*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
+"""Patterns of the metrics whose interval a trial plans for; wider ones carry the reason `target_missed`."""
 
 Predicate = Callable[[Any, float, Metric], bool]
 """Over the evidence, the rule's threshold and the metric; it has no other input and no effect."""
@@ -40,10 +42,8 @@ class Rule:
     metrics: tuple[str, ...]
     """Patterns of the metric ids it touches."""
     reads: str
-    """The key of the evidence it reads."""
+    """The key of `harness.records.evidence.EVIDENCE` it reads; another kind fires `evidence_unreadable`."""
     fires: Predicate
-    kind: type | tuple[type, ...] = bool
-    """What the evidence must be; anything else fires `evidence_unreadable`."""
     threshold: float = 0.0
     severity: Literal["flagged", "invalid"] = "flagged"
 
@@ -98,28 +98,25 @@ def _has_other(flags: frozenset[str]) -> Predicate:
     )
 
 
-_NUMBER = (int, float)
-
-
-def _void(rule_id: str, text: str, reads: str, fires: Predicate, kind: type = bool) -> Rule:
-    return Rule(rule_id, text, ("*",), reads, fires, kind, severity="invalid")
+def _void(rule_id: str, text: str, reads: str, fires: Predicate) -> Rule:
+    return Rule(rule_id, text, ("*",), reads, fires, severity="invalid")
 
 
 def _few(metric: str, least: int) -> Rule:
     """Iterations that a two-sided interval takes (docs/method.md, section 1)."""
     text = f"An interval takes {least} iterations."
-    return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", _below, _NUMBER, least)
+    return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", _below, least)
 
 
 def _timing(rule_id: str, text: str, metrics: tuple[str, ...]) -> Rule:
-    return Rule(rule_id, text, metrics, "timing_flags", _has_any(frozenset({rule_id})), list)
+    return Rule(rule_id, text, metrics, "timing_flags", _has_any(frozenset({rule_id})))
 
 
 def _sensor(
     rule_id: str, text: str, *flags: str, severity: Literal["flagged", "invalid"] = "flagged"
 ) -> Rule:
     fires = _has_any(frozenset(flags))
-    return Rule(rule_id, text, _ENERGY, "sensor_flags", fires, list, severity=severity)
+    return Rule(rule_id, text, _ENERGY, "sensor_flags", fires, severity=severity)
 
 
 _SENSOR_NOTES = frozenset(
@@ -141,41 +138,31 @@ _RULES = (
     _timing("drift_unknown", "Too few iterations to say whether the speed moved.", _DEVICE),
     _timing("buffer_full", "Measuring ended early: no room for more samples.", _DEVICE),
     _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
-    Rule(TARGET_MISSED, "The interval is wider than planned.", _PLANNED, "target_missed", _is_true),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
     Rule("sm_clock_fell", "The SMs' own clock fell by 3 % or more.", _DEVICE, "sm_throttled", _is_true),
-    Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, _NUMBER, 0.97),
-    Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak, dict),
+    Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, 0.97),
+    Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak),
     Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
     Rule("ranks_beyond_cores", "Ranks shared processor cores.", _DEVICE, "ranks_beyond_cores", _is_true),
-    Rule("not_compiled", "The compiler made nothing of the model.", _DEVICE, "compiled", _left_alone, str),
+    Rule("not_compiled", "The compiler made nothing of the model.", _DEVICE, "compiled", _left_alone),
     Rule(
         "compiled_in_part",
         "A part was compiled too often, then ran eagerly.",
         _DEVICE,
         "compiled",
         _left_in_part,
-        str,
     ),
-    Rule(
-        "recompiled",
-        "The model was compiled again in the span.",
-        _DEVICE,
-        "recompiles_in_span",
-        _above,
-        _NUMBER,
-        0,
-    ),
-    Rule("cotenant", "Other processes used the device.", _DEVICE, "cotenants", _above, _NUMBER, 0),
-    Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, _NUMBER, 0.025),
-    Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, _NUMBER, 0.01),
-    Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, _NUMBER, 3),
+    Rule("recompiled", "The model was compiled again in the span.", _DEVICE, "recompiles_in_span", _above),
+    Rule("cotenant", "Other processes had the device open.", _DEVICE, "cotenants", _above),
+    Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, 0.025),
+    Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, 0.01),
+    Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, 3),
     _few("p50", 6),
     _few("p90", 36),
     _few("p99", 368),
     _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
     _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),
-    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric, list),
+    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric),
     _sensor("sensor_gap", "Samples of the sensor are missing.", "sample_gap", "trace_truncated"),
     _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
     _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
@@ -191,7 +178,6 @@ _RULES = (
         _ENERGY,
         "sensor_flags",
         _has_other(_SENSOR_FLAGS),
-        list,
     ),
 )
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}
@@ -201,6 +187,7 @@ _TEXTS = {rule.id: rule.text for rule in _RULES} | {
     "zero_value": "It is zero or negative, which this quantity cannot be.",
     "other_semantics": "It was measured under another definition of this metric.",
     "interval_not_finite": "The replicas spread too far for an interval.",
+    TARGET_MISSED: "The interval is wider than planned.",
     REPLICAS_DISAGREE: "The replicas counted differently.",
     WITHIN_RUN_ONLY: "One process stands for the configuration; the spread between processes is unknown.",
     "no spread": "All replicas gave the same value, so the width of the interval says nothing.",
@@ -227,10 +214,11 @@ def _judge_metric(record: Record, metric: Metric) -> tuple[Validity, tuple[str, 
     invalid: list[str] = []
     flagged: list[str] = []
     for rule in _RULES:
-        evidence = record.evidence.get(rule.reads)
+        declaration = EVIDENCE[rule.reads]
+        evidence = declaration.read(record.evidence)
         if evidence is None or not rule.touches(metric.id):
             continue
-        if not _is_kind(evidence, rule.kind):
+        if not declaration.fits(evidence):
             flagged.append("evidence_unreadable")
         elif rule.fires(evidence, rule.threshold, metric):
             (invalid if rule.severity == "invalid" else flagged).append(rule.id)
@@ -241,7 +229,3 @@ def _judge_metric(record: Record, metric: Metric) -> tuple[Validity, tuple[str, 
         flagged.append("other_semantics")
     reasons = tuple(dict.fromkeys((*invalid, *flagged)))
     return ("invalid" if invalid else "flagged" if flagged else "valid"), reasons
-
-
-def _is_kind(evidence: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(evidence, kind) and (kind is bool or not isinstance(evidence, bool))

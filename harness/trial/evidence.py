@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from harness import timing
 from harness.config.models import Config
+from harness.records.evidence import declared
 from harness.records.schema import Facts
 
 _SERIES = 200
@@ -29,7 +31,7 @@ def timing_settings(config: Config) -> timing.TimingSettings:
 
 def timing_evidence(m: timing.Measurement) -> Facts:
     """Return what the validity rules judge of a measurement."""
-    return {
+    found = {
         "steady": m.steady,
         "drift": m.drift,
         "timing_flags": list(m.flags),
@@ -44,6 +46,24 @@ def timing_evidence(m: timing.Measurement) -> Facts:
         **({} if m.contention is None else {"contention": m.contention.evidence()}),
         "clean_share": None if m.stretches is None else m.stretches.clean_share(),
     }
+    return declared(__name__, found)
+
+
+def all_zero(m: timing.Measurement, losses: Sequence[float], beside: Iterable[str] = ()) -> Facts:
+    """Return the evidence `all_zero`: metrics of durations or losses that were zero throughout, and more.
+
+    Args:
+        m: Of the span.
+        losses: Of training, empty where there are none.
+        beside: Ids of further such metrics, see `harness.trial.span_energy.zero_metrics`.
+    """
+    durations = ("iteration.mean", "iteration.mean.clean", "latency.p50", "latency.p90", "latency.p99")
+    found = [
+        *(durations if not m.durations_ns.any() else ()),
+        *(("loss.first", "loss.last") if losses and not any(losses) else ()),
+        *beside,
+    ]
+    return declared(__name__, {"all_zero": found})
 
 
 def thin(values: Any) -> list[float]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.config.models import Config
+from harness.devices.base import Device
+from harness.records.evidence import declared
 from harness.records.schema import Facts
 from harness.system import host
 from harness.system.contention import together
 from harness.timing import Measurement
+from harness.trial.measure import MeasuredSpan
 from harness.trial.metrics import RankRun
 from workloads.base import Units
 
@@ -32,6 +35,46 @@ class RankResult:
     """What the compiler made of its model; None where it was not asked."""
     recompiles_in_span: int | None = None
     """How often the compiler worked within its span."""
+
+
+def rank_result(
+    job: Any,
+    device: Device,
+    span: MeasuredSpan,
+    times: Mapping[str, float],
+    output_error: str | None,
+    *,
+    trains: bool,
+) -> RankResult:
+    """Return what this rank knows after its span.
+
+    Args:
+        job: A `workloads.engine.job.Job`.
+        device: Its device.
+        span: Its span.
+        times: Of building and the first step, by metric id.
+        output_error: Why its outputs are wrong; None where they are right.
+        trains: It has an optimizer.
+    """
+    from workloads.engine.job import RING
+
+    cycle = [job.units(index) for index in range(RING)]
+    known = {
+        **times,
+        "model.parameters": job.parameters,
+        "memory.weights": job.weights_bytes,
+        **({"memory.optimizer": job.optimizer_bytes()} if trains else {}),
+        **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
+    }
+    return RankResult(
+        run=RankRun(span.timing, cycle, device.memory(), device.torch_device),
+        facts=device.facts(),
+        conditions=span.device_state,
+        rank_metrics=known,
+        output_error=output_error,
+        compiled=job.compiled,
+        recompiles_in_span=None if job.compiler is None else job.compiler.within,
+    )
 
 
 def merged(results: Sequence[RankResult]) -> Measurement:
@@ -61,12 +104,12 @@ def output_error(results: Sequence[RankResult]) -> str | None:
 
 
 def conditions(results: Sequence[RankResult]) -> Facts:
-    """Return rank 0's conditions; a device that any rank saw slowed down counts."""
+    """Return rank 0's conditions; what any rank's device says against the trial counts."""
     found = dict(results[0].conditions)
-    for key in ("throttled", "sm_throttled"):
+    for key in ("throttled", "sm_throttled", "clock_below_request", "cotenants"):
         known = [one.conditions[key] for one in results if one.conditions.get(key) is not None]
         if known:
-            found[key] = any(known)
+            found[key] = max(known)
     return found
 
 
@@ -77,7 +120,8 @@ def compiled(results: Sequence[RankResult]) -> Facts:
     """
     running = [one for one in results if one.run.units.samples] or results
     within = [one.recompiles_in_span for one in running if one.recompiles_in_span is not None]
-    return {"compiled": running[0].compiled, "recompiles_in_span": max(within, default=None)}
+    recompiles = max(within, default=None)
+    return declared(__name__, {"compiled": running[0].compiled, "recompiles_in_span": recompiles})
 
 
 def devices(results: Sequence[RankResult]) -> int:
@@ -98,11 +142,12 @@ def evidence(results: Sequence[RankResult], config: Config) -> Facts:
         return {}
     spans = [one.run.measurement.span_ns for one in results]
     crowded = config.device.kind == "cpu" and len(results) > host.usable_cores()
-    return {
+    found = {
         "ranks": [_of(rank, one) for rank, one in enumerate(results)],
         "rank_skew": (max(spans) - min(spans)) / max(spans),
         "ranks_beyond_cores": crowded,
     }
+    return declared(__name__, found)
 
 
 def _of(rank: int, one: RankResult) -> dict[str, Any]:

@@ -6,25 +6,21 @@ import gc
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness import timing
 from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.records.errors import one_line
-from harness.records.schema import Facts
+from harness.records.evidence import declared
+from harness.records.schema import Facts, Metric
+from harness.stats.roofline import Placement
 from harness.trial import prepare, rank_merge, ranks, roofline, span_energy
-from harness.trial.device_state import (
-    conditions_evidence,
-    conditions_reader,
-    soak_clock_hz,
-    soak_evidence,
-    soak_settings,
-)
-from harness.trial.evidence import thin, timing_evidence, timing_settings
-from harness.trial.metrics import RankRun, summarise
+from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
+from harness.trial.evidence import all_zero, thin, timing_evidence
+from harness.trial.measure import measure_span
+from harness.trial.metrics import summarise
 from harness.trial.passes import phase_energy
 from harness.trial.passes.run import PreparedReplica, run_passes
 from workloads import registry as workloads
@@ -114,103 +110,89 @@ def _measured(
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    window = span_energy.window(config, device, peers)
-    watch = device.watch()
-    mine = timing.measure_steps(
-        job.step,
-        device=device,
-        settings=timing_settings(config),
-        window=_within(window, watch, nullcontext() if job.compiler is None else job.compiler.watch()),
-        on_phase=on_phase,
-        first_index=1,
-        read=conditions_reader(device),
-        peers=peers,
+    session = spec.get("session", {})
+    beside = None if job.compiler is None else job.compiler.watch()
+    span = measure_span(
+        config, device, job.step, peers=peers, session=session, beside=beside, on_phase=on_phase
     )
 
     on_phase("finish")
-    used, session, last = window.result, spec.get("session", {}), job.check()
-    span_energy.keep_trace(used, mine, spec)
-    losses = job.losses()
-    seen = peers.gather(
-        rank_merge.RankResult(
-            run=RankRun(mine, [job.units(i) for i in range(_ring())], device.memory(), device.torch_device),
-            facts=device.facts(),
-            conditions=conditions_evidence(mine.conditions, session) | watch.evidence(soak_clock_hz(session)),
-            rank_metrics={
-                "time.build": (built_ns - began_ns) / 1e9,
-                "time.first_iteration": (first_ns - built_ns) / 1e9,
-                "model.parameters": job.parameters,
-                "memory.weights": job.weights_bytes,
-                **({"memory.optimizer": job.optimizer_bytes()} if losses else {}),
-                **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
-            },
-            output_error=checked["output_reason"] or last["output_reason"],
-            compiled=job.compiled,
-            recompiles_in_span=None if job.compiler is None else job.compiler.within,
-        )
-    )
+    times = {"time.build": (built_ns - began_ns) / 1e9, "time.first_iteration": (first_ns - built_ns) / 1e9}
+    last, losses = job.check(), job.losses()
+    wrong = checked["output_reason"] or last["output_reason"]
+    seen = peers.gather(rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses)))
+    span_energy.keep_trace(span.window, span.timing, spec)
     measurement = rank_merge.merged(seen)
-    certificate, precision = session.get("certificate", {}), config.precision.name
     placed = roofline.placement(
-        rank_merge.per_device(seen), measurement.span_ns / 1e9, certificate, precision
+        rank_merge.per_device(seen),
+        measurement.span_ns / 1e9,
+        session.get("certificate", {}),
+        config.precision.name,
     )
-    spent = span_energy.span_energy(
-        used,
-        mine,
-        lambda: span_energy.shifted_loop(config, device, job.step),
-        alone=peers.world == 1,
-    )
-    metrics = summarise(
-        [one.run for one in seen],
-        peak=device.dense_peak(precision),
-        ceiling=roofline.ceiling(certificate, precision),
-        energy=spent.use(),
-        single_threaded=workload.spec.single_threaded or config.device.threads == 1,
-        output_tokens=int(size["new_tokens"]) if config.workload.mode == "generate" else None,
-        losses=losses,
-        rank_metrics=rank_merge.rank_metrics(seen),
-    )
+    spent = span.energy()
     ready = PreparedReplica(config, size, spec, device, peers, workload, job, on_phase)
-    beside, evidence = run_passes(ready, measurement, placed, losses)
-    wrong = rank_merge.output_error(seen)
+    metrics = _metrics(ready, seen, spent, losses)
+    more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
-        "metrics": [m.model_dump(mode="json") for m in [*metrics, *beside]],
+        "metrics": [m.model_dump(mode="json") for m in [*metrics, *more_metrics]],
         "evidence": {
             **timing_evidence(measurement),
+            **all_zero(measurement, losses, span_energy.zero_metrics(span.window)),
             **rank_merge.conditions(seen),
-            "output_ok": wrong is None,
-            "output_reason": wrong,
-            "loss_finite": all(map(math.isfinite, losses)) if losses else None,
             **rank_merge.compiled(seen),
-            "update": job.update,
-            "transformed": job.evidence(),
-            "roofline": roofline.roofline_evidence(placed, certificate, precision),
+            **_evidence(ready, seen, placed, losses),
             **spent.evidence(),
-            **phase_energy.attribution(used, mine),
-            "device": device.facts(),
+            **phase_energy.attribution(span.window, span.timing),
             **rank_merge.evidence(seen, config),
-            **evidence,
+            **more_evidence,
         },
         "series": {
             "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),
             **({"loss": thin(losses)} if losses else {}),
-            **span_energy.series(used, thin),
+            **span_energy.series(span.window, thin),
         },
     }
 
 
-@contextmanager
-def _within(*contexts: AbstractContextManager[Any]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for context in contexts:
-            stack.enter_context(context)
-        yield
+def _metrics(
+    ready: PreparedReplica,
+    seen: Sequence[rank_merge.RankResult],
+    spent: span_energy.SpanEnergy,
+    losses: Sequence[float],
+) -> list[Metric]:
+    """Return the metrics of the span, all ranks together."""
+    config, precision = ready.config, ready.config.precision.name
+    generates = config.workload.mode == "generate"
+    return summarise(
+        [one.run for one in seen],
+        peak=ready.device.dense_peak(precision),
+        ceiling=roofline.ceiling(ready.certificate, precision),
+        energy=spent.use(),
+        single_threaded=ready.workload.spec.single_threaded or config.device.threads == 1,
+        output_tokens=int(ready.size["new_tokens"]) if generates else None,
+        losses=losses,
+        rank_metrics=rank_merge.rank_metrics(seen),
+    )
 
 
-def _ring() -> int:
-    from workloads.engine.job import RING
-
-    return RING
+def _evidence(
+    ready: PreparedReplica,
+    seen: Sequence[rank_merge.RankResult],
+    placed: Placement | str,
+    losses: Sequence[float],
+) -> Facts:
+    """Return what a record says of the work itself: its outputs, its losses, what was made of it."""
+    wrong = rank_merge.output_error(seen)
+    found = {
+        "output_ok": wrong is None,
+        "output_reason": wrong,
+        "loss_finite": all(map(math.isfinite, losses)) if losses else None,
+        "update": ready.job.update,
+        "transformed": ready.job.evidence(),
+        "roofline": roofline.roofline_evidence(placed, ready.certificate, ready.config.precision.name),
+        "device": ready.device.facts(),
+    }
+    return declared(__name__, found)
 
 
 def _names_memory(error: Exception) -> bool:

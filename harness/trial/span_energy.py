@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.load import load_of
 from harness.energy.estimation import aliasing, device_states
+from harness.records.evidence import declared
+from harness.records.metrics import METRICS
 from harness.records.schema import Facts
 from harness.records.trace import write_trace
 from harness.timing.loop import Step
@@ -64,7 +67,7 @@ class SpanEnergy:
             window, u_absolute = self.shifted.window, self.shifted.u_absolute_joules
             u_absolute = None if u_absolute is None else u_absolute * self.measurement.iterations
         flags = dict.fromkeys([*self.result.flags, *window.flags])
-        return {
+        found = {
             "sensor_method": window.method,
             "sensor_flags": [*flags, *([aliasing.FLAG] if self.unshifted is not None else [])],
             "u_absolute_joules": u_absolute,
@@ -73,6 +76,7 @@ class SpanEnergy:
             **({"device_states": seen} if seen else {}),
             **({"throttled": True} if device_states.slowed(seen) else {}),  # else it is for others to say
         }
+        return declared(__name__, found)
 
     def _alias_evidence(self) -> Facts:
         if self.shifted is None:
@@ -128,6 +132,22 @@ def shifted_loop(config: Config, device: Device, step: Step) -> energy.Iteration
         seconds=config.measure.seconds,
         synchronize=device.synchronize,
     )
+
+
+def zero_metrics(result: energy.EnergyResult) -> list[str]:
+    """Return the ids of metrics that rest on power samples of which every one was zero."""
+    values = {samples.sensor.id: samples.between(*result.span_ns).values() for samples in result.trace}
+    parts = [device for device in result.devices if device.in_total]
+    dead = [
+        device
+        for device in parts
+        if (power := values.get(device.power_trace or "")) is not None and len(power) and not np.any(power)
+    ]
+    if not dead:
+        return []
+    counted = all(device.sensors and device.sensors[0].kind == "counter" for device in dead)
+    patterns = ("power.peak",) if counted else ("energy.*", "efficiency.*", "power.mean", "power.peak")
+    return [m for m in METRICS if any(fnmatchcase(m, pattern) for pattern in patterns)]
 
 
 def series(result: energy.EnergyResult, thin: Callable[[Any], list[float]]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from harness.records.headline import HEADLINES
 from harness.records.results import Estimate
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
-from harness.records.validity import RULES, RULES_VERSION, WITHIN_RUN_ONLY, describe
+from harness.records.validity import RULES, RULES_VERSION, TARGET_MISSED, WITHIN_RUN_ONLY, describe
 
 
 def main(options: argparse.Namespace) -> int:
@@ -126,7 +126,11 @@ def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None]:
 
 
 def _why_invalid(estimate: Estimate, good: list[Record]) -> str:
-    flags = {WITHIN_RUN_ONLY, *(rule.id for rule in RULES.values() if rule.severity == "flagged")}
+    flags = {
+        WITHIN_RUN_ONLY,
+        TARGET_MISSED,
+        *(rule.id for rule in RULES.values() if rule.severity == "flagged"),
+    }
     rules = [describe(reason) for reason in estimate.reasons if reason not in flags]
     told = [str(r.evidence["output_reason"]) for r in good if r.evidence.get("output_reason")]
     return " ".join(rules + told[:1])

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.energy.sensors.base import SensorUnavailable
-from harness.energy.sensors.nvml_library import library
+from harness.energy.sensors.nvml_library import library, untold
 
 Facts = dict[str, Any]
 _MILLI = 1e-3
@@ -129,6 +129,9 @@ def _fill(nvml: Any, facts: Facts, readers: dict[str, Callable[[], Any]]) -> Non
         except AttributeError as error:  # bindings older than the fact
             facts[key] = None
             facts["missing"][key] = f"nvidia-ml-py is too old: {error}"
+        except untold(nvml):
+            facts[key] = None
+            facts["missing"][key] = "the driver is too old for this nvidia-ml-py"
 
 
 def _cuda_version(nvml: Any) -> str:

@@ -55,6 +55,15 @@ def bindings() -> ModuleType:
     return pynvml  # type: ignore[no-any-return, unused-ignore]
 
 
+def untold(nvml: Any) -> tuple[type[Exception], ...]:
+    """Return the errors of what this driver or these bindings are too old for, or do not allow.
+
+    The bindings raise an error of their own for a function whose versions an old driver lacks.
+    """
+    mismatch = getattr(nvml, "NVMLLibraryMismatchError", nvml.NVMLError)
+    return (nvml.NVMLError, mismatch, AttributeError)
+
+
 def unavailable(nvml: Any, what: str, error: Exception) -> SensorUnavailable:
     """Turn an NVML error into a reason in one line, and what to do about it."""
     code = getattr(error, "value", None)

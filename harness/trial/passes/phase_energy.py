@@ -15,6 +15,7 @@ from harness.config.models import Config
 from harness.devices.base import Device
 from harness.devices.timeline import UNMARKED
 from harness.energy.estimation.attribution import attribute, ticks_of
+from harness.records.evidence import declared
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from harness.timing import Measurement
@@ -101,7 +102,7 @@ def attribution(result: energy.EnergyResult, measurement: Measurement) -> Facts:
         found.append(
             {"device": device.device, **asdict(parts), "joules": joules or None, "u_joules": u_joules or None}
         )
-    return {"attribution": found}
+    return declared(__name__, {"attribution": found})
 
 
 _Found = tuple[float | None, int, str | None]

@@ -10,6 +10,7 @@ from harness.devices.base import Device
 from harness.profile import collect
 from harness.profile.bottleneck import bottleneck
 from harness.records.errors import kind_and_words
+from harness.records.evidence import declared
 from harness.records.schema import Facts
 from harness.stats.roofline import Placement
 from harness.timing import ALONE, Measurement, Peers
@@ -51,10 +52,11 @@ def evidence(
     except Exception as error:
         if peers.world > 1:
             raise
-        return {"profile": {"reason": kind_and_words(error)}}
+        return declared(__name__, {"profile": {"reason": kind_and_words(error)}})
     capped = "software_power_cap" in m.conditions.states if m.conditions.clock_mhz is not None else None
     verdict = bottleneck(facts, None if isinstance(placed, str) else placed, power_capped=capped)
-    return {
+    found = {
         "profile": facts.as_dict() | {"slowdown": facts.span_ns / iterations / m.period_ns},
         "bottleneck": asdict(verdict),
     }
+    return declared(__name__, found)

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.config.models import Config
 from harness.records.errors import kind_and_words
+from harness.records.evidence import declared
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from workloads.base import UnsupportedError, Workload
@@ -56,7 +57,7 @@ def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Met
         elif value is not None:
             made.append(make(metric_id, None, reason="the outputs are not finite"))
     own = "own" if workload.spec.name == "user" else "random"
-    return made, {"quality": {"weights": "trained" if found.trained else own}}
+    return made, declared(__name__, {"quality": {"weights": "trained" if found.trained else own}})
 
 
 def _sqnr(decibels: float) -> Metric:
@@ -67,4 +68,4 @@ def _sqnr(decibels: float) -> Metric:
 
 
 def _unavailable(reason: str) -> tuple[list[Metric], dict[str, Any]]:
-    return [make(SQNR, None, reason=reason)], {"quality": {"reason": reason}}
+    return [make(SQNR, None, reason=reason)], declared(__name__, {"quality": {"reason": reason}})

@@ -35,6 +35,12 @@ class PreparedReplica:
     """A `workloads.engine.job.PreparedWorkload`."""
     on_phase: Callable[[str], None]
 
+    @property
+    def certificate(self) -> Facts:
+        """The certificate that holds for the device, or the reason why none does."""
+        found: Facts = self.spec.get("session", {}).get("certificate", {})
+        return found
+
     def in_mode(self, mode: str) -> Any:
         """Return the job of the same work in another mode."""
         workload = prepare.workload_of(self.config, self.size, mode)

@@ -18,7 +18,7 @@
  *   disturb JOULES         each read of the counter costs so much, which its next tick shows
  *   temperature SECONDS LOW HIGH   rises from LOW to HIGH degrees over the first SECONDS
  *   events FROM TO BITS    clock event reasons within that time, beside 0x4
- *   process PID BYTES      a running compute process
+ *   process PID BYTES      a running compute process      application MHZ DEFAULT   application clocks of the SMs
  * Compiled with -DOLD_DRIVER the energy counter, field values and event reasons do not exist at all.
  * Truth: standin_energy_j(device, t0_ns, t1_ns), the exact integral. standin_set_power(device, watts) changes the
  * waveform from now on; standin_queue(device, seconds, watts, after) draws power when what was queued is done, as a
@@ -55,6 +55,7 @@ struct device {
     double gain, reset_at, stuck_from, stuck_to, slow, disturb_j;
     double warm_s, cold_c, hot_c, events_from, events_to;
     unsigned long long events, reads;
+    unsigned application_mhz, application_usual_mhz;
     double tick, disturbed_j, queued_until;
     struct rule rules[RULES];
     int n_rules;
@@ -207,6 +208,7 @@ static void read_line(char *line, struct device *d)
     else if (!strcmp(word, "disturb") && n == 1) d->disturb_j = a;
     else if (!strcmp(word, "temperature") && n == 3) d->warm_s = a, d->cold_c = b, d->hot_c = c;
     else if (!strcmp(word, "events") && n == 3) d->events_from = a, d->events_to = b, d->events = (unsigned long long)c;
+    else if (!strcmp(word, "application") && n == 2) d->application_mhz = (unsigned)a, d->application_usual_mhz = (unsigned)b;
     else if (!strcmp(word, "process") && n == 2 && d->n_processes < PROCESSES) {
         d->processes[d->n_processes].pid = (unsigned)a;
         d->processes[d->n_processes++].bytes = (unsigned long long)b;
@@ -322,6 +324,20 @@ int nvmlDeviceGetClockInfo(struct device *d, int type, unsigned *out)
     ENTER(d);
     *out = type == 2 ? 3201 : 1755;
     return OK;
+}
+
+int nvmlDeviceGetApplicationsClock(struct device *d, int type, unsigned *out)
+{
+    ENTER(d);
+    *out = type == 2 ? 3201 : d->application_mhz;
+    return d->application_mhz ? OK : NOT_SUPPORTED;
+}
+
+int nvmlDeviceGetDefaultApplicationsClock(struct device *d, int type, unsigned *out)
+{
+    ENTER(d);
+    *out = type == 2 ? 3201 : d->application_usual_mhz;
+    return d->application_mhz ? OK : NOT_SUPPORTED;
 }
 
 int nvmlDeviceGetMaxClockInfo(struct device *d, int type, unsigned *out)

@@ -18,7 +18,6 @@ LATENCY = _ids("latency.")
 TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | LATENCY
 ENERGY = _ids("energy.", "efficiency.", "power.mean", "power.peak")
 APART = {"iteration.gated", "iteration.cold"}
-PLANNED = (TIME | ENERGY) - LATENCY - APART - {"power.peak"}
 
 # rule, evidence that fires it, evidence beside it that does not, severity, metrics touched
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
@@ -27,7 +26,6 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("drift_unknown", {"timing_flags": ["drift_unknown"]}, {"timing_flags": []}, "flagged", TIME | ENERGY),
     ("buffer_full", {"timing_flags": ["buffer_full"]}, {"timing_flags": ["drift"]}, "flagged", TIME | ENERGY),
     ("grouped", {"timing_flags": ["grouped"]}, {"timing_flags": []}, "flagged", _ids("latency.p")),
-    ("target_missed", {"target_missed": True}, {"target_missed": False}, "flagged", PLANNED),
     ("throttled", {"throttled": True}, {"throttled": False}, "flagged", TIME | ENERGY),
     ("sm_clock_fell", {"sm_throttled": True}, {"sm_throttled": False}, "flagged", TIME | ENERGY),
     ("clock_fell", {"clock_ratio": 0.96}, {"clock_ratio": 0.97}, "flagged", TIME | ENERGY),

@@ -92,3 +92,12 @@ def test_doctor_says_how_to_mend_a_refused_driver(play):
     by_name = {s["name"]: s for s in play("init 4\n", DOCTOR)}
     assert not by_name["nvml"]["works"]
     assert "/dev/nvidia" in by_name["nvml"]["remedy"]
+
+
+def test_a_list_of_processes_that_the_driver_is_too_old_for_is_a_missing_fact(play):
+    """The bindings raise an error that is none of NVML's own there; the other facts are still told."""
+    script = "missing nvmlDeviceGetComputeRunningProcesses_v3\nhold 1 100\n"
+    (gpu,) = play(script, FACTS)["gpus"]
+    assert gpu["processes"] is None
+    assert "too old" in gpu["missing"]["processes"]
+    assert gpu["name"] == "Stand-in H200"
