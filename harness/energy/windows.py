@@ -15,7 +15,7 @@ from harness.energy.guards import AlignedGuards
 from harness.energy.probing.probe import LoadOf
 from harness.energy.sampling.ticks import Host
 from harness.energy.sampling.trace import Samples
-from harness.energy.sensors.base import PowerMeter, Reading, SensorError, SensorInfo
+from harness.energy.sensors.base import PowerMeter, Reading, Scope, SensorError, SensorInfo
 from harness.energy.sensors.none import NullMeter
 from harness.energy.sensors.registry import resolve
 from harness.energy.sparse_guards import SparseGuards
@@ -225,10 +225,14 @@ class Window:
     def _counts(self, meter: PowerMeter) -> bool:
         """Say whether a meter is in the total: scopes of one kind are added, and none inside another."""
         if isinstance(meter, NullMeter):
-            return True
-        sensors = [m.sensors[0] for m in self._meters if m.sensors]
+            return meter.scope is None or meter.scope == self._total_scope()
         own = meter.sensors[0]
-        return own.scope == sensors[0].scope and own.within not in {s.device for s in sensors}
+        devices = {m.device for m in self._meters if m.sensors}
+        return own.scope == self._total_scope() and own.within not in devices
+
+    def _total_scope(self) -> Scope | None:
+        """Return the scope of the first device, metered or missing: the total adds what is of its kind."""
+        return next((scope for scope in map(_scope, self._meters) if scope is not None), None)
 
 
 def window(
@@ -273,6 +277,12 @@ def _edge(meter: PowerMeter) -> tuple[Reading | None, str | None]:
         return meter.read(meter.sensors[0]), None
     except SensorError as error:
         return None, error.reason
+
+
+def _scope(meter: PowerMeter) -> Scope | None:
+    if isinstance(meter, NullMeter):
+        return meter.scope
+    return meter.sensors[0].scope if meter.sensors else None
 
 
 def _without(span: Span, pauses: Sequence[Span]) -> tuple[Span, ...]:

@@ -129,7 +129,7 @@ _SENSOR_NOTES = frozenset(
 _SENSOR_FLAGS = _SENSOR_NOTES | {
     "sample_gap", "trace_truncated", "sensor_error", "sampler_failed", "below_resolution",
     "update_period_unknown", "sensors_disagree", "sensors_conflict",
-    "counter_reset", "counter_still", "sensor_stuck", "aliased",
+    "counter_reset", "counter_jumped", "counter_still", "wrap_unknown", "sensor_stuck", "aliased", "implausible",
 }  # fmt: skip
 
 _RULES = (
@@ -171,6 +171,8 @@ _RULES = (
     _sensor("sensors_disagree", "Sensors differ by over 2 %.", "sensors_disagree"),
     _sensor("sensors_conflict", "Sensors differ by over 5 %.", "sensors_conflict", severity="invalid"),
     _sensor("counter_reset", "The counter was set back.", "counter_reset", severity="invalid"),
+    _sensor("counter_jumped", "The counter jumped.", "counter_jumped", "wrap_unknown", severity="invalid"),
+    _sensor("sensor_implausible", "Readings that cannot be true were left out.", "implausible"),
     _sensor("counter_stuck", "The counter stood still.", "counter_still", "sensor_stuck", severity="invalid"),
     Rule(
         "sensor_other",

@@ -81,6 +81,7 @@ class VirtualMeter(PowerMeter):
                 quantum=0.001,
                 wrap_j=wrap_j,
                 gain_uncertainty=0.0,
+                rated_w=None if wrap_j is None else 300.0,
             ),
         )
         self._tick, self._disturbed_j = 0, 0.0

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from harness.energy.sensors.base import Reading, SensorInfo
+from harness.energy.sensors.plausible import ceiling_w
 
-CEILING_W = 100e3
-"""No device draws more; a counter that says so was set back, it did not wrap."""
+UPDATE_S = 0.1
+"""Update period that is reckoned with where none is known: so much energy may come at once."""
+BURST, NEIGHBOURS = 3.0, 5
+"""Over a wrap a counter counts at most so many times faster than in so many other steps, or was reset."""
 DISTINCT = 3
 """Kinds of increments that tell a counter's step although one of them is the step itself."""
 STUCK_TICKS = 5
@@ -17,26 +20,40 @@ STUCK_TICKS = 5
 REASONS = {
     "sensor_error": "the sensor failed during the span",
     "counter_reset": "the energy counter was set back during the span",
+    "counter_jumped": "the energy counter jumped by more than the device can draw",
+    "wrap_unknown": "the reads are too far apart to tell how often the energy counter began anew",
     "sensor_stuck": "the energy counter stood still at the end of the span",
     "counter_still": "the energy counter did not move during the span",
     "sample_gap": "a gap in the power samples",
+    "implausible": "a gap in the power samples: the meter answered with what cannot be, e.g. 0 W",
 }
 
 
 def counted(info: SensorInfo, readings: Iterable[Reading]) -> tuple[float | None, str]:
     """Return the joules counted from the first to the last reading, over wraps; or None and the flag why."""
     total = 0.0
+    wrapped_w, others_w = [], []
     for a, b in pairwise(readings):
         if a.energy_j is None or b.energy_j is None:
             return None, "sensor_error"
         step = b.energy_j - a.energy_j
-        if step < 0 and info.wrap_j is not None:
-            step += info.wrap_j
-            if step > CEILING_W * (b.t1_ns - a.t0_ns) * 1e-9:
-                return None, "counter_reset"
+        seconds = (b.t1_ns - a.t0_ns) * 1e-9 + (info.update_period_s or UPDATE_S)
+        most_j = ceiling_w(info.scope, info.rated_w) * seconds
+        if info.wrap_j is not None and most_j >= info.wrap_j:
+            return None, "wrap_unknown"
         if step < 0:
-            return None, "counter_reset"
+            if info.wrap_j is None or step + info.wrap_j > most_j:
+                return None, "counter_reset"
+            step += info.wrap_j
+            wrapped_w.append(step / seconds)
+        elif step > most_j:
+            return None, "counter_jumped"
+        else:
+            others_w.append(step / seconds)
         total += step
+    # However far apart the reads are: a counter that wraps goes on at the pace of its neighbours.
+    if wrapped_w and len(others_w) >= NEIGHBOURS and max(wrapped_w) > BURST * max(others_w) > 0:
+        return None, "counter_reset"
     return (total, "") if total > 0 else (None, "counter_still")
 
 

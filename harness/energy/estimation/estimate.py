@@ -115,15 +115,18 @@ def gauge_energy(info: SensorInfo, samples: Samples, span: Span) -> Estimate:
     window, like a counter's.
     """
     method = "gauge_hold"
-    if any(status != 0 for status in samples.between(*span).status):
+    if samples.between(*span).failed:
         return Estimate(method, flags=("sensor_error",), reason=REASONS["sensor_error"])
     if any(b < a for a, b in pairwise(samples.t0_ns)):
         return Estimate(method, flags=("sensor_error",), reason="the sensor's own times went back")
     held = _held(list(samples.readings()), span)
     if not held:
-        return Estimate(method, flags=("sample_gap",), reason="no power sample covers the start of the span")
+        reason = REASONS["implausible"] if samples.doubted else "no power sample covers the start of the span"
+        return Estimate(method, flags=("sample_gap",), reason=reason)
+    doubted = samples.between(*span).doubted
     if max(seconds for _, seconds in held) > gap_limit_s(samples):
-        return Estimate(method, flags=("sample_gap",), reason=REASONS["sample_gap"])
+        reason = REASONS["implausible" if doubted else "sample_gap"]
+        return Estimate(method, flags=("sample_gap",), reason=reason)
     joules = sum(watts * seconds for watts, seconds in held)
     span_s = (span[1] - span[0]) * 1e-9
     mean_w = joules / span_s

@@ -29,9 +29,12 @@ def trace_flags(samples: Samples, span: Span) -> list[str]:
     """Return what is wrong with a trace over the span: rows lost, reads that failed, gaps."""
     flags = ["trace_truncated"] if samples.lost else []
     inside = samples.between(*span)
-    if any(status != 0 for status in inside.status):
+    if inside.failed:
         flags.append("sensor_error")
-    times = [span[0], *inside.t0_ns, span[1]]
+    if inside.doubted:
+        flags.append("implausible")
+    told = [t0 for t0, status in zip(inside.t0_ns, inside.status, strict=True) if status == 0]
+    times = [span[0], *told, span[1]]
     if max(b - a for a, b in pairwise(times)) * 1e-9 > gap_limit_s(samples):
         flags.append("sample_gap")
     return flags

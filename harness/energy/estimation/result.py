@@ -131,7 +131,9 @@ def device_energy(evidence: Evidence, span: Span, *, in_total: bool) -> DeviceEn
     """
     meter = evidence.meter
     if isinstance(meter, NullMeter):
-        return DeviceEnergy("none", meter.device, meter.device, None, in_total, "none", reason=meter.reason)
+        return DeviceEnergy(
+            "none", meter.device, meter.label, meter.scope, in_total, "none", reason=meter.reason
+        )
     by_sensor = {s.sensor: s for s in evidence.samples}
     facts = (evidence.info or meter.sensors[0], *meter.sensors[1:])
     sensors = tuple(
@@ -278,7 +280,7 @@ def _from_counter(
     between: list[Reading] = []
     if trace is not None:
         inside = trace.between(evidence.first.t1_ns, evidence.last.t0_ns)
-        if any(status != 0 for status in inside.status):
+        if inside.failed:
             return Estimate(
                 "counter_unaligned", flags=("sensor_error",), reason="the sensor failed during the span"
             )

@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from struct import Struct
 
-from harness.energy.sampling.trace import ROW
-from harness.energy.sensors.base import PowerMeter, SensorError, SensorInfo
+from harness.energy.sampling.trace import IMPLAUSIBLE, ROW
+from harness.energy.sensors.base import ImplausibleReading, PowerMeter, SensorError, SensorInfo
 from harness.energy.sensors.registry import get
 
 _HEAD = Struct("=Q")
@@ -123,8 +123,9 @@ def main(task: str) -> None:
                 value = next((v for v in (got.energy_j, got.power_w, got.state) if v is not None), None)
                 assert value is not None
                 ROW.pack_into(memory, row, got.t0_ns, got.t1_ns, value, number, 0)
-            except SensorError:
-                ROW.pack_into(memory, row, t0_ns, time.perf_counter_ns(), 0.0, number, _FAILED)
+            except SensorError as error:
+                status = IMPLAUSIBLE if isinstance(error, ImplausibleReading) else _FAILED
+                ROW.pack_into(memory, row, t0_ns, time.perf_counter_ns(), 0.0, number, status)
             written += 1
             _HEAD.pack_into(memory, 0, written)
         if written == len(channels):

@@ -112,8 +112,12 @@ static int read_file(int file, double *value)
     if (n < 0)
         return -errno;
     text[n] = 0;
+    if (text[0] < '0' || text[0] > '9') /* strtoull would take a minus sign and blanks */
+        return -EPROTO;
     *value = (double)strtoull(text, &end, 10);
-    return end == text ? -EPROTO : 0;
+    while (*end == '\n' || *end == ' ')
+        end++;
+    return *end ? -EPROTO : 0;
 }
 
 static int read_channel(const struct sampler *s, int i, double *value)

@@ -11,6 +11,8 @@ from harness.energy.sensors.base import Reading, SensorInfo
 
 ROW = Struct("=qqdii")
 """One read as `sampler.c` writes it: t0_ns, t1_ns, value (J or W), channel, status (0 is ok)."""
+IMPLAUSIBLE = -1001
+"""Status of a read that was answered with what cannot be true: a gap. No errno and no NVML error is it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Samples:
     value: array[float]
     """In the sensor's unit; 0.0 where `status` is not 0, and then without meaning."""
     status: array[int]
-    """0, or the source's own error number."""
+    """0, the source's own error number, or `IMPLAUSIBLE`."""
     lost: int = 0
     """Oldest reads of this window that the ring overwrote."""
 
@@ -38,6 +40,16 @@ class Samples:
         """Return the values that were read without an error."""
         return [v for v, status in zip(self.value, self.status, strict=True) if status == 0]
 
+    @property
+    def failed(self) -> bool:
+        """Whether a read failed; one that was answered with what cannot be true is a gap instead."""
+        return any(status not in {0, IMPLAUSIBLE} for status in self.status)
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a read was answered with what cannot be true."""
+        return IMPLAUSIBLE in self.status
+
     def between(self, start_ns: int, end_ns: int) -> Samples:
         """Return the reads that began and ended in the closed interval."""
         keep = [i for i in range(len(self.t0_ns)) if self.t0_ns[i] >= start_ns and self.t1_ns[i] <= end_ns]
@@ -48,9 +60,14 @@ class Samples:
 
 
 def unpack(rows: bytes, sensors: tuple[SensorInfo, ...], lost: int = 0) -> tuple[Samples, ...]:
-    """Sort a sampler's rows into one `Samples` for each sensor, by channel number."""
+    """Sort a sampler's rows into one `Samples` for each sensor, by channel number, and mark what cannot be."""
     columns = [(array("q"), array("q"), array("d"), array("i")) for _ in sensors]
     for t0, t1, value, channel, status in ROW.iter_unpack(rows):
         for column, item in zip(columns[channel], (t0, t1, value, status), strict=True):
             column.append(item)
+    for sensor, (_, _, values, statuses) in zip(sensors, columns, strict=True):
+        faults = {value: sensor.fault(value) for value in set(values)}  # gauges repeat themselves
+        for i, value in enumerate(values):
+            if statuses[i] == 0 and faults[value] is not None:
+                statuses[i], values[i] = IMPLAUSIBLE, 0.0
     return tuple(Samples(s, *c, lost=lost) for s, c in zip(sensors, columns, strict=True))

@@ -9,8 +9,11 @@ import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from types import MappingProxyType
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
+
+from harness.energy.sensors.plausible import energy_fault, power_fault
 
 Kind = Literal["counter", "instant", "average", "buffered", "temperature", "clock", "events", "utilisation"]
 """An energy counter, a power gauge without averaging, one that averages, the driver's own samples of power;
@@ -46,6 +49,10 @@ class SensorUnavailable(SensorError):  # noqa: N818 - a state of the machine, no
     """There is no such sensor here, or this user may not read it."""
 
 
+class ImplausibleReading(SensorError):  # noqa: N818 - a state of the sensor, not a fault of ours
+    """The sensor answered with what cannot be true: a gap, not a number."""
+
+
 @dataclass(frozen=True, slots=True)
 class SensorInfo:
     """The facts of one sensor: one quantity of one device over one scope."""
@@ -79,6 +86,10 @@ class SensorInfo:
     """Tells sensors of one kind and scope apart, e.g. `sm` of two clocks."""
     within: str | None = None
     """Device of the same source whose reading contains this one; the two are never summed."""
+    rated_w: float | None = None
+    """What the device can draw, by its own or its driver's word."""
+    taken: str = ""
+    """Where a source chooses among what a file or a service holds: column, unit, times and devices."""
 
     @property
     def id(self) -> str:
@@ -89,6 +100,23 @@ class SensorInfo:
     def unit(self) -> str:
         """Return the unit of its values."""
         return UNITS[self.kind]
+
+    def fault(self, value: float) -> str | None:
+        """Return why a value, in the sensor's unit, cannot be true; states are taken as they are."""
+        if self.kind == "counter":
+            return energy_fault(value, self.wrap_j)
+        return power_fault(value, self.scope, self.rated_w, self.quantum) if self.kind in POWERS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A device or domain that is there and cannot be read."""
+
+    device: str
+    label: str
+    scope: Scope | None
+    reason: str
+    remedy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +195,12 @@ class PowerMeter(ABC):
     missing: Mapping[str, str] = MappingProxyType({})
     """Why it does not have what others of its source have, by kind of sensor."""
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Put every source's reads behind the gate, other packages' too: none can forget it."""
+        super().__init_subclass__(**options)
+        if "read" in vars(cls):
+            cls.read = _gated(cls.read)  # type: ignore[method-assign]
+
     @classmethod
     @abstractmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
@@ -186,6 +220,11 @@ class PowerMeter(ABC):
         """
 
     @classmethod
+    def unreadable(cls) -> tuple[Unreadable, ...]:
+        """Return what `discover` leaves out although it is there; a total without it is incomplete."""
+        return ()
+
+    @classmethod
     def default_devices(cls, infos: tuple[SensorInfo, ...]) -> tuple[str, ...]:
         """Return the devices to meter when none is named: those that no other device contains."""
         return tuple(dict.fromkeys(info.device for info in infos if info.within is None))
@@ -194,8 +233,10 @@ class PowerMeter(ABC):
     def read(self, sensor: SensorInfo) -> Reading:
         """Read one of this meter's sensors or states now.
 
+        What the gate of `plausible` refuses never leaves this method.
+
         Raises:
-            SensorError: the sensor did not answer.
+            SensorError: the sensor did not answer, or with what cannot be true (`ImplausibleReading`).
         """
 
     def native(self, sensor: SensorInfo) -> NativeRead | None:  # noqa: ARG002 - a hook with a default
@@ -223,3 +264,16 @@ class PowerMeter(ABC):
 
     def close(self) -> None:  # noqa: B027 - most meters hold nothing
         """Let go of the device."""
+
+
+def _gated(read: Callable[[Any, SensorInfo], Reading]) -> Callable[[Any, SensorInfo], Reading]:
+    @wraps(read)
+    def checked(meter: Any, sensor: SensorInfo) -> Reading:
+        reading = read(meter, sensor)
+        value = reading.energy_j if sensor.kind == "counter" else reading.power_w
+        problem = None if value is None else sensor.fault(value)
+        if problem is not None:
+            raise ImplausibleReading(f"{sensor.id}: {problem}")
+        return reading
+
+    return checked

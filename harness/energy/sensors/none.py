@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn, Self
 
-from harness.energy.sensors.base import PowerMeter, SensorInfo, SensorUnavailable
+from harness.energy.sensors.base import PowerMeter, Scope, SensorInfo, SensorUnavailable
 
 
 class NullMeter(PowerMeter):
@@ -12,8 +12,19 @@ class NullMeter(PowerMeter):
 
     source = "none"
 
-    def __init__(self, device: str, reason: str, remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        device: str,
+        reason: str,
+        remedy: str | None = None,
+        *,
+        label: str | None = None,
+        scope: Scope | None = None,
+    ) -> None:
+        """Stand for a device; `scope`, where it is known, tells whether a total lacks it."""
         self.device = device
+        self.label = label or device
+        self.scope = scope
         self.sensors = ()
         self.reason = reason
         self.remedy = remedy

@@ -21,7 +21,9 @@ from harness.energy.sensors.base import (
     SensorError,
     SensorInfo,
     SensorUnavailable,
+    Unreadable,
 )
+from harness.energy.sensors.names import choose
 
 POWERCAP = Path("/sys/class/powercap")
 _ZONE = re.compile(r"intel-rapl(:\d+)+")
@@ -44,21 +46,38 @@ class RaplMeter(PowerMeter):
     @classmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
         """Return one counter for each package, package memory and platform domain that can be read."""
-        found: list[SensorInfo] = []
-        problems: list[SensorUnavailable] = []
-        for zone in sorted(p for p in cls.root.glob("intel-rapl:*") if _ZONE.fullmatch(p.name)):
-            try:
-                if (info := _facts(zone)) is not None:
-                    found.append(info)
-            except SensorUnavailable as error:
-                problems.append(error)
+        found, gone = cls._survey()
         if not found:
-            if problems:
-                raise problems[0]
+            if gone:
+                raise SensorUnavailable(gone[0].reason, gone[0].remedy)
             raise SensorUnavailable(
                 f"{cls.root} holds no readable RAPL domain", "on bare metal: `modprobe intel_rapl_msr`"
             )
         return _contained(found)
+
+    @classmethod
+    def unreadable(cls) -> tuple[Unreadable, ...]:
+        """Return the packages and their memory that this user may not read, or that hold no number."""
+        return tuple(gone for gone in cls._survey()[1] if gone.scope != "node")
+
+    @classmethod
+    def _survey(cls) -> tuple[list[SensorInfo], list[Unreadable]]:
+        found: list[SensorInfo] = []
+        gone: list[Unreadable] = []
+        for zone in cls._zones():
+            try:
+                name, scope = _domain(zone)
+                if scope is not None:
+                    found.append(_facts(zone))
+            except SensorError as error:
+                gone.append(Unreadable(zone.name, name, scope, error.reason, error.remedy))
+        return found, gone
+
+    @classmethod
+    def _zones(cls) -> list[Path]:
+        """Return the domains in the order of their numbers, which is not that of their letters."""
+        zones = [p for p in cls.root.glob("intel-rapl:*") if _ZONE.fullmatch(p.name)]
+        return sorted(zones, key=lambda zone: [int(n) for n in zone.name.split(":")[1:]])
 
     @classmethod
     def default_devices(cls, infos: tuple[SensorInfo, ...]) -> tuple[str, ...]:
@@ -70,21 +89,25 @@ class RaplMeter(PowerMeter):
     @classmethod
     def open(cls, device: str) -> Self:
         """Open a domain by zone (`intel-rapl:0`), path, name (`package-0`) or a package's number."""
-        zone = Path(device) if "/" in device else cls._find(device)
+        zone = Path(device) if "/" in device else cls.root / cls._find(device)
         if not zone.is_dir():
             raise SensorUnavailable(f"no RAPL domain {device} in {cls.root}")
-        info = _facts(zone)
-        if info is None:
+        if _domain(zone)[1] is None:
             raise SensorUnavailable(f"RAPL domain {device} is a part of a package, not one that is metered")
-        return cls(zone, info)
+        return cls(zone, _facts(zone))
 
     @classmethod
-    def _find(cls, device: str) -> Path:
-        wanted = f"package-{device}" if device.isdecimal() else device
-        for zone in cls.root.glob("intel-rapl:*"):
-            if zone.name == device or _text(zone / "name", default="") == wanted:
-                return zone
-        return cls.root / device
+    def _find(cls, device: str) -> str:
+        zones = cls._zones()
+        names = {z.name: [_text(z / "name", default=""), _label(z)] for z in zones}
+        if device.isdecimal():  # a package's number, whatever its place; several dies share one
+            packages = re.compile(rf"package-{device}(-die-\d+)?")
+            return choose(
+                device,
+                "RAPL domain",
+                {z: [device] if packages.fullmatch(n[0]) else n for z, n in names.items()},
+            )
+        return choose(device, "RAPL domain", names)
 
     def read(self, sensor: SensorInfo) -> Reading:  # noqa: ARG002 - there is only one
         """Read the counter."""
@@ -101,31 +124,41 @@ class RaplMeter(PowerMeter):
         return str(self._path.parent)
 
 
-def _facts(zone: Path) -> SensorInfo | None:
-    name = _text(zone / "name")
-    scope: Scope
-    if name.startswith("package"):
-        scope = "package"
-    elif name == "dram":
-        scope = "memory"
-    elif name == "psys":
-        scope = "node"
-    else:
-        return None  # core and uncore are inside their package and answer no question of ours
+def _domain(zone: Path) -> tuple[str, Scope | None]:
+    """Return a domain's name and scope; cores are inside their package and answer no question of ours."""
+    name = _text(zone / "name", default=zone.name)
+    scopes: dict[str, Scope] = {"package": "package", "dram": "memory", "psys": "node"}
+    return name, scopes.get(name.partition("-")[0])
+
+
+def _label(zone: Path) -> str:
+    name = _text(zone / "name", default=zone.name)
+    if name != "dram" or zone.name.count(":") < 2:
+        return name
+    return f"{_text(zone.parent / zone.name.rpartition(':')[0] / 'name', default='package')} {name}"
+
+
+def _facts(zone: Path) -> SensorInfo:
+    scope = _domain(zone)[1]
+    assert scope is not None
     _number(zone / "energy_uj")
-    label = name
-    if scope == "memory" and zone.name.count(":") > 1:
-        label = f"{_text(zone.parent / zone.name.rpartition(':')[0] / 'name', default='package')} {name}"
-    range_uj = _number(zone / "max_energy_range_uj")
     return SensorInfo(
         source="rapl",
         device=zone.name,
-        label=label,
+        label=_label(zone),
         kind="counter",
         scope=scope,
-        wrap_j=range_uj * _JOULES_PER_UJ,
+        wrap_j=_number(zone / "max_energy_range_uj") * _JOULES_PER_UJ,
         lag_s=0.0,  # the processor accounts as it works, and shows it at the next update
+        rated_w=_rated_w(zone),
     )
+
+
+def _rated_w(zone: Path) -> float | None:
+    """Return what the domain can draw by its own word; many say 0, which is none."""
+    limits = [_text(path, default="") for path in zone.glob("constraint_*_max_power_uw")]
+    known = [int(text) * _JOULES_PER_UJ for text in limits if text.isdecimal() and int(text) > 0]
+    return max(known, default=None)
 
 
 def _contained(found: list[SensorInfo]) -> tuple[SensorInfo, ...]:

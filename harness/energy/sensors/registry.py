@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.energy.sensors.base import PowerMeter, SensorError
+from harness.energy.sensors.base import PowerMeter
 from harness.energy.sensors.none import NullMeter
+from harness.energy.sensors.opening import open_meters
 from workloads.plugins import classes, nearest
 
 BUILT_IN = {
@@ -53,7 +54,8 @@ def resolve(
     Args:
         sensor: `auto`, the device's own sensor, or a source's name, which works beside any device.
         device_kind: what the work runs on; without it `auto` takes the first source that answers.
-        devices: indices, UUIDs or domains; none named is every device of the source. NVML's indices know
+        devices: ids as `joulemark list sensors` shows them, UUIDs, domains or indices; none named is every
+            device of the source, those that cannot be read among them as `NullMeter`s. NVML's indices know
             nothing of CUDA_VISIBLE_DEVICES: name a CUDA device by its UUID.
 
     Raises:
@@ -72,18 +74,7 @@ def resolve(
 
 
 def _open(source: str, devices: Sequence[str | int]) -> tuple[PowerMeter, ...]:
-    meter = get(source)
-    try:
-        wanted = [str(d) for d in devices] or list(meter.default_devices(meter.discover()))
-    except SensorError as error:
-        return (NullMeter("all", error.reason, error.remedy),)
-    opened: list[PowerMeter] = []
-    for device in wanted:
-        try:
-            opened.append(meter.open(device))
-        except SensorError as error:
-            opened.append(NullMeter(device, error.reason, error.remedy))
-    return tuple(opened)
+    return open_meters(get(source), devices)
 
 
 def _nothing(meters: Sequence[PowerMeter]) -> bool:
@@ -93,7 +84,9 @@ def _nothing(meters: Sequence[PowerMeter]) -> bool:
 def _said(meter: PowerMeter) -> PowerMeter:
     """Put `no sensor` before the reason of a device whose own sensor is missing."""
     return (
-        NullMeter(meter.device, f"no sensor: {meter.reason}", meter.remedy)
+        NullMeter(
+            meter.device, f"no sensor: {meter.reason}", meter.remedy, label=meter.label, scope=meter.scope
+        )
         if isinstance(meter, NullMeter)
         else meter
     )

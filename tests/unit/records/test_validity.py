@@ -89,6 +89,8 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ),
     ("sensors_conflict", {"sensor_flags": ["sensors_conflict"]}, {"sensor_flags": []}, "invalid", ENERGY),
     ("counter_reset", {"sensor_flags": ["counter_reset"]}, {"sensor_flags": []}, "invalid", ENERGY),
+    ("counter_jumped", {"sensor_flags": ["wrap_unknown"]}, {"sensor_flags": []}, "invalid", ENERGY),
+    ("sensor_implausible", {"sensor_flags": ["implausible"]}, {"sensor_flags": []}, "flagged", ENERGY),
     ("counter_stuck", {"sensor_flags": ["sensor_stuck"]}, {"sensor_flags": []}, "invalid", ENERGY),
     ("sensor_other", {"sensor_flags": ["haunted", {}]}, {"sensor_flags": []}, "flagged", ENERGY),
 ]

@@ -92,10 +92,10 @@ def test_a_calibrated_gain_replaces_the_default_and_its_flag():
 
 def test_wraps_in_the_middle_are_all_counted():
     """Samples between the edges reveal each wrap."""
-    info = replace(COUNTER, wrap_j=100.0)
-    values = [(t / 10, (90 + 25 * t) % 100) for t in range(11)]
-    got = counter_energy(info, [reading(*v) for v in values], (0, S))
-    assert got.joules == pytest.approx(250.0)
+    info = replace(COUNTER, wrap_j=2000.0)
+    values = [(t / 10, (1900 + 25 * t) % 2000) for t in range(101)]
+    got = counter_energy(info, [reading(*v) for v in values], (0, 10 * S))
+    assert got.joules == pytest.approx(2500.0)
 
 
 def test_a_reset_in_the_middle_gives_no_number_even_if_the_end_is_higher():
