@@ -21,6 +21,8 @@ class SensorStatus:
     reason: str | None = None
     remedy: str | None = None
     sensors: tuple[dict[str, Any], ...] = ()
+    missing: tuple[str, ...] = ()
+    """What is there and cannot be read, each with its reason: a total without it is incomplete."""
 
 
 def sensor_statuses(load_of: LoadOf | None = None) -> tuple[SensorStatus, ...]:
@@ -52,13 +54,20 @@ def _try(name: str, load_of: LoadOf | None) -> SensorStatus:
     source = get(name)
     try:
         infos = source.discover()
+        gone = source.unreadable()
         meters = {info.device: source.open(info.device) for info in infos if info.kind == "counter"}
     except SensorError as error:
         return SensorStatus(name, works=False, reason=error.reason, remedy=error.remedy)
     known = [fitted(meters[i.device], i, load_of=load_of) if i.kind == "counter" else i for i in infos]
     for meter in meters.values():
         meter.close()
-    return SensorStatus(name, works=True, sensors=tuple({"id": info.id, **asdict(info)} for info in known))
+    return SensorStatus(
+        name,
+        works=True,
+        remedy=next((one.remedy for one in gone if one.remedy), None),
+        sensors=tuple({"id": info.id, **asdict(info)} for info in known),
+        missing=tuple(f"{one.device} ({one.label}): {one.reason}" for one in gone),
+    )
 
 
 def describe(sensor: dict[str, Any]) -> str:

@@ -129,7 +129,8 @@ _SENSOR_NOTES = frozenset(
 _SENSOR_FLAGS = _SENSOR_NOTES | {
     "sample_gap", "trace_truncated", "sensor_error", "sampler_failed", "below_resolution",
     "update_period_unknown", "sensors_disagree", "sensors_conflict",
-    "counter_reset", "counter_jumped", "counter_still", "wrap_unknown", "sensor_stuck", "aliased", "implausible",
+    "counter_reset", "counter_jumped", "counter_still", "wrap_unknown", "sensor_stuck", "aliased",
+    "implausible",
 }  # fmt: skip
 
 _RULES = (

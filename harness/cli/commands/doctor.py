@@ -80,7 +80,7 @@ def _sensors() -> list[Check]:
     return [
         Check(
             f"sensor {s.name}" if s.name != "native sampler" else s.name,
-            s.works,
+            s.works and not s.missing,
             s.reason or _found(s),
             s.remedy,
         )
@@ -90,8 +90,10 @@ def _sensors() -> list[Check]:
 
 def _found(status: energy.SensorStatus) -> str:
     counters = [energy.describe(s) for s in status.sensors if s["kind"] == "counter"]
+    gauges = [f"{s['label']} {s['scope']}: {s['taken']}" for s in status.sensors if s["taken"]]
     many = f"{len(status.sensors)} sensors" if status.sensors else "available"
-    return "; ".join([many, *counters])
+    lacking = f"cannot read {'; '.join(status.missing)}: a total would lack it" if status.missing else ""
+    return "; ".join(filter(None, [many, lacking, *counters, *gauges]))
 
 
 def _system() -> list[Check]:

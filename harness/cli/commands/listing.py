@@ -92,6 +92,7 @@ def _sensors() -> list[dict[str, Any]]:
             "reason": s.reason,
             "remedy": s.remedy,
             "sensors": [i["id"] for i in s.sensors],
+            "unreadable": list(s.missing),
         }
         for s in sensor_statuses()
     ]

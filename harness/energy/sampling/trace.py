@@ -60,7 +60,7 @@ class Samples:
 
 
 def unpack(rows: bytes, sensors: tuple[SensorInfo, ...], lost: int = 0) -> tuple[Samples, ...]:
-    """Sort a sampler's rows into one `Samples` for each sensor, by channel number, and mark what cannot be."""
+    """Sort a sampler's rows into one `Samples` a sensor, by channel number, and mark what cannot be true."""
     columns = [(array("q"), array("q"), array("d"), array("i")) for _ in sensors]
     for t0, t1, value, channel, status in ROW.iter_unpack(rows):
         for column, item in zip(columns[channel], (t0, t1, value, status), strict=True):

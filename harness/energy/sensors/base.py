@@ -199,7 +199,7 @@ class PowerMeter(ABC):
         """Put every source's reads behind the gate, other packages' too: none can forget it."""
         super().__init_subclass__(**options)
         if "read" in vars(cls):
-            cls.read = _gated(cls.read)  # type: ignore[method-assign]
+            cls.read = _gated(cls.read)  # type: ignore[method-assign, assignment]
 
     @classmethod
     @abstractmethod

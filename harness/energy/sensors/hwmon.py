@@ -22,7 +22,10 @@ from harness.energy.sensors.base import (
     SensorError,
     SensorInfo,
     SensorUnavailable,
+    Unreadable,
 )
+from harness.energy.sensors.names import choose
+from harness.energy.sensors.plausible import power_fault
 
 HWMON = Path("/sys/class/hwmon")
 METERS = {"power_meter", "acpi_power_meter", "amd_energy"}
@@ -57,6 +60,8 @@ class HwmonMeter(PowerMeter):
         """Return every channel of the drivers that meter power."""
         found = [channel.info for channel in cls._channels()]
         if not found:
+            if gone := cls.unreadable():
+                raise SensorUnavailable(gone[0].reason, gone[0].remedy)
             raise SensorUnavailable(
                 f"{cls.root} holds no power meter", "on ACPI machines: `modprobe acpi_power_meter`"
             )
@@ -64,19 +69,39 @@ class HwmonMeter(PowerMeter):
 
     @classmethod
     def open(cls, device: str) -> Self:
-        """Open a channel by name or label."""
-        for channel in cls._channels():
-            if device in {channel.info.device, channel.info.label, str(channel.path)}:
-                return cls(channel)
-        raise SensorUnavailable(f"no power meter {device} in {cls.root}")
+        """Open a channel by name, path or label."""
+        channels = {channel.info.device: channel for channel in cls._channels()}
+        names = {d: [c.info.label, str(c.path)] for d, c in channels.items()}
+        return cls(channels[choose(device, f"power meter in {cls.root}", names)])
+
+    @classmethod
+    def unreadable(cls) -> tuple[Unreadable, ...]:
+        """Return the channels that this user may not read, or that hold no number."""
+        readable = {channel.info.device for channel in cls._channels()}
+        gone = []
+        for chip, name in cls._found():
+            path = next(p for s, _ in _suffixes(name) if (p := chip / f"{name}_{s}").exists())
+            if f"{chip.name}:{name}" not in readable:
+                label = _label(chip, name)
+                reason = f"cannot read {path}: {_text(path) or 'permission denied, or no answer'}"
+                remedy = f"let the user read it, e.g. `sudo chmod a+r {path}`"
+                gone.append(Unreadable(f"{chip.name}:{name}", label, _scope(label), reason, remedy))
+        return tuple(gone)
+
+    @classmethod
+    def _found(cls) -> list[tuple[Path, str]]:
+        """Return the channels that are there, readable or not, in the order of their numbers."""
+        found = []
+        for chip in sorted(cls.root.glob("hwmon*"), key=lambda chip: _order(chip.name)):
+            if _text(chip / "name") in METERS:
+                files = [p.name for p in chip.iterdir() if p.name.endswith(("_average", "_input"))]
+                names = {m[0] for name in files if (m := _CHANNEL.match(name))}
+                found += [(chip, name) for name in sorted(names, key=_order)]
+        return found
 
     @classmethod
     def _channels(cls) -> list[_Channel]:
-        found: list[_Channel] = []
-        for chip in sorted(cls.root.glob("hwmon*")):
-            if _text(chip / "name") in METERS:
-                channels = sorted({m[0] for p in chip.iterdir() if (m := _CHANNEL.match(p.name))})
-                found += [c for name in channels if (c := _channel(chip, name)) is not None]
+        found = [c for chip, name in cls._found() if (c := _channel(chip, name)) is not None]
         labels = {channel.info.label: channel.info.device for channel in found}
         return [_Channel(c.path, _contained(c.info, labels)) for c in found]
 
@@ -101,23 +126,42 @@ class HwmonMeter(PowerMeter):
 
 
 def _channel(chip: Path, name: str) -> _Channel | None:
-    kinds: tuple[tuple[str, Kind], ...] = (("average", "average"), ("input", "instant"))
-    if name.startswith("energy"):
-        kinds = (("input", "counter"),)
-    for suffix, kind in kinds:
+    for suffix, kind in _suffixes(name):
         path = chip / f"{name}_{suffix}"
         text = _text(path)
         if text is None or not text.isdecimal():
             continue
-        label = _text(chip / f"{name}_oem_info") or _text(chip / f"{name}_label") or name
+        label = _label(chip, name)
         interval = _text(chip / f"{name}_average_interval") or ""
         window_s = int(interval) * _MILLI if kind == "average" and interval.isdecimal() else None
         info = SensorInfo(
             "hwmon", f"{chip.name}:{name}", label, kind, _scope(label), quantum=_MICRO,
-            averaging_window_s=window_s,
+            averaging_window_s=window_s, rated_w=_rated_w(chip, name),
         )  # fmt: skip
         return _Channel(path, info)
     return None
+
+
+def _suffixes(name: str) -> tuple[tuple[str, Kind], ...]:
+    if name.startswith("energy"):
+        return (("input", "counter"),)
+    return ("average", "average"), ("input", "instant")
+
+
+def _label(chip: Path, name: str) -> str:
+    return _text(chip / f"{name}_oem_info") or _text(chip / f"{name}_label") or name
+
+
+def _rated_w(chip: Path, name: str) -> float | None:
+    """Return what the kernel says that the channel's domain may draw at most, where it says so."""
+    known = [_text(chip / f"{name}_{limit}") or "" for limit in ("rated_max", "cap_max")]
+    watts = [int(text) * _MICRO for text in known if text.isdecimal() and int(text) > 0]
+    # All ones is no limit; a ceiling that no device reaches is none.
+    return next((w for w in watts if power_fault(w, "node") is None), None)
+
+
+def _order(name: str) -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", name)]
 
 
 def _scope(label: str) -> Scope:

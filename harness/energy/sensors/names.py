@@ -1,4 +1,4 @@
-"""What a name of a device means: an id as `joulemark list sensors` shows it, the device, another name, a place.
+"""What a name of a device means: an id of `joulemark list sensors`, the device, another name, a place.
 
 An id is an id before it is a place: the chassis called 1 is not the second one. What could mean several
 devices is refused with the list of them.

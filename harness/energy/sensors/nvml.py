@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter_ns
 from typing import Any, Self
@@ -27,6 +27,7 @@ from harness.energy.sensors.base import (
     SensorError,
     SensorInfo,
     SensorUnavailable,
+    Unreadable,
 )
 from harness.energy.sensors.nvml_buffer import PowerBuffer
 from harness.energy.sensors.nvml_library import address, library, unavailable
@@ -80,6 +81,7 @@ class NvmlMeter(PowerMeter):
             sources.append(self._buffered())
         except SensorError as error:
             self.missing = {"buffered": error.reason}
+        sources = [self._rated(source) for source in sources]
         if not sources:
             raise SensorUnavailable(f"{self._label}: it has neither an energy counter nor a power reading")
         self.sensors = tuple(s.info for s in sources)
@@ -105,6 +107,18 @@ class NvmlMeter(PowerMeter):
         if not found:
             raise problem
         return tuple(found)
+
+    @classmethod
+    def unreadable(cls) -> tuple[Unreadable, ...]:
+        """Return the GPUs that the driver counts and that do not answer, e.g. one fallen off the bus."""
+        nvml = library()
+        gone = []
+        for index in range(int(nvml.nvmlDeviceGetCount())):
+            try:
+                cls.open(str(index))
+            except SensorUnavailable as error:
+                gone.append(Unreadable(str(index), f"GPU {index}", "gpu", error.reason, error.remedy))
+        return tuple(gone)
 
     @classmethod
     def open(cls, device: str) -> Self:
@@ -245,6 +259,17 @@ class NvmlMeter(PowerMeter):
             raise
         read = partial(_reading, info, raw, scale)
         return _Source(info, read, self._native(function, op, field, scale, every_s))
+
+    def _rated(self, source: _Source) -> _Source:
+        """Return the sensor with the largest power limit that may be set on the GPU; a module draws more."""
+        try:
+            most_w = float(self._nvml.nvmlDeviceGetPowerManagementLimitConstraints(self._handle)[1]) * _MILLI
+        except self._nvml.NVMLError:
+            return source
+        info = (
+            replace(source.info, rated_w=most_w) if source.info.scope == "gpu" and most_w > 0 else source.info
+        )
+        return _Source(info, source.read, source.native)
 
     def _native(
         self, function: str, op: Any, field: tuple[int, int], scale: float, every_s: float

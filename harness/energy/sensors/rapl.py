@@ -102,11 +102,7 @@ class RaplMeter(PowerMeter):
         names = {z.name: [_text(z / "name", default=""), _label(z)] for z in zones}
         if device.isdecimal():  # a package's number, whatever its place; several dies share one
             packages = re.compile(rf"package-{device}(-die-\d+)?")
-            return choose(
-                device,
-                "RAPL domain",
-                {z: [device] if packages.fullmatch(n[0]) else n for z, n in names.items()},
-            )
+            names = {z: [device] if packages.fullmatch(n[0]) else n for z, n in names.items()}
         return choose(device, "RAPL domain", names)
 
     def read(self, sensor: SensorInfo) -> Reading:  # noqa: ARG002 - there is only one

@@ -15,7 +15,7 @@ BUILT_IN = {
     "amdsmi": "harness.energy.sensors.amdsmi:AmdsmiMeter",
     "hwmon": "harness.energy.sensors.hwmon:HwmonMeter",
     "ipmi": "harness.energy.sensors.bmc:IpmiMeter",
-    "redfish": "harness.energy.sensors.bmc:RedfishMeter",
+    "redfish": "harness.energy.sensors.redfish:RedfishMeter",
     "meter": "harness.energy.sensors.external:ExternalMeter",
     "none": "harness.energy.sensors.none:NullMeter",
 }

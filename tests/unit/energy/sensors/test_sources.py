@@ -12,11 +12,13 @@ from types import SimpleNamespace
 import pytest
 
 from harness import energy
-from harness.energy.sensors import amdsmi, bmc
+from harness.energy.sensors import amdsmi, redfish, redfish_service
+from harness.energy.sensors import bmc as node
 from harness.energy.sensors.base import SensorError, SensorUnavailable
-from harness.energy.sensors.bmc import IpmiMeter, RedfishMeter
+from harness.energy.sensors.bmc import IpmiMeter
 from harness.energy.sensors.external import ExternalMeter
 from harness.energy.sensors.hwmon import HwmonMeter
+from harness.energy.sensors.redfish import RedfishMeter
 from harness.energy.sensors.registry import resolve
 
 
@@ -171,7 +173,15 @@ def service(monkeypatch):
         "/redfish/v1/Chassis/1U/Power": {"PowerControl": [{"PowerConsumedWatts": 344}]},
     }
     monkeypatch.setenv("JOULEMARK_REDFISH_URL", "https://bmc.test")
-    monkeypatch.setattr(bmc, "fetch", lambda url, _: pages[url.removeprefix("https://bmc.test")])
+
+    def fetch(path, _):
+        if path not in pages:
+            raise SensorError(f"bmc.test: {path}: HTTP Error 404: Not Found")
+        return pages[path]
+
+    monkeypatch.setattr(redfish, "fetch", fetch)
+    monkeypatch.setattr(redfish_service, "fetch", fetch)
+    monkeypatch.setattr(node.NodeMeter, "pause_s", 0.0)
     return pages
 
 
@@ -193,7 +203,7 @@ def test_a_service_that_answers_late_or_with_garbage_is_unavailable(monkeypatch,
         raise failure
 
     monkeypatch.setenv("JOULEMARK_REDFISH_URL", "https://bmc.test")
-    monkeypatch.setattr(bmc.urllib.request, "build_opener", lambda *_: SimpleNamespace(open=fail))
+    monkeypatch.setattr(redfish_service.urllib.request, "build_opener", lambda *_: SimpleNamespace(open=fail))
     assert resolve("redfish")[0].reason.startswith("bmc.test: ")
 
 
@@ -207,11 +217,14 @@ def test_a_node_controller_that_never_answers_is_given_up(tmp_path, monkeypatch)
     assert "timed out" in resolve("ipmi")[0].reason
 
 
-@pytest.mark.parametrize("watts", [None, 0, True, "344"])
-def test_a_chassis_without_a_power_is_unavailable(service, watts):
+@pytest.mark.parametrize(
+    ("watts", "said"), [(None, "no Power"), (0, "0 W"), (True, "no Power"), ("344", "no Power")]
+)
+def test_a_chassis_without_a_power_is_unavailable(service, watts, said):
     """Neither null nor 0 W nor text is a power."""
     service["/redfish/v1/Chassis/1U/Power"]["PowerControl"][0]["PowerConsumedWatts"] = watts
-    assert "holds no PowerConsumedWatts" in resolve("redfish")[0].reason
+    service["/redfish/v1/Chassis/1U"] = {"EnvironmentMetrics": None}
+    assert said in resolve("redfish")[0].reason
 
 
 def test_redfish_sends_no_password_in_the_clear(monkeypatch):
