@@ -213,7 +213,7 @@ def test_a_node_controller_that_never_answers_is_given_up(tmp_path, monkeypatch)
     tool.write_text("#!/bin/sh\nsleep 600\n")
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setattr(bmc, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(node, "_TIMEOUT_S", 0.2)
     assert "timed out" in resolve("ipmi")[0].reason
 
 
