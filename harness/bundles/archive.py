@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
+from harness.system.files import replacing, write_atomically
 from harness.system.inside import require_inside
 
 MANIFEST = "MANIFEST.json"
@@ -81,18 +82,12 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path) -> int:
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
             }
     manifest = {"format": "joulemark-bundle", "version": 1, "files": listed}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar:
-            data = json.dumps(manifest, indent=1, sort_keys=True).encode()
-            tar.addfile(_member(MANIFEST, len(data)), io.BytesIO(data))
-            for name in files:
-                with (store.root / name).open("rb") as file:
-                    tar.addfile(_member(name, listed[name]["size"]), file)  # type: ignore[arg-type]
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as temporary, tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar:
+        data = json.dumps(manifest, indent=1, sort_keys=True).encode()
+        tar.addfile(_member(MANIFEST, len(data)), io.BytesIO(data))
+        for name in files:
+            with (store.root / name).open("rb") as file:
+                tar.addfile(_member(name, listed[name]["size"]), file)  # type: ignore[arg-type]
     return len(files)
 
 
@@ -203,10 +198,4 @@ def _read(file: IO[bytes] | None, size: int) -> bytes:
 
 def _write(root: Path, target: Path, data: bytes) -> None:
     require_inside(root, target.parent)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.rename(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(target, data)

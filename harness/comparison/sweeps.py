@@ -10,7 +10,6 @@ from typing import Any
 from harness.comparison.verdicts import Line, verdicts
 from harness.identity.fingerprint import CODE_IDENTITY
 from harness.records.results import TrialResult
-from harness.records.schema import Record
 from harness.stats import across_sweep, compare_unpaired
 
 Differences = dict[str, tuple[Any, Any]]
@@ -84,12 +83,8 @@ def _work(a: TrialResult, b: TrialResult, delta: float) -> MatchedTrial:
         found = _differences(one, other, sorted({*one, *other}))
         settings |= {f"{section}.{key}": values for key, values in found.items()}
     how = partial(compare_unpaired, delta=delta)
-    lines = verdicts(_replicas(a), _replicas(b), how, paired=False)
+    lines = verdicts(a.replicas(), b.replicas(), how, paired=False)
     return MatchedTrial(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings)
-
-
-def _replicas(result: TrialResult) -> list[Record]:
-    return list({r.replica: r for r in result.records if r.status == "ok"}.values())
 
 
 def _across(works: list[MatchedTrial], delta: float) -> list[MatchedTrial]:

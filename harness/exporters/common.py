@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.records.results import Estimate, TrialResult
+from harness.records.results import CONFIG_COLUMNS, Estimate, TrialResult, config_columns
+from harness.system.files import write_atomically
 
-CONFIG = {
-    "workload": ("workload", "name"),
-    "mode": ("workload", "mode"),
-    "size": ("workload", "size"),
-    "compress": ("compress", "name"),
-    "parallel": ("parallel", "name"),
-    "precision": ("precision", "name"),
-    "optimize": ("optimize", "name"),
-    "device": ("device", "kind"),
-}
 COLUMNS = {
     **dict.fromkeys(("sweep", "label", "work_id", "trial_id", "machine_id", "code_id"), "VARCHAR"),
-    **dict.fromkeys(CONFIG, "VARCHAR"),
+    **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
     **dict.fromkeys(("status", "phase", "reason"), "VARCHAR"),
     "replicas_ok": "INTEGER",
     **dict.fromkeys(("metric_id", "title", "unit", "direction", "estimator", "provenance"), "VARCHAR"),
@@ -41,7 +31,7 @@ def rows(results: Sequence[TrialResult]) -> Iterator[dict[str, Any]]:
     """Yield a row a metric of every trial, and one without a metric for a trial that has none."""
     for result in results:
         common: dict[str, Any] = {name: getattr(result, name, None) for name in COLUMNS}
-        common |= {column: setting(result, *path) for column, path in CONFIG.items()}
+        common |= config_columns(result.config)
         common["reasons"] = ""
         if not result.estimates:
             yield common
@@ -54,13 +44,6 @@ def rows(results: Sequence[TrialResult]) -> Iterator[dict[str, Any]]:
                     "reason": result.reason,
                 }
             )
-
-
-def setting(result: TrialResult, section: str, key: str) -> str | None:
-    """Return one setting of a trial's configuration, None where it has none."""
-    group = result.config.get(section)
-    value = group.get(key) if isinstance(group, dict) else None
-    return value if isinstance(value, str) else None
 
 
 def names(results: Sequence[TrialResult]) -> list[str]:
@@ -91,21 +74,9 @@ def started_at(results: Sequence[TrialResult]) -> str:
     return max((record.started_at for r in results for record in r.records), default="1970-01-01T00:00:00Z")
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    """Write a file so that a reader sees the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
 def write_json(path: Path, value: Any) -> Path:
     """Write JSON that every reader accepts: no NaN."""
-    return write(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    return write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def beside(path: Path, word: str) -> Path:

@@ -7,8 +7,9 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.exporters.common import COLUMNS, rows, write
+from harness.exporters.common import COLUMNS, rows
 from harness.records.results import TrialResult
+from harness.system.files import write_atomically
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -20,7 +21,7 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
     writer.writeheader()
     for row in rows(results):
         writer.writerow({name: _cell(value) for name, value in row.items()})
-    return [write(path, text.getvalue())]
+    return [write_atomically(path, text.getvalue())]
 
 
 def _cell(value: object) -> object:

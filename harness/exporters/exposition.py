@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.exporters.common import CONFIG, names, setting, usable
-from harness.records.results import TrialResult
+from harness.exporters.common import names, usable
+from harness.records.results import TrialResult, config_columns
 
 _UNITS = {"s": "seconds", "B": "bytes", "J": "joules", "W": "watts", "1": "ratio", "C": "celsius"}
 _BAD = re.compile("[^a-z0-9]+")
@@ -75,14 +75,13 @@ def unit_word(unit: str) -> str:
 
 
 def _identity(result: TrialResult, name: str) -> dict[str, str]:
-    config = {column: setting(result, *where) for column, where in CONFIG.items()}
     return {
         "sweep": result.sweep,
         "trial": name,
         "trial_id": result.trial_id[:16],
         "machine_id": result.machine_id[:16],
         "code_id": result.code_id[:16],
-        **{column: value for column, value in config.items() if value is not None},
+        **{c: value for c, value in config_columns(result.config).items() if value is not None},
     }
 
 

@@ -7,9 +7,10 @@ from itertools import groupby
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-from harness.exporters.common import names, plain_text, setting, usable, write
-from harness.records.results import TrialResult
+from harness.exporters.common import names, plain_text, usable
+from harness.records.results import TrialResult, setting
 from harness.records.validity import describe
+from harness.system.files import write_atomically
 
 
 def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
@@ -29,12 +30,12 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
         root.set(total, str(sum(int(suite.get(total, 0)) for suite in root)))
     ET.indent(root)
     text = ET.tostring(root, encoding="unicode")
-    return [write(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')]
+    return [write_atomically(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')]
 
 
 def _case(suite: ET.Element, result: TrialResult, name: str) -> None:
     wall_s = sum(record.wall_s for record in result.records)
-    classname = ".".join(filter(None, ("joulemark", setting(result, "workload", "name"))))
+    classname = ".".join(filter(None, ("joulemark", setting(result.config, "workload", "name"))))
     case = ET.SubElement(
         suite, "testcase", name=plain_text(name), classname=plain_text(classname), time=f"{wall_s:.3f}"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.exporters.common import write
 from harness.exporters.exposition import of_results, render
 from harness.records.results import TrialResult
+from harness.system.files import write_atomically
 
 
 def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
     """Write one file."""
-    return [write(path, render(of_results(results), openmetrics=True))]
+    return [write_atomically(path, render(of_results(results), openmetrics=True))]

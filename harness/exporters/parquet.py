@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.exporters.common import COLUMNS, rows
 from harness.records.results import TrialResult
+from harness.system.files import replacing
 
 
 def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
@@ -19,9 +20,8 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
     """
     import duckdb
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".joulemark-", dir=path.parent) as folder:
-        lines, written = Path(folder, "rows.jsonl"), Path(folder, "rows.parquet")
+    with tempfile.TemporaryDirectory(prefix="joulemark-") as folder, replacing(path) as written:
+        lines = Path(folder, "rows.jsonl")
         with lines.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows(results))
         columns = json.dumps(COLUMNS).replace('"', "'")
@@ -32,5 +32,4 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
                 [str(lines)],
             )
             connection.execute(f"COPY rows TO '{target}' (FORMAT parquet)")
-        written.replace(path)
     return [path]

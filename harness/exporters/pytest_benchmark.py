@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
 
-from harness.exporters.common import CONFIG, names, setting, started_at, write_json
-from harness.records.results import TrialResult
+from harness.exporters.common import names, started_at, write_json
+from harness.records.results import TrialResult, config_columns
 
 VERSION = "5.1.0"
 """The version of pytest-benchmark whose layout this is."""
@@ -47,7 +47,7 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
 
 def _times(result: TrialResult) -> list[float]:
     """Return the iteration time of every good process, of the kind that all of them have."""
-    good = list({r.replica: r for r in result.records if r.status == "ok"}.values())
+    good = result.replicas()
     for name in _TIMES:
         found = [m.value for r in good if (m := r.metric(name)) is not None and m.value is not None]
         if found and len(found) == len(good) and result.estimates[name].validity != "invalid":
@@ -56,12 +56,11 @@ def _times(result: TrialResult) -> list[float]:
 
 
 def _benchmark(result: TrialResult, name: str, times: list[float]) -> dict[str, Any]:
-    params = {column: setting(result, *where) for column, where in CONFIG.items()}
     return {
         "group": result.sweep,
         "name": name,
         "fullname": f"{result.sweep}::{name}",
-        "params": params,
+        "params": config_columns(result.config),
         "param": name,
         "extra_info": {
             "joulemark": {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.exporters.common import names, plain_text, usable, write
+from harness.exporters.common import names, plain_text, usable
 from harness.records.headline import HEADLINES, RAW
 from harness.records.results import Estimate, TrialResult
+from harness.system.files import write_atomically
 
 _SHOWN = (*HEADLINES, RAW)
 _MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#~!"})
@@ -36,7 +37,7 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
             f"| {_text(name)} | {r.status} | {_text(r.phase)} | {_text(r.reason or '')} |" for r, name in bad
         ]
         lines.append("")
-    return [write(path, "\n".join(lines))]
+    return [write_atomically(path, "\n".join(lines))]
 
 
 def _row(result: TrialResult, name: str) -> str:

@@ -13,7 +13,7 @@ from statistics import fmean, median_low
 from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
-from harness.records.results import Estimate, TrialResult, Validity
+from harness.records.results import Estimate, TrialResult, Validity, last_good
 from harness.records.schema import Metric, Record
 from harness.records.validity import PLANNED, REPLICAS_DISAGREE, TARGET_MISSED, WITHIN_RUN_ONLY, judge
 
@@ -47,8 +47,7 @@ def trial_results(records: Iterable[Record], *, level: float = LEVEL) -> list[Tr
 
 def _trial_result(group: list[Record], level: float) -> TrialResult:
     attempts = sorted(group, key=lambda r: (r.replica, r.attempt))
-    # A replica measured twice counts once, by its last good attempt.
-    ok = list({r.replica: r for r in attempts if r.status == "ok"}.values())
+    ok = last_good(attempts)
     last = ok[-1] if ok else max(attempts, key=lambda r: r.started_at)
     return TrialResult(
         sweep=last.sweep,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.records.codec import MAX_RECORD_BYTES
 from harness.records.estimates import trial_results
-from harness.records.results import TrialResult
+from harness.records.results import CONFIG_COLUMNS, TrialResult, config_columns
 from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION, judge
 from harness.system.inside import require_inside
@@ -30,16 +30,6 @@ if TYPE_CHECKING:
 INDEX_VERSION = 1
 """Raise it when a table's columns change."""
 _IDENTITY = dict.fromkeys(("sweep", "work_id", "trial_id", "machine_id", "code_id", "label"), "VARCHAR")
-_CONFIG = {
-    "workload": ("workload", "name"),
-    "mode": ("workload", "mode"),
-    "size": ("workload", "size"),
-    "compress": ("compress", "name"),
-    "parallel": ("parallel", "name"),
-    "precision": ("precision", "name"),
-    "optimize": ("optimize", "name"),
-    "device": ("device", "kind"),
-}
 _ATTEMPT = {"replica": "INTEGER", "attempt": "INTEGER"}
 _OUTCOME = {"status": "VARCHAR", "phase": "VARCHAR", "reason": "VARCHAR"}
 _NUMBER = {"metric_id": "VARCHAR", "value": "DOUBLE", "unit": "VARCHAR", "direction": "VARCHAR"}
@@ -49,7 +39,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_IDENTITY,
         **_ATTEMPT,
         **_OUTCOME,
-        **dict.fromkeys(_CONFIG, "VARCHAR"),
+        **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
         "schema_version": "BIGINT",
         "round_order": "BIGINT",
         "started_at": "VARCHAR",
@@ -71,7 +61,7 @@ COLUMNS: dict[str, dict[str, str]] = {
     },
     "trials": {
         **_IDENTITY,
-        **dict.fromkeys(_CONFIG, "VARCHAR"),
+        **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
         **_OUTCOME,
         "attempts": "INTEGER",
         "replicas_ok": "INTEGER",
@@ -245,13 +235,13 @@ def _rows(records: list[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _record_row(record: Record) -> dict[str, Any]:
     left_out = {"metrics", "series", "log_tail"}
-    return record.model_dump(mode="json", exclude=left_out) | _config(record)
+    return record.model_dump(mode="json", exclude=left_out) | config_columns(record.config)
 
 
 def _trial_rows(trial: TrialResult) -> Iterator[dict[str, Any]]:
     common = {
         **_identity(trial),
-        **_config(trial),
+        **config_columns(trial.config),
         **{name: getattr(trial, name) for name in (*_OUTCOME, "replicas_ok")},
         "attempts": len(trial.records),
     }
@@ -264,12 +254,3 @@ def _trial_rows(trial: TrialResult) -> Iterator[dict[str, Any]]:
 
 def _identity(source: Record | TrialResult) -> dict[str, Any]:
     return {name: getattr(source, name) for name in _IDENTITY}
-
-
-def _config(source: Record | TrialResult) -> dict[str, Any]:
-    found = {}
-    for column, (section, key) in _CONFIG.items():
-        group = source.config.get(section)
-        value = group.get(key) if isinstance(group, dict) else None
-        found[column] = value if isinstance(value, str) else None
-    return found

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from harness.records.schema import Direction, Facts, Provenance, Record, Status
+
+CONFIG_COLUMNS = {
+    "workload": ("workload", "name"),
+    "mode": ("workload", "mode"),
+    "size": ("workload", "size"),
+    "compress": ("compress", "name"),
+    "parallel": ("parallel", "name"),
+    "precision": ("precision", "name"),
+    "optimize": ("optimize", "name"),
+    "device": ("device", "kind"),
+}
+"""What a flat table shows of a configuration: by column, the section and key."""
 
 Validity = Literal["valid", "flagged", "invalid", "unavailable"]
 
@@ -31,6 +44,23 @@ class Estimate:
     """Ids of the rules that flagged or voided it, or why there is no value; each readable by itself."""
 
 
+def last_good(attempts: Iterable[Record]) -> list[Record]:
+    """Return each replica's last good record, from attempts in their order."""
+    return list({record.replica: record for record in attempts if record.status == "ok"}.values())
+
+
+def setting(config: Facts, section: str, key: str) -> str | None:
+    """Return one setting of a configuration, None where it has none or no text."""
+    group = config.get(section)
+    value = group.get(key) if isinstance(group, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def config_columns(config: Facts) -> dict[str, str | None]:
+    """Return the cells of `CONFIG_COLUMNS` for a configuration."""
+    return {column: setting(config, *where) for column, where in CONFIG_COLUMNS.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class TrialResult:
     """What is known of one configuration on one machine with one code."""
@@ -52,8 +82,11 @@ class TrialResult:
     estimates: dict[str, Estimate]
     """By metric id, in the order of the metric table; empty when no replica is ok."""
 
+    def replicas(self) -> list[Record]:
+        """Return each good replica's record; one measured twice counts once, by its last good attempt."""
+        return last_good(self.records)
+
     def values(self, metric_id: str) -> tuple[float, ...]:
-        """Return the metric's value in every good replica that has one, the last good attempt at each."""
-        good = {record.replica: record for record in self.records if record.status == "ok"}
-        metrics = (record.metric(metric_id) for record in good.values())
+        """Return the metric's value in every good replica that has one."""
+        metrics = (record.metric(metric_id) for record in self.replicas())
         return tuple(m.value for m in metrics if m is not None and m.value is not None)

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.system.files import replacing
+
 TRACE = "trace.parquet"
 COLUMNS = ("t0_ns", "t1_ns", "series", "value", "unit", "status")
 
@@ -29,14 +31,14 @@ def write_trace(columns: Mapping[str, Any], folder: Path) -> Path:
 
     if tuple(columns) != COLUMNS or len({len(column) for column in columns.values()}) != 1:
         raise ValueError(f"a trace has the columns {', '.join(COLUMNS)}, equally long")
-    path, temporary = folder / TRACE, folder / f".{TRACE}.tmp"
+    path = folder / TRACE
     rows = dict(columns)  # DuckDB finds it by its name  # noqa: F841
-    with duckdb.connect(config={"threads": 1, "memory_limit": "256MB"}) as connection:
+    settings: dict[str, Any] = {"threads": 1, "memory_limit": "256MB"}
+    with replacing(path) as temporary, duckdb.connect(config=settings) as connection:
         target = str(temporary).replace("'", "''")
         select = "SELECT * REPLACE (CASE WHEN isnan(value) THEN NULL ELSE value END AS value) FROM rows"
         try:
             connection.execute(f"COPY ({select}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.IOException as error:
             raise OSError(f"cannot write {path}: {error}") from error
-    temporary.replace(path)
     return path

@@ -17,6 +17,12 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 class Command:
     """The `joulemark` command, marked so that every process it starts can be found."""
 
+    TINY = (
+        *("device=cpu", "power=none", "measure=quick", "measure.seconds=0.05", "measure.warmup_s=0"),
+        *("measure.warmup_cap_s=0.05", "measure.steady_window_s=0.01"),
+    )
+    """Overrides for the shortest trial on the CPU."""
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.mark = f"JOULEMARK_TEST={uuid.uuid4().hex}"

@@ -6,15 +6,6 @@ import sys
 
 import pytest
 
-TINY = [
-    "measure=quick",
-    "measure.seconds=0.05",
-    "measure.warmup_s=0",
-    "measure.warmup_cap_s=0.05",
-    "power=none",
-]
-TINY += ["measure.steady_window_s=0.01", "device=cpu"]
-
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
@@ -55,17 +46,17 @@ def test_bad_input_is_one_line_and_exit_code_2(joulemark, arguments, said):
 def test_a_data_file_that_cannot_be_read_is_refused(joulemark):
     """An empty text file is named, before anything starts."""
     (joulemark.folder / "empty.txt").touch()
-    done = joulemark("run", "workload=gpt", "workload.data=empty.txt", *TINY)
+    done = joulemark("run", "workload=gpt", "workload.data=empty.txt", *joulemark.TINY)
     assert done.returncode == 2
     assert "empty.txt" in done.stderr
 
 
 def test_when_every_cell_is_refused_the_exit_code_is_2(joulemark):
     """Refused cells are recorded with their reasons; all of them refused is bad input."""
-    done = joulemark("run", "workload=gpt", "workload.mode=infer", *TINY)
+    done = joulemark("run", "workload=gpt", "workload.mode=infer", *joulemark.TINY)
     assert done.returncode == 2
     assert [r["status"] for r in joulemark.records("gpt")] == ["refused"]
-    mixed = joulemark("run", "workload=noop", "precision=fp32,bf16", *TINY)
+    mixed = joulemark("run", "workload=noop", "precision=fp32,bf16", *joulemark.TINY)
     assert mixed.returncode == 0, "a refused cell beside good ones does not change the exit code"
 
 
@@ -76,7 +67,9 @@ def test_the_table_says_what_a_trial_found_out(joulemark):
         "def net(batch):\n"
         "    return torch.nn.Linear(4, 4), {'input': torch.full((batch, 4), torch.nan)}\n"
     )
-    shown = joulemark("run", "workload=user", "workload.factory=own:net", "workload.mode=infer,train", *TINY)
+    shown = joulemark(
+        "run", "workload=user", "workload.factory=own:net", "workload.mode=infer,train", *joulemark.TINY
+    )
     infer, train = (line.rstrip() for line in shown.stdout.splitlines() if line.startswith("user own:net"))
     assert infer.endswith("invalid  The outputs failed their check. the output is not finite")
     assert "refused" in train
@@ -103,7 +96,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(joulemark, options, said):
     """A read-only mount and a full disk: exit code 2 and what to do about it."""
     folder = mounted(joulemark.folder / "results", options)
     try:
-        done = joulemark("run", "workload=noop", *TINY)
+        done = joulemark("run", "workload=noop", *joulemark.TINY)
     finally:
         subprocess.run(["umount", str(folder)], check=True)
     assert done.returncode == 2
@@ -116,7 +109,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(joulemark, options, said):
 def test_a_disk_that_fills_up_during_a_sweep_loses_nothing(joulemark):
     """What was recorded before the disk was full stays whole; the sweep stops with one line and resumes."""
     folder = mounted(joulemark.folder / "results", "size=400k")
-    args = ["run", "workload=noop", "seed=range(30)", *TINY]
+    args = ["run", "workload=noop", "seed=range(30)", *joulemark.TINY]
     try:
         done = joulemark(*args)
         written = joulemark.records("noop")

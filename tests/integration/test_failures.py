@@ -6,15 +6,6 @@ import time
 
 import pytest
 
-TINY = [
-    "measure=quick",
-    "measure.seconds=0.05",
-    "measure.warmup_s=0",
-    "measure.warmup_cap_s=0.05",
-    "power=none",
-]
-TINY += ["measure.steady_window_s=0.01", "device=cpu"]
-
 
 def gone(command, within_s=10.0):
     """Wait until none of the command's processes is left; return those that are."""
@@ -68,7 +59,9 @@ def test_every_fault_is_a_record_and_the_sweep_goes_on(joulemark):
 
 def test_a_fault_while_building_has_that_phase(joulemark):
     """The phase of a record is where it happened."""
-    done = joulemark("run", "workload=faults", "workload.shape.fault=exit", "workload.shape.at=build", *TINY)
+    done = joulemark(
+        "run", "workload=faults", "workload.shape.fault=exit", "workload.shape.at=build", *joulemark.TINY
+    )
     assert done.returncode == 1
     (record,) = joulemark.records("faults")
     assert (record["status"], record["phase"]) == ("crashed", "build")
@@ -76,7 +69,7 @@ def test_a_fault_while_building_has_that_phase(joulemark):
 
 def test_a_failed_replica_is_tried_again_when_asked(joulemark):
     """`run.retry_failed=true` adds an attempt; the earlier record stays."""
-    args = ["run", "workload=faults", "workload.shape.fault=raise", *TINY]
+    args = ["run", "workload=faults", "workload.shape.fault=raise", *joulemark.TINY]
     assert joulemark(*args).returncode == 1
     assert joulemark(*args, "run.retry_failed=true").returncode == 1
     assert [(r["replica"], r["attempt"]) for r in joulemark.records("faults")] == [(0, 0), (0, 1)]
@@ -85,7 +78,7 @@ def test_a_failed_replica_is_tried_again_when_asked(joulemark):
 @pytest.mark.parametrize("worker", ["warm", "exec"])
 def test_both_kinds_of_worker_measure(joulemark, worker):
     """A warm fork and a new interpreter give the same kind of record."""
-    done = joulemark("run", "workload=noop", f"run.worker={worker}", *TINY)
+    done = joulemark("run", "workload=noop", f"run.worker={worker}", *joulemark.TINY)
     assert done.returncode == 0, done.stderr
     (record,) = joulemark.records("noop")
     assert (record["status"], record["worker"]["kind"]) == ("ok", worker)
@@ -93,7 +86,14 @@ def test_both_kinds_of_worker_measure(joulemark, worker):
 
 def test_killing_the_parent_loses_and_doubles_nothing(joulemark):
     """SIGKILL at random moments, then the same command: exactly the planned replicas."""
-    args = ["run", "workload=noop", "seed=range(6)", "measure.replicas=2", "measure.max_replicas=2", *TINY]
+    args = [
+        "run",
+        "workload=noop",
+        "seed=range(6)",
+        "measure.replicas=2",
+        "measure.max_replicas=2",
+        *joulemark.TINY,
+    ]
     rng = random.Random(20)
     for _ in range(4):
         process = joulemark.start(*args)
@@ -109,7 +109,7 @@ def test_killing_the_parent_loses_and_doubles_nothing(joulemark):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_no_process_and_can_be_resumed(joulemark, number):
     """Ctrl-C in a replica: exit code 130, no orphan, a record of the interruption, then resume."""
-    args = ["run", "workload=noop", "measure.seconds=30", *[a for a in TINY if "seconds=" not in a]]
+    args = ["run", "workload=noop", "measure.seconds=30", *[a for a in joulemark.TINY if "seconds=" not in a]]
     process = joulemark.start(*args)
     folder = joulemark.folder / "results" / "noop"
     deadline = time.monotonic() + 60
@@ -123,12 +123,12 @@ def test_an_interrupt_leaves_no_process_and_can_be_resumed(joulemark, number):
     assert gone(joulemark) == []
     assert [r["status"] for r in joulemark.records("noop")] == ["interrupted"]
     # Another trial of the same sweep still runs: nothing is locked, nothing is broken.
-    assert joulemark("run", "workload=noop", *TINY).returncode == 0
+    assert joulemark("run", "workload=noop", *joulemark.TINY).returncode == 0
 
 
 def test_resume_runs_only_what_is_missing(joulemark):
     """A finished sweep runs nothing again; one record removed is measured again."""
-    args = ["run", "workload=noop", "seed=1,2", *TINY]
+    args = ["run", "workload=noop", "seed=1,2", *joulemark.TINY]
     assert joulemark(*args).returncode == 0
     first = {r["trial_id"]: r["started_at"] for r in joulemark.records("noop")}
     assert joulemark(*args).returncode == 0
@@ -144,7 +144,7 @@ def test_resume_runs_only_what_is_missing(joulemark):
 
 def test_a_second_run_of_the_same_sweep_is_refused(joulemark):
     """Two writers of one sweep would measure each other: the second says who is there."""
-    args = ["run", "workload=noop", "measure.seconds=30", *[a for a in TINY if "seconds=" not in a]]
+    args = ["run", "workload=noop", "measure.seconds=30", *[a for a in joulemark.TINY if "seconds=" not in a]]
     first = joulemark.start(*args)
     while not list((joulemark.folder / "results/noop").glob("*/*/*/log.txt")) and first.poll() is None:
         time.sleep(0.05)

@@ -7,19 +7,15 @@ import time
 
 import pytest
 
-TINY = [
-    "device=cpu", "measure=quick", "measure.seconds=0.05", "measure.warmup_s=0", "measure.warmup_cap_s=0.05",
-    "measure.steady_window_s=0.01", "power=none", "measure.profile=true",
-]  # fmt: skip
+PROFILED = "measure.profile=true"
 ONE_RANK_FAILS = [
     "workload=faults", "workload.batch=2", "workload.shape.rank=1", "parallel=replicated", "parallel.ranks=2",
-    *TINY,
 ]  # fmt: skip
 
 
 def test_two_ranks_train_and_leave_one_record(joulemark):
     """Both ranks' work over the slowest one's span, and each rank's evidence."""
-    done = joulemark("run", "workload=gpt", "parallel=ddp", "parallel.ranks=2", *TINY)
+    done = joulemark("run", "workload=gpt", "parallel=ddp", "parallel.ranks=2", *joulemark.TINY, PROFILED)
     assert done.returncode == 0, done.stderr
     (record,) = joulemark.records("gpt")
     assert record["status"] == "ok", record["reason"]
@@ -41,8 +37,8 @@ def test_two_ranks_train_and_leave_one_record(joulemark):
 def test_the_failure_of_one_rank_is_the_trials(joulemark):
     """A raise, a kill and an exit on rank 1 are told as rank 1's, though rank 0 fails because of them."""
     done = joulemark(
-        "run", *ONE_RANK_FAILS, "workload.shape.fault=raise,kill,exit,allocate", "run.timeout_s=100",
-        "run.memory_limit_gib=2",
+        "run", *ONE_RANK_FAILS, *joulemark.TINY, PROFILED, "workload.shape.fault=raise,kill,exit,allocate",
+        "run.timeout_s=100", "run.memory_limit_gib=2",
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     found = {
@@ -52,8 +48,9 @@ def test_the_failure_of_one_rank_is_the_trials(joulemark):
     assert found["raise"] == (
         "crashed", "check", "rank 1: RuntimeError in phase check: the fault that was asked for"
     )  # fmt: skip
-    assert found["kill"] == ("crashed", "check", "rank 1: killed by SIGKILL")
-    assert found["exit"] == ("crashed", "check", "rank 1: exited with code 7")
+    # A rank that dies without a word leaves the phase that rank 0 was in, which may be behind.
+    assert found["kill"][::2] == ("crashed", "rank 1: killed by SIGKILL")
+    assert found["exit"][::2] == ("crashed", "rank 1: exited with code 7")
     assert found["allocate"][:2] == ("oom", "check")
     (log,) = [
         path.read_text()
@@ -65,7 +62,9 @@ def test_the_failure_of_one_rank_is_the_trials(joulemark):
 
 def test_a_rank_that_hangs_is_ended_with_all_others(joulemark):
     """Rank 0 waits for rank 1, which does nothing for ever: the deadline ends both, and says so."""
-    done = joulemark("run", *ONE_RANK_FAILS, "workload.shape.fault=hang", "run.timeout_s=12")
+    done = joulemark(
+        "run", *ONE_RANK_FAILS, *joulemark.TINY, PROFILED, "workload.shape.fault=hang", "run.timeout_s=12"
+    )
     assert done.returncode == 1, done.stderr
     (record,) = joulemark.records("faults")
     assert (record["status"], record["worker"]["signal"]) == ("hung", "SIGKILL")

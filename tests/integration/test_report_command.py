@@ -2,19 +2,10 @@
 
 import json
 
-TINY = [
-    "measure=quick",
-    "measure.seconds=0.05",
-    "measure.warmup_s=0",
-    "measure.warmup_cap_s=0.05",
-    "power=none",
-]
-TINY += ["measure.steady_window_s=0.01", "device=cpu"]
-
 
 def test_results_of_earlier_code_are_left_out_and_said(joulemark):
     """A trial measured by two codes stands once in the report, by the later; the other is counted."""
-    assert joulemark("run", "workload=noop", *TINY).returncode == 0
+    assert joulemark("run", "workload=noop", *joulemark.TINY).returncode == 0
     (path,) = (joulemark.folder / "results/noop").glob("*/*/*/record.json")
     record = json.loads(path.read_text())
     record |= {
@@ -35,7 +26,7 @@ def test_results_of_earlier_code_are_left_out_and_said(joulemark):
 
 def test_drawing_again_gives_the_same_bytes(joulemark):
     """A report is a function of its records: two drawings are equal, PDF included."""
-    assert joulemark("run", "workload=noop", *TINY).returncode == 0
+    assert joulemark("run", "workload=noop", *joulemark.TINY).returncode == 0
     for folder in ("one", "two"):
         assert joulemark("report", "noop", "-o", folder).returncode == 0
     for name in ("report.html", "report.pdf", "report.md"):

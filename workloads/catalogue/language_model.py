@@ -57,6 +57,34 @@ class LanguageModel(GenerativeWorkload):
         return logits
 
 
+class RecurrentLanguageModel(LanguageModel):
+    """A language model whose cache is a state that the context does not grow.
+
+    Its torch module returns the logits with the new state, and takes `last_only`.
+    """
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """Return the mean cross-entropy of the next token."""
+        from torch.nn import functional as F
+
+        logits, _ = model(batch["tokens"])
+        return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten())
+
+    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
+        """Read the prompts; the state holds any number of positions."""
+        logits, state = model(batch["tokens"], last_only=True)
+        return logits, state
+
+    def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
+        """Feed one token for each sequence."""
+        logits, state = model(tokens[:, None], cache, last_only=True)
+        return logits, state
+
+    def rewind(self, cache: Any, length: int) -> Any:
+        """Return the state itself: a step makes a new one and leaves the old as it was."""
+        return cache
+
+
 class DecoderLanguageModel(LanguageModel):
     """A decoder-only transformer whose cache holds keys and values, written in place.
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from workloads.base import Batch, Size, Units, WorkloadSpec
-from workloads.catalogue.language_model import LanguageModel
+from workloads.catalogue.language_model import RecurrentLanguageModel
 from workloads.counting import flops
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1}
 """Matrix products of each kind of cell; `rnn` is the plain one, with tanh."""
 
 
-class LSTMLanguageModel(LanguageModel):
+class LSTMLanguageModel(RecurrentLanguageModel):
     """A recurrent language model; its cache is the state, whose size does not grow with the context.
 
     `shape.cell` chooses LSTM, GRU or a plain RNN. Generation makes `new_tokens`, the tokens it counts.
@@ -80,27 +79,6 @@ class LSTMLanguageModel(LanguageModel):
         return lstm.RecurrentModel(
             cell=cell, vocab=self.n("vocab"), hidden=self.n("hidden"), layers=self.n("layers")
         )
-
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy of the next token."""
-        from torch.nn import functional as F
-
-        logits, _ = model(batch["tokens"])
-        return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten())
-
-    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
-        """Read the prompts; the state holds any number of positions."""
-        logits, state = model(batch["tokens"], last_only=True)
-        return logits, state
-
-    def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Feed one token for each sequence."""
-        logits, state = model(tokens[:, None], cache, last_only=True)
-        return logits, state
-
-    def rewind(self, cache: Any, length: int) -> Any:
-        """Return the state itself: a step makes a new one and leaves the old as it was."""
-        return cache
 
     def _forward(self, rows: int, steps: int, logits: int) -> float:
         hidden = self.n("hidden")

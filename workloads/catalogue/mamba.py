@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from workloads.base import Batch, Size, Units, WorkloadSpec
-from workloads.catalogue.language_model import LanguageModel
+from workloads.catalogue.language_model import RecurrentLanguageModel
 from workloads.counting import flops
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
 KERNEL = 4
 """Positions that the convolution before the recurrence sees."""
 
 
-class Mamba(LanguageModel):
+class Mamba(RecurrentLanguageModel):
     """Mamba-2 of 130 M (`base`) and 2.7 B (`large`); its cache is a state that the context does not grow.
 
     Sequences are read in chunks of `chunk` positions, so `seq` and `prompt` are multiples of it.
@@ -90,30 +89,9 @@ class Mamba(LanguageModel):
         keys = ("vocab", "hidden", "layers", "state", "head_size", "chunk")
         return mamba.Mamba(**{key: self.n(key) for key in keys})
 
-    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
-        """Return the mean cross-entropy of the next token."""
-        from torch.nn import functional as F
-
-        logits, _ = model(batch["tokens"])
-        return F.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten())
-
     def blocks(self, model: nn.Module) -> list[nn.Module]:
         """Return the blocks."""
         return list(model.blocks)  # type: ignore[arg-type]
-
-    def prefill(self, model: nn.Module, batch: Batch, capacity: int) -> tuple[torch.Tensor, Any]:
-        """Read the prompts; the state holds any number of positions."""
-        logits, state = model(batch["tokens"], last_only=True)
-        return logits, state
-
-    def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Any]:
-        """Feed one token for each sequence."""
-        logits, state = model(tokens[:, None], cache, last_only=True)
-        return logits, state
-
-    def rewind(self, cache: Any, length: int) -> Any:
-        """Return the state itself: a step makes a new one and leaves the old as it was."""
-        return cache
 
     def _layer_flops(self, tokens: int) -> float:
         """Projections in and out, and the convolution, of one layer."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.cli.commands.compare_foreign import is_foreign, show_beside
 from harness.cli.output import print_json, print_table
+from harness.cli.sweeps import read_sweep
 from harness.cli.verdict_table import COLUMNS, row
 from harness.comparison.sweeps import Differences, SweepComparison, compare_sweeps
 from harness.records import open_store
@@ -50,12 +51,7 @@ def _results(name: str, folder: str) -> list[TrialResult]:
     """Read a sweep, by its name or by the path of its folder."""
     path = Path(name)
     store = open_store(path.parent if len(path.parts) > 1 else folder)
-    records, torn = store.records(path.name)
-    if not records:
-        known = ", ".join(store.sweeps()) or "no sweep"
-        unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
-        raise ValueError(f"{store.root}: no records of a sweep {path.name}{unread}; there is {known}")
-    return trial_results(records)
+    return trial_results(read_sweep(store, path.name)[0])
 
 
 def _print(options: argparse.Namespace, joined: SweepComparison) -> None:

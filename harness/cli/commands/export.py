@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.output import print_json
+from harness.cli.sweeps import read_sweep
 from harness.exporters import registry
 from harness.records import open_store
 from harness.records.estimates import trial_results
@@ -19,10 +20,7 @@ def main(options: argparse.Namespace) -> int:
     store = open_store(options.results)
     records: list[Record] = []
     for sweep in options.sweeps:
-        found, torn = store.records(sweep)
-        if not found:
-            known = ", ".join(store.sweeps()) or "none"
-            raise ValueError(f"{store.root}: no records of a sweep {sweep}; there are: {known}")
+        found, torn = read_sweep(store, sweep)
         for bad in torn:
             print(f"joulemark: left out {bad.path}: {bad.reason}", file=sys.stderr)
         records += found

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from harness.cli.output import print_json, visible
-from harness.exporters.common import write, write_json
+from harness.exporters.common import write_json
 from harness.gate.confirm import Confirmer, Where
 from harness.gate.floor import noise_floor, read_floors
 from harness.gate.history import VERDICT, read_history
@@ -15,6 +15,7 @@ from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
 from harness.identity.machine import identify
 from harness.records import open_store
+from harness.system.files import write_atomically
 from harness.system.inside import require_inside
 
 
@@ -47,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
     require_inside(store.root, store.sweep_dir(history.tonight))
     write_json(store.root / history.tonight / VERDICT, verdict.plain())
     if options.markdown:
-        write(Path(options.markdown), verdict.markdown())
+        write_atomically(Path(options.markdown), verdict.markdown())
     if options.json:
         print_json(verdict.plain())
     else:

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 
 from harness.cli.output import print_json, print_table
-from harness.exporters.common import write
 from harness.exporters.importers import read_file
 from harness.records import open_store
 from harness.records.foreign import MOST_BYTES, foreign_path
+from harness.system.files import write_atomically
 from harness.system.inside import require_inside
 
 
@@ -25,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
             f"and at most {MOST_BYTES >> 20} are kept; import a part of it"
         )
     require_inside(store.root, path.parent)
-    write(path, text)
+    write_atomically(path, text)
     if options.json:
         print_json({"kept": str(path), **found.model_dump(mode="json")})
         return 0

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli.commands.report import newest, read_sweeps
+from harness.cli.commands.report import newest
 from harness.cli.output import print_blocks, print_json
+from harness.cli.sweeps import read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.output import print_json
+from harness.cli.sweeps import read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
-from harness.records.store import Store
 
 FORMATS = ("html", "pdf", "md")
 
@@ -57,25 +57,6 @@ def main(options: argparse.Namespace) -> int:
         for path in paths:
             print(path)
     return 0 if any(r.replicas_ok for r in results) else 4
-
-
-def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[Record], list[str]]:
-    """Return the records of sweeps, and a line for each that cannot be read.
-
-    Raises:
-        ValueError: a sweep has no records.
-    """
-    records: list[Record] = []
-    left_out: list[str] = []
-    for sweep in sweeps:
-        found, torn = store.records(sweep)
-        if not found and not torn:
-            known = store.sweeps()
-            hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
-            raise ValueError(f"{store.root}: no records of a sweep {sweep}; {hint}")
-        records += found
-        left_out += [f"{t.path.relative_to(store.root)}: {t.reason}" for t in torn]
-    return records, left_out
 
 
 def _price(records: Sequence[Record]) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Any
 from harness.energy.probing.probe import LoadOf, Probe, Switch, probe_counter
 from harness.energy.sampling.ticks import Host
 from harness.energy.sensors.base import PowerMeter, SensorError, SensorInfo
+from harness.system.files import write_atomically
 from harness.system.native import cache_folder
 
 VERSION = 2
@@ -53,13 +53,9 @@ def probed(
     if known is not None and (load is None or known.loaded):
         return known
     made = probe_counter(partial(meter.read, info), info, load=load, host=host)
-    path = _path(meter, info)
     # A cache that cannot be written costs the next one its time, and nothing else.
     with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(made), allow_nan=False))
-        temporary.replace(path)
+        write_atomically(_path(meter, info), json.dumps(asdict(made), allow_nan=False), mode=0o700)
     return made
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.records.headline import CLEAN, RAW, iteration_metric
-from harness.records.schema import Record
 from harness.report.document import Cell, Column, Row, Section, Table
 from harness.report.numbers import quantity
 from harness.report.sections.plots import drawable
@@ -93,7 +92,7 @@ def _row(gain: Gain, *, where: bool) -> Row:
         _cell(_ratio(gain, _MEMORY), gain),
         _cell(_ratio(gain, _ENERGY), gain),
         metric_cell(estimates.get("quality.sqnr")),
-        replace(first, detail=line(_good(t)[0].evidence.get("compiled") or "", 40)),
+        replace(first, detail=line(t.result.replicas()[0].evidence.get("compiled") or "", 40)),
     )
     return Row(cells, t.workload, first=base)
 
@@ -179,7 +178,7 @@ def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _speed(trial: Trial, base: Trial) -> Comparison | None:
     """Compare base / trial of the iteration times, which is how much faster the trial is."""
-    clean = all(iteration_metric(_good(side)) == CLEAN for side in (trial, base))
+    clean = all(iteration_metric(side.result.replicas()) == CLEAN for side in (trial, base))
     return _compared(CLEAN if clean else RAW, trial, base, "higher")
 
 
@@ -200,8 +199,3 @@ def _compared(metric: str, below: Trial, above: Trial, direction: Direction) -> 
         return compare_unpaired(below.result.values(metric), above.result.values(metric), direction=direction)
     except StatsError:  # values that no ratio can be made of
         return None
-
-
-def _good(trial: Trial) -> list[Record]:
-    """Return each replica's last good record."""
-    return list({r.replica: r for r in trial.result.records if r.status == "ok"}.values())

@@ -31,4 +31,4 @@ def test_torn_records_are_told_beside_the_json(
 def test_a_sweep_that_is_not_there_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """One line says which there are."""
     assert cli.main(["export", "gone", "--to", "csv", "--results", str(tmp_path)]) == 2
-    assert "no records of a sweep gone; there are: none" in capsys.readouterr().err
+    assert "no records of a sweep gone; no sweep has been run yet" in capsys.readouterr().err

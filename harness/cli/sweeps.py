@@ -1,0 +1,41 @@
+"""Read the sweeps that a verb names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.records.schema import Record
+from harness.records.store import Store, UnreadableRecord
+
+
+def read_sweep(
+    store: Store, sweep: str, *, unread_suffice: bool = False
+) -> tuple[list[Record], Sequence[UnreadableRecord]]:
+    """Return a sweep's records, and those that cannot be read.
+
+    Raises:
+        ValueError: there is no record, and none that cannot be read either where such suffice; the message
+            names the sweeps that there are.
+    """
+    records, torn = store.records(sweep)
+    if not records and not (torn and unread_suffice):
+        known = ", ".join(store.sweeps())
+        hint = f"there are: {known}" if known else "no sweep has been run yet"
+        unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
+        raise ValueError(f"{store.root}: no records of a sweep {sweep}{unread}; {hint}")
+    return records, torn
+
+
+def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[Record], list[str]]:
+    """Return the records of sweeps, and a line for each that cannot be read.
+
+    Raises:
+        ValueError: a sweep has no records.
+    """
+    records: list[Record] = []
+    left_out: list[str] = []
+    for sweep in sweeps:
+        found, unread = read_sweep(store, sweep, unread_suffice=True)
+        records += found
+        left_out += [f"{each.path.relative_to(store.root)}: {each.reason}" for each in unread]
+    return records, left_out

@@ -1,0 +1,34 @@
+"""Which records a verb reads of a sweep, and what it says where there are none."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.cli.sweeps import read_sweep
+
+
+def test_a_sweep_is_read_with_what_cannot_be_read(store, make_record):
+    """The good records, and the torn ones with a reason each."""
+    store.write(make_record())
+    torn = store.write(make_record(replica=1))
+    torn.write_text("{")
+    records, unread = read_sweep(store, "demo")
+    assert [record.replica for record in records] == [0]
+    assert [each.path for each in unread] == [torn]
+
+
+def test_a_sweep_without_records_is_one_line(store, make_record):
+    """With the sweeps that there are, or what to do where there is none yet."""
+    with pytest.raises(ValueError, match="no records of a sweep gone; no sweep has been run yet"):
+        read_sweep(store, "gone")
+    store.write(make_record())
+    with pytest.raises(ValueError, match="no records of a sweep gone; there are: demo"):
+        read_sweep(store, "gone")
+
+
+def test_records_that_cannot_be_read_may_suffice(store, make_record):
+    """A report tells of them; a comparison cannot, and says how many they were."""
+    store.write(make_record()).write_text("{")
+    assert read_sweep(store, "demo", unread_suffice=True)[0] == []
+    with pytest.raises(ValueError, match="no records of a sweep demo, and 1 that cannot be read: "):
+        read_sweep(store, "demo")
