@@ -48,7 +48,18 @@ CODE_IDENTITY = (
     "accelerator_runtime",
 )
 _ROOT = Path(harness.__file__).parents[1]
-_DRAWN_FROM_RECORDS = ("report", "exporters")
+NEVER_IN_A_WORKER = (
+    "advice",
+    "bundles",
+    "cli",
+    "cluster",
+    "comparison",
+    "cost",
+    "exporters",
+    "gate",
+    "report",
+)
+"""Rooms of `harness` that no worker loads: a change to them changes no measurement."""
 _CPU = Path("/sys/devices/system/cpu")
 _GIB = 2**30
 
@@ -80,7 +91,7 @@ def code_facts(toolchain: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """
     facts: dict[str, Any] = {
         "joulemark": harness.__version__,
-        "harness_sha256": source_digest(_ROOT / "harness", without=_DRAWN_FROM_RECORDS),
+        "harness_sha256": source_digest(_ROOT / "harness", without=NEVER_IN_A_WORKER),
         "workloads_sha256": source_digest(_ROOT / "workloads"),
         "framework": f"PyTorch {_package('torch')}",
         "torch": _package("torch"),
@@ -105,7 +116,7 @@ def source_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:
 
     Args:
         folder: the package.
-        without: its sub-packages that cannot change a measurement, because they only read records.
+        without: its sub-packages that cannot change a measurement.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

@@ -89,12 +89,7 @@ class DeviceBenchmark:
         Raises:
             ValueError: a wrong unit, or the fixture was used before in this test.
         """
-        if self.records:
-            raise ValueError("device_benchmark measures once in a test; parametrise it instead")
-        if unit not in UNITS:
-            raise ValueError(f"unit={unit!r}: it is one of {', '.join(UNITS)}")
-        if items is not None and items < 1:
-            raise ValueError(f"items={items}: a call processes at least one")
+        self._check(items, unit)
         if self._is_off():
             return fn(*args, **kwargs)
         config = self._config()
@@ -111,8 +106,7 @@ class DeviceBenchmark:
                 )
                 memory, used = self._device.memory(), span.energy()
         except Exception as error:
-            reason = kind_and_words(error)
-            self._keep(config, items, unit, began, "crashed", reason=reason)
+            self._keep(config, items, unit, began, "crashed", reason=kind_and_words(error))
             raise
         measured = span.timing
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
@@ -135,6 +129,14 @@ class DeviceBenchmark:
         self._keep(config, items, unit, began, "ok", metrics=metrics, evidence=evidence, series=series)
         self._save(durations_s.tolist(), measured.group)
         return result
+
+    def _check(self, items: int | None, unit: str) -> None:
+        if self.records:
+            raise ValueError("device_benchmark measures once in a test; parametrise it instead")
+        if unit not in UNITS:
+            raise ValueError(f"unit={unit!r}: it is one of {', '.join(UNITS)}")
+        if items is not None and items < 1:
+            raise ValueError(f"items={items}: a call processes at least one")
 
     def workload(self, workload: str, *, overrides: Sequence[str] = (), **named: str) -> None:
         """Measure a workload of the catalogue, each replica in a process of its own.

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness import timing
+from harness import energy, timing
 from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.records.errors import one_line
@@ -123,14 +123,11 @@ def _measured(
     seen = peers.gather(rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses)))
     span_energy.keep_trace(span.window, span.timing, spec)
     measurement = rank_merge.merged(seen)
-    placed = roofline.placement(
-        rank_merge.per_device(seen),
-        measurement.span_ns / 1e9,
-        session.get("certificate", {}),
-        config.precision.name,
-    )
     spent = span.energy()
     ready = PreparedReplica(config, size, spec, device, peers, workload, job, on_phase)
+    placed = roofline.placement(
+        rank_merge.per_device(seen), measurement.span_ns / 1e9, ready.certificate, config.precision.name
+    )
     metrics = _metrics(ready, seen, spent, losses)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
@@ -146,11 +143,18 @@ def _measured(
             **rank_merge.evidence(seen, config),
             **more_evidence,
         },
-        "series": {
-            "iteration_s": thin(measurement.durations_ns / 1e9 / measurement.group),
-            **({"loss": thin(losses)} if losses else {}),
-            **span_energy.series(span.window, thin),
-        },
+        "series": _series(measurement, span.window, losses),
+    }
+
+
+def _series(
+    m: timing.Measurement, used: energy.EnergyResult, losses: Sequence[float]
+) -> dict[str, list[float]]:
+    """Return the short series for figures."""
+    return {
+        "iteration_s": thin(m.durations_ns / 1e9 / m.group),
+        **({"loss": thin(losses)} if losses else {}),
+        **span_energy.series(used, thin),
     }
 
 

@@ -310,4 +310,4 @@ def test_functions_are_short():
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (lines := node.end_lineno - node.lineno + 1) > LONGEST_FUNCTION
     }
-    assert set(long) <= {"harness/trial/replica.py _measured", "harness/pytest_plugin/fixture.py __call__"}
+    assert not long

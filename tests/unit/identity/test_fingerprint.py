@@ -19,6 +19,7 @@ from harness.identity.fingerprint import (
     machine_id,
     source_digest,
 )
+from harness.planning.plan import make_plan
 
 GPU = {
     "accelerators_per_node": 2,
@@ -77,6 +78,30 @@ def test_a_commit_that_changes_no_source_is_the_same_code() -> None:
     facts = code_facts()
     assert code_id(facts | {"git_commit": "0" * 40, "git_dirty": True}) == code_id(facts)
     assert code_id(code_facts()) == code_id(facts)
+
+
+def test_a_worker_loads_nothing_that_the_code_identity_leaves_out() -> None:
+    """After a whole trial no module of those rooms is loaded: none of them can change a measurement."""
+    words = ["workload=mlp", "device=cpu", "measure=quick", "measure.seconds=0.05", "measure.warmup_s=0"]
+    (trial,) = make_plan([*words, "measure.warmup_cap_s=0.05", "power=none"]).trials
+    script = (
+        "import json, sys, harness.worker; from harness.trial import replica; replica.preload();"
+        "spec = json.loads(sys.argv[1]); result = replica.run_replica(spec, lambda _phase: None);"
+        "print(json.dumps([result['status'], [m for m in sys.modules if m.startswith('harness.')]]))"
+    )
+    spec = json.dumps({"config": trial.payload, "size": dict(trial.size)})
+    done = subprocess.run(
+        [sys.executable, "-c", script, spec],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[3],
+    )
+    status, modules = json.loads(done.stdout.splitlines()[-1])
+    rooms = {name.split(".")[1] for name in modules}
+    assert status == "ok"
+    assert {"trial", "timing", "energy"} <= rooms
+    assert rooms.isdisjoint(fingerprint.NEVER_IN_A_WORKER)
 
 
 def test_the_fingerprint_does_not_import_torch() -> None:
