@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.records.evidence import EVIDENCE, declared
 from harness.records.metrics import METRICS
 from harness.records.validity import RULES, describe, judge
 
+ROOT = Path(__file__).parents[3]
 EVERY = dict.fromkeys(METRICS, 1.0)
 
 
@@ -171,3 +174,31 @@ def test_reasons_come_worst_first_and_read_as_sentences(make_record: Any) -> Non
     assert verdict == ("invalid", ("output_wrong", "drift"))
     assert all(describe(reason).endswith(".") for reason in (*RULES, "within-run only", "zero_value"))
     assert describe("no sensor") == "no sensor"
+
+
+def test_every_rule_reads_declared_evidence_that_a_producer_writes() -> None:
+    """A rule on evidence that nobody writes is a promise that nobody keeps."""
+    for rule in RULES.values():
+        declaration = EVIDENCE[rule.reads]
+        for producer in declaration.producers:
+            place = ROOT / producer.replace(".", "/")
+            sources = [*place.glob("*.py")] if place.is_dir() else [place.with_suffix(".py")]
+            beside = (
+                ROOT / "harness" / "devices" / "cuda_watch.py"
+            )  # its evidence passes through device_state
+            text = "".join(path.read_text() for path in [*sources, beside])
+            assert f'"{rule.reads}"' in text, f"{producer} does not write {rule.reads}"
+
+
+def test_what_is_not_declared_cannot_be_written() -> None:
+    """Another key, another producer and another kind are faults of ours, and say so."""
+    assert declared("harness.trial.evidence", {"drift": None, "steady": True}) == {
+        "drift": None,
+        "steady": True,
+    }
+    with pytest.raises(KeyError, match="not declared"):
+        declared("harness.trial.evidence", {"mood": True})
+    with pytest.raises(KeyError, match="not declared"):
+        declared("harness.trial.replica", {"drift": True})
+    with pytest.raises(TypeError, match="declared is number"):
+        declared("harness.trial.evidence", {"iterations": True})
