@@ -20,6 +20,7 @@ _VERBS = {
     "status": "harness.cli.commands.status",
     "ab": "harness.cli.commands.ab",
     "explain": "harness.cli.commands.explain",
+    "accept": "harness.cli.commands.accept",
     "compare": "harness.cli.commands.compare",
     "report": "harness.cli.commands.report",
     "recommend": "harness.cli.commands.recommend",

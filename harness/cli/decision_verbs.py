@@ -45,3 +45,21 @@ def add_decision_verbs(verbs: Verbs) -> None:
         verb.sweep(side, metavar=side.upper(), help="a sweep, or SWEEP:WORDS of its labels")
     verb.add_argument("--work", metavar="WORDS", help="only trials whose label has these words")
     verb.results()
+
+    verb = verbs(
+        "accept",
+        "hold a machine's records against a contract: accepted, rejected, or how many more replicas it takes",
+        "examples:\n  joulemark accept contract.yaml             what the buyer's nonce chooses: run that\n"
+        "  joulemark accept contract.yaml machine.tar\n\n"
+        "contract.yaml (docs/decisions.md):\n"
+        "  terms:\n"
+        "    - {work: {workload: gpt}, metric: throughput.tokens, threshold: 50 k, margin: 0.05}\n"
+        "  buyer_risk: 0.05\n"
+        "  seller_risk: 0.05\n"
+        "  nonce: what the buyer says last\n"
+        "  ranges: {seed: [0, 9999]}\n\n"
+        "exit codes: 0 accepted, 3 rejected, 4 not enough data\n",
+    )
+    verb.add_argument("contract", metavar="CONTRACT", help="the contract (YAML)")
+    verb.sweep("bundles", nargs="*", metavar="BUNDLE", help="a bundle's file, or a sweep")
+    verb.results()
