@@ -1,6 +1,6 @@
 """What the measured loop costs the host an iteration: our loop beside a bare one, in turns.
 
-Short iterations: both loops run as many, and the cost is the difference of their times an iteration, the
+Short iterations: both loops run as many, and the cost is the difference of their times per iteration, the
 median over repetitions.
 Longer iterations spin on the clock until their time is up, having touched a buffer larger than the first
 caches, so that our loop finds its data cold, as it does between real steps. They note when they begin and
@@ -44,7 +44,7 @@ def make_span(duration_ns: int, iterations: int) -> Span:
 
 
 def bare(step: Step, iterations: int) -> float:
-    """Run a loop that does nothing else; return ns an iteration."""
+    """Run a loop that does nothing else; return ns per iteration."""
     began = time.perf_counter_ns()
     for index in range(iterations):
         step(index, print)
@@ -52,7 +52,7 @@ def bare(step: Step, iterations: int) -> float:
 
 
 def short(duration_ns: int, iterations: int) -> dict[str, float]:
-    """Return the medians of both loops and of their differences, in ns an iteration."""
+    """Return the medians of both loops and of their differences, in ns per iteration."""
     clock = time.perf_counter_ns
 
     def nothing(_index: int, _mark: object) -> None:
@@ -82,7 +82,7 @@ def short(duration_ns: int, iterations: int) -> dict[str, float]:
 
 
 def long(duration_ns: int, rounds: int) -> dict[str, float]:
-    """Return what both loops take between iterations, and the difference, in ns an iteration."""
+    """Return what both loops take between iterations, and the difference, in ns per iteration."""
     layout = make_span(duration_ns, 1).layout
     iterations = (layout.chunk + layout.rest) * layout.group
     alone = np.empty((rounds, iterations))

@@ -177,7 +177,7 @@ class Workload(abc.ABC):
 
 
 class GenerativeWorkload(Workload):
-    """A workload that also continues sequences: prefill, then one token a step from a cache."""
+    """A workload that also continues sequences: prefill, then one token per step from a cache."""
 
     kv_cache: Literal["static", "growing"] = "static"
     """Whether a new cache holds all positions at once, or grows with every token."""

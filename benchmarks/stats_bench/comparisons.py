@@ -1,4 +1,4 @@
-"""How often rules of comparing cry wolf, and what they find."""
+"""How often rules of comparing raise false alarms, and what they detect."""
 
 from __future__ import annotations
 

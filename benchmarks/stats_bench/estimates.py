@@ -99,16 +99,16 @@ def rounds(repetitions: int) -> Table:
     """What it is worth to spread replicas over the session."""
     table = Table(
         "Replicas in rounds or back to back",
-        f"A machine whose mood wanders by {share(WANDER.wander)}, by the default preset without soak; in "
-        "rounds the sweep's other configurations run between replicas.",
-        ["mood lasts", "between replicas", "coverage", "half-width"],
+        f"A machine whose speed drifts slowly by {share(WANDER.wander)}, by the default preset without soak; "
+        "in rounds the sweep's other configurations run between replicas.",
+        ["drift lasts", "between replicas", "coverage", "half-width"],
     )
-    for mood_s in (30.0, 120.0, 600.0):
+    for drift_s in (30.0, 120.0, 600.0):
         for gap_s in (0.0, 120.0, 1200.0):
-            scenario = replace(WANDER, wander_s=mood_s, gap_s=gap_s)
+            scenario = replace(WANDER, wander_s=drift_s, gap_s=gap_s)
             answers = _answers(partial(rules.two_stage, soaked=False), scenario, shown(repetitions))
             figures = share(_covered(answers, scenario)), share(_half_width(answers), 2)
-            table.rows.append([seconds(mood_s), seconds(gap_s), *figures])
+            table.rows.append([seconds(drift_s), seconds(gap_s), *figures])
     return table
 
 

@@ -33,7 +33,7 @@ PROCESSES = 5
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An estimate in seconds an iteration, its interval, and the simulated time it took."""
+    """An estimate in seconds per iteration, its interval, and the simulated time it took."""
 
     estimate: float
     low: float

@@ -46,7 +46,7 @@ class Scenario:
     """Half the distance of two clocks between which the machine flips, half of the time each."""
     clock_dwell_s: float = 3.0
     wander: float = 0.0
-    """Standard deviation of the machine's slow mood, an AR(1) in session time."""
+    """Standard deviation of the machine's slow drift, an AR(1) in session time."""
     wander_s: float = 60.0
     spike_share: float = 0.0
     """Share of iterations with a spike."""
@@ -104,7 +104,7 @@ class Telegraph:
 
 
 class Wander:
-    """A slow mood of the machine: an AR(1) in session time, drawn each second."""
+    """A slow drift of the machine: an AR(1) in session time, drawn each second."""
 
     def __init__(self, rng: np.random.Generator, sd: float, constant_s: float) -> None:
         self._rng, self._sd = rng, sd
@@ -198,7 +198,7 @@ QUIET = Scenario("quiet", "0.5 % within and 0.2 % between processes")
 SPREAD = Scenario("spread", "1 % between processes", between=0.01)
 WANDER = Scenario(
     "wander",
-    "0.5 % of mood over 30 s; 120 s of other work between replicas",
+    "0.5 % of slow drift over 30 s; 120 s of other work between replicas",
     wander=0.005,
     wander_s=30.0,
     gap_s=120.0,

@@ -124,7 +124,7 @@ class Requirements(_Closed):
 
     @property
     def per_s(self) -> float | None:
-        """The load in items a second."""
+        """The load in items per second."""
         if not isinstance(self.load, dict):
             return None
         key, value = next(iter(self.load.items()))

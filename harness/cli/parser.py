@@ -49,7 +49,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _machine(verbs: Verbs) -> None:
     verbs(
         "doctor",
-        "tell what works on this machine, what does not, and how to fix it",
+        "show what works on this machine, what does not, and how to fix it",
         "examples:\n  joulemark doctor\n  joulemark doctor --json\n",
     )
 

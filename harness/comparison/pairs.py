@@ -40,9 +40,9 @@ class Pairs:
         head: what is compared.
         store: where records go.
         delta: the effect below which a difference does not matter.
-        on_pair: told after each pair how many there are and what they say so far.
-        on_wait: called about twice a second while a process runs.
-        note: told what is worth one line.
+        on_pair: called after each pair with their number and the verdicts so far.
+        on_wait: called about twice per second while a process runs.
+        note: called with what is worth one line.
         session: what is known of the accelerators, filled by a soak before the first pair.
         settled: tells from the records of base and head, pair by pair, whether they are enough; None asks the
             headline's verdict.

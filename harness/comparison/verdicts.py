@@ -64,7 +64,7 @@ def verdicts(base: Sequence[Record], head: Sequence[Record], how: How, *, paired
     """Compare good records of two sides, metric by metric; the first line is the headline.
 
     Args:
-        base: one record a process.
+        base: one record per process.
         head: likewise; for pairs, in the order of their partners.
         how: `stats.compare` for pairs.
         paired: record i of both sides ran side by side.

@@ -142,7 +142,7 @@ class MeasureConfig(Section):
     """Relative half-width of the 95 % interval to plan for on accelerators."""
     target_cpu: PositiveFloat = 0.05
     target_loss: FiniteFloat | None = None
-    """Training loss whose time is told as the metric `time.to_loss`."""
+    """Training loss whose time is reported as the metric `time.to_loss`."""
     within_run_only: bool = False
     """True when one process stands for the configuration; the result is labelled so."""
     soak: bool = True

@@ -30,7 +30,7 @@ class Attempts:
     store: Store
     identity: Identity
     on_wait: Callable[[], None] = lambda: None
-    """Called about twice a second while waiting, to draw progress."""
+    """Called about twice per second while waiting, to draw progress."""
     session: Callable[[PlannedTrial], Facts] = lambda _trial: {}
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
     note: Callable[[str], None] = lambda _text: None

@@ -1,6 +1,6 @@
 """Show a sweep while it runs: a live table on a terminal, one plain line a replica elsewhere.
 
-Drawn only between replicas and while waiting for one, at most twice a second, by the process that does not
+Drawn only between replicas and while waiting for one, at most twice per second, by the process that does not
 measure.
 """
 
@@ -103,7 +103,7 @@ class LiveProgress:
         self.tick()
 
     def tick(self) -> None:
-        """Redraw, at most twice a second."""
+        """Redraw, at most twice per second."""
         now = time.monotonic()
         if now - self._drawn >= _BETWEEN_DRAWS_S:
             self._drawn = now

@@ -54,7 +54,7 @@ class Bisect:
         delta: the least effect worth searching for.
         python: interpreter of both sides.
         config_dirs: folders of the user's own groups.
-        on_step: told each commit that was measured.
+        on_step: called with each commit that was measured.
     """
 
     good: str

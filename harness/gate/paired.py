@@ -31,7 +31,7 @@ def paired_comparison(
     """Compare one metric over the pairs that have it; None where no pair does, or too few ever will.
 
     Args:
-        base: one record a process, in the order of their partners in `head`.
+        base: one record per process, in the order of their partners in `head`.
         head: likewise.
         metric_id: of `METRICS`.
         delta: the effect below which a difference does not matter.

@@ -85,7 +85,7 @@ class Workers:
             worker: forked warm, or a new interpreter.
             timeout_s: hard limit of the replica.
             memory_limit_bytes: what the worker may take; None is nine tenths of what is available.
-            on_wait: called about twice a second while waiting, to draw progress.
+            on_wait: called about twice per second while waiting, to draw progress.
         """
         if self._server is None or self._server.poll() is not None:
             self.close()

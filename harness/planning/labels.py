@@ -1,4 +1,4 @@
-"""What trials are called: short labels, told apart where they would be equal."""
+"""What trials are called: short labels, distinguished where they would be equal."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class DeviceBenchmark:
         self._device = device
         self._clock = clock
         self.records: list[Record] = []
-        """One for a function; one a replica for a workload."""
+        """One for a function; one per replica for a workload."""
         self.measurement: timing.Measurement | None = None
         """The function's span; None for a workload, which ran in processes of its own."""
 

@@ -52,7 +52,7 @@ class Metric(Frozen):
 
 
 class WorkerFacts(Frozen):
-    """What the operating system told of the worker process when it was reaped."""
+    """What the operating system reported of the worker process when it was reaped."""
 
     kind: Literal["warm", "exec", "none"]
     pid: Count | None = None

@@ -145,7 +145,7 @@ class RooflineMark:
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """Attained FLOP/s over FLOPs a byte, under measured ceilings. At least one roof and one mark."""
+    """Attained FLOP/s over FLOPs per byte, under measured ceilings. At least one roof and one mark."""
 
     id: str
     title: str

@@ -190,9 +190,9 @@ def _energy(ok: Sequence[Trial], named: Sequence[Trial]) -> Section:
     if table is not None:
         figures: list[Plot] = []
         for metric, axis in (
-            ("energy.token", "Energy a token"),
-            ("energy.sample", "Energy a sample"),
-            ("energy.request", "Energy a request"),
+            ("energy.token", "Energy per token"),
+            ("energy.sample", "Energy per sample"),
+            ("energy.request", "Energy per request"),
         ):
             figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok)
         blocks += [table, *_limited(figures)]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from harness.stats.errors import Floats, StatsError, in_unit, positive
 
 SHORTEST = 4
-"""Values of a level at least: fewer may be a mood of the machine."""
+"""Values of a level at least: fewer may be a slow drift of the machine."""
 SHUFFLES = 999
 
 

@@ -1,4 +1,4 @@
-"""Many comparisons at once: how often any of them may cry wolf (docs/method.md, section 3)."""
+"""Many comparisons at once: how often any of them may raise a false alarm (docs/method.md, section 3)."""
 
 from __future__ import annotations
 

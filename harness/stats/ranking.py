@@ -25,7 +25,7 @@ class RankInterval:
     worst: int
     """All configurations less those that are surely worse."""
     letters: str
-    """Configurations that share a letter cannot be told apart."""
+    """Configurations that share a letter cannot be distinguished."""
     n: int
     flags: tuple[str, ...] = ()
     """`within-run only`: one process, tied with all. `no spread`: its means are all equal."""

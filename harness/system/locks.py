@@ -82,8 +82,8 @@ def device_lock(
 
     Args:
         device: for example `cpu-0`.
-        on_wait: called about twice a second while waiting.
-        note: told once that there is a wait.
+        on_wait: called about twice per second while waiting.
+        note: called once when there is a wait.
     """
     path = Path(tempfile.gettempdir()) / f"joulemark-{os.getuid()}-{device}.lock"
     with open_plain(path) as file:

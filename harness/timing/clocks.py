@@ -31,7 +31,7 @@ class Clock(Protocol):
 
 
 TEAM_LIMIT = 16
-"""Threads watched at most: a reading takes about 2 µs a thread, and comes every few milliseconds."""
+"""Threads watched at most: a reading takes about 2 µs per thread, and comes every few milliseconds."""
 
 
 class HostClock:

@@ -113,7 +113,7 @@ def run(
     Args:
         spec: What `run_replica` takes; each rank gets it with its own `rank`.
         run_replica: `harness.trial.replica.run_replica`.
-        on_phase: Told rank 0's phases, in rank 0's process.
+        on_phase: Called with rank 0's phases, in rank 0's process.
         world: Ranks.
     """
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs

@@ -46,7 +46,7 @@ def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dic
     Args:
         spec: `config` (validated before) and `size` (resolved); `session`, what is known of the session;
             `task`, which is `soak` where the device is only to be warmed; and `rank`, of several.
-        on_phase: told start, build, check, warmup, measure and finish as they begin.
+        on_phase: called with start, build, check, warmup, measure and finish as they begin.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a trial is told of the certificate that holds for its device, and what it makes of it."""
+"""What a trial learns of the certificate that holds for its device, and what it makes of it."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ DIRECTIONS = ("to_device", "to_host")
 
 
 class Copy(Workload):
-    """`batch` copies a step, one behind the other, of `kib` KiB each; a sample is one of them.
+    """`batch` copies per step, one behind the other, of `kib` KiB each; a sample is one of them.
 
     `shape.pinned` keeps the host's side in page-locked memory, from which a CUDA device copies by itself.
     """

@@ -146,7 +146,7 @@ class DiT(Workload):
         return (self.n("classes") + 1 - distinct(batch["labels"])) * self.n("hidden")
 
     def units(self, batch: Batch) -> Units:
-        """Count a step: patches in and out, blocks, and the modulation of each, once an image."""
+        """Count a step: patches in and out, blocks, and the modulation of each, once per image."""
         rows, hidden, layers = len(batch["images"]), self.n("hidden"), self.n("layers")
         patches = (self.n("image") // self.n("patch")) ** 2
         area = self.n("patch") ** 2 * self.n("channels")

@@ -181,7 +181,7 @@ class DecoderLanguageModel(LanguageModel):
         return (passes * self.n("vocab") - read) * self.n("hidden")
 
     def step_units(self, batch_size: int, context: int) -> Units:
-        """Count one decode step: 2·N + 4·L·d·ctx a token, where ctx counts the token itself."""
+        """Count one decode step: 2·N + 4·L·d·ctx per token, where ctx counts the token itself."""
         work = self.block_flops(batch_size)
         work += flops.attention(batch_size, 1, context + 1, self.n("hidden"), self.n("layers"))
         work += flops.linear(batch_size, self.n("hidden"), self.n("vocab"))

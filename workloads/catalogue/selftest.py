@@ -155,7 +155,7 @@ class Faults(Noop):
         name="faults",
         title="Planted fault",
         family="selftest",
-        summary=f"fails as told by shape.fault ({', '.join(FAULTS)}) at shape.at (build, step) on shape.rank",
+        summary=f"fails as set by shape.fault ({', '.join(FAULTS)}) at shape.at (build, step) on shape.rank",
         unit="samples",
         modes=("infer",),
         sizes={"tiny": {"batch": 1, "fault": "none", "at": "step", "rank": -1}},

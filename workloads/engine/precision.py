@@ -31,7 +31,7 @@ def set_matmul(device: torch.device, precision: str) -> None:
         raise ValueError(f"precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision == "tf32" and device.type != "cuda":
         raise UnsupportedError(f"tf32 is a format of CUDA tensor cores; {device.type} has none")
-    # cuDNN uses TF32 for fp32 convolutions unless told otherwise: fp32 must mean fp32.
+    # cuDNN uses TF32 for fp32 convolutions unless set otherwise: fp32 must mean fp32.
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
 

@@ -58,7 +58,7 @@ class Strategy(Transform):
 
     @property
     def cache_parts(self) -> int:
-        """Into how many parts a cache of keys and values is split, one a rank."""
+        """Into how many parts a cache of keys and values is split, one per rank."""
         return 1
 
     def place(self, workload: Workload, model: nn.Module) -> nn.Module:

@@ -23,7 +23,7 @@ class Expert(OwnedWeights):
     """Tokens travel to the ranks of their experts and back, in all-to-alls of as many rows as were chosen.
 
     No token is dropped, so the result is the single process's. The number of rows that a rank receives is
-    read back from the device, once a layer.
+    read back from the device, once per layer.
     """
 
     spec: ClassVar[TransformSpec] = TransformSpec(

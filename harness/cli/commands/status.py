@@ -37,7 +37,7 @@ def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledge
 def show(
     store: Store, sweep: str, ledger: Ledger, torn: list[UnreadableRecord], *, as_json: bool
 ) -> list[dict[str, Any]]:
-    """Print a row a trial, then one line of counts; return the rows."""
+    """Print a row per trial, then one line of counts; return the rows."""
     plan = store.read_plan(sweep) or {"trials": []}
     rows = [_row(trial, ledger) for trial in plan["trials"]]
     left_out = [f"{t.path}: {t.reason}" for t in torn]

@@ -1,7 +1,8 @@
 """Attribute energy to phases of a mixed run by least squares (docs/method.md, section 4).
 
 Between two ticks of a counter the energy is the sum over phases of power times time, and a residual. Phases
-whose shares of time never change cannot be told apart: the condition number says so, and there is no number.
+whose shares of time never change cannot be distinguished: the condition number says so, and there is no
+number.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ MOST_CONDITION = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """What each phase took, by name; empty with a reason where the phases cannot be told apart."""
+    """What each phase took, by name; empty with a reason where the phases cannot be distinguished."""
 
     joules: dict[str, float]
     """Between the first tick and the last."""
@@ -91,7 +92,7 @@ def attribute(info: SensorInfo, ticks: Sequence[Tick], phases: Mapping[str, Sequ
     condition = float(np.linalg.cond(table / length))
     total = float(joules.sum())
     if len(joules) <= len(names) or not condition <= MOST_CONDITION:
-        reason = f"the phases cannot be told apart (condition {condition:.3g}, {len(joules)} intervals)"
+        reason = f"the phases cannot be distinguished (condition {condition:.3g}, {len(joules)} intervals)"
         return Attribution({}, {}, {}, total, condition, len(joules), ("ill_conditioned",), reason)
     watts, *_ = np.linalg.lstsq(table, joules, rcond=None)
     left = joules - table @ watts

@@ -28,7 +28,7 @@ class Sampler:
 
         Args:
             meters: Whose sensors are read.
-            sample_hz: Rounds of reads a second.
+            sample_hz: Rounds of reads per second.
             silent: Sensors to leave alone, since reading them often changes what they say.
 
         Raises:

@@ -1,4 +1,4 @@
-"""NVIDIA's management library through its own Python bindings, loaded on first use and once a process."""
+"""NVIDIA's management library through its own Python bindings, loaded on first use and once per process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Draw rooflines: attained FLOP/s over FLOPs a byte, both logarithmic, under the measured ceilings."""
+"""Draw rooflines: attained FLOP/s over FLOPs per byte, both logarithmic, under the measured ceilings."""
 
 from __future__ import annotations
 

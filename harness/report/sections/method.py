@@ -64,6 +64,7 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
         Item("Cost", "Not part of this report." if _priced(trials) else "Not computed: no price was given."),
         Item("Validity", f"Judged by version {RULES_VERSION} of the rules, over the records' own evidence."),
         Item("Equations", "docs/method.md of the software named below."),
+        Item("Words", "docs/glossary.md of the software named below."),
     ]
     return Section("method", "Method", (Items(tuple(items)),))
 

@@ -183,7 +183,7 @@ def _table(ok: Sequence[Trial], places: Mapping[str, _Place]) -> Table:
     columns = (
         Column("No.", numeric=True),
         *name_columns(where=where),
-        Column("FLOPs a byte", numeric=True),
+        Column("FLOPs per byte", numeric=True),
         Column("Attained", numeric=True),
         Column("Of the ceiling", numeric=True),
         Column("Bound by"),

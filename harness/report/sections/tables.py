@@ -206,9 +206,9 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
             )
             rows.append(Row(cells, p.trial.workload, first=i == 0))
     note = (
-        "A rank holds within one workload, mode and size, and is a range where trials cannot be told apart. "
-        f"Tokens are counted where the work has tokens, else samples, else requests. {FLAG} marks a flagged "
-        "value."
+        "A rank holds within one workload, mode and size, and is a range where trials cannot be "
+        "distinguished. Tokens are counted where the work has tokens, else samples, else requests. "
+        f"{FLAG} marks a flagged value."
     )
     return Table("ranked", "Ranked by throughput", columns, tuple(rows), note)
 

@@ -131,7 +131,7 @@ def steal_ratio(
 def bandwidth(kernel: Literal["triad", "sum"], team: Sequence[int], total_bytes: int, reps: int) -> Ceiling:
     """Measure one kernel over three arrays of `total_bytes` together.
 
-    A triad moves 24 bytes an element (two read, one written), a sum 8; with plain stores a triad's true
+    A triad moves 24 bytes per element (two read, one written), a sum 8; with plain stores a triad's true
     traffic is a third larger, and the method says which it was.
 
     Raises:
@@ -145,7 +145,7 @@ def bandwidth(kernel: Literal["triad", "sum"], team: Sequence[int], total_bytes:
     if kernel == "triad":
         how += ", streaming stores" if routines.triad_streams() else ", plain stores"
     each = n * _DOUBLE / _MIB
-    method = f"{how}, arrays of {each:.0f} MiB a thread"
+    method = f"{how}, arrays of {each:.0f} MiB per thread"
     name = "triad" if kernel == "triad" else "read"
     return rate(f"bandwidth.{name}", "B/s", moved, ran.wall_ns, method, cpu_ns=ran.cpu_ns, threads=len(team))
 
@@ -230,7 +230,7 @@ def _clock(where: int, effort: Effort) -> Ceiling:
         f"clock.cpu{where}",
         additions / (min(ran.wall_ns) * 1e-9),
         "Hz",
-        "dependent additions, one a cycle",
+        "dependent additions, one per cycle",
         median=additions / (median(ran.wall_ns) * 1e-9),
         per_cpu_s=additions / (min(ran.cpu_ns) * 1e-9) if min(ran.cpu_ns) > 0 else None,
         n=effort.reps,

@@ -81,7 +81,7 @@ class StampRing:
         session.clear(self.address, self._bytes)
 
     def launch(self, tag: int, *, blocks: int = 1, stream: int = 0) -> Launch:
-        """Pack a launch that stamps once a block."""
+        """Pack a launch that stamps once per block."""
         stamp = self._session.function("stamp")
         return stamp.launch(
             self.address, self.address + 64, self.places - 1, tag, grid=blocks, block=32, stream=stream

@@ -48,7 +48,7 @@ def asynchronous(told: Mapping[str, Any], period_s: float) -> list[Metric]:
 
     Args:
         told: The strategy's evidence: `updates`, `staleness_mean` and `staleness_max` over the replica, and
-            in `parallel` the `workers`, each of which makes one update a step.
+            in `parallel` the `workers`, each of which makes one update per step.
         period_s: Mean time of a step.
     """
     if not told.get("updates"):

@@ -31,7 +31,7 @@ def measure(
         job: a prepared workload, see `workloads.engine.job.PreparedWorkload`.
         device: an opened device.
         measurement: of the same job, taken before.
-        on_phase: told `gated` and `cold` as they begin.
+        on_phase: called with `gated` and `cold` as they begin.
         peers: the ranks of the trial; a held stream would make the others wait, so several have no passes.
 
     Returns:

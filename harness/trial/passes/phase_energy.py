@@ -106,7 +106,7 @@ def attribution(result: energy.EnergyResult, measurement: Measurement) -> Facts:
 
 
 _Found = tuple[float | None, int, str | None]
-"""Joules an iteration, iterations, and why there are none."""
+"""Joules per iteration, iterations, and why there are none."""
 
 
 def _loop(config: Config, device: Device, step: Callable[[int], object]) -> _Found:

@@ -52,7 +52,7 @@ def test_host_network_rack_and_support_are_of_the_owned():
 
 
 def test_rent_is_paid_while_used_or_always():
-    """2 an hour: of use, or of all hours when half of them are used."""
+    """2 per hour: of use, or of all hours when half of them are used."""
     assert money_terms({"rent_per_used_hour": 2.0}) == {"rent": pytest.approx(2 / HOUR)}
     assert money_terms({"rent_per_hour": 2.0, "utilisation": 0.5})["rent"] == pytest.approx(4 / HOUR)
 

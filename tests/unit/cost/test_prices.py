@@ -96,7 +96,7 @@ def test_a_gauge_without_idle_power_costs_the_used_hours(folder):
 
 
 def test_a_file_with_only_an_hourly_price_is_enough(tmp_path):
-    """2 an hour and 1000 tokens a second: 2 / 3.6 a million, and nothing else is asked for."""
+    """2 an hour and 1000 tokens per second: 2 / 3.6 a million, and nothing else is asked for."""
     path = tmp_path / "rent.yaml"
     path.write_text(
         "currency: USD\ndevices: {Card: {hourly: {mid: 2, source: a price list, date: 2025-01-01}}}\n"

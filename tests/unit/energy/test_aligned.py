@@ -396,7 +396,7 @@ def test_phases_in_constant_shares_are_not_attributed():
     found = attribute(info, ticks, spans)
     assert found.joules == {}
     assert found.flags == ("ill_conditioned",)
-    assert "cannot be told apart" in found.reason
+    assert "cannot be distinguished" in found.reason
     for facts, why in ({"lag_s": None}, "lag"), ({"aliases": True}, "part of each update period"):
         refused = attribute(replace(info, **facts), ticks, spans)
         assert refused.joules == {}

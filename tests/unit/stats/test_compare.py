@@ -35,8 +35,8 @@ def test_the_interval_is_t_on_the_log_ratios():
 def test_pairs_cancel_what_they_share():
     """What moves both of a pair, however much, leaves the comparison as it is."""
     rng = np.random.default_rng(1)
-    base, head, mood = rng.normal(1, 0.01, 10), rng.normal(1.05, 0.01, 10), rng.uniform(1, 9, 10)
-    alone, together = compare(base, head), compare(base * mood, head * mood)
+    base, head, drift = rng.normal(1, 0.01, 10), rng.normal(1.05, 0.01, 10), rng.uniform(1, 9, 10)
+    alone, together = compare(base, head), compare(base * drift, head * drift)
     assert together.effect == pytest.approx(alone.effect)
     assert together.low == pytest.approx(alone.low)
 

@@ -36,7 +36,7 @@ def test_ranks_keep_the_order_given_and_follow_the_direction():
 
 
 def test_a_chain_shares_letters_without_being_one_tie():
-    """Neighbours cannot be told apart, the ends can: the middle one carries both letters and all ranks."""
+    """Neighbours cannot be distinguished, the ends can: the middle one carries both letters and all ranks."""
     step = 0.7 * Q_3_6 * 0.01 / math.sqrt(3)
     ranked = rank(groups(0, step, 2 * step))
     assert [r.letters for r in ranked] == ["a", "ab", "b"]

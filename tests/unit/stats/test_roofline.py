@@ -14,7 +14,7 @@ def test_work_at_half_the_arithmetic_ceiling():
 
 
 def test_work_under_the_slope():
-    """2 FLOPs a byte under 100 FLOP/s and 10 B/s may reach 20 FLOP/s; 5 of them are a quarter."""
+    """2 FLOPs per byte under 100 FLOP/s and 10 B/s may reach 20 FLOP/s; 5 of them are a quarter."""
     found = place(flops=20, least_bytes=10, seconds=4, flop_s=100, bandwidth_b_s=10)
     assert (found.roof_flop_s, found.share, found.under) == (20, 0.25, "memory")
     assert found.memory_share == 0.25

@@ -46,7 +46,7 @@ class ScriptedClock:
     def work(
         self, wall_ns: int, *, cpu_ns: int | None = None, switches: int = 0, waited_ns: int | None = None
     ) -> None:
-        """Let time pass; the thread is on its CPU throughout unless told otherwise."""
+        """Let time pass; the thread is on its CPU throughout unless set otherwise."""
         if waited_ns is not None:
             self.waited = (self.waited or 0) + waited_ns
         self.now += wall_ns

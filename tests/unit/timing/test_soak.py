@@ -86,7 +86,7 @@ def test_conditions_are_read_while_work_is_queued(warm, clock, stream):
 
 
 def test_the_host_never_queues_more_than_a_moment(warm, log):
-    """The device is waited for about ten times a second, however short the work."""
+    """The device is waited for about ten times per second, however short the work."""
     found = warm(lambda _s: 1.0, settings=SoakSettings(1.0, 10.0))
     assert log.count("synchronize") == pytest.approx(10 * found.seconds, rel=0.15)
 

@@ -32,7 +32,7 @@ OVERRIDES = [
 
 
 class ScriptedProcesses:
-    """Workers on the scripted clock: process p settles at `factors[p]` times 10 ms an iteration."""
+    """Workers on the scripted clock: process p settles at `factors[p]` times 10 ms per iteration."""
 
     def __init__(self, clock, device, factors):
         self.clock, self.device, self.factors = clock, device, factors

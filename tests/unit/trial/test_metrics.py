@@ -40,7 +40,7 @@ def measured(durations_ms, *, first_index=0, clean=None, marks=None, group=1, cl
 
 
 def summary(*ranks, **options):
-    """Return the metrics by id; a device without peak and energy unless told otherwise."""
+    """Return the metrics by id; a device without peak and energy unless set otherwise."""
     options = {"peak": NO_PEAK, "energy": NO_ENERGY, **options}
     return {metric.id: metric for metric in summarise(ranks, **options)}
 
@@ -78,7 +78,7 @@ def test_accumulated_micro_batches_are_one_step():
 
 
 def test_ranks_add_their_work_over_the_slowest_span():
-    """Two ranks of 10 steps: 8 and 6 samples a step, spans 1 s and 1.25 s: 140 samples in 1.25 s."""
+    """Two ranks of 10 steps: 8 and 6 samples per step, spans 1 s and 1.25 s: 140 samples in 1.25 s."""
     fast, slow = rank(measured([100] * 10), Units(8)), rank(measured([125] * 10), Units(6))
     found = summary(fast, slow)
     assert found["throughput.samples"].value == pytest.approx(140 / 1.25)

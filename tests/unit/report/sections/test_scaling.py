@@ -9,7 +9,7 @@ from harness.report.trials import trials
 
 
 def scaled(make_trial, make_estimate, ranks, tokens, *, name="ddp", scaling="strong", batch=8, **more):
-    """One trial of so many ranks and tokens a second."""
+    """One trial of so many ranks and tokens per second."""
     config = {
         "seed": 0,
         "workload": {"name": "gpt", "mode": "train", "size": "tiny", "batch": batch},
@@ -25,7 +25,7 @@ def scaled(make_trial, make_estimate, ranks, tokens, *, name="ddp", scaling="str
 
 
 def test_efficiency_is_the_throughput_of_n_over_n_times_that_of_one():
-    """180 over 100 tokens a second on 2 ranks is 90 %, with an interval around it; alone there is none."""
+    """180 over 100 tokens per second on 2 ranks is 90 %, with an interval around it; alone there is none."""
     value, low, high = efficiency([98.0, 100.0, 102.0], [176.4, 180.0, 183.6], 2)
     assert value == pytest.approx(0.9)
     assert low < 0.9 < high

@@ -50,7 +50,7 @@ def test_a_loss_of_another_kind_reaches_no_target():
 
 
 def test_workers_that_wait_for_nobody_make_an_update_each_a_step():
-    """Three workers and steps of a quarter of a second are twelve updates a second."""
+    """Three workers and steps of a quarter of a second are twelve updates per second."""
     told = {"updates": 300, "staleness_mean": 1.5, "staleness_max": 4, "parallel": {"workers": 3}}
     found = {metric.id: (metric.value, metric.n) for metric in asynchronous(told, 0.25)}
     assert found == {

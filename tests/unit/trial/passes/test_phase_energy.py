@@ -65,7 +65,7 @@ def test_prefill_and_decode_are_told_apart_within_the_span():
 @pytest.mark.parametrize(
     ("iteration", "facts", "reason"),
     [
-        ((0.0011, 0.0024, 800), {"period": 0.1}, "cannot be told apart"),
+        ((0.0011, 0.0024, 800), {"period": 0.1}, "cannot be distinguished"),
         ((0.11, 0.24), {"lag_s": None}, "lag was never probed"),
         ((0.11, 0.24), {"aliases": True}, "part of each update period"),
     ],

@@ -44,7 +44,7 @@ def test_gpt2_small_forward_against_arithmetic(make):
 
 
 def test_a_decode_step_against_arithmetic(make):
-    """2·N + 4·L·d·ctx a token, where ctx counts the new token."""
+    """2·N + 4·L·d·ctx per token, where ctx counts the new token."""
     workload = make("gpt", "decode", "base", batch=3, prompt=511)
     expected = 3 * (2 * 123_532_032 + 4 * 12 * 768 * 512)
     assert workload.units(workload.make_batch(0)).flops == expected
@@ -85,7 +85,7 @@ def test_recurrent_cells_cost_by_their_gates(make, cell, gates):
 
 
 def test_llama_8b_s_decode_step_against_arithmetic(make):
-    """2·N_mm + 4·L·d·ctx a token; N_mm is all weights but the token embedding and the norms."""
+    """2·N_mm + 4·L·d·ctx per token; N_mm is all weights but the token embedding and the norms."""
     weights = 8_030_261_248 - 128_256 * 4096 - (2 * 32 + 1) * 4096
     workload = make("llama", "decode", "base", batch=3)
     assert workload.step_units(3, 1023).flops == 3 * (2 * weights + 4 * 32 * 4096 * 1024)
@@ -184,7 +184,7 @@ def test_a_translation_is_what_torch_counts(make, beams):
 
 
 def test_translation_s_encoder_is_read_once(make):
-    """Of the least traffic, only what writes the words comes once a word."""
+    """Of the least traffic, only what writes the words comes once per word."""
     few, many = (make("translation", "generate", new_tokens=n) for n in (1, 3))
     model = few.build_model()
     once = sum(p.numel() for p in model.encoder.parameters())

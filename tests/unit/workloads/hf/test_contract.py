@@ -204,7 +204,7 @@ def test_speech_of_one_text_has_its_row(make):
 
 @pytest.mark.parametrize("name", ["t5", "whisper"])
 def test_what_reads_the_source_is_read_once(make, name):
-    """Of the least traffic of generation, only what writes the tokens comes once a token."""
+    """Of the least traffic of generation, only what writes the tokens comes once per token."""
     few, many = (make(name, "generate", new_tokens=n) for n in (1, 3))
     source = re.compile(r"encoder\.|EncDecAttention\.[kv]|encoder_attn\.[kv]_proj")
     once = sum(p.numel() for key, p in few.build_model().named_parameters() if source.search(key))
