@@ -15,6 +15,7 @@ from functools import partial
 from harness.comparison.sides import Side
 from harness.comparison.verdicts import Line, verdicts
 from harness.execution.attempt import Attempts
+from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import Ledger
 from harness.execution.session import Session
 from harness.planning.plan import Plan, plan_payload
@@ -44,6 +45,7 @@ class Pairs:
         on_wait: called about twice per second while a process runs.
         note: called with what is worth one line.
         session: what is known of the accelerators, filled by a soak before the first pair.
+        host: looks at the host once before the first pair; all pairs wait as that says.
         settled: tells from the records of base and head, pair by pair, whether they are enough; None asks the
             headline's verdict.
     """
@@ -57,6 +59,7 @@ class Pairs:
     on_wait: Callable[[], None] = lambda: None
     note: Callable[[str], None] = lambda _text: None
     session: Session = field(default_factory=Session)
+    host: HostWatch = field(default_factory=HostWatch)
     settled: Callable[[Sequence[Record], Sequence[Record]], bool] | None = None
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
 
@@ -90,6 +93,8 @@ class Pairs:
             }
             lines = self._look()
             if not self._done(lines):
+                self.host.note = self.note
+                self.host.before(self.base.trial.config.run.quiet_wait_s, self.on_wait)
                 self.session.run([self.base.trial, self.head.trial], ours, self.note, self.on_wait)
             while not self._done(lines):
                 self._pair(run)
@@ -111,8 +116,8 @@ class Pairs:
         return [good[i] for i in range(self.pairs())]
 
     def _attempts(self, side: Side) -> Attempts:
-        evidence = self.session.evidence
-        return Attempts(self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note)
+        evidence, policy = self.session.evidence, self.host.wait_policy
+        return Attempts(self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note, policy)
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))

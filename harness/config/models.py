@@ -20,6 +20,7 @@ from pydantic import (
 from harness.config.prices import SiteFigures
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
+from harness.system.threads import AUTO, parse_wait
 from workloads.optimize import Attention, CompileMode, Optimize
 from workloads.plugins import nearest
 
@@ -121,6 +122,14 @@ class DeviceConfig(Section):
     index: int = Field(default=0, ge=0)
     threads: PositiveInt | None = None
     """CPU threads of torch; null is the number of physical cores that this process may use."""
+    wait: str = AUTO
+    """How threads wait at barriers: `active` spins, `passive` sleeps, `spin:N` turns N times first; `auto`
+    sleeps while others use the host, else spins."""
+
+    @field_validator("wait")
+    @classmethod
+    def _known_policy(cls, wait: str) -> str:
+        return parse_wait(wait)
 
 
 class MeasureConfig(Section):
@@ -193,6 +202,10 @@ class RunConfig(Section):
     """Tries at a replica within one run; a failed replica is not tried again unless `retry_failed`."""
     retry_failed: bool = False
     order_seed: int = Field(default=0, ge=0)
+    quiet_wait_s: NonNegativeFloat = 0.0
+    """How long to wait for a quiet host before measuring; 0 measures at once and says who is there."""
+    remeasure: float = Field(default=0.2, ge=0, le=1)
+    """Share of the sweep's time in which replicas that others disturbed may run again at its end."""
     monitor: bool = False
     """Serve the running sweep's metrics to Prometheus, on the loopback address."""
     monitor_port: int = Field(default=9646, ge=0, le=65535)

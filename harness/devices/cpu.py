@@ -8,6 +8,7 @@ from typing import Any
 from harness.devices.base import Device, DeviceError, Peak
 from harness.devices.timeline import HostTimeline, Now, Timeline, smallest_step
 from harness.system import host
+from harness.system.threads import wait_of
 
 
 class CpuDevice(Device):
@@ -88,8 +89,8 @@ def set_threads(threads: int | None) -> None:
             ) from error
 
 
-def thread_facts() -> dict[str, int | float | None]:
-    """Return the threads that torch uses, and the CPUs that the system grants."""
+def thread_facts() -> dict[str, int | float | str | None]:
+    """Return the threads that torch uses, how they wait, and the CPUs that the system grants."""
     import torch
 
     cpus = os.sched_getaffinity(0)
@@ -99,4 +100,5 @@ def thread_facts() -> dict[str, int | float | None]:
         "logical_cpus": len(cpus),
         "physical_cores": host.physical_cores(cpus),
         "cpu_quota": host.cpu_quota(),
+        "wait": wait_of(os.environ),
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from harness.config import placement
+from harness.config.models import Config
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.isolation.workers import Workers
@@ -18,6 +19,7 @@ from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.inside import require_inside
 from harness.system.locks import device_locks
+from harness.system.threads import resolve_wait
 
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 
@@ -35,6 +37,8 @@ class Attempts:
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
     note: Callable[[str], None] = lambda _text: None
     """Told what the run waits for, once."""
+    wait_policy: Callable[[Config], str] = lambda config: resolve_wait(config.device.wait)
+    """How the threads of a replica's worker are to wait at barriers."""
     _certificates: dict[tuple[str, int], Facts] = field(default_factory=dict)
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
@@ -71,6 +75,7 @@ class Attempts:
                     spec,
                     folder,
                     worker=config.run.worker,
+                    wait=self.wait_policy(config),
                     timeout_s=config.run.timeout_s,
                     memory_limit_bytes=None if limit is None else int(limit * 2**30),
                     on_wait=self.on_wait,

@@ -39,9 +39,10 @@ class Ledger:
         self.by_trial.setdefault(record.trial_id, {}).setdefault(record.replica, []).append(record)
 
     def ok(self, trial_id: str) -> list[Record]:
-        """Return the trial's good records, by replica."""
+        """Return the trial's good records by replica: the last of each, since some are measured again."""
         replicas = self.by_trial.get(trial_id, {})
-        return [r for number in sorted(replicas) for r in replicas[number] if r.status == "ok"]
+        good = ([r for r in replicas[number] if r.status == "ok"] for number in sorted(replicas))
+        return [max(attempts, key=lambda r: r.attempt) for attempts in good if attempts]
 
     def last_failure(self, trial_id: str) -> Record | None:
         """Return the last failed attempt at the first replica that has only failed, if there is one."""

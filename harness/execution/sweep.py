@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from harness.execution.attempt import Attempts
+from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import Ledger
 from harness.execution.session import Session
 from harness.identity.machine import Identity
@@ -19,6 +20,7 @@ from harness.records.headline import iteration_metric
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.stats import StatsError, plan_replicas
+from harness.system.contention import is_contended
 from harness.system.locks import sweep_lock
 
 
@@ -50,12 +52,17 @@ class Sweep:
     ledger: Ledger = field(init=False)
     attempts: Attempts = field(init=False)
     session: Session = field(default_factory=Session)
+    host: HostWatch = field(default_factory=HostWatch)
     _walls: dict[str, list[float]] = field(default_factory=dict)
     _tried: set[tuple[str, int]] = field(default_factory=set)
+    _disturbed: list[tuple[PlannedTrial, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         shown, evidence = self.progress, self.session.evidence
-        self.attempts = Attempts(self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note)
+        self.host.note = shown.note
+        self.attempts = Attempts(
+            self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note, self.host.wait_policy
+        )
 
     def run(self) -> Ledger:
         """Run what is missing, and return what the disk then holds.
@@ -77,9 +84,12 @@ class Sweep:
                 self.progress.note(self._difference(foreign))
             self._write_plan()
             self._record_refusals()
+            if left := self._left():
+                self.host.before(left[0].config.run.quiet_wait_s, self.progress.tick)
             with self.workers() as workers:
-                self.session.run(self._left(), workers, self.progress.note, self.progress.tick)
+                self.session.run(left, workers, self.progress.note, self.progress.tick)
                 self._rounds(workers)
+                self._again(workers)
         return self.ledger
 
     def _is_ours(self, record: Record) -> bool:
@@ -116,6 +126,23 @@ class Sweep:
                     self._attempt(workers, trial, number, order)
             number += 1
             self._write_plan()
+
+    def _again(self, workers: Workers) -> None:
+        """Measure once more what others disturbed in this run, if the host is quiet now and time allows."""
+        disturbed = [one for one in self._disturbed if self.ledger.is_done(one[0].trial_id, one[1])]
+        budget_s = self.plan.trials[0].config.run.remeasure * self.plan.estimated_s
+        if not disturbed or not budget_s:
+            return
+        if self.host.before(0.0, self.progress.tick):
+            self.progress.note(f"{len(disturbed)} replicas were disturbed; not again beside the same work")
+            return
+        began = time.monotonic()
+        for order, (trial, replica) in enumerate(disturbed):
+            if time.monotonic() - began + trial.replica_s > budget_s:
+                left = len(disturbed) - order
+                self.progress.note(f"{left} disturbed replicas stay: run.remeasure allows {budget_s:.0f} s")
+                return
+            self._attempt(workers, trial, replica, order)
 
     def _write_plan(self) -> None:
         """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
@@ -159,6 +186,9 @@ class Sweep:
         record = self.attempts.run(workers, trial, replica, order)
         self._walls.setdefault(trial.trial_id, []).append(time.monotonic() - started)
         self.ledger.add(record)
+        self.host.after(record)
+        if record.status == "ok" and is_contended(record.evidence.get("contention") or {}):
+            self._disturbed.append((trial, replica))
         self.progress.finished(record, self.remaining_s())
 
     def remaining_s(self) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.config.models import Config
+from harness.system.threads import AUTO
 from workloads.base import Size
 
 WORK_FIELDS = ("workload", "size", "data", "compress", "parallel", "precision", "optimize", "device", "seed")
@@ -59,4 +60,5 @@ def trial_id(work: str, config: Config) -> str:
     """Identify the trial: the work and how it is measured; run control, price and report are no part."""
     fields = {"work_id": work, "measure": config.measure.model_dump(), "power": config.power.model_dump()}
     assert tuple(fields) == TRIAL_FIELDS
-    return digest(fields)
+    # A policy that the user fixes is another measurement; `auto` is none, so that ids of before stay.
+    return digest(fields if config.device.wait == AUTO else fields | {"wait": config.device.wait})

@@ -11,11 +11,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome
 from harness.system.process import available_memory_bytes
+from harness.system.threads import ACTIVE, wait_environment
 
 WorkerKind = Literal["warm", "exec"]
 _GRACE_S = 30.0
@@ -26,15 +28,15 @@ _TICK_S = 0.5
 class Workers:
     """Runs replicas one after another, each in a worker process of its own.
 
-    Entering starts nothing; the server starts with the first replica and again if it dies. Leaving ends
-    the server and all that it holds.
+    Entering starts nothing; a server starts with the first replica and again if it dies, one for each way in
+    which threads wait, since that is fixed when a thread library loads. Leaving ends the servers and all that
+    they hold.
     """
 
     def __init__(self, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
         self._python = python
         self._environment = environment
-        self._server: subprocess.Popen[bytes] | None = None
-        self._socket: socket.socket | None = None
+        self._servers: dict[str, _Server] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -42,30 +44,10 @@ class Workers:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start(self) -> None:
-        mine, its = socket.socketpair()
-        with its:
-            self._server = subprocess.Popen(
-                [self._python, "-m", "harness.worker", "serve", str(its.fileno())],
-                pass_fds=(its.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env=self._environment,
-                start_new_session=True,
-            )
-        self._socket = mine
-
     def close(self) -> None:
-        """End the server, its worker and all their descendants."""
-        if self._socket is not None:
-            self._socket.close()
-        if self._server is not None:
-            try:
-                self._server.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._server.pid, signal.SIGKILL)
-                self._server.wait()
-        self._server = self._socket = None
+        """End the servers, their workers and all their descendants."""
+        while self._servers:
+            self._servers.popitem()[1].close()
 
     def run(
         self,
@@ -73,6 +55,7 @@ class Workers:
         folder: Path,
         *,
         worker: WorkerKind = "warm",
+        wait: str = ACTIVE,
         timeout_s: float,
         memory_limit_bytes: int | None = None,
         on_wait: Callable[[], None] = lambda: None,
@@ -83,14 +66,16 @@ class Workers:
             spec: what `harness.trial.replica.run_replica` takes, as plain data.
             folder: an existing folder for the worker's log and traces.
             worker: forked warm, or a new interpreter.
+            wait: how its threads wait at barriers, `active`, `passive` or `spin:N`.
             timeout_s: hard limit of the replica.
             memory_limit_bytes: what the worker may take; None is nine tenths of what is available.
             on_wait: called about twice per second while waiting, to draw progress.
         """
-        if self._server is None or self._server.poll() is not None:
-            self.close()
-            self._start()
-        assert self._socket is not None
+        server = self._servers.get(wait)
+        if server is None or not server.is_alive():
+            if server is not None:
+                server.close()
+            server = self._servers[wait] = self._start(wait)
         request = {
             "spec": spec,
             "folder": str(folder.resolve()),
@@ -99,24 +84,58 @@ class Workers:
             "memory_limit_bytes": memory_limit_bytes or int(0.9 * available_memory_bytes()),
         }
         try:
-            self._socket.sendall(json.dumps(request).encode() + b"\n")
-            answer = self._receive(time.monotonic() + timeout_s + _GRACE_S, on_wait)
+            server.socket.sendall(json.dumps(request).encode() + b"\n")
+            answer = server.receive(time.monotonic() + timeout_s + _GRACE_S, on_wait)
         except OSError as error:
             answer, problem = None, f"the worker server ended: {error}"
         else:
             problem = "the worker server ended or did not answer"
         if answer is None:
-            self.close()
+            self._servers.pop(wait).close()
             return Outcome(problem=problem)
         return Outcome(**answer)
 
-    def _receive(self, deadline: float, on_wait: Callable[[], None]) -> dict[str, Any] | None:
-        assert self._socket is not None
-        self._socket.settimeout(_TICK_S)
+    def _start(self, wait: str) -> _Server:
+        mine, its = socket.socketpair()
+        inherited = os.environ if self._environment is None else self._environment
+        with its:
+            process = subprocess.Popen(
+                [self._python, "-m", "harness.worker", "serve", str(its.fileno())],
+                pass_fds=(its.fileno(),),
+                stdin=subprocess.DEVNULL,
+                env={**inherited, **wait_environment(wait)},
+                start_new_session=True,
+            )
+        return _Server(process, mine)
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A process that forks workers, and the socket to it."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def close(self) -> None:
+        """End it, its worker and all their descendants."""
+        self.socket.close()
+        try:
+            self.process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+    def receive(self, deadline: float, on_wait: Callable[[], None]) -> dict[str, Any] | None:
+        """Return the answer to a request; None where the server ends or says nothing by the deadline."""
+        self.socket.settimeout(_TICK_S)
         buffer = bytearray()
         while time.monotonic() < deadline and len(buffer) <= RESULT_LIMIT_BYTES:
             try:
-                data = self._socket.recv(1 << 20)
+                data = self.socket.recv(1 << 20)
             except TimeoutError:
                 on_wait()
                 continue

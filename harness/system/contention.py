@@ -13,6 +13,10 @@ from typing import Any
 
 from harness.system.host_counters import HostCounters, read_counters
 
+BUSY_SHARE = 0.05
+"""Of the CPUs that this process may use: others who use more make a host busy (docs/method.md, section 5)."""
+DELAY_SHARE = 0.02
+"""Time without a CPU that an undisturbed team does not reach."""
 _RAN_SHARE = 0.01
 """A thread counts as one of the team if it ran or waited for so much of the span."""
 
@@ -52,6 +56,11 @@ class Contention:
             return None
         return min(float(self.cpus), max(0.0, (self.busy_ns - self.own_ns) / self.span_ns))
 
+    @property
+    def busy(self) -> bool:
+        """Whether others use more than `BUSY_SHARE` of the CPUs; unknown is not busy."""
+        return uses_of_others({"others_cpus": self.others_cpus, "cpus": self.cpus})
+
     def evidence(self) -> dict[str, Any]:
         """Return it as a record keeps it."""
         return {
@@ -65,6 +74,18 @@ class Contention:
             "cpus_changed": self.cpus_changed,
             "unknown": dict(self.unknown),
         }
+
+
+def uses_of_others(evidence: Mapping[str, Any]) -> bool:
+    """Tell from `Contention.evidence` whether others used over `BUSY_SHARE` of the CPUs."""
+    others, cpus = evidence.get("others_cpus"), evidence.get("cpus")
+    return isinstance(others, float | int) and isinstance(cpus, int) and others > BUSY_SHARE * cpus
+
+
+def is_contended(evidence: Mapping[str, Any]) -> bool:
+    """Tell from what a record keeps whether others used the host, or our threads waited for CPUs."""
+    delay = evidence.get("delay_share")
+    return uses_of_others(evidence) or (isinstance(delay, float | int) and delay > DELAY_SHARE)
 
 
 def between(before: HostCounters, after: HostCounters) -> Contention:
@@ -121,10 +142,15 @@ def together(ranks: Sequence[Contention]) -> Contention | None:
     )
 
 
-def look(seconds: float = 1.0) -> Contention:
-    """Watch the host for a while, asleep: what others use now."""
-    before = read_counters()
-    time.sleep(seconds)
+def look(seconds: float = 1.0, since: HostCounters | None = None) -> Contention:
+    """Watch the host for a while, asleep: what others use now.
+
+    Args:
+        seconds: How long.
+        since: Counters read before, which the look may begin with.
+    """
+    before = read_counters() if since is None else since
+    time.sleep(max(0.0, seconds - (time.monotonic_ns() - before.at_ns) / 1e9))
     return between(before, read_counters())
 
 

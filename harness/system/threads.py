@@ -23,6 +23,13 @@ def parse_wait(wait: str) -> str:
     raise ValueError(f"{wait!r} is not auto, active, passive or spin:N with N up to {LARGEST_SPIN}")
 
 
+def resolve_wait(wait: str, *, busy: bool = False) -> str:
+    """Return the policy that `auto` stands for on a host that others use or not; any other as it is."""
+    if wait != AUTO:
+        return wait
+    return PASSIVE if busy else ACTIVE
+
+
 def wait_environment(wait: str) -> dict[str, str]:
     """Return the variables that make a thread library wait so, for a process that has not loaded it yet.
 

@@ -10,6 +10,7 @@ from types import FrameType
 
 from harness.cli.commands import status
 from harness.execution import progress
+from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import exit_code
 from harness.execution.sweep import Progress, Sweep
 from harness.identity.machine import identify
@@ -19,6 +20,7 @@ from harness.records import open_store
 
 def main(options: argparse.Namespace) -> int:
     """Run or resume; the exit code is computed from the records on disk."""
+    host = HostWatch()
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
     folders = {t.config.run.results for t in plan.trials}
     if len(folders) > 1:
@@ -35,7 +37,7 @@ def main(options: argparse.Namespace) -> int:
             from harness.execution.monitor import MonitoredProgress
 
             shown = stack.enter_context(MonitoredProgress(plan, shown, run.monitor_port))
-        sweep = Sweep(plan, store, identity, shown)
+        sweep = Sweep(plan, store, identity, shown, host=host)
         sweep.run()
     ledger, torn = status.read(store, plan.sweep, identity.machine_id, identity.code_id)
     status.show(store, plan.sweep, ledger, torn, as_json=options.json)

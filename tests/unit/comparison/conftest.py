@@ -11,6 +11,7 @@ from typing import Any, Self
 import pytest
 
 from harness.comparison.sides import Environment, Side
+from harness.execution.host_watch import HostWatch
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
@@ -32,6 +33,12 @@ def metrics(seconds: float, *, clean: float | None, items: float = 1.0) -> list[
         make("memory.peak_rss", 1e8),
         make("energy.sample", None, reason="no sensor: scripted"),
     ]
+
+
+@pytest.fixture(autouse=True)
+def quiet_host(monkeypatch):
+    """No test of comparisons looks at the real host, which may be busy."""
+    monkeypatch.setattr(HostWatch, "before", lambda *_: False)
 
 
 @dataclass

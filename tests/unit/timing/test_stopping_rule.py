@@ -11,12 +11,14 @@ from scipy.stats import t as student
 
 from harness.config.models import Config
 from harness.devices.base import Peak
+from harness.execution.host_watch import HostWatch
 from harness.execution.sweep import Sweep
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records import open_store
 from harness.records.estimates import trial_results
+from harness.system.contention import Contention
 from harness.timing import measure_steps
 from harness.trial.evidence import timing_settings
 from harness.trial.metrics import EnergyUse, RankRun, summarise
@@ -34,9 +36,10 @@ OVERRIDES = [
 class ScriptedProcesses:
     """Workers on the scripted clock: process p settles at `factors[p]` times 10 ms per iteration."""
 
-    def __init__(self, clock, device, factors):
-        self.clock, self.device, self.factors = clock, device, factors
+    def __init__(self, clock, device, factors, disturbed=()):
+        self.clock, self.device, self.factors, self.disturbed = clock, device, factors, disturbed
         self.measured = []
+        self.waits = []
         self.order = []
 
     def __enter__(self):
@@ -45,8 +48,10 @@ class ScriptedProcesses:
     def __exit__(self, *_):
         pass
 
-    def run(self, spec, _folder, **_):
+    def run(self, spec, _folder, *, wait, **_):
         """Measure as a worker does, in scripted time."""
+        others = 1.0 if len(self.waits) in self.disturbed else 0.0
+        self.waits.append(wait)
         seed = spec["config"]["seed"]
         self.order.append(seed)
         factor = self.factors[self.order.count(seed) - 1]
@@ -64,6 +69,7 @@ class ScriptedProcesses:
         )
         plain = [m.model_dump(mode="json") for m in metrics]
         evidence = {"steady": found.steady, "drift": found.drift, "iterations": found.iterations}
+        evidence["contention"] = {"others_cpus": others, "cpus": 2, "delay_share": 0.0}
         return Outcome(exit_code=0, result={"status": "ok", "metrics": plain, "evidence": evidence})
 
 
@@ -99,9 +105,10 @@ def sweep(tmp_path, monkeypatch, clock, device, store):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     identity = Identity({}, {}, "a" * 64, "b" * 64)
 
-    def run(factors, *more):
-        processes, progress = ScriptedProcesses(clock, device, factors), Silent()
-        done = Sweep(make_plan([*OVERRIDES, *more]), store, identity, progress, lambda: processes)
+    def run(factors, *more, disturbed=()):
+        processes, progress = ScriptedProcesses(clock, device, factors, disturbed), Silent()
+        host = HostWatch(look=lambda *_: Contention(1, 1, 0, 0, 0, 2))
+        done = Sweep(make_plan([*OVERRIDES, *more]), store, identity, progress, lambda: processes, host=host)
         done.run()
         return store.records("scripted")[0], processes, progress
 
@@ -175,3 +182,17 @@ def test_every_configuration_runs_once_a_round_in_recorded_random_order(sweep):
     assert progress.left[-1] == 0.0
     assert len(progress.left) == 20
     assert min(progress.left[:-1]) > 0.0, "the time left is told anew after every replica"
+
+
+def test_a_disturbed_replica_is_measured_again_at_the_end_and_stays(sweep, store):
+    """The second process met others; when all are done it runs once more, and its last record counts."""
+    records, processes, _ = sweep([1.0] * 20, "measure.max_replicas=4", "run.remeasure=1.0", disturbed={1})
+    again = [r for r in records if r.attempt == 1]
+    assert len(again) == 1
+    assert len(records) == 5
+    assert processes.waits[:4] == ["active", "active", "passive", "active"], (
+        "threads sleep after others were seen"
+    )
+    (trial,) = trial_results(records)
+    assert len(trial.values("iteration.mean")) == 4
+    assert trial.replicas_ok == 4
