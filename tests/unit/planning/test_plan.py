@@ -256,14 +256,15 @@ parallel: name ranks scaling settings
 precision: name
 optimize: name compile cuda_graphs checkpoint update channels_last kv_cache attention
   expandable_segments
-device: kind index threads
+device: kind index threads wait
 measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations
   warmup_cap_s steady_window_s steady_tolerance target_accelerator target_cpu
   target_loss within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
 power: sensor devices sample_hz guard phases phase_s
-run: name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
-  monitor monitor_port
-price: name currency region per_kwh pue utilisation interest years opex_per_hour devices
+run: name machine_name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
+  quiet_wait_s remeasure monitor monitor_port
+price: currency region per_kwh pue utilisation interest years opex_per_hour
+  facility_per_kw_month devices machines rates regions stale_days name
 report: title question limits
 """
 
