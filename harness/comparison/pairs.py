@@ -117,7 +117,9 @@ class Pairs:
 
     def _attempts(self, side: Side) -> Attempts:
         evidence, policy = self.session.evidence, self.host.wait_policy
-        return Attempts(self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note, policy)
+        return Attempts(
+            self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note, policy
+        )
 
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))

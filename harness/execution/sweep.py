@@ -60,8 +60,9 @@ class Sweep:
     def __post_init__(self) -> None:
         shown, evidence = self.progress, self.session.evidence
         self.host.note = shown.note
+        policy = self.host.wait_policy
         self.attempts = Attempts(
-            self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note, self.host.wait_policy
+            self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note, policy
         )
 
     def run(self) -> Ledger:

@@ -15,8 +15,9 @@ from harness.records.evidence import EVIDENCE
 from harness.records.metrics import METRICS
 from harness.records.results import Validity
 from harness.records.schema import Metric, Record
+from harness.system.contention import is_contended
 
-RULES_VERSION = 6
+RULES_VERSION = 7
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -25,6 +26,8 @@ _RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu*"
 _TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
+_SHARED = (*_RAW_TIME, "iteration.gated", "iteration.cold", *_ENERGY)
+"""Metrics that others on the host disturb; the clean mean leaves out what they disturbed."""
 PLANNED = ("throughput.*", "iteration.mean*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
 """Patterns of the metrics whose interval a trial plans for; wider ones carry the reason `target_missed`."""
 
@@ -78,6 +81,22 @@ def _names_metric(metric_ids: Any, _threshold: float, metric: Metric) -> bool:
 
 def _unsteady_soak(soak: Any, _threshold: float, _metric: Metric) -> bool:
     return soak.get("done") is True and soak.get("steady") is not True
+
+
+def _contended(contention: Any, _threshold: float, _metric: Metric) -> bool:
+    return is_contended(contention)
+
+
+def _over(key: str) -> Predicate:
+    def fires(contention: Any, threshold: float, _metric: Metric) -> bool:
+        share = contention.get(key)
+        return isinstance(share, float | int) and share > threshold
+
+    return fires
+
+
+def _cpus_changed(contention: Any, _threshold: float, _metric: Metric) -> bool:
+    return contention.get("cpus_changed") is True
 
 
 def _left_alone(compiled: Any, _threshold: float, _metric: Metric) -> bool:
@@ -156,6 +175,27 @@ _RULES = (
     Rule("recompiled", "The model was compiled again in the span.", _DEVICE, "recompiles_in_span", _above),
     Rule("cotenant", "Other processes had the device open.", _DEVICE, "cotenants", _above),
     Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, 0.025),
+    Rule("host_contended", "Others used the host's CPUs.", _SHARED, "contention", _contended),
+    Rule(
+        "host_overloaded",
+        "Threads waited for CPUs over three quarters of the time.",
+        _SHARED,
+        "contention",
+        _over("delay_share"),
+        0.75,
+        "invalid",
+    ),
+    Rule("cpu_throttled", "A quota took CPU time.", _SHARED, "contention", _over("throttled_share"), 0.01),
+    Rule(
+        "cpu_throttled_hard",
+        "A quota stopped over nine of ten of its periods.",
+        _SHARED,
+        "contention",
+        _over("throttled_share"),
+        0.9,
+        "invalid",
+    ),
+    Rule("cpus_changed", "CPUs came or went.", _SHARED, "contention", _cpus_changed),
     Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, 0.01),
     Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, 3),
     _few("p50", 6),

@@ -20,6 +20,7 @@ def _ids(*prefixes: str) -> set[str]:
 LATENCY = _ids("latency.")
 TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | LATENCY
 ENERGY = _ids("energy.", "efficiency.", "power.mean", "power.peak")
+SHARED = (TIME | ENERGY) - {"iteration.mean.clean"}
 APART = {"iteration.gated", "iteration.cold"}
 
 # rule, evidence that fires it, evidence beside it that does not, severity, metrics touched
@@ -69,6 +70,21 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
         {"steal_ratio": 0.025},
         "flagged",
         TIME - APART - {"iteration.mean.clean"},
+    ),
+    *(
+        (rule, {"contention": fires}, {"contention": passes}, severity, SHARED)
+        for rule, fires, passes, severity in (
+            (
+                "host_contended",
+                {"delay_share": 0.021},
+                {"delay_share": 0.02, "others_cpus": 0.1, "cpus": 2},
+                "flagged",
+            ),
+            ("host_overloaded", {"delay_share": 0.76}, {"delay_share": 0.75}, "invalid"),
+            ("cpu_throttled", {"throttled_share": 0.02}, {"throttled_share": None}, "flagged"),
+            ("cpu_throttled_hard", {"throttled_share": 0.91}, {"throttled_share": 0.9}, "invalid"),
+            ("cpus_changed", {"cpus_changed": True}, {"cpus_changed": None}, "flagged"),
+        )
     ),
     ("timer_coarse", {"tick_ns": 1.1e7}, {"tick_ns": 1e7}, "flagged", LATENCY),
     ("few_samples", {"iterations": 2}, {"iterations": 3}, "flagged", TIME | ENERGY),
