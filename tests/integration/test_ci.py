@@ -357,6 +357,34 @@ def test_the_nightly_matrix_comes_from_the_plan_and_runs_on_a_gpu() -> None:
     assert jobs["collect"]["if"].startswith("always()")
 
 
+def test_a_release_is_published_after_its_artifacts_were_tested() -> None:
+    """Only the publishing job may ask for an identity; it holds no secret, and takes what was tested."""
+    text = (ROOT / ".github" / "workflows" / "release.yml").read_text()
+    jobs = yaml.safe_load(text)["jobs"]
+    assert "secrets." not in text
+    assert [name for name, job in jobs.items() if "permissions" in job] == ["publish"]
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}
+    assert jobs["publish"]["needs"] == "build"
+    assert jobs["publish"]["if"] == "github.event_name == 'push'"
+    assert any("check_dist.sh" in step.get("run", "") for step in jobs["build"]["steps"])
+    assert not any("run" in step or "checkout" in step["uses"] for step in jobs["publish"]["steps"])
+
+
+@pytest.mark.slow
+def test_the_artifacts_measure_where_only_they_are_installed(tmp_path: Path) -> None:
+    """Sdist and wheel are built, installed each in an environment of its own, and run a trial there."""
+    done = subprocess.run(
+        [str(SCRIPTS / "check_dist.sh"), str(tmp_path / "dist")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": sys.executable, "CHECK_SITE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("installed, planned and measured") == 2
+
+
 def test_the_policies_are_sound() -> None:
     """The gate reads that of the nights, and that of the project's own benchmarks."""
     from harness.gate.policy import read_policy
