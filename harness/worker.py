@@ -3,6 +3,9 @@
 `python -m harness.worker serve FD` reads requests, one line of JSON each, from socket FD and answers each
 with the worker's outcome. Warm workers are forked from the server, which has imported torch but opened no
 device and started no thread; `exec` workers start a new interpreter. When the socket closes, all die with it.
+
+This module's name, its two commands and the messages of `harness.isolation.protocol` are a contract between
+versions: `ab`, `gate` and `bisect` start it in other checkouts, older and newer.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.isolation import supervisor
-from harness.isolation.protocol import Outcome
+from harness.isolation.protocol import Outcome, Request
 from harness.system import process
 
 _MESSAGES_FD = 3
@@ -32,14 +35,13 @@ def _send(message: dict[str, Any]) -> None:
         data = data[os.write(_MESSAGES_FD, data) :]
 
 
-def _work(request: dict[str, Any]) -> None:
+def _work(request: Request) -> None:
     """Run the replica in this process, and leave without any clean-up that could hang."""
     code = 1
     try:
         faulthandler.enable()
-        spec = request["spec"]
-        world = _ranks(spec)
-        process.limit_memory(int(request["memory_limit_bytes"]) // world)
+        spec, world = request.spec, request.spec.world
+        process.limit_memory(request.memory_limit_bytes // world)
         from harness.trial.replica import run_replica
 
         def tell(phase: str) -> None:
@@ -72,7 +74,7 @@ def _become_worker(log_fd: int, messages_fd: int) -> None:
     os.closerange(_MESSAGES_FD + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
-def _start(request: dict[str, Any], log_fd: int, messages_fd: int) -> int:
+def _start(request: Request, log_fd: int, messages_fd: int) -> int:
     """Fork a worker; return its process id."""
     # Above every target of dup2, so that none is overwritten before it is used.
     log_fd, messages_fd = (_above(fd) for fd in (log_fd, messages_fd))
@@ -83,8 +85,8 @@ def _start(request: dict[str, Any], log_fd: int, messages_fd: int) -> int:
         return pid
     try:
         _become_worker(log_fd, messages_fd)
-        if request["worker"] == "exec":
-            environment = {**os.environ, "JOULEMARK_REQUEST": json.dumps(request)}
+        if request.worker == "exec":
+            environment = {**os.environ, "JOULEMARK_REQUEST": json.dumps(request.as_dict())}
             command = [sys.executable, "-m", "harness.worker", "work"]
             os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
         _work(request)
@@ -100,8 +102,8 @@ def _above(fd: int) -> int:
     return copy
 
 
-def _handle(request: dict[str, Any], control: socket.socket) -> Outcome:
-    folder = Path(request["folder"])
+def _handle(request: Request, control: socket.socket) -> Outcome:
+    folder = Path(request.folder)
     log_read, log_write = os.pipe()
     messages_read, messages_write = os.pipe()
     pid = _start(request, log_write, messages_write)
@@ -111,7 +113,7 @@ def _handle(request: dict[str, Any], control: socket.socket) -> Outcome:
             log_read,
             messages_read,
             log_path=folder / "log.txt",
-            timeout_s=float(request["timeout_s"]),
+            timeout_s=request.timeout_s,
             abort_fd=control.fileno(),
         )
     finally:
@@ -126,9 +128,9 @@ def _serve(fd: int) -> None:
     control = socket.socket(fileno=fd)
     reader = control.makefile("rb")
     for line in reader:
-        request = json.loads(line)
-        if request["worker"] == "warm":
-            _preload(_ranks(request["spec"]))
+        request = Request.from_dict(json.loads(line))
+        if request.worker == "warm":
+            _preload(request.spec.world)
         outcome = _handle(request, control)
         if outcome.aborted:
             break
@@ -148,14 +150,10 @@ def _preload(world: int) -> None:
         ranks.preload()
 
 
-def _ranks(spec: dict[str, Any]) -> int:
-    return int(spec["config"].get("parallel", {}).get("ranks", 1))
-
-
 def _main(arguments: list[str]) -> None:
     commands: dict[str, Callable[[], None]] = {
         "serve": lambda: _serve(int(arguments[1])),
-        "work": lambda: _work(json.loads(os.environ.pop("JOULEMARK_REQUEST"))),
+        "work": lambda: _work(Request.from_dict(json.loads(os.environ.pop("JOULEMARK_REQUEST")))),
     }
     commands[arguments[0]]()
 

@@ -1,4 +1,8 @@
-"""`python -m harness.cli`: this checkout's command line. `ab` and `bisect` start it in other versions."""
+"""`python -m harness.cli`: this checkout's command line.
+
+Its name and `plan --json` are a contract between versions: `ab`, `gate` and `bisect` start it in other
+checkouts.
+"""
 
 import sys
 

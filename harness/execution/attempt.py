@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from harness.config import placement
 from harness.config.models import Config
 from harness.identity.machine import Identity
-from harness.isolation.protocol import Outcome
+from harness.isolation.protocol import Outcome, ReplicaSpec
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
 from harness.records.certificates import certificate_facts
@@ -60,13 +60,7 @@ class Attempts:
         require_inside(self.store.root, folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = trial.config
-        spec = {
-            "config": trial.payload,
-            "size": dict(trial.size),
-            "replica": replica,
-            "folder": str(folder),
-            "session": self._session(trial),
-        }
+        spec = ReplicaSpec(trial.payload, trial.size, replica, str(folder), self._session(trial))
         limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
         try:

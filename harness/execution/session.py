@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harness.config import placement
 from harness.execution.attempt import judge
+from harness.isolation.protocol import ReplicaSpec
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
 from harness.records.evidence import declared
@@ -63,7 +63,7 @@ def _soaked(
     trial: PlannedTrial, workers: Workers, note: Callable[[str], None], on_wait: Callable[[], None]
 ) -> Facts:
     run, cap_s = trial.config.run, trial.config.measure.soak_cap_s
-    spec: dict[str, Any] = {"config": trial.payload, "size": dict(trial.size), "task": "soak"}
+    spec = ReplicaSpec(trial.payload, trial.size, task="soak")
     timeout_s = run.timeout_s + cap_s
     devices = placement.device_names(trial.config)
     with tempfile.TemporaryDirectory() as folder, device_locks(devices, on_wait, note):

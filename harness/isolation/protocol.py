@@ -1,11 +1,141 @@
-"""What crosses the sockets between a sweep, the fork server and a worker."""
+"""What crosses the sockets between a sweep, the fork server and a worker.
+
+These messages are a contract between versions: `ab`, `gate` and `bisect` start the workers of other
+checkouts, older and newer. A reader takes the default for what is absent and passes over what it does not
+know; a writer leaves out what an older reader could not bear.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self, get_args
 
 RESULT_LIMIT_BYTES = 64 * 1024 * 1024
+
+
+REPLICAS = 10_000
+Task = Literal["measure", "soak"]
+WorkerKind = Literal["warm", "exec"]
+
+
+class ProtocolError(ValueError):
+    """A message that is none of this protocol; the text says which field."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSpec:
+    """What a worker is to run."""
+
+    config: Mapping[str, Any]
+    """The trial's configuration, validated by the sender and again by the worker."""
+    size: Mapping[str, Any]
+    """The workload's size, resolved."""
+    replica: int = 0
+    folder: str | None = None
+    """The attempt's folder, where a trace goes; None keeps none."""
+    session: Mapping[str, Any] = field(default_factory=dict)
+    """What is known of the session: `certificate` and `soak`."""
+    task: Task = "measure"
+    """`soak` where the device is only to be warmed."""
+    rank: int = 0
+    """Of several, set by the worker for each of its ranks."""
+
+    @property
+    def world(self) -> int:
+        """Ranks of the trial."""
+        found = self.config.get("parallel") or {}
+        return _whole("config.parallel.ranks", found.get("ranks", 1), 1, 1 << 16)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, without a folder where there is none."""
+        plain: dict[str, Any] = {
+            "config": dict(self.config),
+            "size": dict(self.size),
+            "replica": self.replica,
+            "session": dict(self.session),
+            "task": self.task,
+            "rank": self.rank,
+        }
+        return plain if self.folder is None else plain | {"folder": self.folder}
+
+    @classmethod
+    def from_dict(cls, message: Any) -> Self:
+        """Read a specification.
+
+        Raises:
+            ProtocolError: a field is absent that has no default, or is not what it must be.
+        """
+        told = _mapping("spec", message)
+        folder, task = told.get("folder"), told.get("task", "measure")
+        if folder is not None and not isinstance(folder, str):
+            raise ProtocolError("spec.folder is no text")
+        if task not in get_args(Task):
+            raise ProtocolError(f"spec.task is none of {', '.join(get_args(Task))}")
+        return cls(
+            config=_mapping("spec.config", told.get("config")),
+            size=_mapping("spec.size", told.get("size")),
+            replica=_whole("spec.replica", told.get("replica", 0), 0, REPLICAS - 1),
+            folder=folder,
+            session=_mapping("spec.session", told.get("session", {})),
+            task=task,
+            rank=_whole("spec.rank", told.get("rank", 0), 0, 1 << 16),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the fork server is asked: a replica, where its log goes, and its limits."""
+
+    spec: ReplicaSpec
+    folder: str
+    worker: WorkerKind
+    timeout_s: float
+    memory_limit_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data."""
+        return {
+            "spec": self.spec.as_dict(),
+            "folder": self.folder,
+            "worker": self.worker,
+            "timeout_s": self.timeout_s,
+            "memory_limit_bytes": self.memory_limit_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, message: Any) -> Self:
+        """Read a request.
+
+        Raises:
+            ProtocolError: a field is absent or not what it must be.
+        """
+        told = _mapping("request", message)
+        folder, worker, timeout_s = told.get("folder"), told.get("worker"), told.get("timeout_s")
+        if not isinstance(folder, str):
+            raise ProtocolError("request.folder is no text")
+        if worker not in get_args(WorkerKind):
+            raise ProtocolError(f"request.worker is none of {', '.join(get_args(WorkerKind))}")
+        if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float):
+            raise ProtocolError("request.timeout_s is no number")
+        if not math.isfinite(timeout_s) or timeout_s <= 0:
+            raise ProtocolError("request.timeout_s is not above zero")
+        limit = _whole("request.memory_limit_bytes", told.get("memory_limit_bytes"), 1, 1 << 62)
+        spec = ReplicaSpec.from_dict(told.get("spec"))
+        return cls(spec, folder, "warm" if worker == "warm" else "exec", float(timeout_s), limit)
+
+
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ProtocolError(f"{name} is no mapping")
+    return value
+
+
+def _whole(name: str, value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ProtocolError(f"{name} is no whole number from {least} to {most}")
+    return value
 
 
 @dataclass

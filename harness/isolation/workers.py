@@ -13,13 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome
+from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome, ReplicaSpec, Request, WorkerKind
 from harness.system.process import available_memory_bytes
 from harness.system.threads import ACTIVE, wait_environment
 
-WorkerKind = Literal["warm", "exec"]
 _GRACE_S = 30.0
 """How much longer than a worker's own limit the server may take to answer."""
 _TICK_S = 0.5
@@ -51,7 +50,7 @@ class Workers:
 
     def run(
         self,
-        spec: dict[str, Any],
+        spec: ReplicaSpec,
         folder: Path,
         *,
         worker: WorkerKind = "warm",
@@ -63,7 +62,7 @@ class Workers:
         """Run one replica and return what became of it; only an interrupt of this process is raised.
 
         Args:
-            spec: what `harness.trial.replica.run_replica` takes, as plain data.
+            spec: what to run.
             folder: an existing folder for the worker's log and traces.
             worker: forked warm, or a new interpreter.
             wait: how its threads wait at barriers, `active`, `passive` or `spin:N`.
@@ -76,15 +75,11 @@ class Workers:
             if server is not None:
                 server.close()
             server = self._servers[wait] = self._start(wait)
-        request = {
-            "spec": spec,
-            "folder": str(folder.resolve()),
-            "worker": worker,
-            "timeout_s": timeout_s,
-            "memory_limit_bytes": memory_limit_bytes or int(0.9 * available_memory_bytes()),
-        }
+        limit = memory_limit_bytes or int(0.9 * available_memory_bytes())
+        request = Request(spec, str(folder.resolve()), worker, timeout_s, limit)
         try:
-            server.socket.sendall(json.dumps(request).encode() + b"\n")
+            server.socket.sendall(json.dumps(request.as_dict()).encode() + b"
+")
             answer = server.receive(time.monotonic() + timeout_s + _GRACE_S, on_wait)
         except OSError as error:
             answer, problem = None, f"the worker server ended: {error}"

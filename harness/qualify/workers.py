@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.isolation.workers import WorkerKind, Workers
+from harness.isolation.protocol import ReplicaSpec, WorkerKind
+from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial, make_plan
 from harness.qualify import judging
 from harness.records.schema import Check
@@ -79,7 +80,7 @@ def _mean_s(
     workers: Workers, trial: PlannedTrial, folder: Path, worker: WorkerKind
 ) -> tuple[float | None, str]:
     """Return the iteration time of one process, undisturbed where that is known; or why there is none."""
-    spec = {"config": trial.payload, "size": dict(trial.size), "folder": str(folder), "session": {}}
+    spec = ReplicaSpec(trial.payload, trial.size, folder=str(folder))
     outcome = workers.run(spec, folder, worker=worker, timeout_s=_TIMEOUT_S)
     result = outcome.result or {}
     if result.get("status") != "ok":

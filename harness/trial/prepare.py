@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from harness import timing
@@ -11,6 +10,7 @@ from harness.config import placement
 from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
+from harness.isolation.protocol import ReplicaSpec
 from harness.trial import ranks
 from workloads import registry as workloads
 from workloads.base import Size, Workload
@@ -20,14 +20,13 @@ from workloads.parallel.base import Ranks
 from workloads.user.source import source as own_model
 
 
-def open_device(config: Config, spec: Mapping[str, Any]) -> tuple[Device, timing.Peers]:
+def open_device(config: Config, spec: ReplicaSpec) -> tuple[Device, timing.Peers]:
     """Open this rank's device, and meet the other ranks."""
     os.environ.update(allocator_environment(config.optimize.wanted()))
-    rank = int(spec.get("rank", 0))
-    index = placement.device_index(config, rank)
+    index = placement.device_index(config, spec.rank)
     device = devices.get(config.device.kind)(index, threads=placement.threads(config))
     device.open()
-    return device, ranks.join(config, device, rank)
+    return device, ranks.join(config, device, spec.rank)
 
 
 def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload:

@@ -15,11 +15,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from harness.config.placement import shares_device
+from harness.isolation.protocol import ReplicaSpec
 from harness.system import process
 from harness.timing.peers import ALONE, Peers
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from harness.devices.base import Device
 
 _T = TypeVar("_T")
-Run = Callable[[Mapping[str, Any], Callable[[str], None]], dict[str, Any]]
+Run = Callable[[ReplicaSpec, Callable[[str], None]], dict[str, Any]]
 """`harness.trial.replica.run_replica`: takes its specification, and whom to tell its phases."""
 _SILENT_S = 1.0
 """A rank that failed stays this long, so that one which died without a word is found first: its peers fail
@@ -105,9 +107,7 @@ def leave() -> None:
         dist.destroy_process_group()
 
 
-def run(
-    spec: Mapping[str, Any], run_replica: Run, on_phase: Callable[[str], None], world: int
-) -> dict[str, Any]:
+def run(spec: ReplicaSpec, run_replica: Run, on_phase: Callable[[str], None], world: int) -> dict[str, Any]:
     """Run a replica in `world` ranks forked from this process; return rank 0's result, or the failure.
 
     Args:
@@ -153,7 +153,7 @@ def run(
 
 
 def _rank(
-    spec: Mapping[str, Any],
+    spec: ReplicaSpec,
     run_replica: Run,
     on_phase: Callable[[str], None],
     outputs: Sequence[int],
@@ -166,7 +166,7 @@ def _rank(
     rank = int(os.environ["RANK"])
     for target in (1, 2):
         os.dup2(outputs[rank], target)
-    result = run_replica({**spec, "rank": rank}, on_phase if rank == 0 else _nothing)
+    result = run_replica(replace(spec, rank=rank), on_phase if rank == 0 else _nothing)
     sys.stdout.flush()
     sys.stderr.flush()
     if result["status"] == "ok":

@@ -6,12 +6,13 @@ import gc
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from harness import energy, timing
 from harness.config.models import Config
 from harness.devices import registry as devices
+from harness.isolation.protocol import ReplicaSpec
 from harness.records.errors import one_line
 from harness.records.evidence import declared
 from harness.records.schema import Facts, Metric
@@ -24,7 +25,7 @@ from harness.trial.metrics import summarise
 from harness.trial.passes import phase_energy
 from harness.trial.passes.run import PreparedReplica, run_passes
 from workloads import registry as workloads
-from workloads.base import Size, UnsupportedError
+from workloads.base import UnsupportedError
 
 
 def preload() -> None:
@@ -40,12 +41,11 @@ def preload() -> None:
     gc.freeze()
 
 
-def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dict[str, Any]:
+def run_replica(spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str, Any]:
     """Run one replica and return its part of the record as plain data; a failure is a result too.
 
     Args:
-        spec: `config` (validated before) and `size` (resolved); `session`, what is known of the session;
-            `task`, which is `soak` where the device is only to be warmed; and `rank`, of several.
+        spec: what to run, as it crossed the socket.
         on_phase: called with start, build, check, warmup, measure and finish as they begin.
     """
     import torch
@@ -58,11 +58,9 @@ def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dic
         on_phase(name)
 
     try:
-        config = Config.model_validate(spec["config"])
-        if spec.get("task") == "soak":
-            found = {"soak": _soaked(config, spec["size"], spec)}
-        else:
-            found = _measured(config, spec["size"], spec, phase)
+        config = Config.model_validate(spec.config)
+        soaks = spec.task == "soak"
+        found = {"soak": _soaked(config, spec)} if soaks else _measured(config, spec, phase)
         ranks.leave()
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}
@@ -73,10 +71,10 @@ def run_replica(spec: Mapping[str, Any], on_phase: Callable[[str], None]) -> dic
     return {"status": "ok", **found}
 
 
-def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
+def _soaked(config: Config, spec: ReplicaSpec) -> Facts:
     """Warm the device with this work until it is steady; return the evidence."""
     device, peers = prepare.open_device(config, spec)
-    job = prepare.prepare_job(config, prepare.workload_of(config, size), device, peers)
+    job = prepare.prepare_job(config, prepare.workload_of(config, spec.size), device, peers)
     job.step(0, lambda _mark: None)
     found = timing.soak(
         job.step,
@@ -89,16 +87,14 @@ def _soaked(config: Config, size: Size, spec: Mapping[str, Any]) -> Facts:
     return soak_evidence(found)
 
 
-def _measured(
-    config: Config, size: Size, spec: Mapping[str, Any], on_phase: Callable[[str], None]
-) -> dict[str, Any]:
+def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str, Any]:
     """Measure one workload in this process; the recipe of a trial."""
     on_phase("start")
     device, peers = prepare.open_device(config, spec)
     device.reset_peak_memory()
 
     on_phase("build")
-    workload = prepare.workload_of(config, size)
+    workload = prepare.workload_of(config, spec.size)
     began_ns = time.perf_counter_ns()
     job = prepare.prepare_job(config, workload, device, peers)
     device.synchronize()
@@ -110,10 +106,9 @@ def _measured(
     first_ns = time.perf_counter_ns()
     checked = job.check()
 
-    session = spec.get("session", {})
     beside = None if job.compiler is None else job.compiler.watch()
     span = measure_span(
-        config, device, job.step, peers=peers, session=session, beside=beside, on_phase=on_phase
+        config, device, job.step, peers=peers, session=spec.session, beside=beside, on_phase=on_phase
     )
 
     on_phase("finish")
@@ -121,10 +116,10 @@ def _measured(
     last, losses = job.check(), job.losses()
     wrong = checked["output_reason"] or last["output_reason"]
     seen = peers.gather(rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses)))
-    span_energy.keep_trace(span.window, span.timing, spec)
+    span_energy.keep_trace(span.window, span.timing, spec.folder)
     measurement = rank_merge.merged(seen)
     spent = span.energy()
-    ready = PreparedReplica(config, size, spec, device, peers, workload, job, on_phase)
+    ready = PreparedReplica(config, spec.size, spec, device, peers, workload, job, on_phase)
     placed = roofline.placement(
         rank_merge.per_device(seen), measurement.span_ns / 1e9, ready.certificate, config.precision.name
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -160,15 +160,15 @@ def series(result: energy.EnergyResult, thin: Callable[[Any], list[float]]) -> d
     }
 
 
-def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, spec: Mapping[str, Any]) -> None:
+def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, folder: str | None) -> None:
     """Write `trace.parquet` into the attempt's folder, where anything was sampled.
 
     Raises:
         OSError: it cannot be written.
     """
-    if result.trace and "folder" in spec:
+    if result.trace and folder is not None:
         edges = _edges(measurement, result.span_ns[0])
-        write_trace(device_states.columns(result.trace, edges), Path(spec["folder"]))
+        write_trace(device_states.columns(result.trace, edges), Path(folder))
 
 
 def iteration_edges(measurement: timing.Measurement, start_ns: int) -> npt.NDArray[np.int64]:

@@ -5,7 +5,7 @@ Energy of phases, gated and cold times, a profile, quality: each in a pass of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from harness import timing
 from harness.config.models import Config
 from harness.devices.base import Device
+from harness.isolation.protocol import ReplicaSpec
 from harness.records.schema import Facts, Metric
 from harness.stats.roofline import Placement
 from harness.trial import prepare
@@ -26,8 +27,7 @@ class PreparedReplica:
 
     config: Config
     size: Size
-    spec: Mapping[str, Any]
-    """As `harness.trial.replica.run_replica` takes it."""
+    spec: ReplicaSpec
     device: Device
     peers: timing.Peers
     workload: Workload
@@ -38,7 +38,7 @@ class PreparedReplica:
     @property
     def certificate(self) -> Facts:
         """The certificate that holds for the device, or the reason why none does."""
-        found: Facts = self.spec.get("session", {}).get("certificate", {})
+        found: Facts = self.spec.session.get("certificate", {})
         return found
 
     def in_mode(self, mode: str) -> Any:
@@ -59,7 +59,7 @@ def run_passes(
         losses: Of training, the first step's first.
     """
     config, device, peers, job = ready.config, ready.device, ready.peers, ready.job
-    first_replica, metrics = ready.spec.get("replica", 0) == 0, list[Metric]()
+    first_replica, metrics = ready.spec.replica == 0, list[Metric]()
     if config.power.phases:
         ready.on_phase("profile")
         metrics += phase_energy.phase_metrics(config, device, ready.workload, job, ready.in_mode)
@@ -68,7 +68,8 @@ def run_passes(
     if config.measure.profile and first_replica:
         ready.on_phase("profile")
         write = config.measure.trace and peers.rank == 0
-        trace = Path(ready.spec["folder"]) / "profile-trace.json" if write else None
+        folder = ready.spec.folder
+        trace = Path(folder) / "profile-trace.json" if write and folder is not None else None
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
     setup = prepare.setup_of(config, device, peers)
     if first_replica and quality.wanted(config):

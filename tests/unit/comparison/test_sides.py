@@ -10,6 +10,7 @@ import pytest
 
 from harness.cli.commands.ab import side_overrides
 from harness.comparison.sides import Environment, environment, make_side
+from harness.isolation.protocol import ReplicaSpec
 
 
 def words(*overrides, seconds=None, **where):
@@ -124,8 +125,8 @@ def test_a_worker_of_a_checkout_imports_from_it(repository, tmp_path, trial):
     """A new interpreter of a revision measures, with the revision's modules first on its path."""
     (repository / "sitecustomize.py").write_text("print('of the checkout')\n")
     with environment(None, ".") as here, here.workers() as workers:
-        spec = {"config": trial.payload, "size": dict(trial.size)}
-        spec["config"]["measure"] |= {"seconds": 0.02, "warmup_s": 0.0, "warmup_cap_s": 0.02}
+        measure = trial.payload["measure"] | {"seconds": 0.02, "warmup_s": 0.0, "warmup_cap_s": 0.02}
+        spec = ReplicaSpec(trial.payload | {"measure": measure}, trial.size)
         outcome = workers.run(spec, tmp_path, worker="exec", timeout_s=60)
     assert outcome.result is not None, outcome.log_tail
     assert outcome.result["status"] == "ok", outcome.result

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.execution.session import Session
-from harness.isolation.protocol import Outcome
+from harness.isolation.protocol import Outcome, ReplicaSpec
 from harness.isolation.workers import Workers
 from harness.planning.plan import make_plan
 from harness.timing import Conditions, Soak
@@ -38,9 +38,9 @@ class ScriptedWorkers:
 
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
-        self.asked: list[tuple[dict[str, Any], float]] = []
+        self.asked: list[tuple[ReplicaSpec, float]] = []
 
-    def run(self, spec: dict[str, Any], folder: Path, *, timeout_s: float, **_: Any) -> Outcome:
+    def run(self, spec: ReplicaSpec, folder: Path, *, timeout_s: float, **_: Any) -> Outcome:
         """Keep the question."""
         assert folder.is_dir()
         self.asked.append((spec, timeout_s))
@@ -60,7 +60,7 @@ def test_each_accelerator_is_soaked_once_with_its_first_trial(notes):
     session = Session()
     session.run(trials, workers, notes.append)
 
-    asked = sorted((spec["config"]["seed"], spec["task"], limit) for spec, limit in workers.asked)
+    asked = sorted((spec.config["seed"], spec.task, limit) for spec, limit in workers.asked)
     assert asked == [(1, "soak", 840.0), (3, "soak", 840.0)]
     assert session.evidence(trials[1]) == {"soak": FOUND}
     assert "cuda-1: steady after 45 s" in notes
@@ -115,7 +115,7 @@ def test_a_real_worker_soaks(tmp_path):
     (trial,) = make_plan(
         ["workload=noop", "device=cpu", "measure.soak_window_s=0.02", "measure.soak_cap_s=0.2"]
     ).trials
-    spec = {"config": trial.payload, "size": dict(trial.size), "task": "soak"}
+    spec = ReplicaSpec(trial.payload, trial.size, task="soak")
     with Workers() as workers:
         outcome = workers.run(spec, tmp_path, timeout_s=60)
     assert outcome.result is not None, outcome.log_tail

@@ -86,7 +86,9 @@ def test_a_worker_loads_nothing_that_the_code_identity_leaves_out() -> None:
     (trial,) = make_plan([*words, "measure.warmup_cap_s=0.05", "power=none"]).trials
     script = (
         "import json, sys, harness.worker; from harness.trial import replica; replica.preload();"
-        "spec = json.loads(sys.argv[1]); result = replica.run_replica(spec, lambda _phase: None);"
+        "from harness.isolation.protocol import ReplicaSpec;"
+        "spec = ReplicaSpec.from_dict(json.loads(sys.argv[1]));"
+        "result = replica.run_replica(spec, lambda _phase: None);"
         "print(json.dumps([result['status'], [m for m in sys.modules if m.startswith('harness.')]]))"
     )
     spec = json.dumps({"config": trial.payload, "size": dict(trial.size)})

@@ -12,6 +12,7 @@ from harness.config.models import Config
 from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.devices.base import Device
+from harness.isolation.protocol import ReplicaSpec
 from harness.trial import prepare
 
 VARIABLE = "PYTORCH_ALLOC_CONF"
@@ -61,18 +62,18 @@ def config(*lines: str) -> Config:
 def test_each_rank_opens_its_own_device_before_it_joins(done):
     """NCCL binds to the device that it is told of; peers agree over gloo, which needs none."""
     wanted = config("device.index=1", "parallel=ddp", "parallel.ranks=4")
-    device, peers = prepare.open_device(wanted, {"rank": 2})
+    device, peers = prepare.open_device(wanted, ReplicaSpec({}, {}, rank=2))
     assert done == [("open cuda:3", None), ("nccl", 2, 4, "cuda:3"), "gloo"]
     assert (device.index, peers.rank, peers.world) == (3, 2, 4)
 
 
 def test_ranks_on_one_device_join_without_nccl(done):
     """NCCL refuses two ranks on one device."""
-    prepare.open_device(config("parallel=task", "parallel.ranks=2"), {"rank": 1})
+    prepare.open_device(config("parallel=task", "parallel.ranks=2"), ReplicaSpec({}, {}, rank=1))
     assert done == [("open cuda:0", None), ("gloo", 1, 2, "None"), "gloo"]
 
 
 def test_the_allocator_is_told_before_the_device_is_open(done):
     """It reads its settings once."""
-    prepare.open_device(config("optimize=expandable_segments"), {})
+    prepare.open_device(config("optimize=expandable_segments"), ReplicaSpec({}, {}))
     assert done == [("open cuda:0", "expandable_segments:True")]
