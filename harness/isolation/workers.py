@@ -78,8 +78,7 @@ class Workers:
         limit = memory_limit_bytes or int(0.9 * available_memory_bytes())
         request = Request(spec, str(folder.resolve()), worker, timeout_s, limit)
         try:
-            server.socket.sendall(json.dumps(request.as_dict()).encode() + b"
-")
+            server.socket.sendall(json.dumps(request.as_dict()).encode() + b"\n")
             answer = server.receive(time.monotonic() + timeout_s + _GRACE_S, on_wait)
         except OSError as error:
             answer, problem = None, f"the worker server ended: {error}"

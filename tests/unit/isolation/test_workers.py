@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from harness.isolation.protocol import ReplicaSpec
 from harness.isolation.workers import Workers
 
 SERVER = """#!{python}
@@ -13,7 +14,7 @@ import json, os, socket, sys, time
 control = socket.socket(fileno=int(sys.argv[-1]))
 for line in control.makefile("rb"):
     request = json.loads(line)
-    act = request["spec"]["act"]
+    act = request["spec"]["config"]["act"]
     if act == "die":
         os._exit(3)
     if act == "silent":
@@ -41,7 +42,7 @@ def workers(tmp_path):
 
 def ask(workers, folder, act="answer", **more):
     """Run one replica of the script."""
-    return workers.run({"act": act}, folder, **({"timeout_s": 5.0} | more))
+    return workers.run(ReplicaSpec({"act": act}, {}), folder, **({"timeout_s": 5.0} | more))
 
 
 def test_one_server_answers_replica_after_replica(workers, tmp_path):
@@ -49,7 +50,7 @@ def test_one_server_answers_replica_after_replica(workers, tmp_path):
     first, second = ask(workers, tmp_path), ask(workers, tmp_path, worker="exec", memory_limit_bytes=7)
     assert first.pid == second.pid
     asked = first.result["asked"]
-    assert asked["spec"] == {"act": "answer"}
+    assert asked["spec"] == ReplicaSpec({"act": "answer"}, {}).as_dict()
     assert asked["folder"] == str(tmp_path.resolve())
     assert (asked["worker"], asked["timeout_s"]) == ("warm", 5.0)
     assert asked["memory_limit_bytes"] > 1 << 20
