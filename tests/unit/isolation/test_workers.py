@@ -96,7 +96,7 @@ def _kill(self) -> None:
 def test_closing_ends_the_server(workers, tmp_path):
     """It ends when its socket does; closing twice is no error."""
     ask(workers, tmp_path)
-    server = workers._server
+    (server,) = workers._servers.values()
     workers.close()
-    assert server.poll() == 0
+    assert server.process.poll() == 0
     workers.close()
