@@ -63,6 +63,13 @@ def _machine(verbs: Verbs) -> None:
         "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
     )
     verb.add_argument("--quick", action="store_true", help="seconds instead of a minute, with fewer checks")
+    verb.add_argument(
+        "--quiet-wait",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="wait up to S seconds for a quiet host (default: 0); one made on a busy host gives no MFU",
+    )
     verb.results()
 
 

@@ -29,6 +29,8 @@ class HostWatch:
     look: Callable[[float, HostCounters | None], Contention] = look
     busiest: Callable[[], Sequence[Busy]] = busiest
     now_s: Callable[[], float] = time.monotonic
+    how_to_wait: str = "run.quiet_wait_s="
+    """What the user writes before a number of seconds to wait for quiet."""
     busy: bool = field(default=False, init=False)
     _since: HostCounters | None = field(default_factory=read_counters, init=False)
     """Read when the command began, so that planning is part of the look."""
@@ -44,7 +46,10 @@ class HostWatch:
         self.busy = seen.busy
         if not self.busy:
             return False
-        self.note(f"{busy_sentence(seen, self.busiest())}; {_remedy(quiet_wait_s)}")
+        remedy = f"close them, or wait for quiet with {self.how_to_wait}600"
+        if quiet_wait_s:
+            remedy = f"waiting up to {quiet_wait_s:g} s for quiet"
+        self.note(f"{busy_sentence(seen, self.busiest())}; {remedy}")
         while self.busy and self.now_s() - began < quiet_wait_s:
             on_wait()
             self.busy = self.look(_LOOK_S, None).busy
@@ -70,9 +75,3 @@ def busy_sentence(seen: Contention, most: Sequence[Busy]) -> str:
     assert seen.others_cpus is not None
     names = ", ".join(f"{b.name} ({b.pid}) {b.cpus:.1f}" for b in most if b.mine)
     return f"other processes use {seen.others_cpus:.1f} of {seen.cpus} CPUs{f': {names}' if names else ''}"
-
-
-def _remedy(quiet_wait_s: float) -> str:
-    if quiet_wait_s:
-        return f"waiting up to {quiet_wait_s:g} s for quiet (run.quiet_wait_s)"
-    return "close them, or wait for quiet with run.quiet_wait_s=600"

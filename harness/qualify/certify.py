@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -16,11 +16,16 @@ from harness.records.schema import Certificate, Check, Facts, MeasuredCeiling
 from harness.shim.ceiling import Ceilings
 from harness.shim.cpu import ceilings as cpu_ceilings
 from harness.shim.errors import ShimError
+from harness.system.contention import between
 from harness.system.host import read_steal
+from harness.system.host_counters import read_counters
 from harness.system.locks import device_lock
 
 STEAL = 0.025
 """Share of stolen time above which figures are not this machine's alone (docs/method.md, section 5)."""
+
+PRODUCT_SHARE = 0.4
+"""Of the multiply-adds' ceiling: libraries reach 0.6 to 0.95 on idle cores, a tenth beside other work."""
 
 OnCheck = Callable[[Check], None]
 OnStage = Callable[[str], None]
@@ -103,7 +108,7 @@ def certify(
     findings = Findings(on_check, on_stage)
     note = findings.note
     with device_lock(f"{device.kind}-{device.index}", lambda: on_stage("waiting for the device")):
-        began, stolen = time.monotonic(), read_steal()
+        began, stolen, host = time.monotonic(), read_steal(), read_counters()
         # Workers come first: nothing of this process is then on the device or in the way of theirs.
         on_stage("workers")
         note(workers.checks(device.kind, device.index, quick=quick))
@@ -117,7 +122,7 @@ def certify(
                 on_stage("energy sensor")
                 note(sensors.checks("cpu", None, load, quick=quick))
         steal = cpu_ceilings.steal_ratio(stolen, read_steal())
-        note([_steal(steal)])
+        note([_steal(steal), judging.quiet(between(host, read_counters())), *_consistent(findings.ceilings)])
         wall_s = time.monotonic() - began
     return Certificate(
         machine_id=identity.machine_id,
@@ -158,6 +163,15 @@ def _known_answers(problem: str | None) -> Check:
         good=problem is None,
         reason=problem or "",
     )
+
+
+def _consistent(ceilings: Sequence[MeasuredCeiling]) -> Iterator[Check]:
+    """Hold ceilings of one unit against each other: what shares it cannot be far apart, unless disturbed."""
+    values = {ceiling.id: ceiling.value for ceiling in ceilings}
+    product, fma = values.get("flops.matmul.fp32"), values.get("flops.fma.fp32")
+    if product is not None and fma is not None and fma > 0:
+        what = "A matrix product in fp32 over the fused multiply-adds that it is made of."
+        yield judging.at_least("ceilings.consistent", what, product / fma, PRODUCT_SHARE, "1")
 
 
 def _steal(ratio: float | None) -> Check:

@@ -6,8 +6,13 @@ import math
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
 
+from harness.records.certificates import HOST_QUIET
 from harness.records.schema import Check
+from harness.system.contention import BUSY_SHARE, Contention
 
+_QUIET = "CPUs that other processes used meanwhile."
+APART = 0.2
+"""Two halves of one kind of worker that differ by more are disturbed, however few they are."""
 SAME = 0.01
 """Two kinds of worker that differ by less are the same for every purpose (docs/method.md, section 3)."""
 
@@ -32,6 +37,15 @@ def holds(check_id: str, what: str, *, good: bool, reason: str) -> Check:
 def not_available(check_id: str, what: str, reason: str) -> Check:
     """Return a check that could not be made here, with the reason."""
     return Check(id=check_id, what=what, status="not available", reason=reason)
+
+
+def quiet(seen: Contention) -> Check:
+    """Pass a host whose CPUs nobody else used meanwhile; a certificate made beside others' work is void."""
+    others = seen.others_cpus
+    if others is None:
+        reason = seen.unknown.get("others_cpus", "the kernel does not tell")
+        return not_available(HOST_QUIET, _QUIET, reason)
+    return at_most(HOST_QUIET, _QUIET, others, BUSY_SHARE * seen.cpus, "CPUs")
 
 
 def spin_error_ns(measured_ns: Sequence[float], true_ns: Sequence[float], empty_ns: float) -> float:
@@ -70,15 +84,18 @@ def spread(values: Sequence[float]) -> float:
 def same_mean(check_id: str, what: str, a: Sequence[float], b: Sequence[float]) -> Check:
     """Pass two samples of the same work whose means do not differ: Welch's interval of the ratio holds 1.
 
-    A difference below `SAME` passes even when it is certain.
+    A difference below `SAME` passes even when it is certain; one above `APART` fails even when it is not.
     """
     from scipy import stats
 
     x, y = [math.log(v) for v in a], [math.log(v) for v in b]
     ratio = math.exp(fmean(y) - fmean(x))
     p = float(stats.ttest_ind(x, y, equal_var=False).pvalue)
-    good = abs(ratio - 1) < SAME or not p < 0.05
-    expected = f"1: apart by less than {SAME:.0%}, or not certainly (p = {p:.2g}, at least 0.05)"
+    good = abs(ratio - 1) < SAME or (abs(math.log(ratio)) < APART and not p < 0.05)
+    expected = (
+        f"1: apart by less than {SAME:.0%}, or by less than {APART:.0%} and not certainly "
+        f"(p = {p:.2g}, at least 0.05)"
+    )
     return _judged(check_id, what, ratio, "1", expected, good=good)
 
 

@@ -64,7 +64,7 @@ def valid_for(
 ) -> Certificate | None:
     """Return the newest certificate that holds for a device: same machine, same device, same driver.
 
-    A full one is preferred to a later quick one.
+    One made on a quiet host is preferred to any other, then a full one to a later quick one.
     """
     fitting = [
         c
@@ -72,7 +72,11 @@ def valid_for(
         if (c.machine_id, c.device_kind, c.device_index, c.driver)
         == (machine_id, device_kind, device_index, driver)
     ]
-    return max(fitting, key=lambda c: (not c.quick, c.made_at), default=None)
+    return max(fitting, key=lambda c: (_is_quiet(c), not c.quick, c.made_at), default=None)
+
+
+def _is_quiet(certificate: Certificate) -> bool:
+    return all(check.id != HOST_QUIET for check in certificate.failed)
 
 
 def _parse(path: Path) -> Certificate:
@@ -95,6 +99,9 @@ PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8", "fp64")
 
 
 ABSENT = "no certificate holds for this device: joulemark qualify makes one"
+HOST_QUIET = "machine.quiet"
+"""The check that nobody else used the host; a certificate that fails it gives no ceilings."""
+_BUSY = "the certificate was made on a busy host: joulemark qualify makes a better one"
 
 
 def certificate_facts(
@@ -107,6 +114,8 @@ def certificate_facts(
     )
     if certificate is None:
         return {"id": None, "reason": ABSENT}
+    if not _is_quiet(certificate):
+        return {"id": None, "reason": _BUSY}
     rates = {precision: certificate.flop_s(precision) for precision in PRECISIONS}
     return {
         "id": certificate_id(certificate),

@@ -12,11 +12,13 @@ from harness.cli.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.devices.load import load_of
 from harness.energy import doctor as energy
+from harness.execution.host_watch import busy_sentence
 from harness.exporters import registry as exporters
 from harness.identity.machine import Identity, identify
 from harness.records import open_store
 from harness.records.certificates import certificate_facts
-from harness.system import process
+from harness.system import contention, process
+from harness.system.busiest import busiest
 from workloads import registry as workloads
 from workloads.compress.registry import COMPRESSORS
 from workloads.parallel.registry import STRATEGIES
@@ -35,7 +37,15 @@ class Check:
 def main(options: argparse.Namespace) -> int:
     """Print every check; the exit code is 0, since what is missing may not be needed."""
     identity = identify()
-    checks = [*_devices(), *_certificates(identity), *_sensors(), *_system(), *_tools(), *_plugins()]
+    checks = [
+        *_devices(),
+        *_certificates(identity),
+        *_sensors(),
+        *_system(),
+        *_host(),
+        *_tools(),
+        *_plugins(),
+    ]
     if options.json:
         print_json(
             {"checks": [asdict(c) for c in checks], "machine": identity.machine, "code": identity.code}
@@ -105,6 +115,16 @@ def _system() -> list[Check]:
     except OSError as error:
         checks.append(Check("results folder", False, str(error), "name another with run.results=PATH"))
     return checks
+
+
+def _host() -> list[Check]:
+    """Say what others use of this host now, and which of this user's processes do."""
+    seen = contention.look(0.5)
+    if seen.others_cpus is None:
+        return [Check("host", True, f"how busy it is stays unknown: {seen.unknown.get('others_cpus')}")]
+    if not seen.busy:
+        return [Check("host", True, f"quiet: others use {seen.others_cpus:.2f} of {seen.cpus} CPUs")]
+    return [Check("host", False, busy_sentence(seen, busiest()), "close them before measuring")]
 
 
 def _tools() -> list[Check]:

@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from harness.cli.output import print_json, print_table
+from harness.execution.host_watch import HostWatch
 from harness.identity.machine import identify
 from harness.qualify.certify import certify, target
 from harness.records import certificates, open_store
@@ -18,6 +19,7 @@ def main(options: argparse.Namespace) -> int:
     store = open_store(options.results)
     store.check_writable()
     quiet = options.json
+    HostWatch(_note, how_to_wait="--quiet-wait ").before(options.quiet_wait)
     made = certify(
         device,
         identify(),
@@ -33,6 +35,10 @@ def main(options: argparse.Namespace) -> int:
         _show(made)
         print(f"\ncertificate {identity}: {_verdict(made)}, {made.wall_s:.0f} s\n{path}")
     return 1 if made.failed else 0
+
+
+def _note(text: str) -> None:
+    print(f"joulemark: {text}", file=sys.stderr, flush=True)
 
 
 class _Stages:

@@ -7,9 +7,11 @@ import pytest
 
 from harness.identity.machine import Identity
 from harness.qualify import certify, judging
+from harness.records import certificates, open_store
 from harness.records.certificates import certificate_id
 from harness.shim.ceiling import Ceilings, rate
 from harness.shim.errors import ShimError
+from harness.system.contention import Contention
 
 ME = Identity({}, {"accelerator_driver": "570"}, "a" * 64, "b" * 64)
 
@@ -29,6 +31,10 @@ def parts(monkeypatch):
     monkeypatch.setattr(certify.shim, "ceilings", lambda *_, **__: parts.ceilings())
     monkeypatch.setattr(certify, "device_lock", lambda *_: nullcontext())
     monkeypatch.setattr(certify, "read_steal", lambda: (None, None))
+    parts.others = 0.0
+    monkeypatch.setattr(
+        certify, "between", lambda *_: Contention(10**9, 0, 0, 0, round(parts.others * 1e9), 2)
+    )
     return parts
 
 
@@ -36,9 +42,9 @@ def test_a_certificate_holds_every_check_and_ceiling_in_order(parts):
     """All parts are in it, told one by one, and the steal that nobody tells is said to be unknown."""
     told = []
     made = certify.certify(certify.Target("cpu"), ME, on_check=told.append)
-    ids = ["workers.same", "timer.tick", "ceilings.results", "energy.poll", "machine.steal"]
+    ids = ["workers.same", "timer.tick", "ceilings.results", "energy.poll", "machine.steal", "machine.quiet"]
     assert [c.id for c in made.checks] == ids == [c.id for c in told]
-    assert made.checks[-1].status == "not available"
+    assert made.checks[-2].status == "not available"
     assert made.bandwidth_b_s == 10.0
     assert (made.machine_id, made.device_name, made.driver) == (ME.machine_id, "A processor", None)
     assert len(certificate_id(made)) == 16
@@ -56,6 +62,35 @@ def test_a_wrong_result_fails_its_check_and_gives_no_ceilings(parts):
     assert made.failed[0].reason == "triad: the result is 3 and must be 7"
     assert made.ceilings == ()
     assert made.bandwidth_b_s is None
+
+
+def test_a_certificate_made_on_a_busy_host_fails_by_name_and_gives_no_ceilings(parts, tmp_path):
+    """Others used half a CPU of two: the check says so, and no MFU rests on it; a quiet one is preferred."""
+    store, parts.others = open_store(tmp_path), 0.5
+    made = certify.certify(certify.Target("cpu"), ME)
+    (failed,) = made.failed
+    assert (failed.id, failed.measured) == ("machine.quiet", 0.5)
+    certificates.write(store, made)
+    facts = certificates.certificate_facts(store, ME.machine_id, "cpu", 0, None)
+    assert facts["id"] is None
+    assert "busy host" in facts["reason"]
+
+    parts.others = 0.05
+    quiet = certify.certify(certify.Target("cpu"), ME, quick=True)
+    certificates.write(store, quiet)
+    assert certificates.certificate_facts(store, ME.machine_id, "cpu", 0, None)["id"] == certificate_id(quiet)
+
+
+@pytest.mark.parametrize(("product", "status"), [(27e9, "fail"), (150e9, "pass")])
+def test_ceilings_that_share_units_are_held_against_each_other(parts, product, status):
+    """A matrix product at 27 GFLOP/s beside 236 of multiply-adds is no ceiling of an idle machine."""
+    entries = (
+        rate("flops.matmul.fp32", "FLOP/s", product, [10**9], "known"),
+        rate("flops.fma.fp32", "FLOP/s", 236e9, [10**9], "known"),
+    )
+    parts.ceilings = lambda: Ceilings("cpu", entries, {})
+    made = certify.certify(certify.Target("cpu"), ME)
+    assert {c.id: c.status for c in made.checks}["ceilings.consistent"] == status
 
 
 def test_a_cuda_device_is_opened_once_and_its_driver_is_in_the_certificate(parts, monkeypatch):
@@ -77,7 +112,8 @@ def test_a_cuda_device_is_opened_once_and_its_driver_is_in_the_certificate(parts
     monkeypatch.setattr(certify, "_hardware_id", lambda device: f"GPU-{device.index}")
     made = certify.certify(certify.Target("cuda", 1), ME, quick=True)
     assert (opened, asked) == ([1], [("cuda", "GPU-1", True)])
-    assert [c.id for c in made.checks] == ["workers.same", "launch.host", "ceilings.results", "machine.steal"]
+    ids = ["workers.same", "launch.host", "ceilings.results", "machine.steal", "machine.quiet"]
+    assert [c.id for c in made.checks] == ids
     assert (made.device_kind, made.device_index, made.driver) == ("cuda", 1, "570")
 
 

@@ -63,3 +63,10 @@ def test_a_wider_spread_is_seen_and_a_narrower_one_passes():
 def test_the_spread_is_relative():
     """Values a factor e apart spread by the standard deviation of 0 and 1."""
     assert judging.spread([1.0, 2.718281828459045]) == pytest.approx(0.5**0.5)
+
+
+def test_two_halves_that_are_far_apart_fail_however_few_they_are():
+    """A ratio of 0.63 between two pairs is not certain, and disturbed all the same."""
+    apart = judging.same_mean("workers.same", "what", [1.0, 1.3], [0.8, 0.65])
+    near = judging.same_mean("workers.same", "what", [1.0, 1.1], [0.97, 1.05])
+    assert (apart.status, near.status) == ("fail", "pass")

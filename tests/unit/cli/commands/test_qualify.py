@@ -35,7 +35,12 @@ def certify(monkeypatch, tmp_path):
 
 def options(**changes):
     """The command's options."""
-    return Namespace(**({"device": "cpu", "quick": False, "json": False, "results": "results"} | changes))
+    return Namespace(
+        **(
+            {"device": "cpu", "quick": False, "json": False, "results": "results", "quiet_wait": 0.0}
+            | changes
+        )
+    )
 
 
 @pytest.mark.parametrize(("status", "code"), [("pass", 0), ("not available", 0), ("fail", 1)])
