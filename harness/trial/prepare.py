@@ -11,6 +11,7 @@ from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
 from harness.isolation.protocol import ReplicaSpec
+from harness.system import native
 from harness.trial import ranks
 from workloads import registry as workloads
 from workloads.base import Size, Workload
@@ -46,9 +47,11 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
 
 
 def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    """Return the `workloads.engine.job.PreparedWorkload` of a workload on this rank."""
+    """Return the `workloads.engine.job.PreparedWorkload` of a workload on this rank, C kernels compiled."""
     from workloads.engine.job import prepare
+    from workloads.kernels import library
 
+    library.build_with(native.load)
     return prepare(workload, setup_of(config, device, peers))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, GenerativeWorkload, UnsupportedError, Workload
-from workloads.compress import layers
+from workloads.compress import layers, packing
 from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
@@ -86,7 +86,10 @@ def _spec(name: str, title: str, summary: str, **settings: Setting) -> Transform
 
 
 class Int8Weight(Quantisation):
-    """Weights in int8 with a scale for each row; products in the trial's precision."""
+    """Weights in int8 with a scale for each row; products in the trial's precision.
+
+    On the CPU our own kernels run where they can, which store an embedding that is the output layer too.
+    """
 
     spec: ClassVar[TransformSpec] = _spec(
         name="int8_weight",
@@ -95,7 +98,9 @@ class Int8Weight(Quantisation):
     )
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
-        """By torchao."""
+        """By our kernels where they run, else by torchao."""
+        if (ours := packing.pack(model, found, table=self.settings["layers"] == "all")) is not None:
+            return ours
         from torchao.quantization import Int8WeightOnlyConfig
 
         by_torchao(model, dict.fromkeys(found, Int8WeightOnlyConfig(set_inductor_config=False)))
@@ -249,14 +254,16 @@ class Int4Weight(Quantisation):
         return whole and layer.out_features % (8 if layer.weight.is_cuda else 16) == 0
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
-        """By torchao's packing for the device."""
+        """By our kernels where they run, else by torchao's packing for the device."""
         import torch
 
         from workloads.models.packed import HalfLinear
 
+        group, whole = int(self.settings["group"]), self.settings["layers"] == "all"
+        if (ours := packing.pack(model, found, table=whole, int4_group=group)) is not None:
+            return ours
         for layer in found.values():
             layer.to(torch.bfloat16).__class__ = HalfLinear
-        group = int(self.settings["group"])
         if next(iter(found.values())).weight.is_cuda:
             from torchao.quantization import Int4WeightOnlyConfig
 

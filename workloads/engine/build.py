@@ -14,6 +14,9 @@ from workloads.compress.base import Compressor
 from workloads.engine import trained
 from workloads.engine.precision import set_matmul, train_in_fp8, weight_dtype
 from workloads.engine.setup import Setup
+from workloads.kernels import library
+from workloads.kernels.linear import FEW
+from workloads.kernels.use import use_kernels
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +61,18 @@ def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Buil
     if setup.precision == "fp8":
         train_in_fp8(model)
     optimize.apply(setup.optimize, workload, model)
+    if device.type == "cpu" and not training:
+        evidence = evidence | {"products": _products(model, setup)}
     return Built(model, cast_to, compressor, evidence)
+
+
+def _products(model: nn.Module, setup: Setup) -> str:
+    """Let our own kernels multiply few rows where they can; return whose do, or why they do not."""
+    if setup.optimize.compile is not None:
+        return "torch, compiled"
+    if setup.ranks.world > 1:
+        return "torch: the layers are spread over ranks"
+    if (reason := library.missing()) is not None:
+        return f"torch: {reason}"
+    count = use_kernels(model, attention=setup.optimize.attention == "auto")
+    return f"joulemark C in {count} layers for up to {FEW} rows, torch for more"

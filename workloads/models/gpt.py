@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.kernels.linear import project
 from workloads.models.tensor_split import Split
 
 
@@ -106,6 +107,8 @@ class GPT(nn.Module):
     """Token and position embeddings, blocks, a norm, and the token embedding again as the output layer."""
 
     entry, exit = ("token", "position"), ("norm", "token")
+    tied = "token"
+    """The embedding that is the output layer too."""
     first_position = 0
     """Where in the sequence the tokens start that it is given; not 0 on ranks that share a sequence."""
 
@@ -131,7 +134,7 @@ class GPT(nn.Module):
 
     def empty_cache(self, batch: int, capacity: int) -> Cache:
         """Allocate a cache for `batch` sequences of up to `capacity` positions, in the weights' own type."""
-        weight = self.token.weight
+        weight = self.norm.weight  # an embedding may be stored in another format
         shape = (len(self.blocks), batch, self.heads, capacity, self.head_size)
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
@@ -167,4 +170,4 @@ class GPT(nn.Module):
 
     def leave(self, x: torch.Tensor, *_inputs: torch.Tensor) -> torch.Tensor:
         """Return logits (..., V) of (..., d)."""
-        return F.linear(self.norm(x), self.token.weight)
+        return project(self.norm(x), self.token)

@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from workloads.kernels.linear import project
+
 NORM_EPS = 1e-5
 KERNEL = 4
 """Positions that the convolution before the recurrence sees."""
@@ -121,6 +123,9 @@ class Block(nn.Module):
 class Mamba(nn.Module):
     """Token embedding, blocks, a norm, and the token embedding again as the output layer."""
 
+    tied = "token"
+    """The embedding that is the output layer too."""
+
     def __init__(
         self, *, vocab: int, hidden: int, layers: int, state: int, head_size: int, chunk: int
     ) -> None:
@@ -144,4 +149,4 @@ class Mamba(nn.Module):
             states.append(state)
         if last_only:
             x = x[:, -1]
-        return F.linear(self.norm(x), self.token.weight), states
+        return project(self.norm(x), self.token), states

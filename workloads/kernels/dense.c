@@ -1,0 +1,81 @@
+// y = x wᵀ + bias for few rows x (m, k), in fp32 or bf16; w (n, k) as torch keeps it, row by row.
+#include "kernels.h"
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+// w is read in the order of memory, a row at a time: several rows at once are more streams than the processor
+// fetches ahead.
+enum { SUMS = 4 };
+// Numbers of fp32 to fetch ahead, across the pages at which the processor stops by itself: 8 KiB.
+#define AHEAD 2048
+
+struct dense {
+    const void *x, *w, *bias;
+    void *y;
+    long m, n, k;
+};
+
+static inline float dot_f32(const float *x, const float *w, long k) {
+    lanes sums[SUMS] = {0};
+    long i = 0;
+    for (; i + SUMS * LANES <= k; i += SUMS * LANES)
+        for (int s = 0; s < SUMS; ++s) {
+            __builtin_prefetch(w + i + s * LANES + AHEAD);
+            sums[s] += load_f32(x + i + s * LANES) * load_f32(w + i + s * LANES);
+        }
+    float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (; i < k; ++i) sum += x[i] * w[i];
+    return sum;
+}
+
+static inline float dot_bf16(const uint16_t *x, const uint16_t *w, long k) {
+    long i = 0;
+#if defined(__AVX512BF16__)
+    __m512 sums[SUMS];
+    for (int s = 0; s < SUMS; ++s) sums[s] = _mm512_setzero_ps();
+    for (; i + SUMS * 32 <= k; i += SUMS * 32)
+        for (int s = 0; s < SUMS; ++s) {
+            __builtin_prefetch(w + i + s * 32 + 2 * AHEAD);
+            sums[s] = _mm512_dpbf16_ps(sums[s], (__m512bh)_mm512_loadu_si512(w + i + s * 32),
+                                       (__m512bh)_mm512_loadu_si512(x + i + s * 32));
+        }
+    float sum = _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])));
+#else
+    lanes sums[SUMS] = {0};
+    for (; i + SUMS * LANES <= k; i += SUMS * LANES)
+        for (int s = 0; s < SUMS; ++s) sums[s] += load_bf16(x + i + s * LANES) * load_bf16(w + i + s * LANES);
+    float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+#endif
+    for (; i < k; ++i) sum += from_bf16(x[i]) * from_bf16(w[i]);
+    return sum;
+}
+
+static void part_f32(void *task, long first, long last) {
+    const struct dense *d = task;
+    const float *x = d->x, *w = d->w, *bias = d->bias;
+    float *y = d->y;
+    for (long n = first; n < last; ++n)
+        for (long m = 0; m < d->m; ++m)
+            y[m * d->n + n] = dot_f32(x + m * d->k, w + n * d->k, d->k) + (bias ? bias[n] : 0.0f);
+}
+
+static void part_bf16(void *task, long first, long last) {
+    const struct dense *d = task;
+    const uint16_t *x = d->x, *w = d->w, *bias = d->bias;
+    uint16_t *y = d->y;
+    for (long n = first; n < last; ++n)
+        for (long m = 0; m < d->m; ++m)
+            y[m * d->n + n] = to_bf16(dot_bf16(x + m * d->k, w + n * d->k, d->k) + (bias ? from_bf16(bias[n]) : 0.0f));
+}
+
+void linear_f32(const float *x, const float *w, const float *bias, float *y, long m, long n, long k, int threads) {
+    struct dense d = {x, w, bias, y, m, n, k};
+    in_parts(part_f32, &d, n, 1, threads);
+}
+
+void linear_bf16(const uint16_t *x, const uint16_t *w, const uint16_t *bias, uint16_t *y, long m, long n, long k,
+                 int threads) {
+    struct dense d = {x, w, bias, y, m, n, k};
+    in_parts(part_bf16, &d, n, 1, threads);
+}

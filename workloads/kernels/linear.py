@@ -1,0 +1,76 @@
+"""Linear layers that call the C kernels for few rows, and torch for many."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from workloads.kernels.library import library
+
+FEW = 8
+"""Rows of x up to which the C kernel is no slower than torch's product, in fp32 and bf16."""
+DTYPES = {torch.float32: "linear_f32", torch.bfloat16: "linear_bf16"}
+"""The kernel of each format."""
+
+
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Return x (…, in) · weight (out, in)ᵀ + bias."""
+    lib, out, width = library(), *weight.shape
+    rows = x.numel() // width
+    if lib is None or rows > FEW or not callable_here(x) or x.dtype != weight.dtype:
+        return F.linear(x, weight, bias)
+    if not (x.is_contiguous() and weight.is_contiguous()):
+        return F.linear(x, weight, bias)
+    y = x.new_empty((*x.shape[:-1], out))
+    shift = None if bias is None else bias.data_ptr()
+    run(DTYPES[x.dtype], x.data_ptr(), weight.data_ptr(), shift, y.data_ptr(), rows, out, width,
+        torch.get_num_threads())  # fmt: skip
+    return y
+
+
+def callable_here(x: torch.Tensor) -> bool:
+    """Tell whether C may read x and write a result: plain memory of the CPU, no gradient, no tracing."""
+    plain = type(x) is torch.Tensor and x.device.type == "cpu" and x.dtype in DTYPES
+    return plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def run(name: str, *given: Any) -> None:
+    """Call a kernel, under its name in a profile.
+
+    Raises:
+        MemoryError: the kernel found no memory to work in.
+    """
+    lib = library()
+    assert lib is not None, "asked for no kernel where there is none"
+    if torch.autograd._profiler_enabled():  # type: ignore[attr-defined]  # noqa: SLF001 - torch says it nowhere else
+        with torch.profiler.record_function(f"joulemark::{name}"):
+            failed = getattr(lib, name)(*given)
+    else:
+        failed = getattr(lib, name)(*given)
+    if failed:
+        raise MemoryError(f"no memory for the inputs of {name}")
+
+
+class FewRowsLinear(nn.Linear):
+    """A linear layer whose products of few rows are ours; made of one by changing its class."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (…, in) to (…, out)."""
+        return linear(x, self.weight, self.bias)
+
+
+class FewRowsTable(nn.Embedding):
+    """An embedding that is the output layer too."""
+
+    def project(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (…, V) of (…, d)."""
+        return linear(x, self.weight)
+
+
+def project(x: torch.Tensor, table: nn.Module) -> torch.Tensor:
+    """Return logits (…, V) of x (…, d) by an embedding that is the output layer too, whatever stores it."""
+    own = getattr(table, "project", None)
+    return cast("torch.Tensor", F.linear(x, table.weight) if own is None else own(x))  # type: ignore[arg-type]
