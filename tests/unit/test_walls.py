@@ -80,7 +80,8 @@ WITHIN = {
     "harness.trial.passes": {
         *("harness.trial.metrics", "harness.trial.prepare", "harness.trial.span_energy"),
     },
-    "workloads.models": set(),
+    "workloads.kernels": set(),
+    "workloads.models": {"workloads.kernels"},
     "workloads.counting": set(),
     "workloads.inputs": {"workloads.base"},
     "workloads.catalogue": {
@@ -88,7 +89,7 @@ WITHIN = {
     },
     "workloads.compress": {
         *("workloads.base", "workloads.plugins", "workloads.registry", "workloads.transform"),
-        *("workloads.counting", "workloads.inputs", "workloads.models"),
+        *("workloads.counting", "workloads.inputs", "workloads.kernels", "workloads.models"),
     },
     "workloads.parallel": {
         *("workloads.base", "workloads.plugins", "workloads.training", "workloads.transform"),
@@ -97,7 +98,7 @@ WITHIN = {
     "workloads.engine": {
         *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
         *("workloads.catalogue", "workloads.compress", "workloads.counting", "workloads.inputs"),
-        "workloads.parallel",
+        *("workloads.kernels", "workloads.parallel"),
     },
     "workloads.hf": {
         *("workloads.base", "workloads.catalogue", "workloads.counting", "workloads.inputs"),

@@ -98,9 +98,14 @@ class Int4Linear(PackedLinear):
         self.group = group
         groups = _padded(weight.detach().float()).view(-1, self.in_features // group, group)
         low, high = groups.aminmax(dim=2)
-        scale = _nonzero(((high - low) / 15).bfloat16().float())
+        scale = ((high - low) / 15).bfloat16().float()
         zero = (low + 8 * scale).bfloat16().float()
-        numbers = ((groups - zero[:, :, None]) / scale[:, :, None] + 8).round().clamp(0, 15).to(torch.uint8)
+        numbers = (
+            ((groups - zero[:, :, None]) / _nonzero(scale)[:, :, None] + 8)
+            .round()
+            .clamp(0, 15)
+            .to(torch.uint8)
+        )
         steps = numbers.view(-1, BLOCK, self.in_features // 8, 2, 4).permute(3, 0, 2, 1, 4)
         self.register_buffer("numbers", (steps[0] | steps[1] << 4).contiguous())  # (blocks, in / 8, 16, 4)
         for name, value in (("scales", scale), ("zeros", zero)):
@@ -154,5 +159,5 @@ def _padded(rows: torch.Tensor) -> torch.Tensor:
 
 
 def _nonzero(scale: torch.Tensor) -> torch.Tensor:
-    """Return 1 for the scale of zeros alone, which any scale stands for."""
+    """Return a scale to divide by: 1 where all weights are equal."""
     return torch.where(scale > 0, scale, 1.0)
