@@ -14,7 +14,7 @@ endif
 # JUNIT=DIR keeps the tests' results there, a file for each run of pytest.
 junit = $(if $(JUNIT),--junitxml=$(JUNIT)/$(1).xml)
 
-.PHONY: help setup demo test docs test-slow bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim bench-speed
+.PHONY: help setup demo test docs coverage test-slow bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim bench-speed
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -62,6 +62,9 @@ format: $(STAMP)  ## let ruff rewrite the layout
 docs: $(STAMP)  ## the documentation site in build/site; a warning is an error
 	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" --cov --cov-report=term $(PYTEST_ARGS)
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

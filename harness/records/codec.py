@@ -12,8 +12,6 @@ from harness.records.schema import SCHEMA_VERSION, Record
 
 MAX_RECORD_BYTES = 16 * 2**20
 """A record is tens of kilobytes; long series belong in `trace.parquet`."""
-_RENAMED_EVIDENCE = {"compiled_within": "recompiles_in_span"}
-"""Keys of the evidence by an earlier name, which records on disk still have."""
 
 
 class _Versioned(BaseModel):
@@ -50,12 +48,7 @@ def parse(data: bytes) -> Record:
         raise ValueError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
     _require_known_version(data, record.schema_version)
     _require_finite(record)
-    evidence = {_RENAMED_EVIDENCE.get(key, key): value for key, value in record.evidence.items()}
-    return (
-        record
-        if evidence.keys() == record.evidence.keys()
-        else record.model_copy(update={"evidence": evidence})
-    )
+    return record
 
 
 def _require_known_version(data: bytes, version: int | None = None) -> None:
