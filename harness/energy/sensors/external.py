@@ -1,29 +1,32 @@
-"""An external power meter, read from a file that something else appends to, or from a command.
+"""An external power meter, read from a log that another tool appends to, or from a command.
 
-A device is `file:PATH`, a CSV whose lines are `time,watts`, time being ISO 8601 or seconds since 1970; or
-`command:PROGRAM ARGUMENTS`, which prints the watts. A file's values keep their own times.
+A device is `file:PATH`, a log whose header names time and power (`power_log`), with choices behind a `?`:
+`column=NAME`, `device=1` or `0,1`, `unit=W`, `zone=Europe/Berlin`, joined by `&`; or `command:PROGRAM
+ARGUMENTS`, which prints watts, or a number with its unit. A log's values keep their own times.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
+from urllib.parse import parse_qsl
 
 from harness.energy.sensors.base import PowerMeter, Reading, SensorError, SensorInfo, SensorUnavailable
+from harness.energy.sensors.log_columns import watts_of
+from harness.energy.sensors.power_log import OPTIONS, PowerLog
 
-_TAIL_BYTES = 4096
-_STALE_S = 10.0
-"""A file whose last line is older is no longer written."""
+_OUTPUT_BYTES = 4096
 _TIMEOUT_S = 5.0
 _HOW = "name it: power.devices=[file:PATH] or [command:PROGRAM]"
+_PRINTED = re.compile(r"(?P<number>[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)\s*(?P<unit>[A-Za-zµ]*)")
 
 
 class ExternalMeter(PowerMeter):
-    """One external meter; its scope is the node, since a plug is what such meters usually sit on."""
+    """One external meter; its scope is the node, unless the log's tool meters something else."""
 
     source = "meter"
     pause_s = 0.1
@@ -33,13 +36,20 @@ class ExternalMeter(PowerMeter):
         self._what, _, self._where = device.partition(":")
         if self._what not in {"file", "command"} or not self._where:
             raise SensorUnavailable(f"no external meter {device!r}", _HOW)
-        self.sensors = (SensorInfo("meter", device, f"external meter ({self._what})", "instant", "node"),)
         # Taken once: a line that is read twice is at one moment.
         self._ahead_ns = time.time_ns() - time.perf_counter_ns()
+        self._log: PowerLog | None = None
+        label = f"external meter ({self._what})"
         try:
-            self.read(self.sensors[0])
+            if self._what == "file":
+                self._log = log = PowerLog(*_choices(self._where))
+                info = SensorInfo("meter", device, label, log.layout.kind, log.layout.scope, taken=log.taken)
+            else:
+                info = SensorInfo("meter", device, label, "instant", "node", taken="what it prints, in W")
+            self.sensors = (info,)
+            self.read(info)
         except SensorError as error:
-            raise SensorUnavailable(error.reason) from error
+            raise SensorUnavailable(error.reason, error.remedy) from error
 
     @classmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
@@ -52,28 +62,12 @@ class ExternalMeter(PowerMeter):
         return cls(device)
 
     def read(self, sensor: SensorInfo) -> Reading:  # noqa: ARG002 - there is only one
-        """Return the file's last line, at its own time, or what the command prints now."""
-        return self._from_file() if self._what == "file" else self._from_command()
-
-    def _from_file(self) -> Reading:
-        path = Path(self._where)
-        try:
-            with path.open("rb") as file:
-                file.seek(0, 2)
-                file.seek(max(0, file.tell() - _TAIL_BYTES))
-                lines = file.read(_TAIL_BYTES).decode("utf-8", "replace").split("\n")[:-1]  # whole ones
-        except OSError as error:
-            raise SensorError(f"{path}: {error.strerror}") from error
-        last = next((line for line in reversed(lines) if line.strip()), "")
-        moment, _, rest = last.partition(",")
-        epoch_s, watts = _epoch_s(moment.strip()), _watts(rest.partition(",")[0])
-        if epoch_s is None or watts is None:
-            raise SensorError(f"{path}: the last line is not `time,watts`: {last[:80]!r}")
-        age_s = time.time() - epoch_s
-        if not -1.0 < age_s < _STALE_S:
-            raise SensorError(f"{path}: the last line is {age_s:.0f} s old")
-        then_ns = round(epoch_s * 1e9) - self._ahead_ns
-        return Reading(then_ns, then_ns, power_w=watts)
+        """Return the log's newest power, at its own time, or what the command prints now."""
+        if self._log is None:
+            return self._from_command()
+        newest = self._log.last()
+        then_ns = round(newest.epoch_s * 1e9) - self._ahead_ns
+        return Reading(then_ns, then_ns, power_w=newest.watts)
 
     def _from_command(self) -> Reading:
         t0_ns = time.perf_counter_ns()
@@ -84,28 +78,29 @@ class ExternalMeter(PowerMeter):
             )  # fmt: skip
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
             raise SensorError(f"{self._where}: {error}") from error
-        watts = _watts(done.stdout[:_TAIL_BYTES].decode("utf-8", "replace"))
+        printed = done.stdout[:_OUTPUT_BYTES].decode("utf-8", "replace").strip()
+        watts = _watts(printed)
         if done.returncode != 0 or watts is None:
-            raise SensorError(f"{self._where}: exit code {done.returncode}, and no number of watts")
+            raise SensorError(
+                f"{self._where}: exit code {done.returncode}, and no number of watts: {printed[:80]!r}"
+            )
         return Reading(t0_ns, time.perf_counter_ns(), power_w=watts)
 
 
-def _epoch_s(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+def _choices(where: str) -> tuple[Path, dict[str, str]]:
+    """Split `PATH?column=NAME&device=1`; a file that has the whole name is that file."""
+    path, mark, query = where.rpartition("?")
+    if not mark or Path(where).exists():
+        return Path(where), {}
+    chosen = dict(parse_qsl(query, keep_blank_values=True))
+    if not chosen or (unknown := set(chosen) - set(OPTIONS)):
+        said = ", ".join(sorted(unknown)) if chosen else query
+        raise SensorUnavailable(f"file:{where}: {said} is no choice; there are: {', '.join(OPTIONS)}")
+    return Path(path), chosen
 
 
-def _watts(text: str) -> float | None:
-    """Return a power; None where the text is none: a meter that shows 0 W is still a reading."""
-    try:
-        watts = float(text.strip())
-    except ValueError:
-        return None
-    return watts if 0 <= watts < 1e7 else None
+def _watts(printed: str) -> float | None:
+    """Return a power; None where the text is none, or in another unit."""
+    found = _PRINTED.fullmatch(printed)
+    scale = watts_of(found["unit"] or "W") if found else None
+    return None if found is None or scale is None else float(found["number"]) * scale

@@ -250,19 +250,19 @@ def test_a_file_keeps_its_own_times(tmp_path):
     assert got.power_w == 231.5
     slack_ns = 50_000_000
     assert before_ns - slack_ns <= got.t0_ns + 2_000_000_000 <= after_ns + slack_ns
-    log.write_text(f"{datetime.now(UTC).isoformat()}, 80\n")
+    log.write_text(f"time,watts\n{datetime.now(UTC).isoformat()}, 80\n")
     assert meter.read(meter.sensors[0]).power_w == 80
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("1000,50\n", "s old"),
-        ("", "not `time,watts`"),
-        ("yesterday,50\n", "not `time,watts`"),
-        ("NOW,nan\n", "not `time,watts`"),
-        ("NOW,-5\n", "not `time,watts`"),
-        ("nan,50\n", "s old"),
+        ("time,watts\n1500000000,50\n", "s old"),
+        ("", "it is empty"),
+        ("time,watts\nyesterday,50\n", "is no time"),
+        ("time,watts\nNOW,nan\n", "no number"),
+        ("time,watts\nNOW,-5\n", "below 0"),
+        ("time,watts\nnan,50\n", "is no time"),
     ],
 )
 def test_a_file_that_is_not_written_now_is_unavailable(tmp_path, text, said):
@@ -277,13 +277,14 @@ def test_a_file_that_pauses_leaves_no_number(tmp_path):
     log = tmp_path / "plug.csv"
     code = (
         "import sys, time\n"
+        "print('time,watts', flush=True)\n"
         "for n in range(60):\n"
         "    if not 30 <= n < 42: print(f'{time.time()},50', flush=True)\n"
         "    time.sleep(0.05)\n"
     )
     with log.open("wb") as file:
         writer = subprocess.Popen([sys.executable, "-c", code], stdout=file)
-        while not log.stat().st_size:
+        while log.read_bytes().count(b"\n") < 2:
             time.sleep(0.01)
         with energy.window("meter", [f"file:{log}"], sample_hz=20) as w:
             writer.wait()
