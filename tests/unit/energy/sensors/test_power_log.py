@@ -208,7 +208,7 @@ def test_a_gpu_that_falls_silent_leaves_no_sum(tmp_path):
         meter.read(meter.sensors[0])
     old = (datetime.now(UTC) - timedelta(seconds=30)).strftime("%Y/%m/%d %H:%M:%S")
     log.write_text(fill(head + f"{old}, 1, 303 W\n" + "{SMI}, 0, 300 W\n"))
-    with pytest.raises(Exception, match="the last line of 1 is 3. s old"):
+    with pytest.raises(Exception, match=r"the last line of 1 is 3. s old"):
         meter.read(meter.sensors[0])
 
 
