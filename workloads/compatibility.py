@@ -5,6 +5,7 @@ from __future__ import annotations
 from workloads import optimize
 from workloads.base import TRAINING
 from workloads.compress.registry import COMPRESSORS
+from workloads.jax.support import refusal as xla_refusal
 from workloads.parallel.registry import STRATEGIES
 from workloads.transform import NONE, Cell, lacks_library, spec_refusal
 
@@ -32,6 +33,8 @@ def refusal(cell: Cell) -> str | None:
     if cell.device == "cuda" and (reason := _kernel_refusal(cell)) is not None:
         return reason
     if (reason := lacks_library(spec)) is not None:
+        return reason
+    if cell.device == "xla" and (reason := xla_refusal(cell)) is not None:
         return reason
     if cell.size.get("pinned") and cell.device != "cuda":
         return f"pinned memory serves copies to and from CUDA devices, not {cell.device}"

@@ -119,6 +119,8 @@ class DeviceConfig(Section):
     """Where it runs. `auto` is CUDA where there is a working one, else the CPU."""
 
     kind: str = "auto"
+    platform: Literal["cpu", "tpu", "gpu"] | None = None
+    """Of `xla`: what it compiles for. No other kind has one."""
     index: int = Field(default=0, ge=0)
     threads: PositiveInt | None = None
     """CPU threads of torch; null is the number of physical cores that this process may use."""
@@ -130,6 +132,11 @@ class DeviceConfig(Section):
     @classmethod
     def _known_policy(cls, wait: str) -> str:
         return parse_wait(wait)
+
+    @property
+    def hardware(self) -> str:
+        """What the work runs on, whatever compiles it: `cpu`, `cuda`, `tpu` or another kind of device."""
+        return {"cpu": "cpu", "gpu": "cuda", "tpu": "tpu"}.get(self.platform or "", self.kind)
 
 
 class MeasureConfig(Section):
@@ -164,9 +171,9 @@ class MeasureConfig(Section):
     trace: bool = False
     """Write the profile's Chrome trace into the attempt's folder."""
 
-    def target(self, device_kind: str) -> float:
-        """Return the relative half-width of the interval to plan for on this kind of device."""
-        return self.target_cpu if device_kind == "cpu" else self.target_accelerator
+    def target(self, hardware: str) -> float:
+        """Return the relative half-width of the interval to plan for on this kind of hardware."""
+        return self.target_cpu if hardware == "cpu" else self.target_accelerator
 
 
 class PowerConfig(Section):

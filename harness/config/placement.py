@@ -11,7 +11,7 @@ from workloads.transform import NONE
 def shares_device(config: Config) -> bool:
     """Tell whether all ranks of a trial run on one device."""
     name = config.parallel.name
-    return config.device.kind == "cpu" or (name != NONE and STRATEGIES.get(name).spec.shares_device)
+    return config.device.hardware == "cpu" or (name != NONE and STRATEGIES.get(name).spec.shares_device)
 
 
 def device_index(config: Config, rank: int) -> int:
@@ -22,7 +22,7 @@ def device_index(config: Config, rank: int) -> int:
 def device_names(config: Config) -> list[str]:
     """Return all devices of a trial, in the order of their indices, e.g. `cuda-0`."""
     indices = sorted({device_index(config, rank) for rank in range(config.parallel.ranks)})
-    return [f"{config.device.kind}-{index}" for index in indices]
+    return [f"{config.device.hardware}-{index}" for index in indices]
 
 
 def threads(config: Config) -> int | None:

@@ -14,6 +14,9 @@ from harness.devices.timeline import Now, Timeline
 from harness.system import host
 from harness.system.host_counters import HostCounters, read_counters
 
+Step = Callable[[int, Callable[[str], None]], object]
+"""One iteration, of its index and a function that marks moments in it."""
+
 
 class DeviceError(RuntimeError):
     """A device that cannot be used. The message is one line for the user."""
@@ -80,6 +83,12 @@ class Device(abc.ABC):
     """
 
     kind: ClassVar[str]
+    engine: ClassVar[str] = "torch"
+    """What runs a workload's steps on it: `torch`, or `jax`."""
+    forks: ClassVar[bool] = True
+    """Whether a process forked from one that has imported torch can use it."""
+    untested: ClassVar[bool] = False
+    """True for what this project has never run on its hardware; lists, documents and records say so."""
 
     def __init__(self, index: int = 0, *, threads: int | None = None) -> None:
         self.index = index
@@ -89,6 +98,22 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def torch_device(self) -> str:
         """The name that torch knows it by, e.g. `cuda:0`."""
+
+    @classmethod
+    def on(cls, platform: str | None) -> type[Device]:
+        """Return the class for one platform of this kind.
+
+        Raises:
+            ValueError: it has no such platform.
+        """
+        if platform is not None:
+            raise ValueError(f"device {cls.kind} has no platforms, xla has (device.platform={platform})")
+        return cls
+
+    @property
+    def metered_as(self) -> str:
+        """The kind of device whose own power sensor meters it."""
+        return self.kind
 
     @classmethod
     @abc.abstractmethod
@@ -106,6 +131,10 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def synchronize(self) -> None:
         """Wait until all work queued so far is done."""
+
+    def held(self, step: Step) -> Step:
+        """Return the step such that `synchronize` also waits for what it returns; here it waits anyway."""
+        return step
 
     @abc.abstractmethod
     def reset_peak_memory(self) -> None:

@@ -8,6 +8,7 @@ from workloads.plugins import classes
 BUILT_IN = {
     "cpu": "harness.devices.cpu:CpuDevice",
     "cuda": "harness.devices.cuda:CudaDevice",
+    "xla": "harness.devices.jax:XlaDevice",
 }
 GROUP = "joulemark.devices"
 

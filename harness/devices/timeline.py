@@ -36,6 +36,8 @@ class Timeline(abc.ABC):
     """What time it is: `host` or `device events`."""
     paced_by_host: ClassVar[bool]
     """True when the host's clock tells how far the work has come, so that a span can end by time."""
+    in_thread: ClassVar[bool] = False
+    """True when the work runs in the thread that calls the steps, whose CPU time then tells of it."""
     ends: memoryview | None = None
     """Where samples' ends are stored, by the host's clock: a loop that cannot afford to call `stamp` stores
     there itself, and counts in `count`. None where a stamp is more than that."""
@@ -65,6 +67,10 @@ class Timeline(abc.ABC):
     def reserve(self, names: tuple[str, ...]) -> None:
         """Allocate for these marks ahead of the span."""
 
+    def launches_ns(self) -> Nanoseconds | None:
+        """Return how long each sample's calls ran before its fence; None where samples are not fenced."""
+        return None
+
     @property
     @abc.abstractmethod
     def names(self) -> tuple[str, ...]:
@@ -84,6 +90,7 @@ class HostTimeline(Timeline):
 
     clock = "host"
     paced_by_host = True
+    in_thread = True
 
     def __init__(self, capacity: int, now: Now) -> None:
         super().__init__(capacity, now)
@@ -142,6 +149,34 @@ class HostTimeline(Timeline):
             for name, times in passed.items()
             if (times != UNMARKED).any()
         }
+
+
+class FencedTimeline(HostTimeline):
+    """Times by the host's clock, and ends a sample when all that it launched is done.
+
+    Args:
+        capacity: Samples at most.
+        now: The host's clock in ns.
+        fence: Waits for the device.
+    """
+
+    in_thread = False
+
+    def __init__(self, capacity: int, now: Now, fence: Callable[[], None]) -> None:
+        super().__init__(capacity, now)
+        self.ends = None  # a stamp is more than a store
+        self._fence = fence
+        self._launched = np.full(capacity, UNMARKED, np.int64)
+
+    def stamp(self) -> int:
+        """Note when the calls had returned, wait, and store the clock's present."""
+        self._launched[self.count] = self.now()
+        self._fence()
+        return super().stamp()
+
+    def launches_ns(self) -> Nanoseconds:
+        """Subtract each sample's start."""
+        return self._launched[: self.count] - self._starts()
 
 
 class EventTimeline(Timeline):

@@ -50,13 +50,13 @@ class Session:
 
 
 def _needless(trial: PlannedTrial) -> str | None:
-    if trial.config.device.kind == "cpu":
+    if trial.config.device.hardware == "cpu":
         return "a CPU is not soaked"
     return None if trial.config.measure.soak else "measure.soak is off"
 
 
 def _device(trial: PlannedTrial) -> str:
-    return f"{trial.config.device.kind}-{trial.config.device.index}"
+    return f"{trial.config.device.hardware}-{trial.config.device.index}"
 
 
 def _soaked(

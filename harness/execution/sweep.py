@@ -160,7 +160,9 @@ class Sweep:
         timed = iteration_metric(pilot)
         means = [metric.value for r in pilot if (metric := r.metric(timed)) and metric.value]
         try:
-            return plan_replicas(means, math.log1p(m.target(trial.config.device.kind)), 0.95, m.max_replicas)
+            return plan_replicas(
+                means, math.log1p(m.target(trial.config.device.hardware)), 0.95, m.max_replicas
+            )
         except StatsError:
             return m.replicas
 

@@ -49,7 +49,11 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
         "parallel": config.parallel.model_dump(exclude={"scaling"}),  # the batch that it gives is in the size
         "precision": config.precision.model_dump(),
         "optimize": config.optimize.model_dump(),
-        "device": {"kind": config.device.kind, "threads": config.device.threads},
+        "device": {
+            "kind": config.device.kind,
+            "threads": config.device.threads,
+            **({} if config.device.platform is None else {"platform": config.device.platform}),
+        },
         "seed": config.seed,
     }
     assert tuple(fields) == WORK_FIELDS

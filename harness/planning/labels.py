@@ -13,6 +13,9 @@ LONGEST = 160
 """Characters of a label."""
 _PLAIN = {"compress": "none", "parallel": "none", "optimize": "eager"}
 
+_USUAL_DEVICES = ("auto", "cpu", "cuda")
+"""Devices that a label leaves out."""
+
 
 def label(config: Config) -> str:
     """Return workload, size, mode, precision and what is not plain, e.g. `gpt tiny train bf16 ddp x2`."""
@@ -20,6 +23,8 @@ def label(config: Config) -> str:
     own = w.factory or w.program or w.folder
     words = [w.name, *([Path(own).name] if own else []), w.size, w.mode, config.precision.name]
     words += [name for group, plain in _PLAIN.items() if (name := getattr(config, group).name) != plain]
+    if config.device.kind not in _USUAL_DEVICES:
+        words.append("-".join(filter(None, (config.device.kind, config.device.platform))))
     if config.parallel.ranks > 1:
         words.append(f"x{config.parallel.ranks}")
     return " ".join(words)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from harness.config.compose import Composed, Composer, split_searchpath
 from harness.config.errors import ConfigError
-from harness.config.models import CompressConfig, Config, ParallelConfig
+from harness.config.models import CompressConfig, Config, DeviceConfig, ParallelConfig
 from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.energy.sensors import registry as sensors
@@ -115,7 +115,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     spec = _spec(config.workload.name)
     config = config.model_copy(
         update={
-            "device": config.device.model_copy(update={"kind": devices.resolve_kind(config.device.kind)}),
+            "device": _with_platform(config.device),
             "workload": config.workload.model_copy(update=_training_defaults(config, spec)),
             "compress": _with_settings("compress", config.compress, COMPRESSORS),
             "parallel": _with_settings("parallel", config.parallel, STRATEGIES),
@@ -145,6 +145,13 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         overrides=overrides,
         refusal=refused,
     )
+
+
+def _with_platform(device: DeviceConfig) -> DeviceConfig:
+    """Write the kind that `auto` stands for, and the platform of one that has several."""
+    kind = devices.resolve_kind(device.kind)
+    platform = "cpu" if kind == "xla" and device.platform is None else device.platform
+    return device.model_copy(update={"kind": kind, "platform": platform})
 
 
 @cache

@@ -45,15 +45,18 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         return "a saved program runs forward only"
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
-    return _device_refusal(config.device.kind, placement.device_index(config, config.parallel.ranks - 1))
+    last = placement.device_index(config, config.parallel.ranks - 1)
+    return _device_refusal(config.device.kind, config.device.platform, last)
 
 
 @cache
-def _device_refusal(kind: str, index: int) -> str | None:
+def _device_refusal(kind: str, platform: str | None, index: int) -> str | None:
     try:
-        device = devices.get(kind)
+        device = devices.get(kind).on(platform)
     except KeyError:
         hint = nearest(kind, devices.kinds())
         raise ConfigError(f"device.kind={kind}: no such device{hint}") from None
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     reason = device.unavailable_reason(index)
     return None if reason is None else f"device {kind}:{index} is not available: {reason}"

@@ -53,6 +53,7 @@ _DEFS = (
     MetricDef("latency.ttft", "Time to first token", "s", "lower", "mean over requests"),
     MetricDef("latency.tpot", "Time per output token", "s", "lower", "mean over tokens after the first"),
     MetricDef("time.first_iteration", "First iteration", "s", "lower", "host time of the first step"),
+    MetricDef("time.compile", "Compile", "s", "lower", "host time to compile ahead of the first step"),
     MetricDef("time.build", "Build", "s", "lower", "host time to build the workload"),
     MetricDef("time.warmup", "Warm-up", "s", "none", "host time until steady"),
     MetricDef("cpu.time", "CPU time per iteration", "s", "lower", "process CPU time / iterations"),

@@ -72,7 +72,8 @@ class Measurement:
     span_ns: int
     """Host time of the whole span, the device synchronised at both ends."""
     host_ns: int
-    """Host time until the last step's call returned; below `span_ns` where the device runs behind."""
+    """Host time until the last step's call returned; below `span_ns` where the device runs behind. Where each
+    step is fenced, the time in which their calls ran, without the fences."""
     durations_ns: npt.NDArray[np.int64]
     """Durations of samples of `group` consecutive iterations, by `clock`."""
     group: int
@@ -182,7 +183,7 @@ def _measurement(
     """Judge a span that was to last `duration_ns` by the host's clock, and began with step `first`."""
     durations_ns = span.timeline.durations_ns()
     drift = drifted(durations_ns, target)
-    by_host = span.timeline.paced_by_host
+    by_host, launches_ns = span.timeline.paced_by_host, span.timeline.launches_ns()
     flags = {
         "not_steady": not warm.steady,
         "drift": drift,
@@ -197,10 +198,10 @@ def _measurement(
         first_index=first,
         iterations=span.iterations,
         span_ns=around.span_ns,
-        host_ns=span.host_ns,
+        host_ns=span.host_ns if launches_ns is None else int(launches_ns.sum()),
         durations_ns=durations_ns,
         group=span.layout.group,
-        stretches=span.stretches() if by_host else None,
+        stretches=span.stretches() if span.timeline.in_thread else None,
         cpu_ns=after.cpu_ns - before.cpu_ns,
         steal_ratio=_steal_ratio(before, after),
         involuntary_switches=after.involuntary_switches - before.involuntary_switches,
@@ -229,7 +230,8 @@ def measure(
         if reason is not None:
             raise DeviceError(reason)
         device.open()
-    return measure_steps(lambda _index, _mark: fn(), device=device, settings=settings or TimingSettings())
+    step = device.held(lambda _index, _mark: fn())
+    return measure_steps(step, device=device, settings=settings or TimingSettings())
 
 
 def allocate(
@@ -241,12 +243,13 @@ def allocate(
     """
     expected = max(settings.min_iterations, math.ceil(settings.seconds * 1e9 / period_ns))
     # The class that the device makes tells who paces; the smallest one costs nothing.
-    if device.timeline(1, clock.now_ns).paced_by_host:
+    one = device.timeline(1, clock.now_ns)
+    if one.paced_by_host:
         room = 2 * expected if by_time else expected  # it may run faster than in the warm-up
         group = math.ceil(room / HOST_SAMPLES)
         chunk = math.ceil(CHUNK_NS / (period_ns * group))
         samples = chunk * math.ceil(room / group / chunk)
-        rest = chunk * (math.ceil(ROUND_ITERATIONS / chunk) - 1) if group == 1 else 0
+        rest = chunk * (math.ceil(ROUND_ITERATIONS / chunk) - 1) if group == 1 and one.ends is not None else 0
     else:
         group = math.ceil(expected / EVENT_SAMPLES)
         samples = chunk = math.ceil(expected / group)

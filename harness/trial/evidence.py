@@ -25,7 +25,7 @@ def timing_settings(config: Config) -> timing.TimingSettings:
         warmup_cap_s=m.warmup_cap_s,
         steady_window_s=m.steady_window_s,
         steady_tolerance=m.steady_tolerance,
-        target=m.target(config.device.kind),
+        target=m.target(config.device.hardware),
     )
 
 

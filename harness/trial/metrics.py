@@ -33,6 +33,8 @@ class RankRun:
     """From `Device.memory()`, after the span."""
     device: str = "cpu"
     """As torch names it; ranks may share one."""
+    devices: int = 1
+    """How many devices the rank drives itself, from that one on."""
 
     @property
     def units(self) -> Units:
@@ -53,6 +55,11 @@ class EnergyUse:
     """Why whatever is None above is missing."""
     mean_w: float | None = None
     """Over the sensor's own window, which holds the span; None divides by the span."""
+
+
+def device_count(ranks: Sequence[RankRun]) -> int:
+    """Return how many devices the ranks run on; some may share one."""
+    return sum({rank.device: rank.devices for rank in ranks}.values())
 
 
 def span_units(cycle: Sequence[Units], first_index: int, iterations: int) -> Units:
@@ -146,7 +153,7 @@ def _rates(
         if limit.flop_s is None:
             yield make(metric_id, None, reason=limit.reason or "no dense peak is known for this device")
         else:
-            yield make(metric_id, rate / (limit.flop_s * len({rank.device for rank in ranks})), n=n)
+            yield make(metric_id, rate / (limit.flop_s * device_count(ranks)), n=n)
 
 
 def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metric]:

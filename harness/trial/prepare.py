@@ -24,8 +24,11 @@ from workloads.user.source import source as own_model
 def open_device(config: Config, spec: ReplicaSpec) -> tuple[Device, timing.Peers]:
     """Open this rank's device, and meet the other ranks."""
     os.environ.update(allocator_environment(config.optimize.wanted()))
+    if config.parallel.name == "mesh":  # JAX reads it when it starts
+        os.environ["JAX_NUM_CPU_DEVICES"] = str(config.parallel.settings["devices"])
     index = placement.device_index(config, spec.rank)
-    device = devices.get(config.device.kind)(index, threads=placement.threads(config))
+    kind = devices.get(config.device.kind).on(config.device.platform)
+    device = kind(index, threads=placement.threads(config))
     device.open()
     return device, ranks.join(config, device, spec.rank)
 
@@ -47,12 +50,20 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
 
 
 def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    """Return the `workloads.engine.job.PreparedWorkload` of a workload on this rank, C kernels compiled."""
-    from workloads.engine.job import prepare
-    from workloads.kernels import library
+    """Return the `workloads.engine.job.PreparedWorkload` on this rank, its outputs held for the fence."""
+    setup = setup_of(config, device, peers)
+    if device.engine == "jax":
+        from workloads.jax.job import prepare as prepare_jax
 
-    library.build_with(native.load)
-    return prepare(workload, setup_of(config, device, peers))
+        job = prepare_jax(workload, setup, first_device=device.index)
+    else:
+        from workloads.engine.job import prepare
+        from workloads.kernels import library
+
+        library.build_with(native.load)
+        job = prepare(workload, setup)
+    job.step = device.held(job.step)
+    return job
 
 
 def setup_of(config: Config, device: Device, peers: timing.Peers) -> Setup:

@@ -14,7 +14,7 @@ from harness.system import host
 from harness.system.contention import together
 from harness.timing import Measurement
 from harness.trial.measure import MeasuredSpan
-from harness.trial.metrics import RankRun
+from harness.trial.metrics import RankRun, device_count
 from workloads.base import Units
 
 
@@ -67,7 +67,7 @@ def rank_result(
         **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
     }
     return RankResult(
-        run=RankRun(span.timing, cycle, device.memory(), device.torch_device),
+        run=RankRun(span.timing, cycle, device.memory(), device.torch_device, job.devices),
         facts=device.facts(),
         conditions=span.device_state,
         rank_metrics=known,
@@ -126,7 +126,7 @@ def compiled(results: Sequence[RankResult]) -> Facts:
 
 def devices(results: Sequence[RankResult]) -> int:
     """Return how many devices the ranks run on."""
-    return len({one.run.device for one in results})
+    return device_count([one.run for one in results])
 
 
 def per_device(results: Sequence[RankResult]) -> Units:

@@ -84,7 +84,7 @@ def join(config: Config, device: Device, rank: int) -> Peers:
 
     The device is open. A peer that hangs is left to the trial's own deadline, which tells that it hung.
     """
-    if config.parallel.name == "none":
+    if config.parallel.name == "none" or device.engine == "jax":  # a mesh is one process
         return ALONE
     import torch
     import torch.distributed as dist

@@ -193,13 +193,13 @@ def window(config: Config, device: Device, peers: timing.Peers = timing.ALONE) -
     named = config.power.devices
     own = tuple(dict.fromkeys(one for one in peers.gather(device.hardware_id()) if one is not None))
     if peers.rank != 0:
-        return energy.window("none", device_kind=config.device.kind)
+        return energy.window("none", device_kind=device.metered_as)
     if not named and config.power.sensor in {"auto", "nvml"}:
         named = own
     return energy.window(
         config.power.sensor,
         named,
-        device_kind=config.device.kind,
+        device_kind=device.metered_as,
         sample_hz=config.power.sample_hz,
         guard_s=None if config.power.guard else 0.0,
         load_of=load_of,

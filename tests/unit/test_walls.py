@@ -9,7 +9,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LONGEST_FILE, LONGEST_FUNCTION = 350, 60
-MODEL_LIBRARIES = {"torch", "numpy", "PIL", "transformers", "torchao", "peft", "safetensors"}
+MODEL_LIBRARIES = {
+    "torch",
+    "numpy",
+    "PIL",
+    "transformers",
+    "torchao",
+    "peft",
+    "safetensors",
+    "jax",
+    "torchax",
+}
 
 DOORS = {"harness.cli", "harness.pytest_plugin", "harness.worker"}
 """Where a process begins. No other room imports them."""
@@ -100,6 +110,10 @@ WITHIN = {
         *("workloads.catalogue", "workloads.compress", "workloads.counting", "workloads.inputs"),
         *("workloads.kernels", "workloads.parallel"),
     },
+    "workloads.jax": {
+        *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
+        *("workloads.engine", "workloads.counting", "workloads.inputs"),
+    },
     "workloads.hf": {
         *("workloads.base", "workloads.catalogue", "workloads.counting", "workloads.inputs"),
     },
@@ -117,6 +131,7 @@ ALLOWED_LIBRARIES = {
     "harness.system": set(),
     "harness.isolation": set(),
     "workloads.plugins": set(),
+    "workloads.jax": {"jax", "torchax", "torch", "numpy"},
     "workloads": MODEL_LIBRARIES,
 }
 """Where only these libraries, beside the standard one, may be imported."""
@@ -265,6 +280,13 @@ def test_only_the_models_of_transformers_import_transformers():
     assert {
         name for name, found in imports().items() if any(within(t, "transformers") for t in found)
     } <= set(modules_of("workloads.hf"))
+
+
+def test_jax_is_imported_in_one_room_and_by_its_device():
+    """Everything else works without the extra."""
+    libraries = ("jax", "jaxlib", "torchax")
+    users = {n for n, found in imports().items() if any(within(t, lib) for t in found for lib in libraries)}
+    assert users - {"harness.devices.jax"} <= set(modules_of("workloads.jax"))
 
 
 @pytest.mark.parametrize("door", sorted(DOORS))

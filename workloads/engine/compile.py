@@ -26,6 +26,8 @@ class Compiled:
 
     within = 0
     """Graphs that were made within `watch`."""
+    seconds = None
+    """The first step compiles."""
 
     def __init__(self, model: nn.Module, mode: str) -> None:
         from torch._dynamo import reset

@@ -6,9 +6,10 @@ A step launches work and returns: it reads nothing back from the device.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import nn
@@ -28,6 +29,22 @@ from workloads.parallel.base import Strategy
 from workloads.parallel.traffic import traffic_evidence
 from workloads.training import LossHistory, Mark, Training, make_optimizer, update_of
 
+
+class Compiler(Protocol):
+    """What compiles a model: `workloads.engine.compile.Compiled`, or that of another engine."""
+
+    @property
+    def within(self) -> int:
+        """How often it worked within `watch`."""
+
+    @property
+    def seconds(self) -> float | None:
+        """What it took ahead of the first step; None where it works in that step."""
+
+    def watch(self) -> AbstractContextManager[None]:
+        """Count its work meanwhile."""
+
+
 RING = 4
 """Batches kept on the device; steps take them in turn, so that no step waits for data."""
 
@@ -36,8 +53,10 @@ RING = 4
 class PreparedWorkload:
     """A workload ready to run on one device."""
 
-    step: Callable[[int, Mark], None]
-    """Run iteration `index`; marks name moments inside it (`first_token`)."""
+    step: Callable[[int, Mark], object]
+    """Run iteration `index`; marks name moments inside it (`first_token`).
+
+    What it returns is what a device that cannot be waited for itself waits for."""
     units: Callable[[int], Units]
     """What iteration `index` processes."""
     model: nn.Module
@@ -59,8 +78,15 @@ class PreparedWorkload:
     """How the optimizer walks its tensors; None without training, and where another process updates."""
     evidence: Callable[[], dict[str, Any]]
     """What the record says of the compression and of the spreading."""
-    compiler: Compiled | None = field(repr=False)
+    compiler: Compiler | None = field(repr=False)
     """What compiles the model; None when it was not asked."""
+    devices: int = 1
+    """How many devices this process drives."""
+
+    @property
+    def compile_s(self) -> float | None:
+        """What compiling took ahead of the first step; None where nothing was."""
+        return None if self.compiler is None else self.compiler.seconds
 
     @property
     def compiled(self) -> str | None:
@@ -88,7 +114,7 @@ def prepare(workload: Workload, setup: Setup) -> PreparedWorkload:
     built = build(workload, setup, pretrained=not training and trained.fits(workload))
     parameters, whole = parameter_count(built.model), weights_bytes(built.model)
     model = strategy.place(workload, built.model)
-    micro = _batches(workload, strategy, setup.accumulate)
+    micro = ring_batches(workload, strategy, setup.accumulate)
     ring = [[to_device(strategy.share(part), device, built.cast_to) for part in parts] for parts in micro]
 
     how, losses, last = setup.optimize.compile, LossHistory(), list[torch.Tensor]()
@@ -111,13 +137,13 @@ def prepare(workload: Workload, setup: Setup) -> PreparedWorkload:
     # Of the whole model and cache: the rank that counts a share of the batch does so for all that share it.
     cached = cache_bytes * (setup.ranks.world // strategy.shard[1])
     stored = float(whole * passes + cached - (tree_bytes(micro[0]) - tree_bytes(ring[0])))
-    counted = [_count(workload, parts, stored, 2 if built.cast_to is not None else 4) for parts in micro]
+    counted = [count_units(workload, parts, stored, 2 if built.cast_to is not None else 4) for parts in micro]
     return PreparedWorkload(
         step=step,
         units=lambda turn: counted[turn % RING] if strategy.counts else Units(0),
         model=model,
         output=lambda: last[0],
-        check=lambda: _check(last, counted[0].samples, training=training),
+        check=lambda: check_output(last, counted[0].samples, training=training),
         losses=lambda: strategy.world_losses(losses.stacked()).tolist(),
         weights_bytes=weights_bytes(model),
         parameters=parameters,
@@ -171,8 +197,12 @@ def _update(wanted: Optimize, optimizer: str, precision: str) -> dict[str, bool]
     return {"foreach": wanted.update == "foreach", "fused": wanted.update == "fused"}
 
 
-def _batches(workload: Workload, strategy: Strategy, accumulate: int) -> list[list[Batch]]:
-    """Return the ring's batches for this rank's shard, each as its micro-batches."""
+def ring_batches(workload: Workload, strategy: Strategy, accumulate: int) -> list[list[Batch]]:
+    """Return the ring's batches for this rank's shard, each as its micro-batches.
+
+    Raises:
+        ValueError: a batch does not split so.
+    """
     index, count = strategy.shard
     return [_split(workload.make_batch(turn, rank=index, world=count), accumulate) for turn in range(RING)]
 
@@ -187,7 +217,7 @@ def _split(batch: Batch, parts: int) -> list[Batch]:
     return [{k: v[i * size : (i + 1) * size] for k, v in batch.items()} for i in range(parts)]
 
 
-def _count(workload: Workload, parts: Sequence[Batch], stored: float, width: int) -> Units:
+def count_units(workload: Workload, parts: Sequence[Batch], stored: float, width: int) -> Units:
     """Count a ring entry, its traffic with the `stored` bytes.
 
     The workload takes all numbers for fp32, and every weight for read; a number is `width` bytes here.
@@ -210,7 +240,7 @@ def _inner(optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
     return getattr(optimizer, "optim", optimizer)
 
 
-def _check(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:
+def check_output(last: Sequence[torch.Tensor], samples: int, *, training: bool) -> dict[str, Any]:
     """Judge the last step's result: one finite loss, or a finite row for each sample."""
     if not last:
         reason: str | None = "no step has run"

@@ -23,5 +23,6 @@ BUILT_IN: dict[str, str] = {
     "task": "workloads.parallel.task:Task",
     "group": "workloads.parallel.group:Group",
     "offload": "workloads.parallel.offload:Offload",
+    "mesh": "workloads.parallel.mesh:Mesh",
 }
 STRATEGIES = classes(Strategy, "joulemark.strategies", BUILT_IN)

@@ -22,6 +22,8 @@ BUILT_IN = {
 GROUP = "joulemark.sensors"
 OWN_SENSOR = {"cuda": "nvml", "cpu": "rapl"}
 """The source that meters a kind of device."""
+NO_SENSOR = {"tpu": "libtpu exposes no power metric"}
+"""Why nothing meters a kind of device."""
 
 
 class UnknownSensor(ValueError):  # noqa: N818 - bad input, named as the user sees it
@@ -69,7 +71,8 @@ def resolve(
         reasons = "; ".join(m.reason for meters in candidates for m in meters if isinstance(m, NullMeter))
         return working[0] if working else (NullMeter("all", f"no sensor: {reasons}"),)
     if device_kind not in OWN_SENSOR:
-        return (NullMeter("all", f"no sensor: none is known for the device kind {device_kind}"),)
+        why = NO_SENSOR.get(device_kind, f"none is known for the device kind {device_kind}")
+        return (NullMeter("all", f"no sensor: {why}"),)
     return tuple(_said(meter) for meter in _open(OWN_SENSOR[device_kind], devices))
 
 

@@ -116,7 +116,7 @@ QUALITY = MetricTable(
 STARTUP = MetricTable(
     "startup",
     "Start-up",
-    ("time.build", "time.first_iteration", "time.warmup"),
+    ("time.build", "time.compile", "time.first_iteration", "time.warmup"),
     "Never part of steady state, and never part of throughput.",
 )
 

@@ -37,6 +37,8 @@ def evidence(
         trace: where to write a Chrome trace; None writes none.
         peers: the ranks of the trial; each profiles the same steps.
     """
+    if device.engine != "torch":
+        return {"profile": {"reason": f"torch's profiler sees no operators of {device.engine}"}}
     m = measurement
     iterations = peers.agree(collect.iterations_for(m.period_ns / 1e9))
     try:

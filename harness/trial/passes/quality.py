@@ -36,6 +36,8 @@ def metrics(workload: Workload, setup: Setup, parameters: int) -> tuple[list[Met
     """
     from workloads.engine import quality
 
+    if setup.device.startswith("xla"):
+        return _unavailable("quality is measured by torch: ask for it on cpu or cuda")
     if setup.ranks.world > 1:
         return _unavailable("quality is measured in one process: ask for it with parallel=none")
     try:

@@ -1,0 +1,80 @@
+"""Operators of our own are torch's, on their own."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from workloads.jax.bridge import environment, versions_refusal
+
+
+def lowered(function, *tensors, **named):
+    """Run a function of torch under the bridge; return an array."""
+    env = environment()
+    given = env.j2t_iso(env.t2j_copy(tensors))
+    extra = {k: env.j2t_iso(env.t2j_copy(v)) if isinstance(v, torch.Tensor) else v for k, v in named.items()}
+    with env:
+        made = function(*given, **extra)
+    return np.asarray(env.t2j_iso(made))
+
+
+@pytest.fixture(autouse=True)
+def _seed(xla):
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize("named", [{}, {"is_causal": True}, {"scale": 0.3}, {"enable_gqa": True}])
+def test_attention(named):
+    """Causal or not, scaled, and with heads that share keys."""
+    q = torch.randn(2, 4, 6, 8)
+    k, v = torch.randn(2, 2, 2 if named.get("enable_gqa") else 4, 6, 8)
+    expected = F.scaled_dot_product_attention(q, k, v, **named)
+    made = lowered(F.scaled_dot_product_attention, q, k, v, **named)
+    np.testing.assert_allclose(made, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("mask", [torch.rand(6, 6) > 0.4, torch.randn(6, 6)])
+def test_attention_under_a_mask(mask):
+    """Of booleans, or added to the scores."""
+    mask = mask.clone()
+    mask[:, 0] = True if mask.dtype == torch.bool else 0.5
+    q, k, v = torch.randn(3, 2, 4, 6, 8)
+    expected = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    made = lowered(F.scaled_dot_product_attention, q, k, v, attn_mask=mask)
+    np.testing.assert_allclose(made, expected.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("offsets", [None, torch.tensor([0, 2, 2, 5])])
+@pytest.mark.parametrize("padding_idx", [None, 3])
+def test_embedding_bags(mode, offsets, padding_idx):
+    """Bags of one length or by offsets, an empty one among them; padding counts for nothing."""
+    table = torch.randn(7, 4)
+    rows = torch.tensor([1, 3, 3, 0, 6, 3, 2, 5])
+    rows = rows.view(2, 4) if offsets is None else rows
+    named = {"mode": mode, "padding_idx": padding_idx}
+    expected = F.embedding_bag(rows, table, offsets, **named)
+    more = {} if offsets is None else {"offsets": offsets}
+    np.testing.assert_allclose(lowered(F.embedding_bag, rows, table, **more, **named), expected, atol=1e-6)
+
+
+def test_grouped_products():
+    """Each row by its group's matrix; a group may be empty."""
+    x, weight = torch.randn(6, 8), torch.randn(3, 8, 4)
+    ends = torch.tensor([2, 2, 6], dtype=torch.int32)
+    expected = torch.cat([x[:2] @ weight[0], x[2:] @ weight[2]])
+    np.testing.assert_allclose(lowered(F.grouped_mm, x, weight, offs=ends), expected, atol=1e-5)
+
+
+def test_the_bridge_is_for_named_versions_alone():
+    """What other versions need is not known, and they are refused rather than tried."""
+    assert versions_refusal("2.13.0+cpu", "0.0.13") is None
+    assert versions_refusal("2.13.0", "0.0.14") == "the adapter is for torchax 0.0.13, not 0.0.14"
+    assert "not 2.14.1" in versions_refusal("2.14.1", "0.0.13")
+
+
+def test_the_bridge_leaves_torch_as_it_was(xla):
+    """A missing overload is an error again once the environment is made."""
+    environment()
+    with pytest.raises(AttributeError):
+        _ = torch.ops.aten.prod.dim_Dimname
