@@ -140,7 +140,8 @@ def test_each_rank_needs_a_device_of_its_own(monkeypatch):
     """Ranks on accelerators count up from the device's index; on the CPU they share one."""
     asked = []
     monkeypatch.setattr(
-        "harness.planning.refusals._device_refusal", lambda kind, index: asked.append((kind, index))
+        "harness.planning.refusals._device_refusal",
+        lambda kind, _platform, index: asked.append((kind, index)),
     )
     make_plan(["device=cuda", "device.index=1", "parallel=ddp", "parallel.ranks=4", "precision=fp32"])
     only("parallel=ddp", "parallel.ranks=4")
@@ -256,7 +257,7 @@ parallel: name ranks scaling settings
 precision: name
 optimize: name compile cuda_graphs checkpoint update channels_last kv_cache attention
   expandable_segments
-device: kind index threads wait
+device: kind platform index threads wait
 measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_iterations
   warmup_cap_s steady_window_s steady_tolerance target_accelerator target_cpu
   target_loss within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
