@@ -37,6 +37,7 @@ class Registry(Generic[T]):
         self._built_in = built_in
         self._problem = problem
         self._reserved = {*built_in, *reserved}
+        self._loaded: dict[str, T] = {}
 
     @cached_property
     def _plugins(self) -> tuple[dict[str, T], dict[str, str]]:
@@ -69,9 +70,10 @@ class Registry(Generic[T]):
         """
         if name not in self._built_in:
             return self._plugins[0][name]
-        module, _, attribute = self._built_in[name].partition(":")
-        found: T = getattr(importlib.import_module(module), attribute)
-        return found
+        if name not in self._loaded:
+            module, _, attribute = self._built_in[name].partition(":")
+            self._loaded[name] = getattr(importlib.import_module(module), attribute)
+        return self._loaded[name]
 
     def broken(self) -> dict[str, str]:
         """Return the plugins that disabled themselves, with the reason, for `joulemark doctor`."""

@@ -7,16 +7,17 @@ compress, parallel and optimize. Imports no torch.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from heapq import heapify, heappop, heapreplace
 from itertools import combinations
 
 import yaml
 
 from harness.config.folder import config_folder
 from workloads import registry
-from workloads.base import PRECISIONS
+from workloads.base import PRECISIONS, Size
 from workloads.compatibility import refusal
 from workloads.compress.registry import COMPRESSORS
 from workloads.optimize import Optimize
@@ -64,6 +65,16 @@ class Matrix:
         return {"eager": made.pop("eager"), **made}
 
     @cached_property
+    def _settings(self) -> Mapping[Choice, Size]:
+        """Every setting of each compressor and strategy, at its default."""
+        found: dict[Choice, Size] = {("compress", NONE): {}, ("parallel", NONE): {}}
+        for name in COMPRESSORS.names():
+            found["compress", name] = resolve_settings(COMPRESSORS.get(name).spec, {})
+        for name in STRATEGIES.names():
+            found["parallel", name] = resolve_settings(STRATEGIES.get(name).spec, {})
+        return found
+
+    @cached_property
     def _ranks(self) -> Mapping[str, int]:
         return {
             name: int(yaml.safe_load((config_folder() / "parallel" / f"{name}.yaml").read_text())["ranks"])
@@ -74,22 +85,20 @@ class Matrix:
         """Return the cell of one value in each dimension, with every setting at its default."""
         name, _, mode = chosen["work"].partition(" ")
         spec = registry.get(name).spec
-        made = Cell(
+        compress, parallel = chosen["compress"], chosen["parallel"]
+        return Cell(
             workload=spec,
             mode=mode,
             size=spec.sizes["tiny"],
             precision=chosen["precision"],
             optimize=self._optimizations[chosen["optimize"]],
             device=self.device,
+            compress=compress,
+            compress_settings=self._settings["compress", compress],
+            parallel=parallel,
+            parallel_settings=self._settings["parallel", parallel],
+            ranks=self._ranks.get(parallel, 1),
         )
-        if (compress := chosen["compress"]) != NONE:
-            settings = resolve_settings(COMPRESSORS.get(compress).spec, {})
-            made = replace(made, compress=compress, compress_settings=settings)
-        if (parallel := chosen["parallel"]) != NONE:
-            settings = resolve_settings(STRATEGIES.get(parallel).spec, {})
-            ranks = self._ranks[parallel]
-            made = replace(made, parallel=parallel, parallel_settings=settings, ranks=ranks)
-        return made
 
     def refusal(self, *choices: Choice) -> str | None:
         """Return why these choices cannot be combined, everything else being plain; None when they can."""
@@ -150,14 +159,25 @@ def _plain(choices: Mapping[str, str]) -> Cells:
 
 
 def _most_first(cells: Sequence[Cells]) -> list[Cells]:
-    rest, held, ordered = list(cells), set[frozenset[Choice]](), list[Cells]()
+    """Order cells by what each adds to those before it, the earlier one where two add the same.
+
+    What a cell adds only falls as others come before it, so one that adds as much as it did is the best.
+    """
+    pairs = [_pairs_of(cell) for cell in cells]
+    held, ordered = set[frozenset[Choice]](), list[Cells]()
+    rest = [(-len(each), place) for place, each in enumerate(pairs)]
+    heapify(rest)
     while rest:
-        best = max(rest, key=lambda cell: sum(pair not in held for pair in _pairs_of(cell)))
-        rest.remove(best)
-        held.update(_pairs_of(best))
-        ordered.append(best)
+        before, place = rest[0]
+        adds = -sum(pair not in held for pair in pairs[place])
+        if adds != before:
+            heapreplace(rest, (adds, place))
+            continue
+        heappop(rest)
+        held.update(pairs[place])
+        ordered.append(cells[place])
     return ordered
 
 
-def _pairs_of(cell: Mapping[str, str]) -> Iterable[frozenset[Choice]]:
-    return (frozenset(pair) for pair in combinations(cell.items(), 2))
+def _pairs_of(cell: Mapping[str, str]) -> list[frozenset[Choice]]:
+    return [frozenset(pair) for pair in combinations(cell.items(), 2)]
