@@ -21,6 +21,7 @@ from harness.report.sections.question import question_section
 from harness.report.sections.ranking import Place, rank
 from harness.report.sections.roofline import certificate_section, roofline_section
 from harness.report.sections.scaling import scaling_section
+from harness.report.sections.speed import SpeedTest
 from harness.report.sections.systems import machine_section, software_section
 from harness.report.sections.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
@@ -48,14 +49,15 @@ def build(
     """
     named = trials(results)
     with_result = [t for t in named if t.result.status == "ok"]
-    ranked = [rank(members, headline(members)) for members in groups(with_result).values()]
+    tests = [(m, SpeedTest(m, headline(m))) for m in groups(with_result).values()]
+    ranked = [rank(members, test.metric_id, test) for members, test in tests]
     ok = [p.trial for places in ranked for p in places]
     level = level_text(ok)
     sections = [
         _verdict(named, ranked, torn),
         question_section(named),
         _throughput(ranked, ok, level),
-        gains_section(ok, verdict.energy(named)),
+        gains_section(ok, verdict.energy(named), [test for _, test in tests]),
         scaling_section(ok),
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),

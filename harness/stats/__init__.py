@@ -27,7 +27,7 @@ from harness.stats.quantiles import (
     quantile,
     quantile_interval,
 )
-from harness.stats.ranking import RankInterval, rank
+from harness.stats.ranking import RankInterval, TukeyTest, rank
 from harness.stats.split import Split, long_run_variance, plan_split
 from harness.stats.unpaired import compare_unpaired
 
@@ -39,6 +39,7 @@ __all__ = [
     "Screen",
     "Split",
     "StatsError",
+    "TukeyTest",
     "across_sweep",
     "benjamini_hochberg",
     "change_points",

@@ -10,8 +10,13 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import Direction, Floats, StatsError, in_unit, known, positive
+from harness.stats.compare import Comparison, label_of
+from harness.stats.errors import Direction, Floats, StatsError, in_unit, known, positive, ratio_less_one
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN
+from harness.stats.unpaired import LEAST_EQUAL
+
+MOST_LETTERED = 500
+"""Configurations up to which ties get letters; beyond, rank intervals tell them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +30,7 @@ class RankInterval:
     worst: int
     """All configurations less those that are surely worse."""
     letters: str
-    """Configurations that share a letter cannot be distinguished."""
+    """Configurations that share a letter cannot be distinguished; empty where there are too many."""
     n: int
     flags: tuple[str, ...] = ()
     """`within-run only`: one process, tied with all. `no spread`: its means are all equal."""
@@ -47,47 +52,97 @@ def rank(
     known(direction)
     if not groups:
         raise StatsError("no configuration to rank")
-    logs = [np.log(positive(group)) for group in groups]
-    means = np.array([group.mean() for group in logs])
-    counts = np.array([len(group) for group in logs])
-    differ = _differ(logs, means, counts, level)
-    better = means[:, None] < means if direction == "lower" else means[:, None] > means
-    letters = _letters(differ, np.argsort(means if direction == "lower" else -means, kind="stable"))
+    test = TukeyTest(groups, direction=direction, level=level)
+    places = [test.place(i) for i in range(len(groups))]
+    letters = test.letters() if len(groups) <= MOST_LETTERED else [""] * len(groups)
     return [
         RankInterval(
-            estimate=math.exp(means[i]),
-            best=1 + int((differ[i] & better[:, i]).sum()),
-            worst=len(groups) - int((differ[i] & better[i]).sum()),
+            estimate=math.exp(float(test.means[i])),
+            best=best,
+            worst=worst,
             letters=letters[i],
-            n=int(counts[i]),
-            flags=_flags(logs[i]),
+            n=int(test.counts[i]),
+            flags=_flags(test.logs[i]),
         )
-        for i in range(len(groups))
+        for i, (best, worst) in enumerate(places)
     ]
+
+
+class TukeyTest:
+    """One test of a whole group: what it tells apart in the ranks, it tells apart in every pair.
+
+    Args:
+        groups: Process means of each configuration.
+        direction: Which values are better.
+        level: Of all pairs together.
+
+    Raises:
+        StatsError: see `rank`.
+    """
+
+    def __init__(
+        self, groups: Sequence[npt.ArrayLike], *, direction: Direction = "lower", level: float = 0.95
+    ) -> None:
+        in_unit("level", level)
+        known(direction)
+        if not groups:
+            raise StatsError("no configuration to rank")
+        self.direction = direction
+        self.logs = [np.log(positive(group)) for group in groups]
+        self.means = np.array([group.mean() for group in self.logs])
+        self.counts = np.array([len(group) for group in self.logs])
+        self._several = self.counts > 1
+        judged = int(self._several.sum())
+        self._scale = math.inf
+        if judged >= 2:
+            degrees = int((self.counts[self._several] - 1).sum())
+            pooled = sum(float(((group - group.mean()) ** 2).sum()) for group in self.logs) / degrees
+            self._scale = _studentised_range(level, judged, degrees) * math.sqrt(pooled / 2)
+
+    def place(self, i: int) -> tuple[int, int]:
+        """Return the best and the worst rank that are possible for a configuration."""
+        differ = self._differ(i)
+        sign = 1.0 if self.direction == "lower" else -1.0
+        better = sign * self.means < sign * self.means[i]
+        return 1 + int((differ & better).sum()), len(self.means) - int((differ & ~better).sum())
+
+    def compare(self, base: int, head: int, delta: float = 0.01) -> Comparison:
+        """Compare two configurations by the simultaneous interval of their ratio (Tukey-Kramer).
+
+        The interval excludes no effect exactly where the ranks tell the two apart.
+        """
+        centre = float(self.means[head] - self.means[base])
+        effect = ratio_less_one(centre)
+        if not (self._several[base] and self._several[head]) or not math.isfinite(self._scale):
+            return Comparison("inconclusive", effect, None, None, None, 0, None, (WITHIN_RUN,))
+        half = self._scale * math.sqrt(1 / self.counts[base] + 1 / self.counts[head])
+        if half <= 1e-12:
+            least = min(self.counts[base], self.counts[head])
+            label = label_of(centre, 0.0, delta, self.direction) if least >= LEAST_EQUAL else "inconclusive"
+            return Comparison(label, effect, effect, effect, None, 0, None, (NO_SPREAD,))
+        low, high = ratio_less_one(centre - half), ratio_less_one(centre + half)
+        label = label_of(centre, half, delta, self.direction)
+        return Comparison(label, effect, low, high, None, 0, None)
+
+    def letters(self) -> list[str]:
+        """Return compact letters: two share one exactly when they do not differ."""
+        differ = np.array([self._differ(i) for i in range(len(self.means))])
+        order = np.argsort(self.means if self.direction == "lower" else -self.means, kind="stable")
+        return _letters(differ, order)
+
+    def _differ(self, i: int) -> npt.NDArray[np.bool_]:
+        """Tell which configurations are surely different from one, shape (k,)."""
+        if not (self._several[i] and math.isfinite(self._scale)):
+            return np.zeros(len(self.means), bool)
+        least = self._scale * np.sqrt(1 / self.counts[i] + 1 / self.counts)
+        different: npt.NDArray[np.bool_] = (np.abs(self.means[i] - self.means) > least) & self._several
+        return different
 
 
 def _flags(logs: Floats) -> tuple[str, ...]:
     if len(logs) == 1:
         return (WITHIN_RUN,)
     return (NO_SPREAD,) if np.ptp(logs) == 0 else ()
-
-
-def _differ(
-    logs: list[Floats], means: Floats, counts: npt.NDArray[np.int64], level: float
-) -> npt.NDArray[np.bool_]:
-    """Tell which pairs are surely different, shape (k, k)."""
-    several = counts > 1
-    judged = int(several.sum())
-    differ = np.zeros((len(logs), len(logs)), bool)
-    if judged < 2:
-        return differ
-    degrees = int((counts[several] - 1).sum())
-    pooled = sum(float(((group - group.mean()) ** 2).sum()) for group in logs) / degrees
-    least = _studentised_range(level, judged, degrees) * np.sqrt(
-        pooled * (1 / counts[:, None] + 1 / counts) / 2
-    )
-    differ = np.abs(means[:, None] - means) > least
-    return differ & several[:, None] & several
 
 
 def _letters(differ: npt.NDArray[np.bool_], order: npt.NDArray[np.intp]) -> list[str]:

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from harness.records.headline import CLEAN, RAW, iteration_metric
 from harness.report.document import Cell, Column, Row, Section, Table
 from harness.report.numbers import quantity
 from harness.report.sections.plots import drawable
+from harness.report.sections.speed import SpeedTest
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns, without_empty
 from harness.report.text import line
-from harness.report.trials import Trial, fact, groups
+from harness.report.trials import Trial, fact, groups, headline
 
 if TYPE_CHECKING:
     from harness.stats import Comparison
@@ -30,8 +30,9 @@ _WORDS = {"better": "faster", "worse": "slower", "equivalent": "equal", "inconcl
 _NOTE = (
     "A baseline is the plain trial of its work (fp32, eager, uncompressed) or the one with the fewest "
     "changes. Below it stand those that change more, fastest first. Speed, memory and energy are ratios to "
-    "the baseline, with the 95 % interval from the replicas of both. Speed compares iteration times, "
-    "undisturbed ones where these are known; memory is the peak since the start, which holds what compiling "
+    "the baseline, with the 95 % interval from the replicas of both. Speed is the ranking's (throughput, "
+    "undisturbed where that is known of all), its intervals hold for the whole group together; memory is the "
+    "peak since the start, which holds what compiling "
     "took. Equal is within 1 %; undecided: the replicas do not tell. Last change is the speed over the trial "
     "that has most of the same changes. The first iteration compiles: below its time stands what came of "
     "that."
@@ -48,17 +49,26 @@ class Gain:
     """None where one of them has no valid time, and for the baseline itself."""
     beside: Trial | None = None
     """The trial with the most of this one's changes, where that is not the baseline."""
+    last: Comparison | None = None
+    """Its speed over that trial."""
 
 
-def gains_section(ok: Sequence[Trial], energy: str) -> Section:
+def gains_section(ok: Sequence[Trial], energy: str, tests: Sequence[SpeedTest] | None = None) -> Section:
     """Tabulate every trial that differs from a plainer one in precision, compression or optimisation alone.
 
     Args:
         ok: Trials with results.
         energy: What is known of energy, said where no trial has any.
+        tests: Of each group, in the order of `groups`; what they tell apart is faster or slower here too.
     """
-    families = [f for members in groups(ok).values() for f in _families(members)]
-    gains = _judged([gain for family in families for gain in family])
+    held = list(groups(ok).values())
+    judged = tests if tests is not None else [SpeedTest(members, headline(members)) for members in held]
+    gains = [
+        gain
+        for members, test in zip(held, judged, strict=True)
+        for family in _families(members, test)
+        for gain in family
+    ]
     where = any(t.where for t in ok)
     columns = (
         *name_columns(where=where),
@@ -109,32 +119,25 @@ def _last(gain: Gain) -> Cell:
     """Show the speed over the nearest trial, and which that is."""
     if gain.beside is None:
         return Cell(NONE)
-    cell = _cell(_speed(gain.trial, gain.beside), gain)
+    cell = _cell(gain.last, gain)
     return replace(cell, detail=f"{cell.detail} over {gain.beside.config}".strip())
 
 
-def _judged(gains: Sequence[Gain]) -> list[Gain]:
-    """Let the verdicts of all trials stand or fall together (docs/method.md, section 3)."""
-    from harness.stats import across_sweep  # numpy, which importing the report does not need
-
-    judged = iter(across_sweep([g.speed for g in gains if g.speed], looks=1))
-    return [replace(g, speed=next(judged)) if g.speed else g for g in gains]
-
-
-def _families(members: Sequence[Trial]) -> list[list[Gain]]:
+def _families(members: Sequence[Trial], test: SpeedTest) -> list[list[Gain]]:
     """Gather trials that differ in their changes alone, each family's baseline first; none of one trial."""
     found: dict[str, list[Trial]] = defaultdict(list)
     for t in members:
         found[_work(t)].append(t)
-    return [gains for family in found.values() if len(gains := _gains(family)) > 1]
+    return [gains for family in found.values() if len(gains := _gains(family, test)) > 1]
 
 
-def _gains(family: Sequence[Trial]) -> list[Gain]:
+def _gains(family: Sequence[Trial], test: SpeedTest) -> list[Gain]:
     base = min(family, key=lambda t: len(_changes(t)))
     changed = [
-        Gain(t, base, _speed(t, base), _nearest(t, base, family))
+        Gain(t, base, test.compare(base, t), near, test.compare(near, t) if near else None)
         for t in family
         if _changes(t) > _changes(base)
+        for near in [_nearest(t, base, family)]
     ]
     return [Gain(base, base), *sorted(changed, key=lambda g: -g.speed.effect if g.speed else 1.0)]
 
@@ -174,12 +177,6 @@ def _work(trial: Trial) -> str:
 def _part(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     found = config.get(name)
     return found if isinstance(found, Mapping) else {}
-
-
-def _speed(trial: Trial, base: Trial) -> Comparison | None:
-    """Compare base / trial of the iteration times, which is how much faster the trial is."""
-    clean = all(iteration_metric(side.result.replicas()) == CLEAN for side in (trial, base))
-    return _compared(CLEAN if clean else RAW, trial, base, "higher")
 
 
 def _ratio(gain: Gain, metrics: Sequence[str]) -> Comparison | None:

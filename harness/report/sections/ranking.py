@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from harness.records.results import Estimate
 from harness.report.numbers import EN_DASH
+from harness.report.sections.obstacles import obstacle
+from harness.report.sections.speed import SpeedTest
 from harness.report.trials import Trial
 
 
@@ -34,38 +36,19 @@ class Place:
         return f"{place} of {self.ranked}"
 
 
-def obstacle(trial: Trial, estimate: Estimate | None) -> str:
-    """Why this trial cannot be ranked; empty when it can."""
-    if estimate is None or estimate.value is None:
-        return "no value"
-    if estimate.validity == "invalid":
-        return "invalid"
-    if trial.within_run_only:
-        return "within-run only"
-    if estimate.low is None or estimate.high is None:
-        return "no interval"
-    return ""
-
-
-def rank(trials: Sequence[Trial], metric_id: str) -> list[Place]:
+def rank(trials: Sequence[Trial], metric_id: str, test: SpeedTest | None = None) -> list[Place]:
     """Place the trials of one group, best value first; those that cannot be ranked come last.
 
     Two trials are ordered only when Tukey's procedure on their replicas tells them apart
     (docs/method.md, section 3); a trial's rank is the interval that this leaves.
     """
-    from harness.stats import rank as tukey  # numpy, which importing the report does not need
-
-    pairs = [(t, t.result.estimates.get(metric_id)) for t in trials]
-    ranked = [(t, e) for t, e in pairs if e is not None and not obstacle(t, e)]
-    groups = [t.result.values(metric_id) for t, _ in ranked]
-    lower = any(e.direction == "lower" for _, e in ranked)
-    stand = iter(tukey(groups, direction="lower" if lower else "higher") if groups else ())
+    test = test or SpeedTest(trials, metric_id)
     places = []
-    for trial, estimate in pairs:
+    for trial in trials:
+        estimate = trial.result.estimates.get(metric_id)
+        best, worst = test.place(trial) or (None, None)
         why_not = obstacle(trial, estimate)
-        found = None if why_not else next(stand)
-        best, worst = (found.best, found.worst) if found else (None, None)
-        places.append(Place(trial, estimate, best, worst, len(ranked), why_not))
+        places.append(Place(trial, estimate, best, worst, len(test.ranked), why_not))
     return sorted(places, key=_key)
 
 

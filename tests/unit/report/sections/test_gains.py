@@ -7,6 +7,8 @@ import yaml
 
 from harness.config.folder import config_folder
 from harness.report.sections.gains import PLAIN, gains_section
+from harness.report.sections.ranking import rank
+from harness.report.sections.verdict import winner
 from harness.report.trials import trials
 
 NO_ENERGY = "energy: unavailable (no sensor)"
@@ -121,7 +123,7 @@ def test_of_several_changes_the_last_is_told_apart(made):
     assert found == {"fp32": "-", "bf16": "-", "fp32 compile": "-", "bf16 compile": "4.00x"}
     (table,) = gains_section(trials(results), NO_ENERGY).blocks
     told = [row.cells[5].detail for row in table.rows if row.cells[5].detail]
-    assert [plainly(text) for text in told] == ["3.93-4.07 over bf16"]
+    assert [plainly(text) for text in told] == ["3.92-4.09 over bf16"]
 
 
 def test_a_set_key_is_a_change_whatever_the_name_says(made):
@@ -152,10 +154,10 @@ def test_trials_whose_changes_do_not_contain_the_baselines_are_left_out(made):
 
 def test_an_invalid_trial_has_no_ratio(make_trial, make_estimate):
     """A wrong output is not faster."""
-    wrong = make_estimate("iteration.mean", 0.1, validity="invalid", reasons=("output_wrong",))
+    wrong = make_estimate("throughput.tokens", 640.0, validity="invalid", reasons=("output_wrong",))
     plain = of(make_trial, make_estimate, 1.0)
     other = of(make_trial, make_estimate, 1.0, optimize="compile")
-    other.estimates["iteration.mean"] = wrong
+    other.estimates["throughput.tokens"] = wrong
     found = rows(plain, other, of(make_trial, make_estimate, 2.0, optimize="checkpoint"))
     assert [row["Speed"] for row in found] == ["-", "0.500x", "-"]
     assert found[2]["Verdict"] == "-"
@@ -165,7 +167,7 @@ def test_the_undisturbed_means_are_compared_where_both_have_them(made, make_esti
     """Disturbance is not what a change costs."""
     clean = [[make_estimate("iteration.mean.clean", s, 0.001)] for s in (1.0, 0.8)]
     both = rows(made(3.0, extra=clean[0]), made(0.9, optimize="compile", extra=clean[1]))
-    assert both[1]["Speed"] == "1.2500x"
+    assert both[1]["Speed"] == "1.25x"
     one = rows(made(3.0, extra=clean[0]), made(1.0, optimize="compile"))
     assert one[1]["Speed"] == "3.00x"
 
@@ -195,3 +197,16 @@ def test_records_of_another_shape_are_no_obstacle(make_trial, make_estimate):
     )
     step = make_estimate("iteration.mean", 1.0, 0.02)
     rows(*(make_trial("gpt", "train", "fp32", step, config=c, identity=i) for i, c in enumerate(odd)))
+
+
+@pytest.mark.parametrize("rate", [1.02, 1.05, 1.08, 1.2])
+def test_the_verdict_and_the_gains_are_one_test(make_trial, make_estimate, rate):
+    """What is called fastest above is faster below, what is tied is undecided, at any distance."""
+    pair = [of(make_trial, make_estimate, 1.0), of(make_trial, make_estimate, 1 / rate, optimize="compile")]
+    named = trials(pair)
+    places = rank(named, "throughput.tokens")
+    (table,) = gains_section(named, NO_ENERGY).blocks
+    word = table.rows[1].cells[4].text
+    fastest = "fastest" in winner(places).text
+    assert fastest == (word == "faster")
+    assert fastest == (places[0].worst == 1)
