@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.cli.output import print_table
 from harness.comparison.verdicts import Line
 from harness.records.metrics import METRICS
+from harness.records.numbers import quantity
 from harness.stats import Comparison
 
 COLUMNS = ("metric", "verdict", "effect", "interval", "detectable", "base", "head", "notes")
@@ -28,8 +29,8 @@ def row(line: Line) -> list[str]:
         f"{found.effect:+.2%}",
         "" if found.low is None or found.high is None else f"{found.low:+.2%} to {found.high:+.2%}",
         "" if found.mde is None else f"{found.mde:.2%}",
-        f"{line.base:,.4g} {d.unit}",
-        f"{line.head:,.4g} {d.unit}",
+        "" if line.base is None else quantity(line.base, d.unit).text,
+        "" if line.head is None else quantity(line.head, d.unit).text,
         ", ".join(line.flags),
     ]
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TextIO
 
 from harness.planning.plan import Plan, PlannedTrial
 from harness.records.headline import HEADLINES
+from harness.records.numbers import quantity
 from harness.records.schema import Record
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def headline(record: Record) -> str:
     for name in HEADLINES:
         metric = record.metric(name)
         if metric is not None and metric.value is not None:
-            return f"{metric.value:,.4g} {metric.unit}"
+            return quantity(metric.value, metric.unit).text
     return "ok"
 
 

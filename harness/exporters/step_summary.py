@@ -7,6 +7,7 @@ from pathlib import Path
 
 from harness.exporters.common import names, plain_text, usable
 from harness.records.headline import HEADLINES, RAW
+from harness.records.numbers import quantity
 from harness.records.results import Estimate, TrialResult
 from harness.system.files import write_atomically
 
@@ -53,8 +54,7 @@ def _row(result: TrialResult, name: str) -> str:
 def _number(e: Estimate | None) -> str:
     if e is None or e.value is None:
         return "—"
-    bounds = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"
-    return f"{e.value:,.4g} {e.unit}{bounds}"
+    return quantity(e.value, e.unit, e.low, e.high).whole
 
 
 def _text(text: str) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from harness.gate.history import History, Series
 from harness.gate.policy import Policy, Rule
 from harness.gate.series import Judgement, Label, is_value, judge_night
+from harness.records.numbers import quantity
 from harness.records.results import Estimate, TrialResult
 from harness.records.validity import describe
 from harness.stats import Comparison
@@ -45,7 +46,7 @@ class SeriesVerdict:
         j = self.judgement
         parts = [f"{self.label}: {self.trial} {self.metric}"]
         if self.value is not None:
-            parts.append(f"{self.value:.4g} {self.unit}")
+            parts.append(quantity(self.value, self.unit).text)
         if j.screened is not None and j.screened.shift is not None:
             parts.append(f"{j.screened.shift:+.2%} from the last {j.screened.nights} nights")
         if j.comparison is not None:
@@ -119,7 +120,7 @@ class Verdict:
             j = s.judgement
             shift = f"{j.screened.shift:+.2%}" if j.screened and j.screened.shift is not None else "—"
             pairs = f"{j.comparison.effect:+.2%}{_bounds(j.comparison)}" if j.comparison else "—"
-            value = f"{s.value:.4g} {s.unit}" if s.value is not None else "—"
+            value = quantity(s.value, s.unit).text if s.value is not None else "—"
             cells = (s.label, s.trial, s.metric, value, shift, pairs, j.reason or "")
             rows.append("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
         left_out = [f"- left out: {line}" for line in self.left_out]

@@ -27,10 +27,14 @@ class Advice:
     now: Split
     """With processes as long as they are."""
     better: Split
+    cap: int
+    """Processes that a trial may have at most."""
 
     def __str__(self) -> str:
         """Name the setting to change, and what it gains."""
         now, better = (f"{s.replicas} processes in {s.total_s:.0f} s" for s in (self.now, self.better))
+        if self.now.replicas > self.cap:
+            now = f"more than the {self.cap} processes that a trial may have"
         setting = f"measure.seconds={self.better.seconds:.0f}"
         return f"noise within processes dominates: with {setting} the target takes {better}, not {now}"
 
@@ -61,7 +65,9 @@ def advise(replicas: Sequence[Record]) -> Advice | None:
         return None  # records of another version, or made by hand
     if len(pilot) < measure.replicas or now.replicas == measure.replicas:
         return None
-    return Advice(now, better) if better.total_s <= CLEAR_GAIN * now.total_s else None
+    # What no setting can reach is no advice.
+    clear = better.total_s <= CLEAR_GAIN * now.total_s and better.replicas <= measure.max_replicas
+    return Advice(now, better, measure.max_replicas) if clear else None
 
 
 def _relative_variance(durations_s: Sequence[float]) -> float:

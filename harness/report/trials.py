@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.records.headline import HEADLINES
+from harness.records.numbers import EN_DASH
 from harness.records.results import TrialResult
-from harness.report.numbers import EN_DASH
 from harness.report.text import line
 
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")

@@ -76,13 +76,13 @@ WITHIN = {
         *("harness.energy.sensors", "harness.energy.sampling", "harness.energy.estimation"),
     },
     "harness.exporters.importers": set(),
-    "harness.report.figures": {"harness.report.document", "harness.report.numbers", "harness.report.text"},
+    "harness.report.figures": {"harness.report.document", "harness.report.text"},
     "harness.report.formats": {
-        *("harness.report.figures", "harness.report.document", "harness.report.numbers"),
+        *("harness.report.figures", "harness.report.document"),
         "harness.report.text",
     },
     "harness.report.sections": {
-        *("harness.report.document", "harness.report.numbers", "harness.report.text"),
+        *("harness.report.document", "harness.report.text"),
         "harness.report.trials",
     },
     "harness.shim.cpu": {"harness.shim.ceiling", "harness.shim.errors"},

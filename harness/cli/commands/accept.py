@@ -13,8 +13,8 @@ from harness.cli.output import print_json, print_table
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.metrics import METRICS
+from harness.records.numbers import quantity
 from harness.records.schema import Record
-from harness.report.numbers import quantity
 
 EXIT_CODES = {"accepted": 0, "rejected": 3, "not enough data": 4}
 

@@ -96,7 +96,7 @@ def _plain(found: Needs | None) -> dict[str, float] | None:
 
 
 def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> None:
-    from harness.report.numbers import quantity
+    from harness.records.numbers import quantity
 
     def quantity_or_blank(value: float, unit: str) -> str:
         return quantity(value, unit).text if value else ""

@@ -10,6 +10,7 @@ from harness.execution.host_watch import HostWatch
 from harness.identity.machine import identify
 from harness.qualify.certify import certify, target
 from harness.records import certificates, open_store
+from harness.records.numbers import quantity
 from harness.records.schema import Certificate, Check
 
 
@@ -55,7 +56,7 @@ class _Stages:
 
 def _tell(check: Check) -> None:
     mark = {"pass": "ok", "fail": "FAILED", "not available": "-"}[check.status]
-    measured = "" if check.measured is None else f"{check.measured:.4g} {check.unit}".removesuffix(" 1")
+    measured = "" if check.measured is None else quantity(check.measured, check.unit).text
     detail = "; ".join(part for part in (measured, check.expected, check.reason) if part)
     print(f"{mark:6} {check.id:18} {check.what} {detail}", flush=True)
 
@@ -67,8 +68,8 @@ def _show(made: Certificate) -> None:
         [
             [
                 c.id,
-                "-" if c.value is None else f"{c.value:.4g} {c.unit}",
-                None if c.per_cpu_s is None else f"{c.per_cpu_s:.4g} {c.unit}",
+                "-" if c.value is None else quantity(c.value, c.unit).text,
+                None if c.per_cpu_s is None else quantity(c.per_cpu_s, c.unit).text,
                 c.threads,
                 c.reason or c.method,
             ]

@@ -9,6 +9,7 @@ from harness.cli.output import print_json, print_table
 from harness.execution.ledger import Ledger
 from harness.records import open_store
 from harness.records.headline import HEADLINES
+from harness.records.numbers import quantity
 from harness.records.results import Estimate
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
@@ -53,8 +54,11 @@ def show(
         )
         return rows
     print_table(
-        ["trial", "state", "replicas", "result", "reason"],
-        [[r["label"], r["state"], f"{r['done']}/{r['wanted']}", r["result"], r["reason"]] for r in rows],
+        ["trial", "state", "replicas", "result", "validity", "reason"],
+        [
+            [r["label"], r["state"], f"{r['done']}/{r['wanted']}", r["result"], r["validity"], r["reason"]]
+            for r in rows
+        ],
         title=f"sweep {sweep}",
     )
     counts = {
@@ -77,7 +81,7 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
     failure = ledger.last_failure(trial_id)
     state = ledger.state(trial_id, trial["refusal"], trial["replicas"])
     told = failure.reason if failure is not None and state in {"failed", "refused"} else None
-    result, void = _result(trial_id, ledger)
+    result, validity, why = _result(trial_id, ledger)
     return {
         "label": trial["label"],
         "trial_id": trial_id,
@@ -86,7 +90,8 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
         "done": len(good),
         "wanted": max(trial["replicas"], len(good)),
         "result": result,
-        "reason": trial["refusal"] or told or void,
+        "validity": validity,
+        "reason": trial["refusal"] or told or why,
         "advice": _advice(good),
     }
 
@@ -106,23 +111,21 @@ def _advice(good: list[Record]) -> str | None:
     return None if found is None else str(found)
 
 
-def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None]:
-    """Return the headline with its interval, or that it is invalid and why."""
+def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None, str | None]:
+    """Return the headline with its interval, its validity, and the rules that judged so."""
     from harness.records.estimates import trial_results
 
     good = ledger.ok(trial_id)
     if not good:
-        return None, None
+        return None, None, None
     estimates = trial_results(good)[0].estimates
     for name in HEADLINES:
         e = estimates.get(name)
         if e is not None and e.validity == "invalid":
-            return "invalid", _why_invalid(e, good)
+            return "invalid", "invalid", _why_invalid(e, good)
         if e is not None and e.value is not None:
-            interval = "" if e.low is None or e.high is None else f" ({e.low:,.4g} to {e.high:,.4g})"
-            label = f", {WITHIN_RUN_ONLY}" if WITHIN_RUN_ONLY in e.reasons else ""
-            return f"{e.value:,.4g} {e.unit}{interval}{label}", None
-    return None, None
+            return quantity(e.value, e.unit, e.low, e.high).whole, e.validity, ", ".join(e.reasons) or None
+    return None, None, None
 
 
 def _why_invalid(estimate: Estimate, good: list[Record]) -> str:

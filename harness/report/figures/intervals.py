@@ -9,8 +9,8 @@ import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from harness.records.numbers import tick
 from harness.report.document import Plot
-from harness.report.numbers import tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from harness.records.numbers import tick
 from harness.report.document import Roofline
 from harness.report.figures.intervals import GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, log_ticks, svg_of
-from harness.report.numbers import tick
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from harness.records.metrics import METRICS
+from harness.records.numbers import EN_DASH, quantity
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Table
-from harness.report.numbers import EN_DASH, quantity
 from harness.report.text import line, listing, plural
 
 Answer: TypeAlias = Mapping[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+from harness.records.numbers import quantity
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Table
-from harness.report.numbers import quantity
 from harness.report.text import line
 
 TIMES = "\u00d7"

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Section, Table
-from harness.report.numbers import quantity
 from harness.report.sections.plots import drawable
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns, without_empty

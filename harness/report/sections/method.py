@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.numbers import quantity
 from harness.records.validity import RULES_VERSION
 from harness.report.document import Item, Items, Section
-from harness.report.numbers import quantity
 from harness.report.text import line, listing, number, plural
 from harness.report.trials import Trial, fact
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from harness.records.numbers import EN_DASH, quantity
 from harness.records.results import Estimate
 from harness.report.document import Plot, PlotRow, Point
-from harness.report.numbers import EN_DASH, quantity
 from harness.report.sections.tables import FLAG, shown
 from harness.report.text import plural
 from harness.report.trials import Trial, groups

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Table
-from harness.report.numbers import quantity
 from harness.report.sections.tables import NONE, name_cells, name_columns, without_empty
 from harness.report.text import line, number
 from harness.report.trials import Trial

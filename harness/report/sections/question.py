@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from harness.records.metrics import METRICS
+from harness.records.numbers import quantity
 from harness.records.results import Estimate
 from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
-from harness.report.numbers import quantity
 from harness.report.sections.tables import metric_cell, name_cells, name_columns
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, fact

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.records.numbers import EN_DASH
 from harness.records.results import Estimate
-from harness.report.numbers import EN_DASH
 from harness.report.sections.obstacles import obstacle
 from harness.report.sections.speed import SpeedTest
 from harness.report.trials import Trial

@@ -8,6 +8,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
+from harness.records.numbers import quantity
 from harness.report.document import (
     Block,
     Cell,
@@ -21,7 +22,6 @@ from harness.report.document import (
     Section,
     Table,
 )
-from harness.report.numbers import quantity
 from harness.report.sections.profiles import profile_table
 from harness.report.sections.tables import NONE, name_cells, name_columns, without_empty
 from harness.report.text import line, listing, number, plural

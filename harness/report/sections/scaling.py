@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Section, Table
-from harness.report.numbers import quantity
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
 from harness.report.trials import Trial, fact, groups, headline
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from harness.records.headline import HEADLINES
+from harness.records.numbers import EN_DASH, quantity
 from harness.records.results import Estimate
 from harness.report.document import Cell, Column, Row, Table
-from harness.report.numbers import EN_DASH, quantity
 from harness.report.sections.ranking import Place
 from harness.report.text import line
 from harness.report.trials import Trial, groups, headline

@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from harness.records.numbers import quantity
 from harness.records.validity import describe
 from harness.report.document import Item
-from harness.report.numbers import quantity
 from harness.report.sections.ranking import Place
 from harness.report.sections.tables import shown
 from harness.report.text import line, listing, plural

@@ -1,6 +1,6 @@
 """The section on money and carbon."""
 
-from harness.report.numbers import EN_DASH
+from harness.records.numbers import EN_DASH
 from harness.report.sections.cost import cost_section
 from harness.report.sections.tables import NONE
 from harness.report.trials import trials

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.report.numbers import EN_DASH
+from harness.records.numbers import EN_DASH
 from harness.report.sections.ranking import rank
 from harness.report.sections.verdict import winner
 from harness.report.trials import trials

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.report.numbers import EN_DASH, MINUS, NBSP, quantity, tick
+from harness.records.numbers import EN_DASH, MINUS, NBSP, quantity, tick
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,11 @@ from harness.report.numbers import EN_DASH, MINUS, NBSP, quantity, tick
         (4.214, "1", 4.19, 4.24, "4.214", "4.190-4.240"),
         (41.53, "%", None, None, "41.5 %", ""),
         (0.0, "s", None, None, "0 s", ""),
-        (0.05, "1", -0.1, 0.2, "0.05", "~0.10 to 0.20"),
+        (0.05, "1", -0.1, 0.2, "0.050", "~0.100 to 0.200"),
+        (148e3, "tokens/s", 40e3, 640e3, "150 k tokens/s", "40-640"),
+        (0.029, "EUR", 0.0265, 0.0315, "0.029 EUR", "0.026-0.032"),
+        (30_000.0, "EUR", None, None, "30.0 k EUR", ""),
+        (0.0123, "kgCO2e", None, None, "12.3 gCO2e", ""),
         (999.96, "W", 999.9, 1000.02, "999.96 W", "999.90-1000.02"),
         (999.999, "W", None, None, "1.00 kW", ""),
         (212.0, "samples/s", 212.0, 212.0, "212 samples/s", ""),
@@ -85,8 +89,8 @@ def test_ticks_keep_their_prefix(value, unit, text):
 
 
 def test_both_ends_of_a_wide_interval_are_seen():
-    """A wide interval gives each end its own prefix: no bound above 0 reads 0."""
+    """Each end of a wide interval has two digits in the value's own scale: no bound above 0 reads 0."""
     wide = quantity(4.4e3, "tokens/s", 37.31, 519_600.0).interval
-    assert wide.replace(NBSP, " ").split(EN_DASH) == ["37", "520 k"]
+    assert wide.replace(NBSP, " ").split(EN_DASH) == ["0.037", "520"]
     wide = quantity(19e-3, "s", 4.2e-6, 151_517.0).interval
     assert wide.replace(NBSP, " ").split(EN_DASH) == ["4.2 µs", "150 ks"]

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 NBSP, EN_DASH, MINUS = "\u00a0", "\u2013", "\u2212"
 PREFIXES = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi")
 DIGITS_WITHOUT_INTERVAL = 3
-MOST_DIGITS = 6
+LEAST_DIGITS, MOST_DIGITS = 2, 6
+WIDE = 20.0
+"""An interval whose ends are further apart has each end in its own two digits."""
+_MONEY = re.compile(r"[A-Z]{3}(/.*)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number as text, and its interval in the same unit and digits (empty when there is none)."""
+    """A number as text, and its interval in the same unit and scale (empty when there is none)."""
 
     text: str
     interval: str = ""
+
+    @property
+    def whole(self) -> str:
+        """Number and interval in one text."""
+        return f"{self.text} ({self.interval})" if self.interval else self.text
 
 
 def quantity(value: float, unit: str, low: float | None = None, high: float | None = None) -> Quantity:
     """Format a value, with its interval where it has one.
 
     The last digit shown is the one that the interval's half-width reaches (one more when that half-width
-    starts with 1 or 2); without an interval three digits are shown.
+    starts with 1 or 2), and never fewer than two; without an interval three digits are shown. The interval is
+    in the value's own prefix.
 
     Args:
         value: In the unit's base, e.g. seconds.
-        unit: `B` takes binary prefixes, `1` is a pure number, `%` takes none, any other SI prefixes.
+        unit: `B` takes binary prefixes, `1` is a pure number, `%` and money below one take none, any other SI
+            prefixes; kilograms of CO2e become grams with a prefix.
         low: Lower bound, or None.
         high: Upper bound, or None.
     """
+    if unit == "kgCO2e":
+        low, high = (None if end is None else 1e3 * end for end in (low, high))
+        return quantity(1e3 * value, "gCO2e", low, high)
     half = (high - low) / 2 if low is not None and high is not None else 0.0
     power = _power(value, unit)
     decimals = _decimals(value / _step(unit) ** power, half / _step(unit) ** power)
@@ -45,21 +59,22 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
 
     interval = ""
     if low is not None and high is not None and high > low:
-        # One unit and one digit cannot serve both ends of an interval that spans more than twentyfold.
-        wide = 0 < 20 * low < high
-        ends = [_short(end, unit) if wide else digits(end) for end in (low, high)]
+        wide = 0 < WIDE * low < high
+        ends = [_two_digits(end / scale) if wide else digits(end) for end in (low, high)]
         interval = (EN_DASH if low >= 0 else " to ").join(ends)
     return Quantity(digits(value) + _suffix(unit, power), interval)
 
 
-def _short(value: float, unit: str) -> str:
-    """Format one end of a wide interval by itself: two digits, its own prefix, no long unit."""
-    value = float(f"{value:.1e}")
-    return tick(value, unit)
+def _two_digits(x: float) -> str:
+    """Return a number in two digits, written out, thousands apart."""
+    places = LEAST_DIGITS - 1 - math.floor(math.log10(abs(x)))
+    return f"{round(x, places):,.{max(places, 0)}f}".replace("-", MINUS)
 
 
 def tick(value: float, unit: str) -> str:
     """Format a number on an axis: as short as it can be without losing its prefix."""
+    if unit == "kgCO2e":
+        return tick(1e3 * value, "gCO2e")
     power = _power(value, unit)
     scaled = value / _step(unit) ** power
     suffix = _suffix(unit, power)
@@ -73,7 +88,8 @@ def _step(unit: str) -> float:
 
 
 def _is_word(unit: str) -> bool:
-    return len(unit) > 2 and unit[0].islower()
+    """Say whether a prefix stands apart from the unit, and below one there is none."""
+    return (len(unit) > 2 and unit[0].islower() and unit != "gCO2e") or bool(_MONEY.fullmatch(unit))
 
 
 def _highest(unit: str) -> int:
@@ -88,6 +104,8 @@ def _power(value: float, unit: str) -> int:
     power = math.floor(math.log10(abs(value)) / 3 + 1e-12)
     if unit == "1" and (power < 0 or abs(value) < 1e4):
         return 0
+    if _MONEY.fullmatch(unit) and (power < 0 or abs(value) < 1e4):
+        return 0
     if power == -1 and _is_word(unit):  # 0.5 samples/s, where people say no milli-samples
         return 0
     return min(max(power, min(PREFIXES)), max(PREFIXES))
@@ -99,9 +117,11 @@ def _decimals(value: float, half: float) -> int:
     if half > 0:
         exponent = math.floor(math.log10(half))
         wanted = -exponent + (half / 10.0**exponent < 3.0)
+        least = LEAST_DIGITS - 1 - magnitude if value else wanted
     else:
         wanted = max(DIGITS_WITHOUT_INTERVAL - 1 - magnitude, 0) if value else 0
-    return min(max(wanted, -magnitude), MOST_DIGITS - 1 - magnitude)
+        least = wanted
+    return min(max(wanted, least), MOST_DIGITS - 1 - magnitude)
 
 
 def _suffix(unit: str, power: int) -> str:
