@@ -30,10 +30,10 @@ def test_durations_are_as_people_say_them(seconds, text):
 def test_a_record_s_headline_is_its_first_known_headline_or_its_reason(make_record):
     """On one line, and no longer than a terminal."""
     good = make_record({"iteration.mean": 0.25, "throughput.tokens": 12345.6})
-    assert progress.headline(good) == "1.235e+04 tokens/s"
+    assert progress.headline(good) == "12.3\u00a0k\u00a0tokens/s"
     assert (
         progress.headline(make_record({"throughput.tokens": None, "throughput.samples": 0.25}))
-        == "0.25 samples/s"
+        == "0.250\u00a0samples/s"
     )
     assert progress.headline(make_record({"memory.peak_rss": 1.0})) == "ok"
     failed = make_record(status="crashed", phase="build", reason="one\n  two " + "x" * 200)
@@ -57,7 +57,7 @@ def test_elsewhere_a_replica_is_one_line(plan, make_record):
         shown.finished(make_record({"throughput.samples": 0.25}, wall_s=1.5), 61.0)
         shown.finished(make_record(status="oom", phase="build", reason="no memory", replica=1), 0.0)
     first, second = out.getvalue().splitlines()
-    words = "1 ok gpt tiny train fp32 replica 0 0.25 samples/s (1.5 s; 1 min 01 s left)"
+    words = "1 ok gpt tiny train fp32 replica 0 0.250 samples/s (1.5 s; 1 min 01 s left)"
     assert " ".join(first.split()) == words
     assert "oom" in second
     assert "replica 1  no memory" in second
