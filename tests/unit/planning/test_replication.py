@@ -43,7 +43,8 @@ def test_noise_within_asks_for_longer_processes():
     assert (found.better.seconds, found.better.replicas) == (30.0, 10)
     assert found.better.total_s == pytest.approx(10 * (OVERHEAD_S + 30))
     assert str(found).endswith(
-        "with measure.seconds=30 the target takes 10 processes in 340 s, not more than the 30 processes that a trial may have"
+        "with measure.seconds=30 the target takes 10 processes in 340 s, "
+        "not more than the 30 processes that a trial may have"
     )
 
 
