@@ -12,7 +12,7 @@ from harness.cli.output import print_json, print_table, visible
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("plain – ü 中", "plain – ü 中"),
+        ("plain ü 中", "plain ü 中"),
         ("two\nlines\tand a tab", "two lines and a tab"),
         ("\x1b[31mred\x07", "\ufffd[31mred\ufffd"),
         ("left\u202eright\u200b", "left\ufffdright\ufffd"),

@@ -71,7 +71,7 @@ def test_a_trace_is_one_table_in_order_of_time():
     assert table["series"].tolist() == [
         *("nvml:0:gpu:instant", "iteration", "nvml:0:gpu:temperature", "iteration", "nvml:0:gpu:instant"),
     ]
-    assert table["unit"][:3].tolist() == ["W", "1", "C"]
+    assert table["unit"][:3].tolist() == ["W", "1", "degC"]
     np.testing.assert_array_equal(table["value"], [300.0, 4.0, 40.0, 4.0, np.nan])
     assert table["status"].tolist() == [0, 0, 0, 0, 15]
     assert table["status"].dtype == np.int32
