@@ -14,7 +14,8 @@ endif
 # JUNIT=DIR keeps the tests' results there, a file for each run of pytest.
 junit = $(if $(JUNIT),--junitxml=$(JUNIT)/$(1).xml)
 
-.PHONY: help setup demo test docs coverage test-slow bench-gate bench-gate-real bench-parts gpu-check images bench-loop bench-ab bench-stats bench-energy lint format clean bench-overhead bench-cpu bench-shim bench-speed
+# Every target is a name of work, none a file.
+.PHONY: $(patsubst %:,%,$(shell grep -hoE '^[a-z-]+:' $(MAKEFILE_LIST)))
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -96,3 +97,9 @@ bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measur
 
 bench-speed: $(STAMP)  ## our models' steps beside those of transformers, interleaved, about 5 minutes
 	$(BIN)/python benchmarks/model_speed.py
+
+bench-busy: $(STAMP)  ## the demo's workloads idle, beside one busy loop and beside two, about 6 minutes
+	$(BIN)/python benchmarks/busy_host.py
+
+bench-wait: $(STAMP)  ## how threads wait at barriers: every policy, idle and busy, about 4 minutes
+	$(BIN)/python benchmarks/wait_policy.py

@@ -124,6 +124,7 @@ class DeviceBenchmark:
             **used.evidence(),
             **declared(__name__, {"device": self._device.facts()}),
         }
+        self._session.note_host(measured.contention)
         durations_s = measured.durations_ns / 1e9
         series = {"iteration_s": tuple(thin(durations_s / measured.group))}
         self._keep(config, items, unit, began, "ok", metrics=metrics, evidence=evidence, series=series)

@@ -16,6 +16,7 @@ from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
 from harness.records.schema import Record
 from harness.records.store import Store, StoreError, open_store
+from harness.system.contention import Contention, is_contended
 
 
 def check_options(config: pytest.Config) -> None:
@@ -52,6 +53,7 @@ class Session:
         self.measured = 0
         self.statistics_lost: str | None = None
         """Why pytest-benchmark kept no statistics of tests that were measured."""
+        self._busy: list[Contention] = []
         self._devices: dict[str, Device] = {}
         self._verdict: list[str] = []
 
@@ -120,6 +122,11 @@ class Session:
         self._config.add_cleanup(workers.close)
         return workers
 
+    def note_host(self, contention: Contention | None) -> None:
+        """Take what others used of the host while a test measured."""
+        if contention is not None and is_contended(contention.evidence()):
+            self._busy.append(contention)
+
     def write(self, record: Record) -> None:
         """Keep a record where the user asked for records."""
         if self.folder is not None:
@@ -148,6 +155,13 @@ class Session:
     def summary(self) -> list[str]:
         """Return what the user should know at the end, a line each."""
         lines = []
+        if self._busy:
+            most = max(seen.others_cpus or 0.0 for seen in self._busy)
+            lines.append(
+                f"the host was busy in {len(self._busy)} of {self.measured} measurements: others used up to "
+                f"{most:.1f} of {self._busy[0].cpus} CPUs; close other work, or start pytest with "
+                "OMP_WAIT_POLICY=passive so that waiting threads sleep"
+            )
         if self.folder is not None and (self.folder / self.sweep).is_dir():
             lines.append(f"records of this session: {self.folder / self.sweep}")
         if self.statistics_lost is not None:

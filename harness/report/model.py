@@ -11,6 +11,7 @@ from harness.records.foreign import ForeignFile
 from harness.records.results import TrialResult
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.sections import failures, reproduce, tables, verdict
+from harness.report.sections.busy_host import busy_host
 from harness.report.sections.cost import Shown, cost_section
 from harness.report.sections.foreign import foreign_section
 from harness.report.sections.gains import gains_section
@@ -120,7 +121,9 @@ def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
 
 
 def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Sequence[str]) -> Section:
-    blocks: list[Block] = [Paragraph(verdict.outcome(named, torn), "lead")]
+    busy = busy_host([t for t in named if t.result.status == "ok"])
+    blocks: list[Block] = [] if busy is None else [Paragraph(busy, "lead")]
+    blocks.append(Paragraph(verdict.outcome(named, torn), "lead"))
     winners = [w for places in ranked if (w := verdict.winner(places)) is not None]
     if winners:
         blocks.append(Items(tuple(winners[: verdict.MOST_WINNERS])))

@@ -71,6 +71,11 @@ def main(options: argparse.Namespace) -> int:
         f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
         f"at least {duration(plan.estimated_s)} of building, warm-up and measuring"
     )
+    share = plan.trials[0].config.run.remeasure
+    if share and plan.runnable:
+        print(
+            f"up to {duration(share * plan.estimated_s)} more where others disturb replicas (run.remeasure)"
+        )
     return 0 if plan.runnable else 2
 
 
