@@ -125,10 +125,9 @@ class DeviceBenchmark:
             **declared(__name__, {"device": self._device.facts()}),
         }
         self._session.note_host(measured.contention)
-        durations_s = measured.durations_ns / 1e9
-        series = {"iteration_s": tuple(thin(durations_s / measured.group))}
+        series = {"iteration_s": tuple(thin(measured.durations_ns / 1e9 / measured.group))}
         self._keep(config, items, unit, began, "ok", metrics=metrics, evidence=evidence, series=series)
-        self._save(durations_s.tolist(), measured.group)
+        self._save((measured.durations_ns / 1e9).tolist(), measured.group)
         return result
 
     def _check(self, items: int | None, unit: str) -> None:
