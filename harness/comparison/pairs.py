@@ -19,6 +19,7 @@ from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import Ledger
 from harness.execution.session import Session
 from harness.planning.plan import Plan, plan_payload
+from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.headline import CLEAN_PROCESSES
 from harness.records.schema import Record
 from harness.records.store import Store
@@ -62,6 +63,7 @@ class Pairs:
     host: HostWatch = field(default_factory=HostWatch)
     settled: Callable[[Sequence[Record], Sequence[Record]], bool] | None = None
     _ledgers: dict[str, Ledger] = field(default_factory=dict)
+    _chains: dict[str, Chain] = field(default_factory=dict)
 
     def sweep(self, side: Side) -> str:
         """Return the name of a side's sweep."""
@@ -116,9 +118,15 @@ class Pairs:
         return [good[i] for i in range(self.pairs())]
 
     def _attempts(self, side: Side) -> Attempts:
-        evidence, policy = self.session.evidence, self.host.wait_policy
         return Attempts(
-            self.sweep(side), self.store, side.identity, self.on_wait, evidence, self.note, policy
+            self.sweep(side),
+            self.store,
+            side.identity,
+            self.on_wait,
+            self.session.evidence,
+            self.note,
+            self.host.wait_policy,
+            self._chains[side.name],
         )
 
     def _open(self, side: Side) -> None:
@@ -129,7 +137,10 @@ class Pairs:
             self.note(f"{self.sweep(side)}: {others} earlier records are of {what}, and do not count")
         self._ledgers[side.name] = ledger
         plan = Plan(self.sweep(side), (side.trial,), side.trial.overrides)
-        self.store.write_plan(plan.sweep, plan_payload(plan, side.identity.machine_id, side.identity.code_id))
+        payload = plan_payload(plan, side.identity.machine_id, side.identity.code_id)
+        mine = [r for r in records if r.machine_id == side.identity.machine_id]
+        self._chains[side.name] = Chain(plan_digest(payload), last_of(mine))
+        self.store.write_plan(plan.sweep, payload)
 
     def _complete(self, number: int) -> bool:
         return all(

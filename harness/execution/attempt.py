@@ -14,6 +14,7 @@ from harness.isolation.protocol import Outcome, ReplicaSpec
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
 from harness.records.certificates import certificate_facts
+from harness.records.chain import Chain, record_digest
 from harness.records.evidence import declared
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
@@ -21,6 +22,8 @@ from harness.system.inside import require_inside
 from harness.system.locks import device_locks
 from harness.system.threads import resolve_wait
 
+NO_PLAN = "0" * 64
+"""The digest of the plan where there is none."""
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 
 
@@ -39,6 +42,8 @@ class Attempts:
     """Told what the run waits for, once."""
     wait_policy: Callable[[Config], str] = lambda config: resolve_wait(config.device.wait)
     """How the threads of a replica's worker are to wait at barriers."""
+    chain: Chain = field(default_factory=lambda: Chain(NO_PLAN))
+    """What every record is sealed into; it goes on from the last record of the sweep on this machine."""
     _certificates: dict[tuple[str, int], Facts] = field(default_factory=dict)
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
@@ -116,6 +121,8 @@ class Attempts:
         worker: str | None = None,
     ) -> Record:
         result = outcome.result or {}
+        place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
+        planned_here = trial.external_config is None
         record = Record(
             sweep=self.sweep,
             label=trial.label,
@@ -150,8 +157,14 @@ class Attempts:
                 killed=outcome.killed,
             ),
             log_tail="" if status == "ok" else outcome.log_tail,
+            seal=self.chain.seal(
+                self.store.attempt_dir(*place),
+                dict(trial.size) if planned_here else None,
+                trial.data_digest,
+            ),
         )
         self.store.write(record)
+        self.chain.written(record_digest(record))
         return record
 
 

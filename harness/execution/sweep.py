@@ -16,6 +16,7 @@ from harness.execution.session import Session
 from harness.identity.machine import Identity
 from harness.isolation.workers import Workers
 from harness.planning.plan import Plan, PlannedTrial, plan_payload
+from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record
 from harness.records.store import Store
@@ -83,6 +84,9 @@ class Sweep:
             foreign = [r for r in records if r.trial_id in known and not self._is_ours(r)]
             if foreign:
                 self.progress.note(self._difference(foreign))
+            mine = [r for r in records if r.machine_id == self.identity.machine_id]
+            planned = plan_digest(plan_payload(self.plan, self.identity.machine_id, self.identity.code_id))
+            self.attempts.chain = Chain(planned, last_of(mine))
             self._write_plan()
             self._record_refusals()
             if left := self._left():

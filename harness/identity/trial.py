@@ -30,39 +30,55 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
             by name are one work.
         data_digest: digest of the real data's contents, or None for synthetic data.
     """
-    w = config.workload
+    return recorded_work_id(config.model_dump(mode="json"), size, data_digest)
+
+
+def trial_id(work: str, config: Config) -> str:
+    """Identify the trial: the work and how it is measured; run control, price and report are no part."""
+    return recorded_trial_id(work, config.model_dump(mode="json"))
+
+
+def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_digest: str | None) -> str:
+    """Identify the work of a configuration as a record keeps it, by the keys that it had then.
+
+    Raises:
+        KeyError: a part of it is missing.
+        TypeError: a part of it is something else.
+    """
+    w, device = config["workload"], config["device"]
+    named = ("name", "mode", "accumulate", "optimizer", "lr", "temperature", "top_k")
     fields = {
         "workload": {
-            "name": w.name,
-            "mode": w.mode,
-            "accumulate": w.accumulate,
-            "optimizer": w.optimizer,
-            "lr": w.lr,
-            "temperature": w.temperature,
-            "top_k": w.top_k,
+            **{key: w[key] for key in named},
             # A program and a folder may lie anywhere; which of a module's functions it is counts.
-            **({"source": [w.factory, w.source_sha256]} if w.source_sha256 is not None else {}),
+            **({"source": [w["factory"], w["source_sha256"]]} if w.get("source_sha256") is not None else {}),
         },
         "size": dict(size),
         "data": data_digest,
-        "compress": config.compress.model_dump(),
-        "parallel": config.parallel.model_dump(exclude={"scaling"}),  # the batch that it gives is in the size
-        "precision": config.precision.model_dump(),
-        "optimize": config.optimize.model_dump(),
+        "compress": config["compress"],
+        # The batch that the scaling gives is in the size.
+        "parallel": {key: value for key, value in config["parallel"].items() if key != "scaling"},
+        "precision": config["precision"],
+        "optimize": config["optimize"],
         "device": {
-            "kind": config.device.kind,
-            "threads": config.device.threads,
-            **({} if config.device.platform is None else {"platform": config.device.platform}),
+            "kind": device["kind"],
+            "threads": device["threads"],
+            **({} if device.get("platform") is None else {"platform": device["platform"]}),
         },
-        "seed": config.seed,
+        "seed": config["seed"],
     }
     assert tuple(fields) == WORK_FIELDS
     return digest(fields)
 
 
-def trial_id(work: str, config: Config) -> str:
-    """Identify the trial: the work and how it is measured; run control, price and report are no part."""
-    fields = {"work_id": work, "measure": config.measure.model_dump(), "power": config.power.model_dump()}
+def recorded_trial_id(work: str, config: Mapping[str, Any]) -> str:
+    """Identify the trial of a configuration as a record keeps it.
+
+    Raises:
+        KeyError: a part of it is missing.
+    """
+    fields = {"work_id": work, "measure": config["measure"], "power": config["power"]}
     assert tuple(fields) == TRIAL_FIELDS
     # A policy that the user fixes is another measurement; `auto` is none, so that ids of before stay.
-    return digest(fields if config.device.wait == AUTO else fields | {"wait": config.device.wait})
+    wait = config["device"].get("wait", AUTO)
+    return digest(fields if wait == AUTO else fields | {"wait": wait})

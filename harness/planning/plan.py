@@ -46,6 +46,8 @@ class PlannedTrial:
     trial_id: str
     overrides: tuple[str, ...]
     refusal: str | None = None
+    data_digest: str | None = None
+    """Of the real data's contents; None for synthetic data."""
     external_config: Mapping[str, Any] | None = None
     """The configuration in the words of another version of this code, where that plans and runs the trial."""
 
@@ -144,6 +146,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         trial_id=trial_id(work, config),
         overrides=overrides,
         refusal=refused,
+        data_digest=digest,
     )
 
 

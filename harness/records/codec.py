@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -48,6 +49,7 @@ def parse(data: bytes) -> Record:
         raise ValueError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
     _require_known_version(data, record.schema_version)
     _require_finite(record)
+    record._sha256 = hashlib.sha256(data).hexdigest()  # noqa: SLF001 - only its reader knows the bytes
     return record
 
 

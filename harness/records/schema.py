@@ -1,15 +1,15 @@
 """The record of one replica: frozen, versioned, and strict about what it does not know.
 
-Schema history: 1 — the first.
+Schema history: 1 — the first. 2 — the seal: what an audit needs of a record's place among others.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, StringConstraints
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted"]
 Direction = Literal["higher", "lower", "none"]
 Provenance = Literal["measured", "counted", "derived", "estimated", "declared"]
@@ -68,6 +68,26 @@ class WorkerFacts(Frozen):
     """Processes that had to be killed: the worker itself and what it left behind."""
 
 
+class Seal(Frozen):
+    """A record's place among those of its sweep, so that one left out, added or changed later shows."""
+
+    version: Count = 1
+    run: Digest
+    """Random; which run of which process wrote it."""
+    number: Count
+    """Counted within the run, from 0."""
+    plan: Digest
+    """sha256 of what was planned: the trials, and which of them were refused."""
+    previous: Digest | None
+    """sha256 of the record before it in its sweep on its machine; None for the first."""
+    files: dict[Name, Digest] = Field(default_factory=dict)
+    """sha256 of the files beside it."""
+    size: Facts | None = None
+    """Every size of the model and its batch, of which `work_id` is made; None where other code planned it."""
+    data: str | None = None
+    """Digest of the real data's contents; None for synthetic data."""
+
+
 class Record(Frozen):
     """One attempt at one replica of one trial."""
 
@@ -100,6 +120,20 @@ class Record(Frozen):
     """Short series for figures (batch means, losses); long ones go to trace.parquet."""
     worker: WorkerFacts
     log_tail: str = ""
+    seal: Seal | None = None
+    """None in records of schema 1."""
+    _sha256: str = PrivateAttr(default="")
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the bytes it was read from; empty where it was not read. It takes no part in `==`."""
+        return self._sha256
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Record) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash((self.sweep, self.machine_id, self.trial_id, self.replica, self.attempt))
 
     def metric(self, metric_id: str) -> Metric | None:
         """Return the metric with this id, or None."""

@@ -97,6 +97,8 @@ class Measurement:
     """`not_steady`, `drift`, `drift_unknown`, `grouped`, `buffer_full`."""
     conditions: Conditions = field(default_factory=Conditions)
     """What the device told right after the span."""
+    warmup_windows: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Batch medians in ns of the last two windows of the warm-up, by which `steady` was judged."""
     contention: Contention | None = None
     """What others took of the host within the span; None where the device does not count it."""
 
@@ -195,6 +197,7 @@ def _measurement(
     return Measurement(
         warmup_iterations=warm.iterations,
         warmup_ns=warm.duration_ns,
+        warmup_windows=warm.windows,
         first_index=first,
         iterations=span.iterations,
         span_ns=around.span_ns,

@@ -51,6 +51,8 @@ class Warmup:
     """Median time of an iteration in the last window."""
     marks: tuple[str, ...]
     """The marks that steps passed."""
+    windows: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    """Batch medians in ns of the last window but one, and of the last, by which `steady` was judged."""
 
 
 def warm_up(
@@ -87,6 +89,7 @@ def warm_up(
         done += count
 
     before: Level | None = None
+    windows: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     steady = False
     while peers.agree(not steady and since_s(cap_begin_ns) < cap_s):
         window_ns = clock.now_ns()
@@ -101,8 +104,14 @@ def warm_up(
         period_ns = float(np.median(medians))
         level = Level.of(medians)
         steady = before is not None and not level.moved_from(before, tolerance)
-        before = level
-    return Warmup(done, clock.now_ns() - begin_ns, steady, peers.agree(period_ns), timeline.names)
+        before, windows = level, (windows[1], tuple(medians))
+    took_ns = clock.now_ns() - begin_ns
+    return Warmup(done, took_ns, steady, peers.agree(period_ns), timeline.names, windows)
+
+
+def moved(before: npt.ArrayLike, last: npt.ArrayLike, tolerance: float) -> bool:
+    """Tell whether one window's level moved from another's, each given by its batch medians."""
+    return Level.of(last).moved_from(Level.of(before), tolerance)
 
 
 def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:

@@ -15,9 +15,9 @@ from harness.devices import registry as devices
 from harness.isolation.protocol import ReplicaSpec
 from harness.records.errors import one_line
 from harness.records.evidence import declared
-from harness.records.schema import Facts, Metric
+from harness.records.schema import Facts
 from harness.stats.roofline import Placement
-from harness.trial import prepare, rank_merge, ranks, roofline, span_energy
+from harness.trial import audit, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
 from harness.trial.evidence import all_zero, thin, timing_evidence
 from harness.trial.measure import measure_span
@@ -125,7 +125,10 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     placed = roofline.placement(
         rank_merge.per_device(seen), measurement.span_ns / 1e9, ready.certificate, config.precision.name
     )
-    metrics = _metrics(ready, seen, spent, losses)
+    known, runs = _known(ready, seen, spent), [one.run for one in seen]
+    metrics = summarise(runs, losses=losses, **known)
+    if peers.rank == 0:
+        audit.keep_series(runs, losses, spec)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
         "metrics": [m.model_dump(mode="json") for m in [*metrics, *more_metrics]],
@@ -137,6 +140,7 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
             **_evidence(ready, seen, placed, losses),
             **spent.evidence(),
             **phase_energy.attribution(span.window, span.timing),
+            **audit.evidence(runs, config, **known),
             **rank_merge.evidence(seen, config),
             **more_evidence,
         },
@@ -155,25 +159,20 @@ def _series(
     }
 
 
-def _metrics(
-    ready: PreparedReplica,
-    seen: Sequence[rank_merge.RankResult],
-    spent: span_energy.SpanEnergy,
-    losses: Sequence[float],
-) -> list[Metric]:
-    """Return the metrics of the span, all ranks together."""
+def _known(
+    ready: PreparedReplica, seen: Sequence[rank_merge.RankResult], spent: span_energy.SpanEnergy
+) -> dict[str, Any]:
+    """Return what the metrics are made of, beside the ranks' spans and the losses."""
     config, precision = ready.config, ready.config.precision.name
     generates = config.workload.mode == "generate"
-    return summarise(
-        [one.run for one in seen],
-        peak=ready.device.dense_peak(precision),
-        ceiling=roofline.ceiling(ready.certificate, precision),
-        energy=spent.use(),
-        single_threaded=ready.workload.spec.single_threaded or config.device.threads == 1,
-        output_tokens=int(ready.size["new_tokens"]) if generates else None,
-        losses=losses,
-        rank_metrics=rank_merge.rank_metrics(seen),
-    )
+    return {
+        "peak": ready.device.dense_peak(precision),
+        "ceiling": roofline.ceiling(ready.certificate, precision),
+        "energy": spent.use(),
+        "single_threaded": ready.workload.spec.single_threaded or config.device.threads == 1,
+        "output_tokens": int(ready.size["new_tokens"]) if generates else None,
+        "rank_metrics": rank_merge.rank_metrics(seen),
+    }
 
 
 def _evidence(

@@ -1,0 +1,121 @@
+"""The loop beside a record, `loop.parquet`: every duration, mark and edge of the span, and every loss.
+
+One row a number, in order within its series: whole numbers in `value`, others in `real`. Parquet keeps
+neighbouring whole numbers as their differences, so that an iteration takes a byte or two.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+LOOP = "loop.parquet"
+MOST_ROWS = 16 * 2**20
+"""Of one file that is read: a span on the host's clock keeps at most 2^20 samples, and marks beside them."""
+Series = dict[str, Any]
+"""By name, a numpy array of int64 or float64."""
+
+
+def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
+    """Write the series so that the file is there whole or not at all, and return its path.
+
+    Args:
+        series: by name, whole numbers or floats; NaN is kept as a row without a value.
+        folder: the attempt's; it exists.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import duckdb
+    import numpy as np
+
+    names = [name for name, values in series.items() if len(values)]
+    arrays = [np.asarray(series[name]) for name in names]
+    whole = [a if a.dtype.kind == "i" else np.zeros(len(a), np.int64) for a in arrays]
+    real = [a if a.dtype.kind == "f" else np.full(len(a), np.nan) for a in arrays]
+    counts = [len(a) for a in arrays]
+    kinds = np.array([a.dtype.kind == "i" for a in arrays], bool)
+    rows = {  # DuckDB finds it by its name  # noqa: F841
+        "series": np.repeat(np.arange(len(names), dtype=np.int64), counts),
+        "whole": np.repeat(kinds, counts),
+        "value": np.concatenate([*whole, np.empty(0, np.int64)]),
+        "real": np.concatenate([*real, np.empty(0, np.float64)]),
+    }
+    path, temporary = folder / LOOP, folder / f".{LOOP}.tmp"
+    target = str(temporary).replace("'", "''")
+    order = ", ".join("'" + name.replace("'", "''") + "'" for name in names)
+    select = (
+        f"SELECT ([{order}])[series + 1] AS series, CASE WHEN whole THEN value END AS value, "  # noqa: S608
+        "CASE WHEN NOT whole AND NOT isnan(real) THEN real END AS real FROM rows"
+    )
+    with duckdb.connect(config={"threads": 1, "memory_limit": "512MB"}) as connection:
+        try:
+            connection.execute(
+                f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
+            )
+        except duckdb.IOException as error:
+            raise OSError(f"cannot write {path}: {error}") from error
+    temporary.replace(path)
+    return path
+
+
+def read_loops(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Series | None]]:
+    """Read many loops at once: yield each name with its series, or with None where it is no loop.
+
+    Args:
+        files: by any name, the bytes of `loop.parquet`.
+    """
+    import duckdb
+
+    settings: dict[str, Any] = {
+        "threads": 1, "memory_limit": "512MB", "temp_directory": "",
+        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+        "python_enable_replacements": False,
+    }  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="joulemark-audit-") as folder,
+        duckdb.connect(config=settings) as db,
+    ):
+        paths = {}
+        for number, (_, data) in enumerate(files):
+            paths[number] = Path(folder, f"{number:06d}.parquet")
+            paths[number].write_bytes(data)
+        try:
+            found = _read(db, list(paths.values()))
+        except (duckdb.Error, ValueError):
+            found = {}
+            for path in paths.values():  # one of them is bad: the others are still read
+                try:
+                    found |= _read(db, [path])
+                except (duckdb.Error, ValueError):
+                    continue
+        for number, (name, _) in enumerate(files):
+            yield name, found.get(paths[number].name)
+
+
+def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
+    import numpy as np
+
+    names = [str(path) for path in paths]
+    rows = db.execute("SELECT sum(num_rows) FROM parquet_file_metadata($1)", [names]).fetchone()[0]
+    if rows > MOST_ROWS * len(paths):
+        raise ValueError("too many rows")
+    # A file's rows come in its own order; a part of a series is as long as it is.
+    columns = db.execute(
+        "SELECT parse_filename(filename) AS file, series, value, real FROM read_parquet($1, filename = true)",
+        [names],
+    ).fetchnumpy()
+    key = np.char.add(np.char.add(columns["file"].astype(str), "/"), columns["series"].astype(str))
+    starts = [0, *(np.flatnonzero(key[1:] != key[:-1]) + 1).tolist(), len(key)] if len(key) else [0]
+    found: dict[str, Series] = {path.name: {} for path in paths}
+    for begin, end in itertools.pairwise(starts):
+        file, _, name = str(key[begin]).partition("/")
+        whole = np.ma.getmaskarray(columns["value"][begin:end])
+        if not whole.any():
+            found[file][name] = np.ma.getdata(columns["value"][begin:end]).astype(np.int64)
+        else:
+            found[file][name] = np.ma.filled(columns["real"][begin:end].astype(float), np.nan)
+    return found

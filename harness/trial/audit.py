@@ -1,0 +1,181 @@
+"""What an audit needs of a replica, and the metrics made from it again.
+
+The record keeps the few numbers, `loop.parquet` beside it every duration, mark and edge. `replayed` puts them
+together to what the trial had in its hands, and summarises it by the very same rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.config.models import Config
+from harness.devices.base import Peak
+from harness.records.evidence import declared
+from harness.records.loop import Series, write_loop
+from harness.records.schema import Facts, Metric
+from harness.timing import Measurement
+from harness.timing.loop import Stretches
+from harness.timing.steady import drifted, moved
+from harness.trial.metrics import EnergyUse, RankRun, summarise
+from workloads.base import Units
+
+VERSION = 1
+"""Of what is kept, and of the rules by which metrics follow from it."""
+_STRETCHES = ("iterations", "wall_ns", "cpu_ns", "involuntary", "waited_ns")
+_MARK, _EDGE = "mark.", "edge."
+
+
+def evidence(
+    ranks: Sequence[RankRun],
+    config: Config,
+    *,
+    peak: Peak,
+    ceiling: Peak,
+    energy: EnergyUse,
+    single_threaded: bool,
+    output_tokens: int | None,
+    rank_metrics: Mapping[str, float],
+) -> Facts:
+    """Return what a record keeps of everything that its metrics were made of, the series aside."""
+    found = {
+        "version": VERSION,
+        "ranks": [_rank(rank) for rank in ranks],
+        "peak": _limit(peak),
+        "ceiling": _limit(ceiling),
+        "energy": asdict(energy),
+        "single_threaded": single_threaded,
+        "output_tokens": output_tokens,
+        "rank_metrics": dict(rank_metrics),
+        "target": config.measure.target(config.device.kind),
+        "steady_tolerance": config.measure.steady_tolerance,
+    }
+    return declared(__name__, {"audit": found})
+
+
+def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], spec: Mapping[str, Any]) -> None:
+    """Write `loop.parquet` into the attempt's folder: the slowest rank's span, and the losses.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if "folder" not in spec:
+        return
+    m = max((rank.measurement for rank in ranks), key=lambda measurement: measurement.span_ns)
+    series: Series = {"duration_ns": m.durations_ns}
+    series |= {f"{_MARK}{name}": times for name, times in m.marks.items()}
+    if m.stretches is not None:
+        edges = {name: getattr(m.stretches, name) for name in _STRETCHES}
+        series |= {f"{_EDGE}{name}": values for name, values in edges.items() if values is not None}
+    series["warmup.before_ns"], series["warmup.last_ns"] = (np.asarray(w, float) for w in m.warmup_windows)
+    series["loss"] = np.asarray(losses, float)
+    write_loop(series, Path(spec["folder"]))
+
+
+def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Facts]:
+    """Return the metrics, and the evidence of timing, that follow from what was kept.
+
+    Args:
+        facts: the evidence `audit` of a record.
+        series: as `keep_series` wrote them.
+
+    Raises:
+        ValueError: they are not what was kept, or do not belong together.
+    """
+    try:
+        ranks = _ranks(facts, series)
+        losses = [float(loss) for loss in series.get("loss", ())]
+        metrics = summarise(
+            ranks,
+            peak=Peak(**facts["peak"]),
+            ceiling=Peak(**facts["ceiling"]),
+            energy=EnergyUse(**facts["energy"]),
+            single_threaded=bool(facts["single_threaded"]),
+            output_tokens=facts["output_tokens"],
+            losses=losses,
+            rank_metrics=facts["rank_metrics"],
+        )
+        slowest = max((rank.measurement for rank in ranks), key=lambda m: m.span_ns)
+        return metrics, _evidence(slowest, facts, series)
+    except (KeyError, TypeError, ArithmeticError, AttributeError, IndexError, AssertionError) as error:
+        raise ValueError(
+            f"what it keeps for an audit is not whole: {type(error).__name__} {error}"
+        ) from error
+
+
+def _rank(rank: RankRun) -> Facts:
+    m = rank.measurement
+    numbers = ("warmup_iterations", "warmup_ns", "first_index", "iterations", "span_ns", "host_ns", "group")
+    return {
+        **{name: getattr(m, name) for name in (*numbers, "cpu_ns")},
+        "every": None if m.stretches is None else m.stretches.every,
+        "cycle": [asdict(units) for units in rank.cycle],
+        "memory": dict(rank.memory),
+        "device": rank.device,
+    }
+
+
+def _limit(peak: Peak) -> Facts:
+    return {field.name: getattr(peak, field.name) for field in fields(peak)}
+
+
+def _ranks(facts: Mapping[str, Any], series: Series) -> list[RankRun]:
+    told = facts["ranks"]
+    slowest = max(range(len(told)), key=lambda i: told[i]["span_ns"])
+    return [
+        RankRun(
+            _measurement(one, series if number == slowest else {}),
+            [Units(**units) for units in one["cycle"]],
+            one["memory"],
+            one["device"],
+        )
+        for number, one in enumerate(told)
+    ]
+
+
+def _measurement(one: Mapping[str, Any], series: Series) -> Measurement:
+    durations_ns = series.get("duration_ns", np.empty(0, np.int64))
+    if series and len(durations_ns) * one["group"] != one["iterations"]:
+        raise ValueError(
+            f"{len(durations_ns)} durations of {one['group']} for {one['iterations']} iterations"
+        )
+    edges: dict[str, Any] = {name: series.get(f"{_EDGE}{name}") for name in _STRETCHES}
+    stretches = None
+    if one["every"] is not None and edges["iterations"] is not None:
+        stretches = Stretches(**edges, every=one["every"])
+    numbers = {k: one[k] for k in ("warmup_iterations", "warmup_ns", "first_index", "iterations", "span_ns")}
+    return Measurement(
+        **numbers,
+        host_ns=one["host_ns"],
+        durations_ns=durations_ns,
+        group=one["group"],
+        stretches=stretches,
+        cpu_ns=one["cpu_ns"],
+        steal_ratio=None,
+        involuntary_switches=0,
+        tick_ns=None,
+        clock="",
+        steady=True,
+        drift=False,
+        marks={k.removeprefix(_MARK): v for k, v in series.items() if k.startswith(_MARK)},
+        flags=(),
+    )
+
+
+def _evidence(m: Measurement, facts: Mapping[str, Any], series: Series) -> Facts:
+    target, tolerance = float(facts["target"]), float(facts["steady_tolerance"])
+    before, last = series.get("warmup.before_ns", ()), series.get("warmup.last_ns", ())
+    return {
+        "iterations": m.iterations,
+        "span_ns": m.span_ns,
+        "host_ns": m.host_ns,
+        "drift": bool(drifted(m.durations_ns, target)),
+        "drift_unknown": drifted(m.durations_ns, target) is None,
+        "grouped": m.group > 1,
+        "steady": None if min(len(before), len(last)) < 2 else not moved(before, last, tolerance),
+        "durations_ns": int(m.durations_ns.sum()),
+    }
