@@ -57,13 +57,13 @@ def evidence(
     return declared(__name__, {"audit": found})
 
 
-def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], spec: Mapping[str, Any]) -> None:
+def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], folder: str | None) -> None:
     """Write `loop.parquet` into the attempt's folder: the slowest rank's span, and the losses.
 
     Raises:
         OSError: it cannot be written.
     """
-    if "folder" not in spec:
+    if folder is None:
         return
     m = max((rank.measurement for rank in ranks), key=lambda measurement: measurement.span_ns)
     series: Series = {"duration_ns": m.durations_ns}
@@ -73,7 +73,7 @@ def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], spec: Mapping
         series |= {f"{_EDGE}{name}": values for name, values in edges.items() if values is not None}
     series["warmup.before_ns"], series["warmup.last_ns"] = (np.asarray(w, float) for w in m.warmup_windows)
     series["loss"] = np.asarray(losses, float)
-    write_loop(series, Path(spec["folder"]))
+    write_loop(series, Path(folder))
 
 
 def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Facts]:

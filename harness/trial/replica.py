@@ -128,7 +128,7 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     known, runs = _known(ready, seen, spent), [one.run for one in seen]
     metrics = summarise(runs, losses=losses, **known)
     if peers.rank == 0:
-        audit.keep_series(runs, losses, spec)
+        audit.keep_series(runs, losses, spec.folder)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
         "metrics": [m.model_dump(mode="json") for m in [*metrics, *more_metrics]],
