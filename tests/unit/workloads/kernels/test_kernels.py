@@ -196,3 +196,12 @@ def test_a_compiler_that_fails_leaves_torch_s_kernels():
 
     library.build_with(broken)
     assert (library.library(), library.missing(), library.packs()) == (None, "no compiler", False)
+
+
+def test_a_layer_is_called_as_torch_s_own_is():
+    """By position or by torch's name for its argument, which a user's model may use."""
+    layer, x = torch.nn.Linear(4, 3), torch.randn(2, 4)
+    plain = layer(input=x)
+    layer.__class__ = FewRowsLinear
+    torch.testing.assert_close(layer(input=x), plain)
+    torch.testing.assert_close(layer(x), plain)
