@@ -6,7 +6,7 @@ No dropout: a benchmark step is the same work every time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -31,6 +31,50 @@ class Cache(NamedTuple):
         values[:, :, start:end] = v
         return (keys[:, :, :end], values[:, :, :end]) if start else (k, v)
 
+    def sees(self, queries: int) -> dict[str, Any]:
+        """Return attention's options for this many new positions: each sees those before it, and itself."""
+        if queries == 1 or not self.length:
+            return {"is_causal": queries > 1}
+        shape = (queries, self.length + queries)
+        mask = torch.ones(shape, dtype=torch.bool, device=self.keys.device).tril(self.length)
+        return {"attn_mask": mask}
+
+    def ragged(self, length: torch.Tensor, longest: int, *, masked: bool) -> RaggedCache:
+        """Return the first rows as sequences of these lengths, see `RaggedCache`."""
+        rows = len(length)
+        return RaggedCache(self.keys[:, :rows], self.values[:, :rows], length, longest, masked)
+
+
+class RaggedCache(NamedTuple):
+    """Keys and values of sequences of unlike lengths, each (layers, batch, heads, capacity, head size).
+
+    It takes one position of each sequence at a time.
+    """
+
+    keys: torch.Tensor
+    values: torch.Tensor
+    length: torch.Tensor
+    """Positions of each sequence so far, (batch,) int64."""
+    longest: int
+    """The largest of them, known to the host."""
+    masked: bool
+    """Whether attention takes a mask; else it takes lengths."""
+
+    def write(self, layer: int, k: torch.Tensor, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write a position behind each sequence; return all keys and values, (B, heads, longest, size)."""
+        rows = torch.arange(len(self.length), device=k.device)
+        keys, values = self.keys[layer], self.values[layer]
+        keys[rows, :, self.length] = k[:, :, 0]
+        values[rows, :, self.length] = v[:, :, 0]
+        return keys[:, :, : self.longest + 1], values[:, :, : self.longest + 1]
+
+    def sees(self, _queries: int) -> dict[str, Any]:
+        """Return attention's options: every query sees its own sequence, and itself."""
+        if not self.masked:
+            return {"lengths": self.length + 1}
+        places = torch.arange(self.longest + 1, device=self.length.device)
+        return {"attn_mask": (places <= self.length[:, None])[:, None, None]}
+
 
 class GrowingCache(NamedTuple):
     """Keys and values of each layer, (B, heads, length, head size), appended to at every token."""
@@ -46,11 +90,18 @@ class GrowingCache(NamedTuple):
         self.keys[layer], self.values[layer] = k, v
         return k, v
 
+    def sees(self, queries: int) -> dict[str, Any]:
+        """Return attention's options: a first pass is causal, one token behind it sees all."""
+        return {"is_causal": queries > 1}
+
     def rewound(self, length: int) -> GrowingCache:
         """Return a cache of the first `length` positions, which leaves this one as it is."""
         return GrowingCache(
             [k[:, :, :length] for k in self.keys], [v[:, :, :length] for v in self.values], length
         )
+
+
+AnyCache = Cache | RaggedCache | GrowingCache
 
 
 class Attention(nn.Module):
@@ -68,14 +119,14 @@ class Attention(nn.Module):
         """Split by heads."""
         return Split({"qkv": (self.out.in_features,) * 3}, ("out",), counts=("heads",))
 
-    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: AnyCache | None, layer: int) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         # (3, B, heads, S, head size)
         q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         if cache is not None:
             k, v = cache.write(layer, k, v)
-        # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = self.attend(q, k, v, is_causal=q.shape[2] > 1)
+        sees = {"is_causal": q.shape[2] > 1} if cache is None else cache.sees(q.shape[2])
+        y = self.attend(q, k, v, **sees)
         attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
@@ -95,7 +146,7 @@ class Block(nn.Module):
         """Split the inner layer."""
         return Split({"up": (self.up.out_features,)}, ("down",), norms=("norm1", "norm2"))
 
-    def forward(self, x: torch.Tensor, cache: Cache | GrowingCache | None, layer: int) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, cache: AnyCache | None, layer: int) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
         x = x + self.attention(self.norm1(x), cache, layer)
         inner = F.gelu(self.up(self.norm2(x)), approximate="tanh")
@@ -139,20 +190,23 @@ class GPT(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: Cache | GrowingCache | None = None, *, last_only: bool = False
+        self, tokens: torch.Tensor, cache: AnyCache | None = None, *, last_only: bool = False
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 
-        A cache is written in place from its `length` on. A filled cache takes one token a sequence.
+        A cache is written in place from its `length` on.
         """
         x = self.embed(tokens, 0 if cache is None else cache.length)
         x = self.through(self.blocks, x, tokens, cache)
         return self.leave(x[:, -1] if last_only else x)
 
-    def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
-        """Return words and positions, (B, S, d)."""
-        start += self.first_position
-        at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
+    def embed(self, tokens: torch.Tensor, start: int | torch.Tensor = 0) -> torch.Tensor:
+        """Return words and positions, (B, S, d); `start` is one for all sequences, or (B,)."""
+        if isinstance(start, torch.Tensor):
+            at = start[:, None] + torch.arange(tokens.shape[1], device=tokens.device)
+        else:
+            start += self.first_position
+            at = torch.arange(start, start + tokens.shape[1], device=tokens.device)
         embedded: torch.Tensor = self.token(tokens) + self.position(at)
         return embedded
 
@@ -161,7 +215,7 @@ class GPT(nn.Module):
         blocks: Iterable[nn.Module],
         x: torch.Tensor,
         _tokens: torch.Tensor,
-        cache: Cache | GrowingCache | None = None,
+        cache: AnyCache | None = None,
     ) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
         for layer, block in enumerate(blocks):

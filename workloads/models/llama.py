@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads.models.gpt import Cache, GrowingCache
+from workloads.models.gpt import AnyCache, Cache
 from workloads.models.tensor_split import Split
 
 NORM_EPS = 1e-5
@@ -16,15 +16,20 @@ Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosine and sine of every position's angles, each (S, head size)."""
 
 
-def rotation(start: int, seq: int, size: int, theta: float, like: torch.Tensor) -> Rotation:
+def rotation(start: int | torch.Tensor, seq: int, size: int, theta: float, like: torch.Tensor) -> Rotation:
     """Return the angles of positions `start` to `start + seq`: position · theta^(-2i/size), in fp32.
+
+    `start` is one for all sequences, or (B,); then the angles are (B, 1, S, size).
 
     They are computed where they are used: a buffer would lose its precision when the weights are cast.
     """
     device = like.device
     frequency = theta ** (-torch.arange(0, size, 2, device=device, dtype=torch.float32) / size)
-    at = torch.arange(start, start + seq, device=device, dtype=torch.float32)
-    angles = torch.outer(at, frequency).repeat(1, 2)
+    if isinstance(start, torch.Tensor):
+        at = start[:, None, None] + torch.arange(seq, device=device)
+    else:
+        at = torch.arange(start, start + seq, device=device)
+    angles = torch.cat([at[..., None].float() * frequency] * 2, -1)
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
@@ -50,17 +55,15 @@ class Attention(nn.Module):
         parts = tuple(heads * self.size for heads in (self.heads, self.kv_heads, self.kv_heads))
         return Split({"qkv": parts}, ("out",), counts=("heads", "kv_heads"))
 
-    def forward(
-        self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, by: Rotation, cache: AnyCache | None, layer: int) -> torch.Tensor:
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         heads = torch.unflatten(self.qkv(x), -1, (-1, self.size)).transpose(1, 2)
         q, k, v = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], 1)
         q, k = rotate(q, by), rotate(k, by)
         if cache is not None:
             k, v = cache.write(layer, k, v)
-        # A cached continuation is one token, which sees all keys; the mask matters for the first pass only.
-        y = self.attend(q, k, v, is_causal=q.shape[2] > 1, enable_gqa=True)
+        sees = {"is_causal": q.shape[2] > 1} if cache is None else cache.sees(q.shape[2])
+        y = self.attend(q, k, v, **sees, enable_gqa=True)
         attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
         return attended
 
@@ -98,9 +101,7 @@ class Block(nn.Module):
         """Its attention and network split themselves."""
         return Split(norms=("norm1", "norm2"))
 
-    def forward(
-        self, x: torch.Tensor, by: Rotation, cache: Cache | GrowingCache | None, layer: int
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, by: Rotation, cache: AnyCache | None, layer: int) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d)."""
         x = x + self.attention(self.norm1(x), by, cache, layer)
         grown: torch.Tensor = x + self.network(self.norm2(x))
@@ -144,11 +145,11 @@ class Llama(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: Cache | GrowingCache | None = None, *, last_only: bool = False
+        self, tokens: torch.Tensor, cache: AnyCache | None = None, *, last_only: bool = False
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 
-        A cache is written in place from its `length` on. A filled cache takes one token a sequence.
+        A cache is written in place from its `length` on.
         """
         x = self.through(self.blocks, self.embed(tokens), tokens, cache)
         return self.leave(x[:, -1] if last_only else x)
@@ -163,10 +164,12 @@ class Llama(nn.Module):
         blocks: Iterable[nn.Module],
         x: torch.Tensor,
         _tokens: torch.Tensor,
-        cache: Cache | GrowingCache | None = None,
+        cache: AnyCache | None = None,
     ) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d); a cache is that of all blocks."""
-        start = self.first_position + (0 if cache is None else cache.length)
+        start = 0 if cache is None else cache.length
+        if not isinstance(start, torch.Tensor):
+            start += self.first_position
         by = rotation(start, x.shape[1], self.head_size, self.theta, x)
         for layer, block in enumerate(blocks):
             x = block(x, by, cache, layer)

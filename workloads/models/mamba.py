@@ -30,9 +30,14 @@ def decays(steps: torch.Tensor) -> torch.Tensor:
 
 
 def scan(
-    x: torch.Tensor, log_decay: torch.Tensor, b: torch.Tensor, c: torch.Tensor, chunk: int
+    x: torch.Tensor,
+    log_decay: torch.Tensor,
+    b: torch.Tensor,
+    c: torch.Tensor,
+    chunk: int,
+    past: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Run s[t] = exp(log_decay[t])·s[t-1] + x[t]⊗b[t], y[t] = s[t]·c[t] from a state of zeros.
+    """Run s[t] = exp(log_decay[t])·s[t-1] + x[t]⊗b[t], y[t] = s[t]·c[t] from zeros, or a past (B, H, P, N).
 
     x (B, S, H, P), log_decay (B, S, H), b and c (B, S, N), S a multiple of `chunk`. Return y, and the last
     state (B, H, P, N). Within a chunk it is masked attention; between chunks states are handed on.
@@ -51,6 +56,8 @@ def scan(
     # Row i of the triangle hands on the states of chunks before i; the last row gives the final state.
     whole = F.pad(total[..., -1].transpose(1, 2), (1, 0))  # (B, H, 1 + chunks)
     states = F.pad(made.flatten(3).transpose(1, 2), (0, 0, 1, 0))  # (B, H, 1 + chunks, P·N)
+    if past is not None:
+        states[:, :, 0] = past.flatten(2)
     before = (decays(whole) @ states).view(batch, heads, count + 1, size, -1)
     entering = before[:, :, :-1].transpose(1, 2)
     y = y + (c @ entering.transpose(-1, -2)) * total.exp()[..., None]
@@ -82,7 +89,10 @@ class Mixer(nn.Module):
         self.out = nn.Linear(self.inner, hidden, bias=False)
 
     def forward(self, x: torch.Tensor, past: LayerState | None) -> tuple[torch.Tensor, LayerState]:
-        """Map (B, S, d) to (B, S, d) from nothing, or (B, 1, d) behind a past; return the new past too."""
+        """Map (B, S, d) to (B, S, d) from nothing or behind a past; return the new past too.
+
+        A sequence that is not whole chunks is one chunk.
+        """
         batch, seq, _ = x.shape
         parts = [self.inner, self.mixed, self.heads]
         gate, mixed, step = torch.split(self.project(x), parts, -1)
@@ -94,9 +104,10 @@ class Mixer(nn.Module):
         step = F.softplus(step.float() + self.step_bias.float())
         log_decay = -self.log_rate.float().exp() * step
         inputs, b, c = values.float() * step[..., None], b.float(), c.float()
-        if past is None:
+        if past is None or seq > 1:
+            chunk = seq if seq % self.chunk else self.chunk
             with _without_autocast(x.device.type):
-                y, state = scan(inputs, log_decay, b, c, self.chunk)
+                y, state = scan(inputs, log_decay, b, c, chunk, None if past is None else past[1])
         else:
             added = inputs[:, 0, :, :, None] * b[:, :, None]
             state = past[1] * log_decay[:, 0].exp()[:, :, None, None] + added
