@@ -32,7 +32,7 @@ demo: $(STAMP)  ## run the demo sweep on this machine and write its report
 	$(BIN)/joulemark report demo --format html,pdf,md -o reports/demo
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,unit)
 	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
@@ -65,7 +65,7 @@ docs: $(STAMP)  ## the documentation site in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 -m "not slow and not gpu" --cov --cov-report=term $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term $(PYTEST_ARGS)
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
