@@ -17,7 +17,7 @@ def gone(command, within_s=10.0):
 
 def test_every_fault_is_a_record_and_the_sweep_goes_on(joulemark):
     """Each failure has its status, phase, reason and signal; the exit code is 1; no process is left."""
-    done = joulemark("run", "+experiment=faults", "run.timeout_s=5")
+    done = joulemark("run", "+experiment=faults", "run.timeout_s=15")
     assert done.returncode == 1, done.stderr
     found = {r["config"]["workload"]["shape"].get("fault", "noop"): r for r in joulemark.records("faults")}
     ends = {name: (r["status"], r["phase"], r["worker"]["signal"]) for name, r in found.items()}
@@ -46,7 +46,7 @@ def test_every_fault_is_a_record_and_the_sweep_goes_on(joulemark):
     status = joulemark("status", "faults")
     assert status.returncode == 1
     assert "7 failed" in status.stdout
-    again = joulemark("run", "+experiment=faults", "run.timeout_s=5")
+    again = joulemark("run", "+experiment=faults", "run.timeout_s=15")
     assert again.returncode == 1
     assert len(joulemark.records("faults")) == 12, "a failure that is recorded is not run again by itself"
 
