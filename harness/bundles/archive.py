@@ -19,6 +19,7 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from harness.bundles.signature import SIGNATURE, SIGNATURE_BYTES, Signature, checked, sign
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
@@ -31,7 +32,7 @@ LARGEST_BUNDLE_BYTES = 16 * 2**30
 MOST_FILES = 500_000
 _MANIFEST_BYTES = 128 * 2**20
 _CHUNK = 1 << 20
-_ATTEMPT_FILES = r"record\.json|log\.txt|trace\.parquet|profile\.json"
+_ATTEMPT_FILES = r"record\.json|log\.txt|loop\.parquet|trace\.parquet|profile-trace\.json|profile\.json"
 _PATH = re.compile(
     rf"{NAME_PATTERN}/(?:(?:plan|gate)\.json|{DIGEST_PATTERN}/{DIGEST_PATTERN}/r[0-9]{{2,4}}-a[0-9]{{2,4}}/"
     rf"(?:{_ATTEMPT_FILES}))"
@@ -66,11 +67,17 @@ class Merged:
     """Files that are there with other contents; the ones that were there are kept."""
 
 
-def write_bundle(store: Store, sweeps: Sequence[str], path: Path) -> int:
+def write_bundle(store: Store, sweeps: Sequence[str], path: Path, key: Path | None = None) -> int:
     """Write sweeps into a bundle and return the number of files; equal sweeps give equal bytes.
 
+    Args:
+        store: where they are.
+        sweeps: by name.
+        path: the bundle.
+        key: an ed25519 private key that signs it.
+
     Raises:
-        ValueError: a sweep has no files.
+        ValueError: a sweep has no files, or the key does not do.
         OSError: a file cannot be read, or the bundle not written.
     """
     files = [name for sweep in sweeps for name in _files_of(store, sweep)]
@@ -82,9 +89,11 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path) -> int:
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
             }
     manifest = {"format": "joulemark-bundle", "version": 1, "files": listed}
+    data = json.dumps(manifest, indent=1, sort_keys=True).encode()
+    vouched = [] if key is None else [(SIGNATURE, sign(data, key))]
     with replacing(path) as temporary, tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar:
-        data = json.dumps(manifest, indent=1, sort_keys=True).encode()
-        tar.addfile(_member(MANIFEST, len(data)), io.BytesIO(data))
+        for name, head in ((MANIFEST, data), *vouched):
+            tar.addfile(_member(name, len(head)), io.BytesIO(head))
         for name in files:
             with (store.root / name).open("rb") as file:
                 tar.addfile(_member(name, listed[name]["size"]), file)  # type: ignore[arg-type]
@@ -98,7 +107,28 @@ def verify_bundle(path: Path) -> list[str]:
         BundleError: it is not sound; nothing was written anywhere.
         OSError: it cannot be read.
     """
-    return [name for name, _ in _sound_files(path)]
+    return [name for name, _ in sound_files(path)]
+
+
+def bundle_signature(path: Path) -> Signature | None:
+    """Return the signature of a bundle's list, by whatever key; None where there is none.
+
+    Raises:
+        BundleError: it is no bundle.
+        SignatureError: it is not the signature of this list.
+        OSError: it cannot be read.
+    """
+    try:
+        with tarfile.open(path, "r:") as tar:
+            _, manifest = _manifest(path, tar)
+            second = tar.next()
+            if second is None or second.name != SIGNATURE:
+                return None
+            if not second.isreg() or second.size > SIGNATURE_BYTES:
+                raise BundleError(f"{path}: {SIGNATURE} is not a plain small file")
+            return checked(_read(tar.extractfile(second), second.size), manifest)
+    except tarfile.TarError as error:
+        raise BundleError(f"{path}: not a bundle: {error}") from error
 
 
 def merge_bundles(store: Store, paths: Sequence[Path]) -> Merged:
@@ -113,7 +143,7 @@ def merge_bundles(store: Store, paths: Sequence[Path]) -> Merged:
     added = known = 0
     conflicts = []
     for path in paths:
-        for name, data in _sound_files(path):
+        for name, data in sound_files(path):
             target = store.root / name
             if target.is_symlink() or target.exists():
                 if target.is_file() and not target.is_symlink() and target.read_bytes() == data:
@@ -145,16 +175,17 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-def _sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
+def sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and contents of every file, each checked before it is yielded."""
     try:
         if path.stat().st_size > LARGEST_BUNDLE_BYTES:
             raise BundleError(f"{path}: larger than {LARGEST_BUNDLE_BYTES} bytes")
         with tarfile.open(path, "r:") as tar:
-            manifest = _manifest(path, tar)
+            manifest, _ = _manifest(path, tar)
             left = dict(manifest.files)
-            for member in tar:
-                if member.name == MANIFEST and member.offset == 0:
+            for number, member in enumerate(tar):
+                tar.members = []  # type: ignore[attr-defined] # what was read is not kept
+                if (number, member.name) in {(0, MANIFEST), (1, SIGNATURE)}:
                     continue
                 listed = left.pop(member.name, None)
                 if listed is None:
@@ -175,18 +206,19 @@ def _sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
         raise BundleError(f"{path}: {next(iter(left))} is missing, with {len(left) - 1} more")
 
 
-def _manifest(path: Path, tar: tarfile.TarFile) -> _Manifest:
+def _manifest(path: Path, tar: tarfile.TarFile) -> tuple[_Manifest, bytes]:
     first = tar.next()
     if first is None or first.name != MANIFEST or not first.isreg() or first.size > _MANIFEST_BYTES:
         raise BundleError(f"{path}: not a bundle: it does not begin with {MANIFEST}")
     try:
-        manifest = _Manifest.model_validate_json(_read(tar.extractfile(first), first.size))
+        data = _read(tar.extractfile(first), first.size)
+        manifest = _Manifest.model_validate_json(data)
     except ValidationError as error:
         raise BundleError(f"{path}: {MANIFEST}: {first_fault(error)}") from error
     for name in manifest.files:
         if not _PATH.fullmatch(name) or name.partition("/")[0] in RESERVED:
             raise BundleError(f"{path}: {name!r} has no place in a results folder")
-    return manifest
+    return manifest, data
 
 
 def _read(file: IO[bytes] | None, size: int) -> bytes:

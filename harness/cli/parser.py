@@ -252,14 +252,23 @@ def _bundles(verbs: Verbs) -> None:
     verb = verbs(
         "bundle",
         "put sweeps into one file, listed with their sha256",
-        "examples:\n  joulemark bundle demo -o demo.tar\n",
+        "examples:\n  joulemark bundle demo -o demo.tar\n"
+        "  joulemark bundle demo --sign ~/.ssh/id_ed25519     as `ssh-keygen -t ed25519` makes it\n",
     )
     verb.sweep("sweeps", nargs="+")
     verb.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
+    verb.add_argument("--sign", metavar="KEY", help="sign it with this ed25519 private key of OpenSSH")
     verb.results()
 
-    verb = verbs("verify", "check a bundle, file by file", "examples:\n  joulemark verify demo.tar\n")
+    verb = verbs(
+        "verify",
+        "check a bundle file by file, who signed it, and that its numbers follow from what was measured",
+        "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n\n"
+        "exit code 1: what it says contradicts itself; 4: a part of the plan is not there; 2: its files or\n"
+        "its signature are not what they should be\n",
+    )
     verb.add_argument("bundle", metavar="BUNDLE")
+    verb.trusted()
 
     verb = verbs(
         "merge",
@@ -267,6 +276,12 @@ def _bundles(verbs: Verbs) -> None:
         "examples:\n  joulemark merge one.tar two.tar --results all\n",
     )
     verb.add_argument("bundles", nargs="+", metavar="BUNDLE")
+    verb.add_argument(
+        "--accept-inconsistent",
+        action="store_true",
+        help="merge what contradicts itself all the same; the report says so for ever",
+    )
+    verb.trusted()
     verb.results()
 
 

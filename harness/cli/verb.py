@@ -38,6 +38,14 @@ class Verb(argparse.ArgumentParser):
         taken = self.add_argument(name, **({"metavar": "SWEEP"} | more))
         taken.completer = completion.sweeps  # type: ignore[attr-defined]
 
+    def trusted(self) -> None:
+        """Take who may sign."""
+        self.add_argument(
+            "--trusted",
+            metavar="FILE",
+            help="refuse what none of these signed: NAME ssh-ed25519 KEY a line, as git's allowed_signers",
+        )
+
     def results(self, option: str = "--results") -> None:
         """Take the results folder."""
         self.add_argument(

@@ -19,7 +19,7 @@ from harness.planning.plan import Plan, PlannedTrial, plan_payload
 from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record
-from harness.records.store import Store
+from harness.records.store import Store, StoreError
 from harness.stats import StatsError, plan_replicas
 from harness.system.contention import is_contended
 from harness.system.locks import sweep_lock
@@ -152,7 +152,11 @@ class Sweep:
     def _write_plan(self) -> None:
         """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
         payload = plan_payload(self.plan, self.identity.machine_id, self.identity.code_id, self.wanted)
-        if payload != self.store.read_plan(self.plan.sweep):
+        try:
+            same = payload == self.store.read_plan(self.plan.sweep)
+        except StoreError:
+            same = False  # what is there is no plan, whoever left it: this run's takes its place
+        if not same:
             self.store.write_plan(self.plan.sweep, payload)
 
     def wanted(self, trial: PlannedTrial) -> int:

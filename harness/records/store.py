@@ -15,12 +15,13 @@ from typing import Any
 
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
+from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 from harness.system.inside import OutsideError, require_inside
 
 RECORD = "record.json"
 PLAN = "plan.json"
-RESERVED = ("index", "reference", "certificates", "foreign")
+RESERVED = ("index", "reference", "certificates", "foreign", "merged")
 """Folders beside the sweeps: the derived index, a store of its own that ships with the repository, what
 `joulemark qualify` found of the instrument, and what other tools measured."""
 _MAX_PLAN_BYTES = 256 * 2**20
@@ -177,14 +178,11 @@ class Store:
         """
         path = self.sweep_dir(sweep) / PLAN
         try:
-            payload = json.loads(read_bounded(path, _MAX_PLAN_BYTES))
+            return read_plan_bytes(read_bounded(path, _MAX_PLAN_BYTES))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"{path}: not a readable plan ({_why(error)}); run the sweep again") from error
-        if not isinstance(payload, dict):
-            raise StoreError(f"{path}: not a plan; run the sweep again")
-        return payload
 
     def check_writable(self) -> None:
         """Create, fill, sync and remove a file: permission bits say nothing to root or of a full disk.

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "harness.serving": {"devices", "records", "stats", "timing", "workloads"},
     "harness.config": {"records", "workloads"},
     "harness.identity": {"config", "energy", "records", "workloads"},
-    "harness.bundles": {"records", "stats"},
+    "harness.bundles": {"identity", "records", "stats", "trial"},
     "harness.report": {"records", "stats"},
     "harness.exporters": {"records", "stats", "workloads.plugins"},
     "harness.cost": {"config", "records"},

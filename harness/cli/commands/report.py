@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from harness.bundles.marks import read_marks
 from harness.cli.output import print_json
 from harness.cli.sweeps import read_sweeps
 from harness.records import open_store
@@ -33,6 +34,9 @@ def main(options: argparse.Namespace) -> int:
     results, superseded = newest(trial_results(records))
     if superseded:
         left_out.append(f"{superseded} results of earlier code, measured again since")
+    marks, unread = read_marks(store)
+    machines = {record.machine_id for record in records}
+    left_out += [str(mark) for mark in marks if machines & set(mark.machines)] + unread
     foreign, unreadable = read_foreign(store)
     left_out += unreadable
     title = options.title or _title(records) or f"Joulemark: {', '.join(options.sweeps)}"

@@ -1,0 +1,138 @@
+"""The records of a sweep against each other and against the plan: nothing left out, added or swapped."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.bundles.attempt_audit import Finding
+from harness.records.chain import plan_digest
+from harness.records.plan import read_plan_bytes
+from harness.records.schema import Record, Seal
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The few words that are kept of each record."""
+
+    path: str
+    sha256: str
+    machine_id: str
+    code_id: str
+    trial_id: str
+    replica: int
+    status: str
+    started_at: str
+    wall_s: float
+    seal: Seal | None
+    units: str
+    """What a step processed, as text: replicas of one trial do the same work."""
+
+    @classmethod
+    def of(cls, path: str, record: Record) -> Found:
+        """Take them out of a record."""
+        kept = record.evidence.get("audit")
+        ranks = kept.get("ranks") if isinstance(kept, dict) else None
+        cycles = (
+            [one.get("cycle") for one in ranks if isinstance(one, dict)] if isinstance(ranks, list) else []
+        )
+        return cls(
+            path, record.sha256, record.machine_id, record.code_id, record.trial_id, record.replica,
+            record.status, record.started_at, record.wall_s, record.seal,
+            json.dumps(cycles, sort_keys=True) if record.status == "ok" else "",
+        )  # fmt: skip
+
+
+def check_sweep(
+    sweep: str, records: Sequence[Found], plan: Mapping[str, Any] | None
+) -> tuple[list[Finding], list[Finding]]:
+    """Return what does not fit together, and what was planned and is neither there nor failed."""
+    wrong: list[Finding] = []
+    machines: dict[str, list[Found]] = defaultdict(list)
+    for record in records:
+        machines[record.machine_id].append(record)
+    for machine, found in machines.items():
+        wrong += [Finding(path, *said) for path, *said in _chain(found)]
+        wrong += [Finding(path, *said) for path, *said in _replicas(found)]
+        if plan is not None and plan["machine_id"] == machine:
+            wrong += [Finding(f"{sweep}/plan.json", *said) for said in _sealed_plan(found, plan)]
+    missing = [] if plan is None else list(_missing(sweep, records, plan))
+    return wrong, missing
+
+
+def _chain(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
+    sealed = [record for record in found if record.seal is not None]
+    digests = {record.sha256 for record in sealed}
+    followers: dict[str | None, list[Found]] = defaultdict(list)
+    for record in sealed:
+        assert record.seal is not None
+        followers[record.seal.previous].append(record)
+        if record.seal.previous is not None and record.seal.previous not in digests:
+            yield record.path, "chain", "the record before it was changed or left out"
+    for previous, followed in followers.items():
+        if len(followed) > 1:
+            what = "are each the first" if previous is None else "follow the same one"
+            yield followed[1].path, "chain", f"it and {followed[0].path} {what}: one was added"
+    runs: dict[str, list[Found]] = defaultdict(list)
+    for record in sealed:
+        assert record.seal is not None
+        runs[record.seal.run].append(record)
+    for group in runs.values():
+        group.sort(key=lambda r: r.seal.number if r.seal else 0)
+        for number, record in enumerate(group):
+            if record.seal is not None and record.seal.number != number:
+                yield record.path, "chain", f"record {number} of its run is left out"
+                break
+
+
+def _replicas(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
+    trials: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for record in found:
+        trials[record.trial_id, record.code_id].append(record)
+    for group in trials.values():
+        numbers = {record.replica for record in group}
+        if gap := sorted(set(range(max(numbers))) - numbers):
+            yield (
+                group[0].path,
+                "replica left out",
+                f"replica {gap[0]} of this trial, with {len(gap) - 1} more",
+            )
+        units = {record.units for record in group if record.units not in {"", "[]"}}
+        if len(units) > 1:
+            yield group[-1].path, "units", "replicas of this trial processed different work"
+
+
+def _sealed_plan(found: Sequence[Found], plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    followed = {record.seal.previous for record in found if record.seal is not None}
+    last = [r for r in found if r.seal is not None and r.sha256 not in followed]
+    if last and all(r.seal is not None and r.seal.plan != plan_digest(plan) for r in last):
+        yield "plan changed", "it is not the plan that the last record was sealed with"
+
+
+def _missing(sweep: str, records: Sequence[Found], plan: Mapping[str, Any]) -> Iterator[Finding]:
+    good: dict[str, set[int]] = defaultdict(set)
+    failed: set[str] = set()
+    for record in records:
+        if record.machine_id == plan["machine_id"]:
+            if record.status == "ok":
+                good[record.trial_id].add(record.replica)
+            elif record.status != "interrupted":
+                failed.add(record.trial_id)
+    for trial in plan["trials"]:
+        done, wanted = len(good[trial["trial_id"]]), int(trial["replicas"])
+        if trial["refusal"] is None and trial["trial_id"] not in failed and done < wanted:
+            said = f"{trial['label'][:200]}: {done} of {wanted} replicas, and none that failed"
+            yield Finding(f"{sweep}/plan.json", "planned and not there", said)
+
+
+def read_plan(data: bytes | None) -> tuple[Mapping[str, Any] | None, str | None]:
+    """Return a plan, or why what is there is none."""
+    if data is None:
+        return None, None
+    try:
+        return read_plan_bytes(data), None
+    except ValueError as error:
+        return None, str(error)

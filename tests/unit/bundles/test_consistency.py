@@ -1,0 +1,207 @@
+"""The audit: honest sweeps are clean, and every kind of tampering is named, with and without a new chain."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.bundles.archive import write_bundle
+from harness.bundles.consistency import audit_store
+from harness.cli import main
+from harness.records.loop import LOOP, read_loops, write_loop
+from harness.records.schema import Record
+from harness.records.store import Store, open_store
+
+_SPEC = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
+honest = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(honest)
+Records = list[Record]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Records]:
+    """Write an honest sweep once."""
+    root = tmp_path_factory.mktemp("honest") / "results"
+    return root, honest.write_sweep(open_store(root), honest.plan())
+
+
+@pytest.fixture
+def sweep(made: tuple[Path, Records], tmp_path: Path) -> tuple[Store, Records]:
+    """Return a copy of it to tamper with."""
+    shutil.copytree(made[0], tmp_path / "results")
+    return open_store(tmp_path / "results"), made[1]
+
+
+def _change(index: int, change: Callable[[dict[str, Any]], None]) -> Callable[[Store, Records], None]:
+    def tamper(store: Store, records: Records) -> None:
+        honest.edit(honest.path_of(store, records[index]), change)
+
+    return tamper
+
+
+def _metric(metric_id: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(record: dict[str, Any]) -> None:
+        for metric in record["metrics"]:
+            if metric["id"] == metric_id:
+                metric |= {k: v(metric["value"]) if callable(v) else v for k, v in values.items()}
+
+    return change
+
+
+def _evidence(**values: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: record["evidence"].update(values)
+
+
+def _raw_times(store: Store, records: Records) -> None:
+    folder = honest.path_of(store, records[0]).parent
+    ((_, series),) = read_loops([("x", (folder / LOOP).read_bytes())])
+    write_loop(series | {"duration_ns": series["duration_ns"] // 2}, folder)
+
+
+def _drifting(store: Store, records: Records) -> None:
+    """Let the durations drift, and tell nothing of it; their sum, and so every mean, stays."""
+    folder = honest.path_of(store, records[0]).parent
+    ((_, series),) = read_loops([("x", (folder / LOOP).read_bytes())])
+    ramp = series["duration_ns"].copy()
+    ramp[: len(ramp) // 2] -= 2_000_000
+    ramp[len(ramp) // 2 :] += 2_000_000
+    write_loop(series | {"duration_ns": ramp}, folder)
+
+
+def _remove(index: int) -> Callable[[Store, Records], None]:
+    return lambda store, records: shutil.rmtree(honest.path_of(store, records[index]).parent)
+
+
+def _remove_trial(store: Store, records: Records) -> None:
+    shutil.rmtree(honest.path_of(store, records[1]).parents[1])
+
+
+def _swap(store: Store, records: Records) -> None:
+    a, b = (honest.path_of(store, records[i]) for i in (0, 1))
+    one, two = json.loads(a.read_text()), json.loads(b.read_text())
+    one["metrics"], two["metrics"] = two["metrics"], one["metrics"]
+    a.write_text(json.dumps(one))
+    b.write_text(json.dumps(two))
+
+
+def _no_record(store: Store, records: Records) -> None:
+    honest.path_of(store, records[0]).write_text("{}")
+
+
+def _add(store: Store, records: Records) -> None:
+    source = honest.path_of(store, records[-1]).parent
+    target = source.with_name("r03-a00")
+    shutil.copytree(source, target)
+    honest.edit(target / "record.json", lambda r: r.update(replica=3))
+
+
+def _short_plan(store: Store, _records: Records) -> None:
+    honest.edit(store.sweep_dir("demo") / "plan.json", lambda plan: plan["trials"].pop())
+
+
+TAMPERED: dict[str, tuple[Callable[[Store, Records], None], str]] = {
+    "one metric times ten": (_change(0, _metric("throughput.samples", value=lambda v: v * 10)), "metric"),
+    "all of one kind times ten": (_change(0, _metric("iteration.mean", value=lambda v: v / 10)), "metric"),
+    "a percentile": (_change(0, _metric("latency.p50", value=lambda v: v * 0.9)), "metric"),
+    "raw times": (_raw_times, "raw times"),
+    "an interval": (_change(0, _metric("throughput.samples", ci_low=1.0, ci_high=2.0)), "interval"),
+    "every flag cleared": (_drifting, "flag"),
+    "flags taken away": (_change(0, lambda r: r["evidence"].pop("timing_flags")), "flag"),
+    "the sensor's flags": (_change(0, _evidence(sensor_flags=[])), "flag"),
+    "a trial left out": (_remove_trial, "planned and not there"),
+    "a slow replica left out": (_remove(2), "replica left out"),
+    "the last replica left out": (_remove(-1), "planned and not there"),
+    "two trials' metrics swapped": (_swap, "metric"),
+    "the machine's facts": (_change(0, lambda r: r["machine"].update(hypervisor="none")), "machine_id"),
+    "the code's facts": (_change(0, lambda r: r["code"].update(torch="9.9")), "code_id"),
+    "the configuration": (_change(0, lambda r: r["config"]["precision"].update(name="fp16")), "work_id"),
+    "how it was measured": (_change(0, lambda r: r["config"]["measure"].update(seconds=99.0)), "trial_id"),
+    "a record from the future": (_change(0, lambda r: r.update(started_at="2099-01-01T00:00:00Z")), "time"),
+    "a file that is no record": (_no_record, "no record"),
+    "the energy": (_change(0, _metric("energy.iteration", value=lambda v: v / 2)), "metric"),
+    "the window's energy": (_change(0, lambda r: r["evidence"]["energy"].update(joules=1.0)), "energy"),
+    "the FLOPs": (_change(0, _metric("flops.step", value=lambda v: v * 2)), "metric"),
+    "the work of a step": (
+        _change(0, lambda r: r["evidence"]["audit"]["ranks"][0]["cycle"][0].update(samples=300)),
+        "units",
+    ),
+    "a unit": (_change(0, _metric("throughput.samples", unit="kilosamples/s")), "unit"),
+    "a loss": (_change(0, _metric("loss.last", value=0.1)), "metric"),
+    "a metric taken away": (_change(0, lambda r: r["metrics"].pop(0)), "metric missing"),
+    "the span": (_change(0, _evidence(span_ns=1)), "metric"),
+    "a replica added": (_add, "chain"),
+    "the seal taken off": (_change(0, lambda r: r.update(seal=None)), "seal"),
+    "the loop taken away": (
+        lambda store, records: (honest.path_of(store, records[0]).with_name(LOOP)).unlink(),
+        "file missing",
+    ),
+    "the plan shortened": (_short_plan, "plan changed"),
+}  # fmt: skip
+
+
+def test_an_honest_sweep_is_consistent(sweep: tuple[Store, Records]) -> None:
+    """Nothing is named; without its log, which may be private, neither."""
+    store, records = sweep
+    found = audit_store(store, ["demo"])
+    assert (found.label, found.lines(), found.records, found.sealed) == ("consistent", [], 6, 6)
+    honest.path_of(store, records[0]).with_name("log.txt").unlink()
+    assert audit_store(store, ["demo"]).label == "consistent"
+
+
+@pytest.mark.parametrize("kind", TAMPERED)
+def test_tampering_is_named(sweep: tuple[Store, Records], kind: str) -> None:
+    """One file changed: its own contradiction is named, and the chain shows it too."""
+    tamper, named = TAMPERED[kind]
+    tamper(*sweep)
+    found = audit_store(sweep[0], ["demo"])
+    assert named in {finding.kind for finding in (*found.findings, *found.missing)}, found.lines()
+
+
+_BY_THE_CHAIN = {"a replica added", "the seal taken off", "the loop taken away", "a slow replica left out"}
+
+
+@pytest.mark.parametrize("kind", sorted(TAMPERED.keys() - _BY_THE_CHAIN - {"a file that is no record"}))
+def test_tampering_is_named_where_all_was_sealed_again(sweep: tuple[Store, Records], kind: str) -> None:
+    """Whoever makes every digest anew still has to make the numbers follow from the durations."""
+    tamper, named = TAMPERED[kind]
+    tamper(*sweep)
+    honest.reseal(*sweep)
+    found = audit_store(sweep[0], ["demo"])
+    assert named in {finding.kind for finding in (*found.findings, *found.missing)}, found.lines()
+
+
+def test_records_of_the_release_before_are_not_sealed_and_clean(sweep: tuple[Store, Records]) -> None:
+    """Schema 1 kept no loop and no seal: what can be checked is, and the label says the rest."""
+    store, records = sweep
+    for record in records:
+        path = honest.path_of(store, record)
+        path.with_name(LOOP).unlink()
+        honest.edit(path, lambda r: (r.update(schema_version=1, seal=None), r["evidence"].pop("audit")))
+    found = audit_store(store, ["demo"])
+    assert (found.label, found.lines()) == ("not sealed", [])
+
+
+def test_a_merge_refuses_what_contradicts_itself_or_marks_it(
+    sweep: tuple[Store, Records], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`verify` names it; `merge` writes nothing unless told, and then the mark stays."""
+    store, _ = sweep
+    TAMPERED["one metric times ten"][0](*sweep)
+    bundle, other = tmp_path / "demo.tar", tmp_path / "other"
+    write_bundle(store, ["demo"], bundle)
+    assert main(["verify", str(bundle)]) == 1
+    told = capsys.readouterr()
+    assert "throughput.samples is" in told.err
+    assert "unsigned; inconsistent" in told.out
+    assert main(["merge", str(bundle), "--results", str(other)]) == 2
+    assert not other.exists()
+    assert main(["merge", str(bundle), "--results", str(other), "--accept-inconsistent"]) == 0
+    (mark,) = (other / "merged").glob("*.json")
+    assert json.loads(mark.read_text())["label"] == "inconsistent"
+    assert open_store(other).sweeps() == ["demo"]
