@@ -315,8 +315,9 @@ def test_folders_merge_by_copying(store: Store, make_record: Any, tmp_path: Path
 def test_a_plan_is_replaced_whole(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan reads back, a new one replaces it, and a failed replacement leaves the old one."""
     assert store.read_plan("demo") is None
+    empty = {"sweep": "demo", "machine_id": "c" * 64, "code_id": "d" * 64, "trials": []}
     store.write_plan("demo", {"trials": [1]})
-    store.write_plan("demo", {"trials": [1, 2]})
+    store.write_plan("demo", empty)
 
     def fail(_descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "full")
@@ -325,11 +326,13 @@ def test_a_plan_is_replaced_whole(store: Store, monkeypatch: pytest.MonkeyPatch)
         patch.setattr(os, "fsync", fail)
         with pytest.raises(StoreError):
             store.write_plan("demo", {"trials": []})
-    assert store.read_plan("demo") == {"trials": [1, 2]}
+    assert store.read_plan("demo") == empty
     assert _tree(store.root) == ["demo/plan.json"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["{", "{}", "[]", "[" * 100_000, '{"sweep": "demo", "machine_id": "x", "trials": [null]}']
+)
 def test_a_torn_plan_is_one_line(store: Store, text: str) -> None:
     """A plan that is no plan names its path and the way out."""
     path = store.write_plan("demo", {})
