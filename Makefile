@@ -31,6 +31,10 @@ demo: $(STAMP)  ## run the demo sweep on this machine and write its report
 	$(BIN)/joulemark run +experiment=demo
 	$(BIN)/joulemark report demo --format html,pdf,md -o reports/demo
 
+demo-xla: $(STAMP)  ## GPT, BERT and ResNet by XLA beside torch, on the CPU, and their report
+	$(BIN)/joulemark run +experiment=demo_xla
+	$(BIN)/joulemark report demo_xla --format html,pdf,md -o reports/demo_xla
+
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,unit)
 	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)

@@ -34,6 +34,8 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
+    if cell.device == "tpu" and cell.optimize.compile is not None:
+        return "torch_tpu puts its own compiler in the place of torch.compile: device=tpu runs eager"
     if cell.device == "xla" and (reason := xla_refusal(cell)) is not None:
         return reason
     if cell.size.get("pinned") and cell.device != "cuda":
@@ -76,7 +78,7 @@ def _precision_refusal(cell: Cell) -> str | None:
     spec, precision = cell.workload, cell.precision
     if precision not in spec.precisions:
         return f"{spec.name} cannot run with precision {precision}; it can with {', '.join(spec.precisions)}"
-    if precision in {"tf32", "fp8"} and cell.device == "cpu":
+    if precision in {"tf32", "fp8"} and cell.device != "cuda":
         return f"precision {precision} exists on CUDA devices only"
     if precision == "fp8" and cell.mode not in TRAINING:
         return "precision fp8 is a way to train; compress=fp8 stores the weights in fp8"

@@ -50,7 +50,7 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
     rules = (
         (wanted.compile is not None and "compiles" not in spec.traits, f"{spec.name} cannot be compiled"),
         (
-            wanted.compile == "reduce-overhead" and device == "cpu",
+            wanted.compile == "reduce-overhead" and device != "cuda",
             "reduce-overhead is the default mode with CUDA graphs, which exist on CUDA devices only",
         ),
         (wanted.cuda_graphs and device != "cuda", "CUDA graphs exist on CUDA devices only"),

@@ -83,10 +83,16 @@ class Device(abc.ABC):
     """
 
     kind: ClassVar[str]
+    remedy: ClassVar[str] = "install its driver and a torch build for it"
+    """What makes such a device available."""
+    platforms: ClassVar[tuple[str, ...]] = ()
+    """Of a kind that runs on several, their names, the first one being what `on(None)` gives."""
     engine: ClassVar[str] = "torch"
     """What runs a workload's steps on it: `torch`, or `jax`."""
     forks: ClassVar[bool] = True
     """Whether a process forked from one that has imported torch can use it."""
+    returns_outputs: ClassVar[bool] = False
+    """Whether a step has to return its outputs, for the fence to hold and to be tested."""
     untested: ClassVar[bool] = False
     """True for what this project has never run on its hardware; lists, documents and records say so."""
 
@@ -131,6 +137,14 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def synchronize(self) -> None:
         """Wait until all work queued so far is done."""
+
+    def fence_problem(self, step: Step) -> str | None:  # noqa: ARG002 - for devices whose fence must be shown
+        """Run some steps, and return why `synchronize` cannot be trusted; None where it can.
+
+        Args:
+            step: One iteration, warm, that returns its outputs.
+        """
+        return None
 
     def held(self, step: Step) -> Step:
         """Return the step such that `synchronize` also waits for what it returns; here it waits anyway."""

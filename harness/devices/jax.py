@@ -29,6 +29,8 @@ class XlaDevice(Device):
 
     kind = "xla"
     engine = "jax"
+    remedy = INSTALL
+    platforms = ("cpu", "tpu", "gpu")
     platform: ClassVar[str] = "cpu"
 
     def __init__(self, index: int = 0, *, threads: int | None = None) -> None:
@@ -95,6 +97,15 @@ class XlaDevice(Device):
 
         return launch
 
+    def fence_problem(self, step: Step) -> str | None:
+        """Run a step; behind the fence JAX itself must call every output ready."""
+        import jax
+
+        outputs = step(0, lambda _mark: None)
+        self.synchronize()
+        late = sum(not leaf.is_ready() for leaf in jax.tree.leaves(outputs) if isinstance(leaf, jax.Array))
+        return f"the fence returned before {late} outputs were ready" if late else None
+
     def synchronize(self) -> None:
         """Wait until every output of the steps held is ready.
 
@@ -132,6 +143,7 @@ class XlaDevice(Device):
         return {
             "kind": self.kind,
             "platform": self.platform,
+            **({"untested_on_hardware": True} if self.untested else {}),
             "name": host.cpu_name() if self.platform == "cpu" else self._device.device_kind,
             "jax": jax.__version__,
             "jaxlib": jaxlib.__version__,
@@ -161,9 +173,11 @@ class XlaDevice(Device):
 
 
 class XlaTpuDevice(XlaDevice):
-    """A TPU through JAX."""
+    """A TPU through JAX. Untested on hardware."""
 
     platform = "tpu"
+    untested = True
+    remedy = "a machine with a TPU, and pip install 'jax[tpu]' beside the extra jax"
 
     @classmethod
     def _platform_reason(cls, index: int) -> str | None:
@@ -175,9 +189,11 @@ class XlaTpuDevice(XlaDevice):
 
 
 class XlaGpuDevice(XlaDevice):
-    """A GPU through JAX."""
+    """A GPU through JAX. Untested on hardware."""
 
     platform = "gpu"
+    untested = True
+    remedy = "a GPU with its driver, and pip install 'jax[cuda13]' beside the extra jax"
 
     @classmethod
     def _platform_reason(cls, index: int) -> str | None:

@@ -1,4 +1,4 @@
-"""Dense peaks of NVIDIA devices, by the name that the driver gives, each with the document that states it.
+"""Dense peaks of NVIDIA devices and TPUs, by their driver's name, each with the document that states it.
 
 Datasheets headline tensor-core figures with 2:4 sparsity; here they are without it. `fp32` is the plain FP32
 pipeline, as torch uses it when TF32 is off. What is not in the table is unknown: no figure is derived from a
@@ -96,6 +96,11 @@ _SHEETS = (
         "NVIDIA V100 Tensor Core GPU datasheet (PCIe)",
         {"fp32": 14, "fp16": 112},
     ),
+    _Sheet(("TPU v4",), "Google Cloud TPU v4 system architecture", {"bf16": 275}),
+    _Sheet(("TPU v5p", "TPU v5"), "Google Cloud TPU v5p system architecture", {"bf16": 459}),
+    _Sheet(("TPU v5e", "TPU v5 lite"), "Google Cloud TPU v5e system architecture", {"bf16": 197}),
+    _Sheet(("TPU v6e", "TPU v6 lite"), "Google Cloud TPU v6e system architecture", {"bf16": 918}),
+    _Sheet(("TPU v7", "TPU7x"), "Google Cloud TPU7x system architecture, half of a chip", {"bf16": 1153.5}),
 )
 _BY_NAME = {name: sheet for sheet in _SHEETS for name in sheet.names}
 

@@ -9,6 +9,10 @@ BUILT_IN = {
     "cpu": "harness.devices.cpu:CpuDevice",
     "cuda": "harness.devices.cuda:CudaDevice",
     "xla": "harness.devices.jax:XlaDevice",
+    "tpu": "harness.devices.tpu:TpuDevice",
+    "rocm": "harness.devices.accelerator:RocmDevice",
+    "xpu": "harness.devices.accelerator:XpuDevice",
+    "mps": "harness.devices.accelerator:MpsDevice",
 }
 GROUP = "joulemark.devices"
 

@@ -23,6 +23,9 @@ _GRACE_S = 30.0
 """How much longer than a worker's own limit the server may take to answer."""
 _TICK_S = 0.5
 
+_NO_BACKENDS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
+"""No other package's back end loads itself at `import torch`: torch_tpu's ends the process without a TPU."""
+
 
 class Workers:
     """Runs replicas one after another, each in a worker process of its own.
@@ -97,7 +100,7 @@ class Workers:
                 [self._python, "-m", "harness.worker", "serve", str(its.fileno())],
                 pass_fds=(its.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env={**inherited, **wait_environment(wait)},
+                env={**inherited, **wait_environment(wait), **_NO_BACKENDS},
                 start_new_session=True,
             )
         return _Server(process, mine)

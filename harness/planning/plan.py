@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from harness.config.compose import Composed, Composer, split_searchpath
 from harness.config.errors import ConfigError
-from harness.config.models import CompressConfig, Config, DeviceConfig, ParallelConfig
+from harness.config.models import CompressConfig, Config, DeviceConfig, ParallelConfig, RunConfig
 from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.energy.sensors import registry as sensors
@@ -117,7 +117,8 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     spec = _spec(config.workload.name)
     config = config.model_copy(
         update={
-            "device": _with_platform(config.device),
+            "device": (device := _with_platform(config.device)),
+            "run": _with_worker(config.run, device),
             "workload": config.workload.model_copy(update=_training_defaults(config, spec)),
             "compress": _with_settings("compress", config.compress, COMPRESSORS),
             "parallel": _with_settings("parallel", config.parallel, STRATEGIES),
@@ -155,6 +156,12 @@ def _with_platform(device: DeviceConfig) -> DeviceConfig:
     kind = devices.resolve_kind(device.kind)
     platform = "cpu" if kind == "xla" and device.platform is None else device.platform
     return device.model_copy(update={"kind": kind, "platform": platform})
+
+
+def _with_worker(run: RunConfig, device: DeviceConfig) -> RunConfig:
+    """Start an interpreter for each replica on a device that a forked process cannot use."""
+    forks = device.kind not in devices.kinds() or devices.get(device.kind).forks
+    return run if forks else run.model_copy(update={"worker": "exec"})
 
 
 @cache

@@ -9,7 +9,7 @@ from harness.config.errors import ConfigError
 from harness.config.models import Config
 from harness.devices import registry as devices
 from workloads import compatibility
-from workloads.base import MODES, Size, WorkloadSpec
+from workloads.base import MODES, TRAINING, Size, WorkloadSpec
 from workloads.inputs import sources
 from workloads.plugins import nearest
 from workloads.transform import Cell
@@ -45,6 +45,8 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         return "a saved program runs forward only"
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
+    if config.power.phases and config.device.kind == "xla" and w.mode in TRAINING:
+        return "power.phases runs the forward pass alone, which XLA has in one program with the backward pass"
     last = placement.device_index(config, config.parallel.ranks - 1)
     return _device_refusal(config.device.kind, config.device.platform, last)
 

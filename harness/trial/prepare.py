@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 from harness import timing
 from harness.config import placement
 from harness.config.models import Config
 from harness.devices import registry as devices
-from harness.devices.base import Device
+from harness.devices.base import Device, Step
 from harness.isolation.protocol import ReplicaSpec
 from harness.system import native
 from harness.trial import ranks
@@ -62,8 +63,18 @@ def prepare_job(config: Config, workload: Workload, device: Device, peers: timin
 
         library.build_with(native.load)
         job = prepare(workload, setup)
+    if device.returns_outputs:
+        job.step = _returning(job.step, job.outputs)
     job.step = device.held(job.step)
     return job
+
+
+def _returning(step: Step, outputs: Callable[[], object]) -> Step:
+    def launch(index: int, mark: Callable[[str], None]) -> object:
+        step(index, mark)
+        return outputs()
+
+    return launch
 
 
 def setup_of(config: Config, device: Device, peers: timing.Peers) -> Setup:

@@ -61,6 +61,7 @@ def rank_result(
     cycle = [job.units(index) for index in range(RING)]
     known = {
         **times,
+        **({"time.compile": job.compile_s} if job.compile_s is not None else {}),
         "model.parameters": job.parameters,
         "memory.weights": job.weights_bytes,
         **({"memory.optimizer": job.optimizer_bytes()} if trains else {}),

@@ -105,6 +105,8 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     device.synchronize()
     first_ns = time.perf_counter_ns()
     checked = job.check()
+    if (problem := device.fence_problem(job.step)) is not None:
+        raise UnsupportedError(problem)
 
     beside = None if job.compiler is None else job.compiler.watch()
     span = measure_span(
@@ -113,8 +115,6 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
 
     on_phase("finish")
     times = {"time.build": (built_ns - began_ns) / 1e9, "time.first_iteration": (first_ns - built_ns) / 1e9}
-    if job.compile_s is not None:
-        times["time.compile"] = job.compile_s
     last, losses = job.check(), job.losses()
     wrong = checked["output_reason"] or last["output_reason"]
     seen = peers.gather(rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses)))

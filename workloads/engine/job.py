@@ -80,6 +80,8 @@ class PreparedWorkload:
     """What the record says of the compression and of the spreading."""
     compiler: Compiler | None = field(repr=False)
     """What compiles the model; None when it was not asked."""
+    outputs: Callable[[], object] = tuple
+    """All that the last step wrote: its result and, in training, the weights."""
     devices: int = 1
     """How many devices this process drives."""
 
@@ -143,6 +145,7 @@ def prepare(workload: Workload, setup: Setup) -> PreparedWorkload:
         units=lambda turn: counted[turn % RING] if strategy.counts else Units(0),
         model=model,
         output=lambda: last[0],
+        outputs=lambda: (list(last), list(model.parameters()) if training else []),
         check=lambda: check_output(last, counted[0].samples, training=training),
         losses=lambda: strategy.world_losses(losses.stacked()).tolist(),
         weights_bytes=weights_bytes(model),

@@ -62,9 +62,13 @@ def main(options: argparse.Namespace) -> int:
 def _devices() -> list[Check]:
     checks = []
     for kind in devices.kinds():
-        reason = devices.get(kind).unavailable_reason()
-        remedy = "install its driver and a torch build for it" if kind != "cpu" else None
-        checks.append(Check(f"device {kind}", reason is None, reason or "available", remedy))
+        for platform in devices.get(kind).platforms or (None,):
+            device = devices.get(kind).on(platform)
+            reason = device.unavailable_reason()
+            found = (reason or "available") + ("; untested on hardware" if device.untested else "")
+            remedy = device.remedy if kind != "cpu" else None
+            name = "-".join(filter(None, ("device " + kind, platform)))
+            checks.append(Check(name, reason is None, found, remedy))
     return checks
 
 

@@ -78,8 +78,15 @@ def _transforms(registry: Registry[type[_Kind]]) -> list[dict[str, Any]]:
 def _devices() -> list[dict[str, Any]]:
     from harness.devices import registry
 
-    reasons = {kind: registry.get(kind).unavailable_reason() for kind in registry.kinds()}
-    return [{"kind": kind, "available": reason is None, "reason": reason} for kind, reason in reasons.items()]
+    rows = []
+    for kind in registry.kinds():
+        for platform in registry.get(kind).platforms or (None,):
+            device = registry.get(kind).on(platform)
+            reason = device.unavailable_reason()
+            note = "untested on hardware" if device.untested else None
+            row = {"kind": kind, "platform": platform, "available": reason is None, "reason": reason}
+            rows.append(row | {"note": note})
+    return rows
 
 
 def _sensors() -> list[dict[str, Any]]:

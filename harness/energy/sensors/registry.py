@@ -22,7 +22,7 @@ BUILT_IN = {
 GROUP = "joulemark.sensors"
 OWN_SENSOR = {"cuda": "nvml", "cpu": "rapl"}
 """The source that meters a kind of device."""
-NO_SENSOR = {"tpu": "libtpu exposes no power metric"}
+NO_SENSOR = {"tpu": "libtpu exposes no power metric", "rocm": "ask for it with power=amdsmi"}
 """Why nothing meters a kind of device."""
 
 

@@ -15,6 +15,9 @@ from harness.records.schema import Facts
 from harness.stats.roofline import Placement
 from harness.timing import ALONE, Measurement, Peers
 
+_PROFILED = ("cpu", "cuda")
+"""Kinds of devices whose operators the profile tells apart."""
+
 
 def evidence(
     job: Any,
@@ -37,8 +40,8 @@ def evidence(
         trace: where to write a Chrome trace; None writes none.
         peers: the ranks of the trial; each profiles the same steps.
     """
-    if device.engine != "torch":
-        return {"profile": {"reason": f"torch's profiler sees no operators of {device.engine}"}}
+    if device.kind not in _PROFILED:
+        return {"profile": {"reason": f"operators on {device.kind} are not seen by torch's profiler here"}}
     m = measurement
     iterations = peers.agree(collect.iterations_for(m.period_ns / 1e9))
     try:

@@ -52,7 +52,7 @@ def test_built_in_devices_are_found_by_kind():
 def test_a_plugin_adds_a_kind(plugins):
     """An entry point is found, listed after our own, and made by name."""
     plugins(other=OtherDevice)
-    assert registry.kinds() == ["cpu", "cuda", "xla", "other"]
+    assert registry.kinds() == ["cpu", "cuda", "xla", "tpu", "rocm", "xpu", "mps", "other"]
     assert isinstance(registry.device("other"), OtherDevice)
     assert registry.broken() == {}
 
@@ -60,7 +60,7 @@ def test_a_plugin_adds_a_kind(plugins):
 def test_broken_plugins_disable_only_themselves(plugins):
     """A failing import, a wrong class and a taken name are reported in one line each; the rest works."""
     plugins(other=OtherDevice, bad=ImportError("no module x"), wrong=dict, cpu=OtherDevice, auto=OtherDevice)
-    assert registry.kinds() == ["cpu", "cuda", "xla", "other"]
+    assert registry.kinds() == ["cpu", "cuda", "xla", "tpu", "rocm", "xpu", "mps", "other"]
     assert registry.get("cpu") is CpuDevice
     assert registry.broken() == {
         "bad": "pkg:bad: ImportError: no module x",
