@@ -71,7 +71,7 @@ class Xla:
     beyond = 1
     kind = "xla"
 
-    def __init__(self, monkeypatch):
+    def __init__(self, monkeypatch, products=2):
         jax = pytest.importorskip("jax", reason="the extra jax is not installed")
         from harness.devices.jax import XlaDevice
 
@@ -88,7 +88,7 @@ class Xla:
             return x
 
         # XLA runs a callback within the call that launches it, unless its inputs are not ready yet.
-        late = jax.jit(lambda x: jax.lax.fori_loop(0, 4, lambda _, y: y @ x, x))
+        late = jax.jit(lambda x: jax.lax.fori_loop(0, products, lambda _, y: y @ x, x))
         self._late = late.lower(shape).compile()
         one = jax.ShapeDtypeStruct((), "float32")
         self._program = jax.jit(lambda x: jax.pure_callback(slowly, one, x[0, 0]) + 1).lower(shape).compile()
@@ -261,8 +261,9 @@ def test_the_measured_span_is_the_work(rig):
     assert found.iterations >= 3
     assert found.period_ns == pytest.approx(WORK_NS, rel=0.01)
     assert found.durations_ns / found.group == pytest.approx(WORK_NS, rel=0.01)
-    if rig.kind in {"xla", "tpu"}:
-        assert found.host_ns < 0.1 * found.span_ns  # launching took nothing; the fence waited
+    if rig.kind == "tpu":
+        assert found.host_ns < 0.01 * found.span_ns  # launching took nothing; the fence waited
+    assert found.host_ns <= found.span_ns
 
 
 def test_memory_is_bytes_or_unknown(rig):
