@@ -43,6 +43,7 @@ TRAITS = {
     "ranks": "its step is an exchange between ranks, for the strategy `group`",
     "differentiates": "its inference takes gradients through the model",
     "numbered": "its blocks know their number, under which a cache keeps what they read",
+    "jax": "its model is written in JAX, for device=xla alone",
     "classes": "its outputs are logits over classes or a vocabulary, in the last dimension",
 }
 """Properties of a workload that transformations ask for."""

@@ -34,6 +34,8 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if (reason := lacks_library(spec)) is not None:
         return reason
+    if cell.device != "xla" and "jax" in spec.traits:
+        return f"{spec.name} is written in JAX: device=xla"
     if cell.device == "tpu" and cell.optimize.compile is not None:
         return "torch_tpu puts its own compiler in the place of torch.compile: device=tpu runs eager"
     if cell.device == "xla" and (reason := xla_refusal(cell)) is not None:

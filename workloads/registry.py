@@ -35,6 +35,8 @@ BUILT_IN = {
     "llava": "workloads.hf.llava:LLaVA",
     "detr": "workloads.hf.detr:DETR",
     "speecht5": "workloads.hf.speecht5:SpeechT5",
+    "gpt_jax": "workloads.jax.witness:GPTInJax",
+    "resnet_jax": "workloads.jax.witness:ResNetInJax",
     "user": "workloads.user.workload:User",
     "matmul": "workloads.catalogue.operators:MatrixProduct",
     "attention": "workloads.catalogue.operators:Attention",

@@ -47,6 +47,7 @@ class Matrix:
                 f"{name} {mode}"
                 for name in registry.names()
                 if name not in NEEDS_SOURCE and registry.get(name).spec.family != "selftest"
+                if self.device == "xla" or "jax" not in registry.get(name).spec.traits
                 for mode in registry.get(name).spec.modes
             ),
             "precision": PRECISIONS,

@@ -34,6 +34,12 @@ The tables are generated from what workloads, strategies and compressors say of 
 equal. What the columns mean is said under [optimisation](optimization.md), [compression](compression.md) and
 [parallel strategies](parallel.md).
 """
+_XLA = """\
+## XLA (`device=xla`)
+
+Every training cell of this table was held against torch on the CPU, see [XLA and TPUs](xla.md). Compression, the
+other strategies and optimisations are torch's, and are refused there.
+"""
 _TITLES = {
     "precision": "Precision",
     "parallel": "Parallel strategies",
@@ -58,7 +64,30 @@ def page() -> str:
         "## Compression with a precision\n\nWith at least one workload in one mode.\n\n"
         + _table(matrices, "compress", matrices[0].values["compress"][1:], "precision")
     )
-    return "\n".join(parts)
+    return "\n".join([*parts, _xla()])
+
+
+def _xla() -> str:
+    """Return what runs under XLA, and the reasons for what does not."""
+    matrix = Matrix("xla")
+    columns: dict[str, tuple[tuple[str, str], ...]] = {
+        "fp32": (),
+        "bf16": (("precision", "bf16"),),
+        "mesh": (("parallel", "mesh"),),
+    }
+    rows, reasons = [], dict[str, list[str]]()
+    for work in matrix.values["work"]:
+        refused = matrix.refusal(("work", work))
+        if refused is None:
+            signs = (
+                "●" if matrix.refusal(("work", work), *more) is None else "" for more in columns.values()
+            )
+            rows.append([work, *signs])
+        else:
+            reasons.setdefault(refused.partition(": ")[2] or refused, []).append(work)
+    table = _rows([["work", *columns], ["---", *[":-:"] * len(columns)], *rows])
+    why = [f"- {reason}: {', '.join(works)}" for reason, works in reasons.items()]
+    return "\n".join([_XLA, *table, "", "It refuses, by reason:", "", *why, ""])
 
 
 def _table(matrices: Sequence[Matrix], down: str, rows: Sequence[str], across: str) -> str:

@@ -51,6 +51,8 @@ def test_a_command_that_is_shown_is_understood(command):
         sides = [[*shlex.split(side), *both] for side in (base, head)]
     for side in sides:
         planned = make_plan([word for word in side if word != "device=cuda"])
+        if all("pip install" in (trial.refusal or "") for trial in planned.trials):
+            pytest.skip(f"an extra is not installed: {planned.trials[0].refusal}")
         assert [trial for trial in planned.trials if trial.refusal is None]
 
 

@@ -112,7 +112,7 @@ WITHIN = {
     },
     "workloads.jax": {
         *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
-        *("workloads.engine", "workloads.counting", "workloads.inputs"),
+        *("workloads.engine", "workloads.counting", "workloads.inputs", "workloads.catalogue"),
     },
     "workloads.hf": {
         *("workloads.base", "workloads.catalogue", "workloads.counting", "workloads.inputs"),

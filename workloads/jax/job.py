@@ -117,8 +117,9 @@ def _training(work: _Work) -> _Parts:
         raise ValueError(f"{workload.spec.name} has no training defaults: give an optimizer and lr")
     autocast = torch.bfloat16 if setup.precision == "bf16" else None
     weights = work.stateless.state()
+    written = getattr(workload, "jax_loss", None)
     step = TrainingStep(
-        torch_loss(workload, work.stateless, autocast),
+        torch_loss(workload, work.stateless, autocast) if written is None else written(),
         weights.trained,
         weights.carried,
         [[work.stateless.arrays(part) for part in parts] for parts in work.ring],
