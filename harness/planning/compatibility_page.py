@@ -37,8 +37,8 @@ equal. What the columns mean is said under [optimisation](optimization.md), [com
 _XLA = """\
 ## XLA (`device=xla`)
 
-Every training cell of this table was held against torch on the CPU, see [XLA and TPUs](xla.md). Compression, the
-other strategies and optimisations are torch's, and are refused there.
+What was held against torch is said under [XLA and TPUs](xla.md). Compression, the other strategies and the
+optimisations are torch's, and are refused there.
 """
 _TITLES = {
     "precision": "Precision",
