@@ -67,7 +67,7 @@ def evaluate(
             excess[name] = np.broadcast_to(np.log(used / limit), rate.shape)  # of a single unit
         spare = np.ones_like(rate)
     else:
-        units = np.ceil(load * (1 + needs.head_room) / rate - _ROUNDING)
+        units = np.maximum(np.ceil(load * (1 + needs.head_room) / rate - _ROUNDING), 1.0)
         spare = units * rate / load
         for name, (used, limit) in per_unit.items():
             excess[name] = np.log(units * used / limit)

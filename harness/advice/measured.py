@@ -34,7 +34,19 @@ def candidates(
     """
     chosen = of_work(results, needs.work)
     item = needs.item or _item(chosen)
-    names = machine_names(record for r in results for record in r.records)
+    return candidates_of(chosen, needs, item, prices, as_of=as_of), item
+
+
+def candidates_of(
+    chosen: Sequence[TrialResult],
+    needs: Requirements,
+    item: str,
+    prices: Prices | None = None,
+    *,
+    as_of: dt.date | None = None,
+) -> list[Candidate]:
+    """Return these results as candidates, each named by what tells it from the others."""
+    names = machine_names(record for r in chosen for record in r.records)
     several = len({r.machine_id for r in chosen}) > 1
     shared = _shared_words([r.label for r in chosen])
     return [
@@ -48,7 +60,7 @@ def candidates(
             as_of,
         )
         for r in chosen
-    ], item
+    ]
 
 
 def of_work(results: Sequence[TrialResult], work: Work) -> list[TrialResult]:

@@ -23,7 +23,11 @@ def plain(answer: Recommendation, candidates: Sequence[Candidate]) -> dict[str, 
     needs = answer.needs
     stale = dict.fromkeys(line for c in candidates if c.basis for line in c.basis.stale)
     notes = dict.fromkeys(note for c in candidates if c.basis for note in c.basis.notes)
-    flags = dict.fromkeys(f"{c.label}: {flag}" for c in candidates for flag in c.flagged)
+    flags = [
+        f"{c.label}: {', '.join(dict.fromkeys(flag.partition(': ')[2] for flag in c.flagged))}"
+        for c in candidates
+        if c.flagged
+    ]
     return {
         "question": needs.question,
         "load_per_s": needs.per_s,
@@ -51,7 +55,7 @@ def plain(answer: Recommendation, candidates: Sequence[Candidate]) -> dict[str, 
         "overturn": _overturn(answer),
         "stale": list(stale),
         "notes": list(notes),
-        "flags": list(flags),
+        "flags": flags,
     }
 
 

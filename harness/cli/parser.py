@@ -37,6 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = Verbs(made)
     _machine(verbs)
     _sweeps(verbs)
+    _report(verbs)
     add_decision_verbs(verbs)
     _comparisons(verbs)
     _regressions(verbs)
@@ -113,6 +114,8 @@ def _sweeps(verbs: Verbs) -> None:
     verb.sweep()
     verb.results()
 
+
+def _report(verbs: Verbs) -> None:
     verb = verbs(
         "report",
         "draw the report of one or more sweeps from their records",
@@ -129,6 +132,16 @@ def _sweeps(verbs: Verbs) -> None:
         "--price",
         metavar="NAME",
         help="money and carbon by conf/price/NAME.yaml, or by a .yaml file (default: what the records name)",
+    )
+    verb.add_argument(
+        "--for", dest="requirements", metavar="FILE", help="answer this question first (see recommend)"
+    )
+    verb.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="METRIC=AMOUNT",
+        help="only what keeps it can be best, e.g. latency.p99=200ms; may be repeated (default: as recorded)",
     )
     verb.results()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
 
@@ -39,3 +40,20 @@ def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[Record], list
         records += found
         left_out += [f"{each.path.relative_to(store.root)}: {each.reason}" for each in unread]
     return records, left_out
+
+
+def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:
+    """Keep, of the results of one trial on one machine, those of the code that ran last; count the others.
+
+    `joulemark compare` is for what changed between codes; a report tells what holds now.
+    """
+    last: dict[tuple[str, str, str], TrialResult] = {}
+    for result in results:
+        key = (result.sweep, result.trial_id, result.machine_id)
+        if key not in last or _ran(result) > _ran(last[key]):
+            last[key] = result
+    return list(last.values()), len(results) - len(last)
+
+
+def _ran(result: TrialResult) -> str:
+    return max(record.started_at for record in result.records)

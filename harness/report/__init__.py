@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.report.data_files import FOLDER, data_files
 from harness.report.document import ReportModel
 from harness.report.model import build
 
@@ -15,6 +16,8 @@ __all__ = ["FORMATS", "ReportModel", "build", "write"]
 
 def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Path]:
     """Write `report.html`, `report.pdf` and `report.md` as asked, and return their paths.
+
+    The numbers behind every table and figure are written to the folder `data` beside them.
 
     Raises:
         ValueError: a format that is not one of `FORMATS`.
@@ -27,6 +30,10 @@ def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Pat
         path = out_dir / f"report.{name}"
         path.write_bytes(render(model))
         written.append(path)
+    data = out_dir / FOLDER
+    data.mkdir(exist_ok=True)
+    for name, content in data_files(model):
+        (data / name).write_bytes(content)
     return written
 
 

@@ -96,6 +96,8 @@ class Point:
     low: float | None
     high: float | None
     flagged: bool
+    machine: int = 0
+    """Indexes the plot's machines, and so its colour, where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Plot:
     series: tuple[str, ...]
     rows: tuple[PlotRow, ...]
     caption: str
+    machines: tuple[str, ...] = ()
+    """Names by colour, where the report has several machines; then a series has a shape alone."""
     kind: Literal["plot"] = "plot"
 
 
@@ -158,7 +162,37 @@ class Roofline:
     kind: Literal["plot"] = "plot"
 
 
-Figure: TypeAlias = Plot | Roofline
+@dataclass(frozen=True, slots=True)
+class FrontMark:
+    """One trial in a figure of two objectives."""
+
+    label: str
+    x: float
+    y: float
+    chance: float | None
+    """Of being on the front."""
+    machine: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Trials by two objectives. Less of x is better, and more of y where `higher`, else less."""
+
+    id: str
+    title: str
+    x: tuple[str, str]
+    """Name and unit."""
+    y: tuple[str, str]
+    marks: tuple[FrontMark, ...]
+    caption: str
+    higher: bool = True
+    machines: tuple[str, ...] = ()
+    workload: str = ""
+    axis: str = "Two objectives"
+    kind: Literal["plot"] = "plot"
+
+
+Figure: TypeAlias = Plot | Roofline | Front
 Block: TypeAlias = Paragraph | Items | Code | Table | Figure
 
 

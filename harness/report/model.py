@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import harness
@@ -12,7 +12,8 @@ from harness.records.results import TrialResult
 from harness.report.document import Block, Code, Item, Items, Paragraph, Plot, ReportModel, Section, Table
 from harness.report.sections import failures, reproduce, tables, verdict
 from harness.report.sections.busy_host import busy_host
-from harness.report.sections.cost import Shown, cost_section
+from harness.report.sections.cost import Costs, cost_section
+from harness.report.sections.decision import Decision, answer_section, explanation_section
 from harness.report.sections.foreign import foreign_section
 from harness.report.sections.gains import gains_section
 from harness.report.sections.method import level_text, method_section
@@ -22,6 +23,7 @@ from harness.report.sections.question import question_section
 from harness.report.sections.ranking import Place, rank
 from harness.report.sections.roofline import certificate_section, roofline_section
 from harness.report.sections.scaling import scaling_section
+from harness.report.sections.side_by_side import side_by_side_section
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.systems import machine_section, software_section
 from harness.report.sections.tables import metric_table, ranked_table
@@ -35,8 +37,9 @@ def build(
     title: str,
     torn: Sequence[str] = (),
     generated_at: str,
-    costs: Mapping[str, Sequence[Shown]] | None = None,
+    costs: Costs | None = None,
     foreign: Sequence[ForeignFile] = (),
+    decision: Decision | None = None,
 ) -> ReportModel:
     """Decide everything that the report says.
 
@@ -45,39 +48,18 @@ def build(
         title: The report's title.
         torn: One line for each record that could not be read.
         generated_at: UTC, ISO 8601; the same model gives the same bytes.
-        costs: For each trial, by its id, its figures of money and carbon; None is a report without.
+        costs: For each trial, by `cost_key`, its figures of money and carbon; None is a report without.
         foreign: What other tools measured.
+        decision: What was asked when the report was drawn, and what came of it.
     """
     named = trials(results)
     with_result = [t for t in named if t.result.status == "ok"]
     tests = [(m, SpeedTest(m, headline(m))) for m in groups(with_result).values()]
     ranked = [rank(members, test.metric_id, test) for members, test in tests]
-    ok = [p.trial for places in ranked for p in places]
-    level = level_text(ok)
     sections = [
-        _verdict(named, ranked, torn),
-        question_section(named),
-        _throughput(ranked, ok, level),
-        gains_section(ok, verdict.energy(named), [test for _, test in tests]),
-        scaling_section(ok),
-        _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
-        _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
-        _energy(ok, named),
-        cost_section(ok, costs or {}),
-        _metric_section(tables.COMPUTE, ok, []),
-        _quality(ok),
-        roofline_section(ok),
-        _metric_section(tables.STARTUP, ok, []),
-        _metric_section(tables.other_table(ok), ok, []),
+        *_decided(named, tests, ranked, torn, costs or {}, decision or Decision()),
         foreign_section(foreign),
-        failures.failed_section(named),
-        failures.refused_section(named),
-        omissions_section(ok, torn),
-        method_section(named, level),
-        certificate_section(ok),
-        machine_section(named),
-        software_section(named),
-        _reproduce(named),
+        *_circumstances(named, [p.trial for places in ranked for p in places], torn),
     ]
     return ReportModel(
         title=line(title, 120),
@@ -88,6 +70,55 @@ def build(
         sections=tuple(_fitted(s) for s in sections if s.blocks),
         workloads=tuple(dict.fromkeys(t.workload for t in named)),
     )
+
+
+Tests = Sequence[tuple[Sequence[Trial], SpeedTest]]
+"""Each group's trials with the test that decides who is faster."""
+
+
+def _decided(
+    named: Sequence[Trial],
+    tests: Tests,
+    ranked: Sequence[Sequence[Place]],
+    torn: Sequence[str],
+    costs: Costs,
+    asked: Decision,
+) -> list[Section]:
+    """What was found, the answer first."""
+    ok = [p.trial for places in ranked for p in places]
+    return [
+        answer_section(tests, asked, costs),
+        _verdict(named, ranked, torn),
+        question_section(named, asked.limits),
+        _throughput(ranked, ok, level_text(ok)),
+        side_by_side_section(ok),
+        gains_section(ok, verdict.energy(named), [test for _, test in tests]),
+        scaling_section(ok),
+        _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
+        _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
+        _energy(ok, named),
+        cost_section(ok, costs),
+        _metric_section(tables.COMPUTE, ok, []),
+        _quality(ok),
+        roofline_section(ok),
+        explanation_section(asked.explanations),
+        _metric_section(tables.STARTUP, ok, []),
+        _metric_section(tables.other_table(ok), ok, []),
+    ]
+
+
+def _circumstances(named: Sequence[Trial], ok: Sequence[Trial], torn: Sequence[str]) -> list[Section]:
+    """What failed, what was left out, and what the numbers hold for."""
+    return [
+        failures.failed_section(named),
+        failures.refused_section(named),
+        omissions_section(ok, torn),
+        method_section(named, level_text(ok)),
+        certificate_section(ok),
+        machine_section(named),
+        software_section(named),
+        _reproduce(named),
+    ]
 
 
 def _subtitle(named: Sequence[Trial]) -> str:

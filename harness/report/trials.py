@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.records.headline import HEADLINES
+from harness.records.machines import machine_names
 from harness.records.numbers import EN_DASH
 from harness.records.results import TrialResult
 from harness.report.text import line
@@ -29,6 +30,10 @@ class Trial:
     where: str
     """Machine and sweep, where the report holds more than one; else empty."""
     within_run_only: bool
+    machine: str = ""
+    """What its machine is called."""
+    colour: int = 0
+    """Place of its machine among all of the report, by which it has one colour in every figure."""
 
     @property
     def name(self) -> str:
@@ -51,7 +56,7 @@ def fact(facts: Mapping[str, Any], *path: str) -> Any:
 
 
 def letters(ids: Sequence[str]) -> dict[str, str]:
-    """Name machines by letters in the order they first appear: A … Z, then A1, B1, …."""
+    """Name sets of software by letters in the order they first appear: A … Z, then A1, B1, …."""
     unique = dict.fromkeys(ids)
     return {key: chr(65 + i % 26) + (str(i // 26) if i >= 26 else "") for i, key in enumerate(unique)}
 
@@ -61,18 +66,21 @@ def trials(results: Sequence[TrialResult]) -> list[Trial]:
 
     Two results of a group never share a name.
     """
-    machines = letters([r.machine_id for r in results])
+    machines = machine_names(record for r in results for record in r.records)
+    places = {machine: i for i, machine in enumerate(machines)}
     sweeps = {r.sweep for r in results}
     codes = letters([r.code_id for r in results])
+    # Two machines differ in their software too; it is named where one machine ran several.
+    several = len({(r.machine_id, r.code_id) for r in results}) > len(machines)
     named = []
     for r in results:
         workload, mode, size = (
             line(fact(r.config, "workload", k) or "", 40) for k in ("name", "mode", "size")
         )
         where = [
-            f"machine {machines[r.machine_id]}" if len(machines) > 1 else "",
+            machines[r.machine_id] if len(machines) > 1 else "",
             line(r.sweep, 40) if len(sweeps) > 1 else "",
-            f"software {codes[r.code_id]}" if len(codes) > 1 else "",
+            f"software {codes[r.code_id]}" if several else "",
         ]
         named.append(
             Trial(
@@ -82,6 +90,8 @@ def trials(results: Sequence[TrialResult]) -> list[Trial]:
                 config=_config(r, {workload, mode, size}),
                 where=" · ".join(w for w in where if w),
                 within_run_only=fact(r.config, "measure", "within_run_only") is True,
+                machine=machines[r.machine_id],
+                colour=places[r.machine_id],
             )
         )
     shared = Counter(t.name for t in named)

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.cli.commands.report import newest
 from harness.cli.output import print_blocks, print_json
-from harness.cli.sweeps import read_sweeps
+from harness.cli.sweeps import newest, read_sweeps
 from harness.comparison.explain import explain
 from harness.records import open_store
 from harness.records.estimates import trial_results

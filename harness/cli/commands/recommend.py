@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli.commands.report import newest
 from harness.cli.output import print_blocks, print_json
-from harness.cli.sweeps import read_sweeps
+from harness.cli.sweeps import newest, read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
@@ -50,12 +49,16 @@ def answer_of(
     from harness.cost import load_prices
 
     needs = load_requirements(requirements)
-    name = price or needs.price
-    if needs.price and not price and needs.price.endswith((".yaml", ".yml")):
-        name = str(requirements.parent / needs.price)  # beside the file that names it
+    name = price or price_beside(requirements, needs.price)
     prices = load_prices(name, config_folder() / "price") if name and name != "none" else None
     found, item = candidates(results, needs, prices, as_of=as_of)
     return plain(recommend(found, needs, item), found)
+
+
+def price_beside(requirements: Path, price: str | None) -> str | None:
+    """Return the price that requirements name; a file's path is from the file that names it."""
+    named_file = price is not None and price.endswith((".yaml", ".yml"))
+    return str(requirements.parent / str(price)) if named_file else price
 
 
 def day(text: str | None) -> dt.date:

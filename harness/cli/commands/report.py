@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.bundles.marks import read_marks
+from harness.cli.decisions import asked_price, decided
 from harness.cli.output import print_json
-from harness.cli.sweeps import read_sweeps
+from harness.cli.sweeps import newest, read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
@@ -44,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
     generated_at = max(
         (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
     )
-    prices = _costs(results, options.price, _price(records), generated_at, left_out)
+    prices = _costs(results, asked_price(options), _price(records), generated_at, left_out)
     model = build(
         results,
         title=title,
@@ -52,6 +53,7 @@ def main(options: argparse.Namespace) -> int:
         generated_at=generated_at,
         costs=prices,
         foreign=foreign,
+        decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
     )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
     paths = write(model, folder, formats)
@@ -72,7 +74,7 @@ def _price(records: Sequence[Record]) -> str:
 
 def _costs(
     results: Sequence[TrialResult], asked: str | None, recorded: str, as_of: str, left_out: list[str]
-) -> dict[str, list[dict[str, Any]]]:
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
     """Return money and carbon of each trial that gave a result; nothing without prices.
 
     Only the user's own `--price` may name a file; a record may name one of our tables, if it is here.
@@ -92,24 +94,10 @@ def _costs(
     prices = load_prices(price, folder)
     day = datetime.fromisoformat(as_of).date()
     ok = [r for r in results if r.status == "ok"]
-    return {r.trial_id: [asdict(figure) for figure in costs_or_reason(r, prices, as_of=day)] for r in ok}
-
-
-def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:
-    """Keep, of the results of one trial on one machine, those of the code that ran last; count the others.
-
-    `joulemark compare` is for what changed between codes; a report tells what holds now.
-    """
-    last: dict[tuple[str, str, str], TrialResult] = {}
-    for result in results:
-        key = (result.sweep, result.trial_id, result.machine_id)
-        if key not in last or _ran(result) > _ran(last[key]):
-            last[key] = result
-    return list(last.values()), len(results) - len(last)
-
-
-def _ran(result: TrialResult) -> str:
-    return max(record.started_at for record in result.records)
+    return {
+        (r.trial_id, r.machine_id): [asdict(figure) for figure in costs_or_reason(r, prices, as_of=day)]
+        for r in ok
+    }
 
 
 def _title(records: list[Record]) -> str | None:

@@ -7,9 +7,10 @@ import math
 import re
 import warnings
 from functools import lru_cache
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from harness.records.numbers import tick
+from harness.records.numbers import quantity, tick
 from harness.report.document import Plot
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ def draw(plot: Plot) -> str:
         y += GAP_ROWS if row.first and i else 0.0
         positions.append(y)
         y += 1.0
-    many = sum(bool(s) for s in plot.series) > 1
+    several = sum(bool(s) for s in plot.series) > 1
+    many = several or len(plot.machines) > 1
     top, bottom = 0.34 if many else 0.08, 0.46
     height = top + bottom + y * ROW_IN
     with mpl.rc_context(RC), warnings.catch_warnings():
@@ -100,7 +102,7 @@ def draw(plot: Plot) -> str:
         _scale(axes, plot)
         _frame(axes, y)
         side_text = axes.get_yaxis_transform()
-        for row, label, at in zip(plot.rows, labels, positions, strict=True):
+        for n, (row, label, at) in enumerate(zip(plot.rows, labels, positions, strict=True)):
             axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
             axes.text(
                 -0.025,
@@ -113,10 +115,20 @@ def draw(plot: Plot) -> str:
                 fontsize=size,
             )
             axes.text(1.03, at, row.text, transform=side_text, ha="left", va="center", fontsize=7.6)
-            _points(axes, row.points, at, spread=0.22 if many else 0.0)
+            _points(axes, plot, n, at, spread=0.22 if several else 0.0)
         if many:
-            _legend(axes, plot.series, lift=top / (y * ROW_IN))
-        return svg_of(figure)
+            _legend(axes, plot, lift=top / (y * ROW_IN))
+        return _with_hover(svg_of(figure), plot)
+
+
+def _with_hover(svg: str, plot: Plot) -> str:
+    """Give each point a title, which a reader's pointer shows."""
+    for n, row in enumerate(plot.rows):
+        for k, p in enumerate(row.points):
+            words = [row.label, plot.series[p.series], quantity(p.value, plot.unit, p.low, p.high).whole]
+            mark = f'<g id="point-{n}-{k}">'
+            svg = svg.replace(mark, f"{mark}<title>{escape(', '.join(w for w in words if w))}</title>", 1)
+    return svg
 
 
 def svg_of(figure: Figure) -> str:
@@ -162,10 +174,11 @@ def _frame(axes: Axes, height: float) -> None:
     axes.set_axisbelow(True)
 
 
-def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> None:
+def _points(axes: Axes, plot: Plot, n: int, at: float, spread: float) -> None:
+    points = plot.rows[n].points
     for k, p in enumerate(points):
         y = at + spread * (k - (len(points) - 1) / 2)
-        colour = SERIES[p.series % len(SERIES)]
+        colour = SERIES[(p.machine if plot.machines else p.series) % len(SERIES)]
         if p.low is not None and p.high is not None:
             axes.plot(
                 [p.low, p.high],
@@ -181,6 +194,7 @@ def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> No
         axes.plot(
             [p.value],
             [y],
+            gid=f"point-{n}-{k}",
             linestyle="none",
             marker=MARKERS[p.series % len(MARKERS)],
             markersize=4.8,
@@ -191,12 +205,27 @@ def _points(axes: Axes, points: tuple[Any, ...], at: float, spread: float) -> No
         )
 
 
-def _legend(axes: Axes, series: tuple[str, ...], lift: float) -> None:
+def _legend(axes: Axes, plot: Plot, lift: float) -> None:
+    """Name shapes by series and colours by machine."""
     from matplotlib.lines import Line2D
 
+    names = plot.series if sum(bool(s) for s in plot.series) > 1 else ()
     handles = [
-        Line2D([], [], linestyle="none", marker=MARKERS[i], color=SERIES[i], markersize=4.8, label=name)
-        for i, name in enumerate(series)
+        Line2D(
+            [],
+            [],
+            linestyle="none",
+            marker=MARKERS[i],
+            color=MUTED if plot.machines else SERIES[i],
+            markersize=4.8,
+            label=name,
+        )
+        for i, name in enumerate(names)
+        if name
+    ]
+    handles += [
+        Line2D([], [], linewidth=2.2, color=SERIES[i % len(SERIES)], label=name)
+        for i, name in enumerate(plot.machines)
         if name
     ]
     axes.legend(

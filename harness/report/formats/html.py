@@ -6,7 +6,10 @@ import base64
 import hashlib
 from importlib.resources import files
 
-from harness.report.document import Figure, Plot, ReportModel, Roofline
+from harness.report.document import Figure, Front, Plot, ReportModel, Roofline
+
+MOST_ROWS = 200
+"""Rows of a table on the page; its file beside the report has all."""
 
 
 def render(model: ReportModel) -> bytes:
@@ -36,7 +39,10 @@ def render(model: ReportModel) -> bytes:
             script=Markup(script),  # noqa: S704 - our own file
             script_digest=digest,
             figure=figure,
-            has_plot={s.id: any(isinstance(b, Plot | Roofline) for b in s.blocks) for s in model.sections},
+            most_rows=MOST_ROWS,
+            has_plot={
+                s.id: any(isinstance(b, Plot | Roofline | Front) for b in s.blocks) for s in model.sections
+            },
         )
         .encode()
     )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import re
 
-from harness.report.document import Block, Cell, Code, Items, Paragraph, Plot, ReportModel, Roofline, Table
+from harness.report.document import (
+    Block,
+    Cell,
+    Code,
+    Front,
+    Items,
+    Paragraph,
+    Plot,
+    ReportModel,
+    Roofline,
+    Table,
+)
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&$@!])")
 
@@ -44,7 +55,7 @@ def _block(block: Block, section: str) -> str:
             return f"**{escape(title)}**\n\n{fence}text\n{text}\n{fence}"
         case Table():
             return _table(block, section)
-        case Plot() | Roofline():
+        case Plot() | Roofline() | Front():
             return ""
 
 

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.report.document import Plot, ReportModel, Roofline
+from harness.report.document import Cell, Column, Front, Plot, ReportModel, Roofline, Table
+
+MOST_ROWS = 200
+"""Rows of a table in the document; its file beside it has all."""
+LARGEST_PT, SMALLEST_UPRIGHT_PT, LEAST_PT = 7.4, 5.7, 4.5
+EM = 0.62
+"""Mean width of a character of DejaVu Sans, with digits and capitals, over its size."""
+BOLD = 1.15
+MOST_WORDS, WIDE = 24, 24
+"""Characters after which a text wraps, and that a wide column has at least."""
 
 
 def render(model: ReportModel) -> bytes:
@@ -22,8 +32,12 @@ def render(model: ReportModel) -> bytes:
     data = asdict(model)
     for section, out in zip(model.sections, data["sections"], strict=True):
         for block, fields in zip(section.blocks, out["blocks"], strict=True):
-            if isinstance(block, Plot | Roofline):
+            if isinstance(block, Plot | Roofline | Front):
                 fields["svg"] = intervals.paper(draw.draw(block))
+            elif isinstance(block, Table):
+                fields["left_out"] = max(len(block.rows) - MOST_ROWS, 0)
+                fields["rows"] = fields["rows"][:MOST_ROWS]
+                fields["landscape"], fields["size"] = table_layout(block)
     data["date"] = _date(model.generated_at)
     source = files("harness.report.formats").joinpath("templates/report.typ").read_bytes()
     fonts = typst.Fonts(
@@ -32,6 +46,28 @@ def render(model: ReportModel) -> bytes:
     compiled = typst.compile(source, sys_inputs={"model": json.dumps(data)}, font_paths=fonts, format="pdf")
     assert isinstance(compiled, bytes)
     return compiled
+
+
+def table_layout(table: Table) -> tuple[bool, float]:
+    """Return whether a table needs a page on its side, and the size of its type in points.
+
+    Columns of numbers never break, columns of words break between words; what is wide takes the rest.
+    """
+    rows = table.rows[:MOST_ROWS]
+    em = sum(_column_em(c, [r.cells[i] for r in rows]) for i, c in enumerate(table.columns))
+    inset_pt = 6.3 * len(table.columns)
+    for landscape, width_pt in ((False, 504.0), (True, 751.0)):
+        size = min(LARGEST_PT, (width_pt - inset_pt) / em)
+        if size >= (SMALLEST_UPRIGHT_PT if not landscape else LEAST_PT):
+            return landscape, round(size, 2)
+    return True, LEAST_PT
+
+
+def _column_em(column: Column, cells: Sequence[Cell]) -> float:
+    """Return the width that a column needs, in sizes of its type."""
+    longest = max((BOLD * len(w) for w in column.title.split()), default=1.0)
+    most = max((max(len(c.text), len(c.detail)) if column.numeric else len(c.text) for c in cells), default=1)
+    return EM * max(longest, most if column.numeric else min(most, MOST_WORDS), WIDE if column.wide else 0)
 
 
 def _date(generated_at: str) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.records.numbers import quantity
+from harness.records.results import TrialResult
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Section, Table
 from harness.report.sections.tables import NONE, name_cells, name_columns
 from harness.report.text import line
@@ -13,20 +14,26 @@ from harness.report.trials import Trial
 
 Shown = Mapping[str, Any]
 """A figure as plain data: the fields of `harness.cost.CostFigure`."""
+Costs = Mapping[tuple[str, str], Sequence[Shown]]
 _RANGE = (
     "The range takes every price and assumption at its low, then at its high end, and the throughput at the "
     "other end of its interval."
 )
 
 
-def cost_section(named: Sequence[Trial], figures: Mapping[str, Sequence[Shown]]) -> Section:
+def cost_key(result: TrialResult) -> tuple[str, str]:
+    """Return what a trial's figures are kept by: the same trial on another machine costs something else."""
+    return result.trial_id, result.machine_id
+
+
+def cost_section(named: Sequence[Trial], figures: Costs) -> Section:
     """Show the cost and emissions of each trial that has them; empty without prices.
 
     Args:
         named: Trials of the report.
-        figures: For each trial, by its id, what `harness.cost.costs` found.
+        figures: For each trial, by `cost_key`, what `harness.cost.costs` found.
     """
-    shown = [(t, list(figures[t.result.trial_id])) for t in named if figures.get(t.result.trial_id)]
+    shown = [(t, list(figures[cost_key(t.result)])) for t in named if figures.get(cost_key(t.result))]
     if not shown:
         return Section("cost", "Cost and carbon", ())
     every = [figure for _, found in shown for figure in found]
@@ -70,6 +77,16 @@ def _cell(figure: Shown | None) -> Cell:
     low, mid, high = (float(figure[key]) for key in ("low", "mid", "high"))
     shown = quantity(mid, str(figure["unit"]), low, high)
     return Cell(shown.text, shown.interval, order=mid)
+
+
+def cost_cell(figures: Sequence[Shown]) -> Cell:
+    """Return the money of a trial in one cell, with what it is for."""
+    money = next((f for f in figures if str(f["id"]).startswith("cost")), None)
+    cell = _cell(money)
+    if money is None or money["mid"] is None:
+        return cell
+    per = str(money["title"]).removeprefix("Cost of ").replace("a million", "M").replace("a thousand", "k")
+    return Cell(f"{cell.text}/{line(per, 20)}", cell.detail, cell.order)
 
 
 def _parts(figure: Shown | None) -> str:

@@ -55,8 +55,8 @@ def _plot(
             if drawn:
                 used |= drawn.keys()
                 label = " ".join(p for p in (mode, t.config, t.where) if p and p != EN_DASH)
-                rows.append((label, drawn))
-        rows_by_group.append([_row(label, drawn, series) for label, drawn in rows])
+                rows.append((label, drawn, t.colour))
+        rows_by_group.append([_row(label, drawn, series, colour) for label, drawn, colour in rows])
     rows_by_group = [rows for rows in rows_by_group if rows]
     if not rows_by_group:
         return None
@@ -78,18 +78,28 @@ def _plot(
     if total > len(rows_kept):
         left = plural(total - len(rows_kept), "trial")
         caption += f" {left} of {total} left out here: the best of each mode are drawn, the table has all."
-    return Plot(plot_id, members[0].workload, members[0].workload, axis, unit, legend, rows_kept, caption)
+    machines = machines_of(members)
+    workload = members[0].workload
+    return Plot(plot_id, workload, workload, axis, unit, legend, rows_kept, caption, machines)
 
 
-def _row(label: str, drawn: Mapping[str, Estimate], series: Mapping[str, str]) -> PlotRow:
+def _row(label: str, drawn: Mapping[str, Estimate], series: Mapping[str, str], colour: int) -> PlotRow:
     names = list(series)
     points = []
     for metric, e in drawn.items():
         value, low, high, _ = shown(e)
-        points.append(Point(names.index(metric), value, low, high, e.validity == "flagged"))
+        points.append(Point(names.index(metric), value, low, high, e.validity == "flagged", colour))
     first = next(iter(drawn.values()))
     value, low, high, unit = shown(first)
     return PlotRow(label, tuple(points), quantity(value, unit, low, high).text)
+
+
+def machines_of(members: Sequence[Trial]) -> tuple[str, ...]:
+    """Return the machines' names by their colours; none where all is of one machine."""
+    named = {t.colour: t.machine for t in members}
+    if len(named) < 2:
+        return ()
+    return tuple(named.get(i, "") for i in range(max(named) + 1))
 
 
 def drawable(trial: Trial, metric_id: str) -> Estimate | None:

@@ -16,26 +16,38 @@ from harness.report.trials import Trial, fact
 
 Judged: TypeAlias = list[tuple[str, float, str]]
 """The limits of a trial: the metric, its limit and the verdict in a word."""
+Limits: TypeAlias = Mapping[str, float]
+"""By metric id: the most where less of it is better, the least where more is."""
 _NOTE = (
     "A limit is kept when the whole interval is on its right side, and broken when none of it is; between, "
     "the replicas do not tell. A measured value without an interval makes it likely, no more."
 )
 
 
-def question_section(named: Sequence[Trial]) -> Section:
-    """Say what was asked, and judge every limit of every trial with a result."""
+def question_section(named: Sequence[Trial], limits: Limits | None = None) -> Section:
+    """Say what was asked, and judge every limit of every trial with a result.
+
+    Args:
+        named: Trials of the report.
+        limits: Asked now, in place of those that each trial was run under.
+    """
     asked = dict.fromkeys(
         line(text, 400) for t in named if isinstance(text := fact(t.result.config, "report", "question"), str)
     )
     blocks: list[Block] = [Paragraph(text, "lead") for text in asked]
-    judged = [(t, found) for t in named if (found := list(_judged(t)))]
+    judged = [(t, found) for t in named if (found := list(_judged(t, limits)))]
     if judged:
         blocks += [Paragraph(_answer(judged)), _table(judged)]
     return Section("question", "The question", tuple(blocks))
 
 
-def _judged(trial: Trial) -> Iterator[tuple[str, float, str]]:
-    limits = fact(trial.result.config, "report", "limits")
+def breaks(trial: Trial, limits: Limits | None) -> bool:
+    """Say whether a trial breaks a limit, surely or likely; what is undecided or unknown breaks none."""
+    return any(word.endswith("broken") for _, _, word in _judged(trial, limits))
+
+
+def _judged(trial: Trial, asked: Limits | None) -> Iterator[tuple[str, float, str]]:
+    limits = fact(trial.result.config, "report", "limits") if asked is None else asked
     if not isinstance(limits, Mapping) or trial.result.status != "ok":
         return
     for metric, limit in limits.items():

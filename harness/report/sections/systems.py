@@ -16,7 +16,7 @@ SIDE_BY_SIDE = 3
 
 def machine_section(trials: Sequence[Trial]) -> Section:
     """Facts of every machine, side by side."""
-    ids = letters([t.result.machine_id for t in trials])
+    ids = {t.result.machine_id: t.machine for t in sorted(trials, key=lambda t: t.colour)}
     facts = {
         i: next((r.machine for t in trials if t.result.machine_id == i for r in t.result.records), {})
         for i in ids
@@ -26,7 +26,7 @@ def machine_section(trials: Sequence[Trial]) -> Section:
 
 def software_section(trials: Sequence[Trial]) -> Section:
     """Facts of every set of software."""
-    ids = letters([t.result.code_id for t in trials])
+    ids = {i: f"Software {letter}" for i, letter in letters([t.result.code_id for t in trials]).items()}
     facts = {
         i: next((r.code for t in trials if t.result.code_id == i for r in t.result.records), {}) for i in ids
     }
@@ -43,7 +43,7 @@ def _blocks(name: str, ids: Mapping[str, str], facts: Mapping[str, Mapping[str, 
         texts = {key: dict([("id", key), *facts_rows(facts[key])]) for key in part}
         names = dict.fromkeys(n for key in part for n in texts[key])
         rows = tuple(Row((Cell(n), *(Cell(texts[key].get(n, NONE)) for key in part))) for n in names)
-        titles = [f"{name.capitalize()} {ids[key]}" if len(keys) > 1 else "Value" for key in part]
+        titles = [ids[key] if len(keys) > 1 else "Value" for key in part]
         columns = (Column("Fact"), *(Column(title, wide=True) for title in titles))
         blocks.append(Table(f"{name}-{start}", name.capitalize(), columns, rows, sortable=False))
     return tuple(blocks)

@@ -154,7 +154,7 @@ def other_table(trials: Sequence[Trial]) -> MetricTable:
 
 def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     """A table of the metrics that at least one trial has; None when no trial has any."""
-    present = [m for m in spec.metrics if any(_has(t, m) for t in trials)]
+    present = _once([m for m in spec.metrics if any(_has(t, m) for t in trials)], trials)
     if not present:
         return None
     titles = {
@@ -179,6 +179,21 @@ def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
         tuple(rows),
         spec.note,
     )
+
+
+def _once(metrics: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+    """Leave out an energy that is another's in every trial: a request of one sample is the sample."""
+
+    def values(metric: str) -> list[float | None]:
+        found = (t.result.estimates.get(metric) for t in trials)
+        return [e.value if e is not None else None for e in found]
+
+    kept: list[str] = []
+    for metric in metrics:
+        same = (k for k in kept if k.startswith("energy.") and metric.startswith("energy."))
+        if not any(values(k) == values(metric) for k in same):
+            kept.append(metric)
+    return kept
 
 
 def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:

@@ -53,7 +53,12 @@ def result(name="Card", scope="gpu", **metrics):
     device = {"in_total": True, "scope": scope}
     record = SimpleNamespace(evidence={"device": {"name": name}, "energy": {"devices": [device]}})
     return SimpleNamespace(
-        estimates=estimates, records=(record,), trial_id=name, config={"workload": {"name": "gpt"}}
+        estimates=estimates,
+        records=(record,),
+        trial_id=name,
+        label=name,
+        machine_id="m",
+        config={"workload": {"name": "gpt"}},
     )
 
 

@@ -1,7 +1,7 @@
 """The section on money and carbon."""
 
 from harness.records.numbers import EN_DASH
-from harness.report.sections.cost import cost_section
+from harness.report.sections.cost import cost_key, cost_section
 from harness.report.sections.tables import NONE
 from harness.report.trials import trials
 
@@ -25,7 +25,7 @@ def test_a_cost_shows_its_parts_and_the_prices_behind_it(make_measured):
         "name": "per_kwh", "key": "site", "unit": "EUR/kWh", "low": 0.1, "mid": 0.2, "high": 0.3,
         "source": "our contract", "origin": "site", "date": "2025-01-01",
     }  # fmt: skip
-    one, other = (t.result.trial_id for t in named)
+    one, other = (cost_key(t.result) for t in named)
     missing = figure(id="cost", mid=None, low=None, high=None, terms=None, reason="no price of 'X'")
     section = cost_section(named, {one: [figure(inputs=[price], stale=["old"])], other: [missing]})
     _, table, items, inputs = section.blocks

@@ -38,7 +38,8 @@ def test_counts_and_sections(sweep):
         "Of 25 trials, 21 gave a result, 3 failed (1 crashed, 1 hung and 1 oom) and 1 was refused. 1 record"
     )
     assert [s.id for s in found.sections] == [
-        "verdict", "throughput", "gains", "latency", "memory", "energy", "compute", "roofline", "startup",
+        "answer", "verdict", "throughput", "gains", "latency", "memory", "energy", "compute", "roofline",
+        "startup",
         "failed", "refused", "omissions", "method", "instrument", "machine", "software", "reproduce",
     ]  # fmt: skip
 
@@ -160,15 +161,19 @@ def test_reasons_that_differ_in_numbers_are_one_row(make_trial, make_estimate):
 def test_machines_and_sweeps_are_told_apart(make_measured):
     """Two machines and sweeps are named on every row, ranked together, and described side by side."""
     results = [
-        make_measured("gpt", "train", "fp32", 100.0, sweep="one", machine={"cpu": "first"}),
-        make_measured("gpt", "train", "fp32", 200.0, sweep="two", machine={"cpu": "second"}),
+        make_measured(
+            "gpt", "train", "fp32", 100.0, sweep="one", machine={"host_processor_model_name": "first"}
+        ),
+        make_measured(
+            "gpt", "train", "fp32", 200.0, sweep="two", machine={"host_processor_model_name": "second"}
+        ),
     ]
     found = model(results)
     assert [(r[0], r[4]) for r in table(found, "ranked")] == [
-        ("1 of 2", "machine B · two"),
-        ("2 of 2", "machine A · one"),
+        ("1 of 2", "second · two"),
+        ("2 of 2", "first · one"),
     ]
-    assert ["cpu", "first", "second"] in table(found, "machine-0")
+    assert ["host_processor_model_name", "first", "second"] in table(found, "machine-0")
     assert found.subtitle == "2 sweeps (one and two) on 2 machines"
 
 

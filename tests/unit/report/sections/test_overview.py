@@ -1,0 +1,83 @@
+"""The answer at a glance, machines side by side, and machines' names and colours."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.report.model import build
+from harness.report.sections.decision import Decision
+from harness.report.sections.overview import overview_table
+from harness.report.trials import groups, trials
+
+LEFT, RIGHT = ({"host_processor_model_name": name} for name in ("First CPU", "Second CPU"))
+
+
+def rows(table):
+    """Rows by their columns' titles."""
+    return [{c.title: cell.text for c, cell in zip(table.columns, r.cells, strict=True)} for r in table.rows]
+
+
+def glance(results, limits=None, chances=None):
+    """The overview's rows."""
+    return rows(overview_table(list(groups(trials(results)).values()), limits, chances or {}, {}))
+
+
+def test_the_best_stands_with_its_lead_and_probability(make_measured):
+    """Twice as fast is best, by two, with the probability that was worked out."""
+    results = [make_measured("gpt", "train", "fp32", 100.0), make_measured("gpt", "train", "bf16", 200.0)]
+    key = (results[1].trial_id, results[1].machine_id)
+    (row,) = glance(results, chances={key: 0.97})
+    assert (row["Best configuration"], row["Verdict"]) == ("bf16", "best")
+    assert row["Lead"].startswith("2.0")
+    assert row["Probability"] == "97\u00a0%"
+
+
+def test_ties_are_ties(make_measured):
+    """Two that the replicas do not distinguish are tied, whichever value is the higher."""
+    results = [
+        make_measured("gpt", "train", "fp32", 100.0, 0.05),
+        make_measured("gpt", "train", "bf16", 101.0, 0.05),
+    ]
+    (row,) = glance(results)
+    assert row["Verdict"] == "tied with 1"
+
+
+def test_only_what_keeps_the_limits_is_a_candidate(make_measured):
+    """What breaks a limit is no best; where nothing keeps it, that is said."""
+    results = [make_measured("gpt", "train", "fp32", 100.0), make_measured("gpt", "train", "bf16", 200.0)]
+    (row,) = glance(results, {"throughput.tokens": 150.0})
+    assert row["Best configuration"] == "bf16"
+    (row,) = glance(results, {"latency.p50": 0.4})
+    assert row["Best configuration"] == "bf16"  # 64 tokens at 100/s take 0.62 s
+    (row,) = glance(results, {"latency.p50": 0.01})
+    assert row["Best configuration"] == "none keeps the limits"
+
+
+def test_limits_asked_now_stand_before_those_of_the_records(make_measured):
+    """What-if is asked when the report is drawn, and no trial is measured again."""
+    results = [make_measured("gpt", "train", "fp32", 100.0)]
+    found = build(
+        results, title="x", generated_at="2026-01-01T00:00:00Z",
+        decision=Decision(limits={"latency.p50": 0.01}),
+    )  # fmt: skip
+    table = next(b for s in found.sections for b in s.blocks if getattr(b, "id", "") == "limits")
+    assert rows(table)[0]["Verdict"] == "broken"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_machines_have_names_and_one_colour_throughout(make_measured, order):
+    """The name stands on rows and in figures; the colour goes by the name, in whatever order records come."""
+    results = [
+        make_measured("gpt", "train", "fp32", 100.0, machine=LEFT),
+        make_measured("gpt", "train", "fp32", 150.0, machine=RIGHT),
+    ][::order]
+    found = build(results, title="x", generated_at="2026-01-01T00:00:00Z")
+    plot = next(b for s in found.sections for b in s.blocks if b.kind == "plot" and s.id == "throughput")
+    assert plot.machines == ("First CPU", "Second CPU")
+    assert {(r.label.split(" ")[-2], p.machine) for r in plot.rows for p in r.points} == {
+        ("First", 0),
+        ("Second", 1),
+    }
+    table = next(b for s in found.sections for b in s.blocks if getattr(b, "id", "") == "machines-table")
+    (row,) = rows(table)
+    assert row["Second CPU: throughput"].startswith("1.5")

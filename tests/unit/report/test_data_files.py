@@ -1,0 +1,71 @@
+"""The numbers behind tables and figures, in files; long tables are paged."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+from harness.report import write
+from harness.report.document import Cell, Column, Paragraph, Plot, ReportModel, Row, Section, Table
+from harness.report.formats import html, pdf
+from harness.report.model import build
+
+
+def of(*blocks):
+    """A model of one section."""
+    return ReportModel("t", "s", "2026-01-01T00:00:00Z", "g", (), (Section("x", "X", blocks),), ())
+
+
+def long_table(n):
+    """A table of so many rows."""
+    columns = (Column("Name"), Column("Rate", numeric=True))
+    rows = tuple(Row((Cell(f"row {i}"), Cell(f"{i}\u00a0k", "0\u20132", float(i)))) for i in range(n))
+    return Table("long", "Long", columns, rows)
+
+
+def test_every_table_and_figure_has_its_numbers_in_files(sweep, tmp_path):
+    """CSV and JSON of each, with the values that the page rounds."""
+    model = build(sweep, title="x", generated_at="2026-01-01T00:00:00Z")
+    write(model, tmp_path, ["md"])
+    shown = [b for s in model.sections for b in s.blocks if isinstance(b, Table | Plot)]
+    for block in shown:
+        json.loads((tmp_path / "data" / f"{block.id}.json").read_text())
+        lines = list(csv.reader((tmp_path / "data" / f"{block.id}.csv").open()))
+        if isinstance(block, Table):
+            assert len(lines) == 1 + len(block.rows)
+    ranked = list(csv.DictReader((tmp_path / "data" / "ranked.csv").open()))
+    assert "12800.0" in {row["Throughput (value)"] for row in ranked}
+
+
+def test_a_long_table_is_paged_and_the_file_has_all(tmp_path):
+    """The page says how many rows it shows."""
+    model = of(long_table(1000))
+    write(model, tmp_path, ["html"])
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<tr") == 1 + html.MOST_ROWS
+    assert f"{html.MOST_ROWS} of 1000 rows; the files have all." in page
+    assert len((tmp_path / "data" / "long.csv").read_text().splitlines()) == 1001
+    assert len(pdf.render(model)) > 1000
+
+
+def test_no_cell_is_a_formula():
+    """A spreadsheet runs nothing of what a record says."""
+    from harness.report.data_files import data_files
+
+    table = replace(long_table(0), rows=(Row((Cell("=1+1"), Cell("2", order=2.0))),))
+    content = dict(data_files(of(Paragraph("p"), table)))["long.csv"].decode()
+    assert next(csv.DictReader(io.StringIO(content)))["Name"] == "'=1+1"
+
+
+def test_a_wide_table_lies_on_a_page_of_its_own():
+    """Fourteen columns of numbers fit no upright page at a size that can be read; three do."""
+    few, many = (
+        Table("t", "T", (Column("Metric value", numeric=True),) * n, (Row((Cell("123.4 k tokens/s"),) * n),))
+        for n in (3, 14)
+    )
+    assert pdf.table_layout(few) == (False, pdf.LARGEST_PT)
+    landscape, size = pdf.table_layout(many)
+    assert landscape
+    assert pdf.LEAST_PT <= size < pdf.LARGEST_PT
