@@ -55,6 +55,8 @@ class ForeignFile(Frozen):
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
     labels: tuple[str, ...] = LABELS
     results: tuple[ForeignResult, ...]
+    left_out: tuple[_Text, ...] = ()
+    """Numbers of the file that could not be taken, each with its place."""
 
     @property
     def key(self) -> str:

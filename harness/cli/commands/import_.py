@@ -34,5 +34,7 @@ def main(options: argparse.Namespace) -> int:
         [[r.name, r.metric, f"{r.value:.6g}", r.unit, r.comparable_to] for r in found.results],
         title=f"{found.file}: {', '.join(found.labels)}",
     )
+    for line in found.left_out:
+        print(f"left out: {line}")
     print(f"\nkept in {path}")
     return 0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.exporters.importers.definitions import LeftOut
 from harness.records.errors import faults_of
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.store import read_bounded
@@ -38,21 +39,33 @@ def read_file(path: Path, source: str) -> ForeignFile:
     """
     if source not in BUILT_IN:
         raise ValueError(f"--from {source}: there are {', '.join(BUILT_IN)}")
-    results: Callable[[Any], Iterator[ForeignResult]] = importlib.import_module(BUILT_IN[source]).results
+    results: Callable[[Any], Iterator[ForeignResult | LeftOut]] = importlib.import_module(
+        BUILT_IN[source]
+    ).results
     with faults_of(path):
         data = read_bounded(path, LARGEST_BYTES)
-        found = tuple(results(_parsed(data, lines=source in _LINES)))
+        parsed, torn = _parsed(data, lines=source in _LINES)
+        told = [*results(parsed), *torn]
+        found = tuple(one for one in told if isinstance(one, ForeignResult))
+        left_out = tuple(one.reason[:1000] for one in told if isinstance(one, LeftOut))
         if not found:
-            raise ValueError(f"it holds no result of {source}")
+            raise ValueError(left_out[0] if left_out else f"it holds no result of {source}")
     digest = hashlib.sha256(data).hexdigest()
-    return ForeignFile(source=source, file=path.name, sha256=digest, results=found)
+    return ForeignFile(source=source, file=path.name, sha256=digest, results=found, left_out=left_out)
 
 
-def _parsed(data: bytes, *, lines: bool) -> Any:
+def _parsed(data: bytes, *, lines: bool) -> tuple[Any, list[LeftOut]]:
+    """Return what the file holds, and the lines of it that are torn."""
     text = data.decode("utf-8-sig")
     if not lines:
-        return _json(text, "the file")
-    return [_json(line, f"line {i}") for i, line in enumerate(text.splitlines(), 1) if line.strip()]
+        return _json(text, "the file"), []
+    objects, torn = [], []
+    for i, line in enumerate(text.splitlines(), 1):
+        try:
+            objects += [_json(line, f"line {i}")] if line.strip() else []
+        except FieldError as error:
+            torn.append(LeftOut(str(error)))
+    return objects, torn
 
 
 def _json(text: str, where: str) -> Any:

@@ -79,7 +79,7 @@ def _read(tmp_path: Path, source: str, data: object):
             "optimum-benchmark",
             OPTIMUM,
             [
-                ("decode", "latency", 0.5, "s", "lower", "iteration.mean"),
+                ("decode", "latency", 0.5, "s", "lower", None),
                 ("decode", "throughput", 64.0, "tokens/s", "higher", "throughput.tokens"),
                 ("decode", "energy", 7.2, "J", "lower", None),
             ],
@@ -96,7 +96,7 @@ def _read(tmp_path: Path, source: str, data: object):
                     *("node-1 model-benchmarks:gpt/pytorch-gpt2-large", "fp32_train_throughput"),
                     *(16.0, "samples/s", "higher", "throughput.samples"),
                 ),
-                ("node-1 gpu-copy-bw", "htod_bw:0", 25.5, "", "none", None),
+                ("node-1 gpu-copy-bw", "htod_bw:0", 25.5, "GB/s", "higher", None),
             ],
         ),
         (
@@ -104,7 +104,7 @@ def _read(tmp_path: Path, source: str, data: object):
             MLPERF,
             [
                 (
-                    "Example 8x: llama2-70b-99 Offline",
+                    "Example 8x [8x]: llama2-70b-99 Offline",
                     "throughput",
                     23514.8,
                     "tokens/s",
