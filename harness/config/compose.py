@@ -18,7 +18,6 @@ from typing import Any, Self
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -26,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config.errors import ConfigError
 from harness.config.folder import config_folder
+from harness.config.grammar import parse_overrides, refuse_without_effect
 from workloads.plugins import nearest
 
 ENTRY_POINTS = "joulemark.conf"
@@ -107,7 +107,7 @@ class Composer:
         Raises:
             ConfigError: an override that cannot be parsed, or names what does not exist.
         """
-        parsed = [self._checked(override) for override in _parse([_opened(o) for o in overrides])]
+        parsed = [self._checked(override) for override in parse_overrides([_opened(o) for o in overrides])]
         fixed = [_line(o) for o in parsed if not o.is_sweep_override()]
         base = self.compose(fixed)
         grids = [_grid(entry, number) for number, entry in enumerate(base.pop("sweep", None) or [{}])]
@@ -143,7 +143,7 @@ class Composer:
         assert base is not None
         merged: DictConfig = copy.deepcopy(base)
         values: list[Override] = []
-        for override in _parse(varying):
+        for override in parse_overrides(varying):
             self._checked(override)
             if not override.is_add() and override.key_or_group in self.groups and override.package is None:
                 part = self._part(fixed, (_line(override),))
@@ -180,13 +180,14 @@ class Composer:
     def _checked(self, override: Override) -> Override:
         """Refuse an unknown group option or key before Hydra does, with the nearest match."""
         key = override.key_or_group
+        refuse_without_effect(key)
         if key in self.groups:
             for value in _values(override):
                 if value not in self.groups[key] and value != "null":
                     raise ConfigError(f"{key}={value}: no such {key}{nearest(value, self.groups[key])}")
         elif not override.is_add() and not override.is_delete():
             known = self._known_keys()
-            if key not in known and not _is_open(key) and not key.startswith("hydra."):
+            if key not in known and not _is_open(key):
                 raise ConfigError(f"{key}: no such key{nearest(key, [*known, *self.groups])}")
         return override
 
@@ -232,13 +233,6 @@ def _opened(override: str) -> str:
     return f"+{override}" if override.startswith("experiment=") else override
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    try:
-        return list(OverridesParser.create().parse_overrides(list(overrides)))
-    except HydraException as error:
-        raise ConfigError(_one_line(error)) from error
-
-
 def _values(override: Override) -> list[str]:
     if override.is_delete():
         return []
@@ -261,7 +255,7 @@ def _grid(entry: Any, number: int) -> dict[str, list[str]]:
         if isinstance(value, list):
             grid[key] = [_text(v) for v in value]
         else:
-            grid[key] = _values(_parse([_opened(f"{key}={_text(value)}")])[0])
+            grid[key] = _values(parse_overrides([_opened(f"{key}={_text(value)}")])[0])
     return grid
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from harness.gate.policy import Policy
+from harness.gate.policy import Policy, matches
 from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
 from harness.records.store import Store, read_bounded
@@ -105,7 +104,7 @@ def noise_floor(store: Store, pattern: str, policy: Policy) -> Floors:
     found: dict[tuple[str, str, str], list[tuple[float, bool]]] = {}
     for sweep in store.sweeps():
         name = sweep.removesuffix(_SIDES[0])
-        if name == sweep or not fnmatchcase(name, pattern):
+        if name == sweep or not matches(name, pattern):
             continue
         sides = [trial_results(store.records(name + side)[0]) for side in _SIDES]
         heads = {(r.work_id, r.machine_id): r for r in sides[1]}

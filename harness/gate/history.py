@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
+from harness.gate.policy import matches, unmatched
 from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
 from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
@@ -87,7 +87,7 @@ def read_history(
         ValueError: there are no nights, the newest by name has no record that can be read, or a `gate.json`
             is malformed; the line names the file and field.
     """
-    names = [name for name in store.sweeps() if fnmatchcase(name, pattern) or name == tonight]
+    names = [name for name in store.sweeps() if matches(name, pattern) or name == tonight]
     nights: list[tuple[str, str, list[TrialResult]]] = []
     left_out: list[str] = []
     unread: dict[str, str] = {}
@@ -112,6 +112,8 @@ def read_history(
     if not nights:
         raise ValueError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
     *earlier, (_, last, results) = nights
+    known = [name for _, name, _ in nights]
+    left_out += [f"accept: there is no night {name}" for name in unmatched(accept, known)]
     history = History(last, results, left_out=left_out)
     for _, name, found in earlier[-GOOD_NIGHTS_BACK:]:
         history.expected |= {result.label: name for result in found if result.status == "ok"}

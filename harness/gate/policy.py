@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from harness.records.metrics import METRICS
 from harness.records.store import read_bounded
 
 _MOST_BYTES = 1 << 20
+_MAY_BE_ZERO = frozenset({"quality.sqnr", "quality.agreement", "staleness.max"})
 _Share = Annotated[float, Field(gt=0, lt=1)]
 _Text = Annotated[str, Field(max_length=200)]
 
@@ -36,6 +38,10 @@ class Rule(_Strict):
     required: bool = False
     """Whether its absence fails the gate."""
 
+    def matches(self, label: str) -> bool:
+        """Tell whether the rule is of trials with this label."""
+        return matches(label, self.trials)
+
 
 class Policy(_Strict):
     """The whole file."""
@@ -55,7 +61,7 @@ class Policy(_Strict):
     def rule(self, metric_id: str, label: str) -> Rule | None:
         """Return the first rule for a metric of a trial, completed by the policy's own values."""
         for rule in self.metrics:
-            if rule.metric == metric_id and fnmatchcase(label, rule.trials):
+            if rule.metric == metric_id and rule.matches(label):
                 return rule.model_copy(
                     update={
                         "delta": rule.delta or self.delta,
@@ -64,6 +70,27 @@ class Policy(_Strict):
                     }
                 )
         return None
+
+
+def matches(name: str, pattern: str) -> bool:
+    """Tell whether a name matches a pattern, in which `*` and `?` are wild and brackets stand for themselves.
+
+    Labels of tests have brackets, `t.py::test_mm[256]`, and are copied from our own output; `[[]`, as shells
+    write a bracket, is one too.
+    """
+    literal = pattern.replace("[[]", "[").replace("[", "[[]")
+    return fnmatchcase(name, literal)
+
+
+def without_ratio(metric_id: str) -> bool:
+    """Tell whether a metric may be zero or negative, so that nights of it cannot be compared by ratios."""
+    return metric_id in _MAY_BE_ZERO or (METRICS[metric_id].scale == "linear" and metric_id != "power.idle")
+
+
+def unmatched(accept: Iterable[str], nights: Iterable[str]) -> list[str]:
+    """Return the accepted nights that are none."""
+    known = set(nights)
+    return [name for name in accept if name not in known]
 
 
 def direction(rule: Rule) -> Literal["higher", "lower"]:
@@ -93,6 +120,11 @@ def read_policy(path: Path) -> Policy:
         if rule.metric not in METRICS:
             raise ValueError(
                 f"{path}: metrics.{i}.metric: no metric {rule.metric!r}; see `joulemark list metrics`"
+            )
+        if without_ratio(rule.metric):
+            raise ValueError(
+                f"{path}: metrics.{i}.metric: {rule.metric} may be zero or negative, and nights are compared "
+                "by ratios: it cannot be watched"
             )
         known = METRICS[rule.metric].direction
         if known == "none" and rule.direction is None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
@@ -57,12 +56,34 @@ class SeriesVerdict:
 
 
 @dataclass(frozen=True, slots=True)
+class RuleMatches:
+    """What one rule of the policy came to watch tonight."""
+
+    metric: str
+    trials: str
+    matched: int
+    """Trials of tonight whose label it matches."""
+    judged: int
+    """Series of its metric that were judged by it, or by a rule before it."""
+
+    def sentence(self) -> str:
+        """Say it in one line."""
+        what = f"rule {self.metric} of {self.trials!r}"
+        if not self.matched:
+            return f"{what}: no trial of tonight matches, so it watches nothing"
+        if not self.judged:
+            return f"{what}: none of the {self.matched} trials that match has this metric"
+        return f"{what}: {self.matched} trials match, {self.judged} series judged"
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The whole night."""
 
     night: str
     series: tuple[SeriesVerdict, ...]
     left_out: tuple[str, ...] = ()
+    rules: tuple[RuleMatches, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -70,6 +91,8 @@ class Verdict:
         labels = {s.label for s in self.series}
         if "regression" in labels:
             return 3
+        if not all(rule.matched and rule.judged for rule in self.rules):
+            return 4
         return 4 if labels & {"suspicious", "insufficient_data"} or not labels else 0
 
     def counts(self) -> dict[str, int]:
@@ -80,6 +103,7 @@ class Verdict:
     def lines(self) -> list[str]:
         """Return what was left out and what is not plain quiet, a line each, and the counts."""
         lines = [f"left out: {line}" for line in self.left_out]
+        lines += [rule.sentence() for rule in self.rules]
         lines += [s.sentence() for s in self.series if s.label != "no_regression" or s.judgement.event]
         counts = ", ".join(f"{n} {label}" for label, n in self.counts().items()) or "nothing was judged"
         return [*lines, f"gate of {self.night}: {counts}"]
@@ -106,6 +130,7 @@ class Verdict:
                 }
                 for s in self.series
             ],
+            "rules": [asdict(rule) for rule in self.rules],
             "left_out": list(self.left_out),
         }
 
@@ -124,6 +149,7 @@ class Verdict:
             cells = (s.label, s.trial, s.metric, value, shift, pairs, j.reason or "")
             rows.append("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
         left_out = [f"- left out: {line}" for line in self.left_out]
+        left_out += [f"- {r.sentence()}" for r in self.rules if not (r.matched and r.judged)]
         return "\n".join(
             [f"## Gate of {self.night}: {counts or 'nothing was judged'}", "", *rows, *left_out, ""]
         )
@@ -145,7 +171,14 @@ def judge_history(
     """
     found = [*_judge_results(history, policy, confirm, floors), *_missing(history, policy)]
     found.sort(key=lambda s: (_ORDER.index(s.label), s.trial, s.metric))
-    return Verdict(history.tonight, tuple(found), tuple(history.left_out))
+    rules = tuple(_matched(rule, history, found) for rule in policy.metrics)
+    return Verdict(history.tonight, tuple(found), tuple(history.left_out), rules)
+
+
+def _matched(rule: Rule, history: History, found: Sequence[SeriesVerdict]) -> RuleMatches:
+    labels = [result.label for result in history.results if rule.matches(result.label)]
+    judged = [s for s in found if s.metric == rule.metric and (s.trial in labels or s.trial == rule.trials)]
+    return RuleMatches(rule.metric, rule.trials, len(labels), len(judged))
 
 
 def _judge_results(
@@ -214,11 +247,11 @@ def _missing(history: History, policy: Policy) -> Iterator[SeriesVerdict]:
     for rule in policy.metrics:
         if not rule.required:
             continue
-        if not any(fnmatchcase(label, rule.trials) for label in measured):
+        if not any(rule.matches(label) for label in measured):
             yield _absent(rule.trials, rule.metric, "no trial of tonight matches")
             continue
         for label, night in history.expected.items():
-            if label not in measured and policy.rule(rule.metric, label) and fnmatchcase(label, rule.trials):
+            if label not in measured and policy.rule(rule.metric, label) and rule.matches(label):
                 why = f": {refused[label]}" if label in refused else ""
                 yield _absent(label, rule.metric, f"{night} measured this trial, tonight has not{why}")
 

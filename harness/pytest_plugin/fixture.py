@@ -30,6 +30,7 @@ from harness.trial.evidence import all_zero, thin, timing_evidence
 from harness.trial.measure import measure_span
 from harness.trial.metrics import RankRun, summarise
 from workloads.base import Units
+from workloads.unrun import advice, unrun
 
 UNITS = ("samples", "tokens", "requests")
 _NO_PLUGIN = "pytest-benchmark, which keeps them, is not installed or turned off"
@@ -91,20 +92,23 @@ class DeviceBenchmark:
         """
         self._check(items, unit)
         if self._is_off():
-            return fn(*args, **kwargs)
+            return self._run(fn, *args, **kwargs)
         config = self._config()
         began = time.monotonic()
         try:
             with device_lock(f"{self._device.kind}-{self._device.index}"):
                 self._device.reset_peak_memory()
                 first_ns = self._clock.now_ns()
-                result = fn(*args, **kwargs)
+                result = self._run(fn, *args, **kwargs)
                 self._device.synchronize()
                 first_ns = self._clock.now_ns() - first_ns
                 span = measure_span(
                     config, self._device, lambda _index, _mark: fn(*args, **kwargs), clock=self._clock
                 )
                 memory, used = self._device.memory(), span.energy()
+        except pytest.fail.Exception as error:
+            self._keep(config, items, unit, began, "crashed", reason=str(error.msg))
+            raise
         except Exception as error:
             self._keep(config, items, unit, began, "crashed", reason=kind_and_words(error))
             raise
@@ -128,6 +132,12 @@ class DeviceBenchmark:
         series = {"iteration_s": tuple(thin(measured.durations_ns / 1e9 / measured.group))}
         self._keep(config, items, unit, began, "ok", metrics=metrics, evidence=evidence, series=series)
         self._save((measured.durations_ns / 1e9).tolist(), measured.group)
+        return result
+
+    def _run(self, fn: Callable[..., _Result], *args: Any, **kwargs: Any) -> _Result:
+        result = fn(*args, **kwargs)
+        if (what := unrun(result)) is not None:
+            pytest.fail(advice(what, getattr(fn, "__name__", type(fn).__name__)), pytrace=False)
         return result
 
     def _check(self, items: int | None, unit: str) -> None:

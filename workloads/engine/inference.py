@@ -17,6 +17,7 @@ from workloads.counting.storage import tree_bytes
 from workloads.engine.generation import beam_search, generate, sample
 from workloads.engine.precision import weight_dtype
 from workloads.training import Mark
+from workloads.unrun import UnrunError, advice, unrun
 
 if TYPE_CHECKING:
     from workloads.engine.setup import Setup
@@ -52,7 +53,10 @@ def inference_step(
 
     def step(index: int, mark: Mark) -> None:
         with torch.inference_mode():
-            last[:] = [run(index, mark)]
+            output: Any = run(index, mark)
+        if not isinstance(output, torch.Tensor) and (what := unrun(output)) is not None:
+            raise UnrunError(advice(what, f"{workload.spec.name}.{workload.mode}"))
+        last[:] = [output]
 
     return step, cache_bytes
 

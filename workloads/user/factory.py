@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from workloads.base import Batch, Size
+from workloads.unrun import UnrunError, advice, unrun
 from workloads.user.source import Source, import_path
 
 Inputs = Mapping[str, torch.Tensor] | Callable[[int], Mapping[str, torch.Tensor]]
@@ -45,6 +46,8 @@ class Factory:
     def build(self) -> nn.Module:
         """Call the function; the inputs and the loss of the first model that has memory are kept."""
         made = self._make()
+        if (what := unrun(made)) is not None:
+            raise UnrunError(advice(what, self._name))
         if not isinstance(made, tuple) or len(made) not in {2, 3} or not isinstance(made[0], nn.Module):
             raise ValueError(f"{self._name} does not return (model, inputs) or (model, inputs, loss)")
         model, inputs, loss = made if len(made) == 3 else (*made, None)
@@ -78,7 +81,7 @@ class Factory:
         """
         given = {name: batch[name] for name in batch if self._takes_all or name in self._parameters}
         try:
-            return model(**given)
+            output = model(**given)
         except TypeError as error:
             lacks = [
                 each.name
@@ -92,11 +95,17 @@ class Factory:
                 f"{self._name}: the model's forward needs {', '.join(lacks)}; "
                 f"the inputs are named {', '.join(batch)}"
             ) from error
+        if not isinstance(output, torch.Tensor) and (what := unrun(output)) is not None:
+            raise UnrunError(advice(what, f"{self._name}: the model's forward"))
+        return output
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor | None:
         """Call the loss, or take the model's own."""
         if self._loss is not None:
-            return self._loss(model, batch)
+            loss: Any = self._loss(model, batch)
+            if not isinstance(loss, torch.Tensor) and (what := unrun(loss)) is not None:
+                raise UnrunError(advice(what, f"{self._name}: the loss"))
+            return loss  # type: ignore[no-any-return]
         return getattr(self.run(model, batch), "loss", None)
 
 

@@ -104,3 +104,31 @@ def test_a_missing_config_folder_is_refused(tmp_path):
     """A folder that is not there is an error, not an empty search path."""
     with pytest.raises(ConfigError, match="no such folder"):
         Composer([tmp_path / "absent"])
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("workload.data=/tmp/year=2019/9.txt", "'workload.data=\"/tmp/year=2019/9.txt\"'"),
+        ("workload.data=/tmp/\u00fc.txt", "'workload.data=\"/tmp/\u00fc.txt\"'"),
+        ("workload.data=/tmp/a#b.txt", "'workload.data=\"/tmp/a#b.txt\"'"),
+        ("workload.data=/tmp/a(1).txt", "'workload.data=\"/tmp/a(1).txt\"'"),
+        (
+            "power.devices=[file:/l.csv?device=1&zone=UTC]",
+            "'power.devices=[\"file:/l.csv?device=1&zone=UTC\"]'",
+        ),
+        ("seed", "an override is KEY=VALUE"),
+        ("hydra.sweep.dir=/tmp/x", "has no effect"),
+        ("+hydra.job.chdir=true", "has no effect"),
+        ("hydra/launcher=submitit_slurm", "has no effect"),
+    ],
+)
+def test_an_override_that_hydra_refuses_is_named_with_the_quoting_that_works(composer, override, said):
+    """Of several, the one at fault; and what is advised is taken."""
+    with pytest.raises(ConfigError) as caught:
+        composer.jobs(["precision=fp32", "seed=1", "workload=gpt", override])
+    assert str(caught.value).startswith(override.lstrip("+").partition("=")[0])
+    assert said in str(caught.value)
+    if said.startswith("'"):
+        (job,) = composer.jobs(["workload=gpt", said.strip("'")])
+        assert job.overrides

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.gate.policy import read_policy
+from harness.gate.policy import matches, read_policy
 
 
 def _read(tmp_path: Path, text: str):
@@ -40,7 +40,8 @@ metrics:
         ("metrics: [{metric: iteration.mean, delta: 2}]", "metrics.0.delta: "),
         ("metrics: [{metric: iteration.maen}]", "metrics.0.metric: no metric 'iteration.maen'"),
         ("metrics: [{metric: iteration.mean, direction: higher}]", "metrics.0.direction: iteration.mean is"),
-        ("metrics: [{metric: loss.first}]", "metrics.0.direction: loss.first has none"),
+        ("metrics: [{metric: time.warmup}]", "metrics.0.direction: time.warmup has none"),
+        ("metrics: [{metric: loss.last}]", "loss.last may be zero or negative"),
         ("just words", "the file: "),
         ("metrics: [", "line 1 is not YAML"),
         ("metrics: !!python/object/apply:os.getcwd []", "is not YAML"),
@@ -60,3 +61,21 @@ def test_a_policy_that_is_not_there_is_an_error_with_its_name(tmp_path: Path) ->
     """The path is in the message."""
     with pytest.raises(OSError, match=r"gone\.yaml: No such file"):
         read_policy(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize(
+    ("label", "pattern", "same"),
+    [
+        ("t.py::test_mm[256]", "t.py::test_mm[256]", True),
+        ("t.py::test_mm2", "t.py::test_mm[256]", False),
+        ("t.py::test_mm[256]", "t.py::test_mm[*]", True),
+        ("t.py::test_mm[256]", "t.py::test_mm[[]256]", True),
+        ("t.py::test_mm[a-b]", "*[a-b]", True),
+        ("t.py::test_mm[512]", "t.py::test_mm[256]", False),
+        ("t.py::test[x[0]]", "t.py::test[x[0]]", True),
+        ("gpt tiny train fp32", "gpt * train *", True),
+    ],
+)
+def test_a_label_copied_from_our_output_matches_itself(label: str, pattern: str, same: bool) -> None:
+    """Brackets stand for themselves: tests' labels have them."""
+    assert matches(label, pattern) is same

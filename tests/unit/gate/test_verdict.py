@@ -183,3 +183,26 @@ def test_no_nights_is_bad_input(store: Store) -> None:
     store.root.mkdir()
     with pytest.raises(ValueError, match="no sweep matches 'nightly"):
         read_history(store, pattern="nightly*")
+
+
+@pytest.mark.parametrize(
+    ("rules", "code", "said"),
+    [
+        ([{"metric": "iteration.mean"}], 0, "1 trials match, 1 series judged"),
+        ([{"metric": "iteration.mean"}, {"metric": "cpu.time", "trials": "brt *"}], 4, "no trial of tonight"),
+        ([{"metric": "iteration.mean"}, {"metric": "energy.token"}], 4, "none of the 1 trials"),
+    ],
+)
+def test_each_rule_says_what_it_matched(store: Store, add_night, rules, code, said) -> None:
+    """A rule that watches nothing leaves the night open, and every rule is told."""
+    _history(add_night)
+    verdict = judge_history(read_history(store), Policy.model_validate({"metrics": rules}))
+    assert verdict.exit_code == code
+    assert any(said in line for line in verdict.lines())
+    assert [rule["metric"] for rule in verdict.plain()["rules"]] == [r["metric"] for r in rules]
+
+
+def test_an_accepted_night_that_is_none_is_told(store: Store, add_night) -> None:
+    """A name that was mistyped accepts nothing."""
+    _history(add_night)
+    assert "accept: there is no night nigthly" in "; ".join(read_history(store, accept=("nigthly",)).left_out)

@@ -290,3 +290,54 @@ def test_a_session_is_judged_against_the_earlier_ones(pytester: pytest.Pytester)
     result = _run(pytester, test, "--joulemark-results=results", "--joulemark-gate=gate.yaml")
     result.stdout.fnmatch_lines(["insufficient_data: *test_it iteration.mean*", "gate of pytest-*"])
     assert result.ret == 4
+
+
+_UNRUN = """
+import asyncio, time
+from concurrent.futures import ThreadPoolExecutor
+
+async def fetch():
+    await asyncio.sleep(0.02)
+
+async def stream():
+    yield 1
+
+def rows(n):
+    for i in range(n):
+        time.sleep(0.002)
+        yield i
+
+def test_coroutine(device_benchmark):
+    device_benchmark(fetch)
+
+def test_generator(device_benchmark):
+    device_benchmark(rows, 10)
+
+def test_asynchronous_generator(device_benchmark):
+    device_benchmark(stream)
+
+def test_map(device_benchmark):
+    device_benchmark(lambda: map(str, range(9)))
+
+def test_within(device_benchmark):
+    device_benchmark(lambda: [fetch(), fetch()])
+
+def test_future(device_benchmark):
+    with ThreadPoolExecutor() as pool:
+        device_benchmark(lambda: pool.submit(time.sleep, 0.2))
+
+def test_run_to_the_end(device_benchmark):
+    device_benchmark(lambda: asyncio.run(fetch()))
+"""
+
+
+def test_work_that_nobody_runs_is_no_result(pytester: pytest.Pytester) -> None:
+    """Coroutines, generators, lazy iterators and pending futures fail in one line; what runs is measured."""
+    result = _run(pytester, _UNRUN)
+    result.assert_outcomes(passed=1, failed=6)
+    result.stdout.fnmatch_lines(
+        [
+            "*fetch returns a coroutine that nobody runs: measure asyncio.run of it*",
+            "*rows returns a generator that nobody runs: measure list of it*",
+        ]
+    )
