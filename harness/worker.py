@@ -87,7 +87,7 @@ def _start(request: Request, log_fd: int, messages_fd: int) -> int:
         _become_worker(log_fd, messages_fd)
         if request.worker == "exec":
             environment = {**os.environ, "JOULEMARK_REQUEST": json.dumps(request.as_dict())}
-            command = [sys.executable, "-m", "harness.worker", "work"]
+            command = [sys.executable, "-P", "-m", "harness.worker", "work"]
             os.execve(sys.executable, command, environment)  # noqa: S606 - our own interpreter
         _work(request)
     finally:

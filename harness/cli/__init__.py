@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from harness.cli.parser import build_parser
+from harness.cli.streams import prepare
 
 EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
 
@@ -34,10 +37,18 @@ _VERBS = {
     "index": "harness.cli.commands.index",
     "completion": "harness.cli.completion",
 }
+_MEASURING = ("run", "ab", "gate", "bisect", "qualify")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does: the replica in flight is recorded as interrupted and nothing is left running."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and a second would stop the tidying up
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit code; an error is one line, and `--debug` shows where it came from."""
+    prepare()
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
         import argcomplete
@@ -59,6 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     if rest:
         parser.error(f"not understood: {' '.join(rest)}; see `joulemark {options.verb} --help`")
+    if options.verb in _MEASURING:
+        signal.signal(signal.SIGTERM, _stop)
     try:
         code: int = importlib.import_module(_VERBS[options.verb]).main(options)
     except KeyboardInterrupt:

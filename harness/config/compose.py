@@ -22,7 +22,9 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from omegaconf.resolvers import oc
 
+from harness.config.bounds import check_count, check_groups, check_overrides, swept_values
 from harness.config.errors import ConfigError
 from harness.config.folder import config_folder
 from harness.config.grammar import parse_overrides, refuse_without_effect
@@ -83,11 +85,14 @@ class Composer:
         for folder in user_folders:
             if not folder.is_dir():
                 raise ConfigError(f"configuration folder {folder}: no such folder")
+            check_groups(folder)
         self._folders = [*user_folders, *plugin_folders()]
         self._search = [f"file://{folder.resolve()}" for folder in self._folders]
         self._parts: dict[tuple[str, ...], DictConfig | None] = {}
 
     def __enter__(self) -> Self:
+        # A record keeps what is resolved: nothing of the environment comes into it unseen.
+        OmegaConf.clear_resolver("oc.env")
         self._context = initialize_config_dir(str(config_folder()), version_base="1.3", job_name="joulemark")
         self._context.__enter__()
         loader = GlobalHydra.instance().config_loader()
@@ -100,6 +105,7 @@ class Composer:
 
     def __exit__(self, *error: object) -> None:
         self._context.__exit__(*error)
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
     def jobs(self, overrides: Sequence[str]) -> list[Job]:
         """Return every trial asked for: the experiment's grids times the command line's sweeps.
@@ -107,6 +113,7 @@ class Composer:
         Raises:
             ConfigError: an override that cannot be parsed, or names what does not exist.
         """
+        check_overrides(overrides)
         parsed = [self._checked(override) for override in parse_overrides([_opened(o) for o in overrides])]
         fixed = [_line(o) for o in parsed if not o.is_sweep_override()]
         base = self.compose(fixed)
@@ -117,6 +124,7 @@ class Composer:
         jobs: list[Job] = []
         for grid in chosen:
             axes = [[_opened(f"{key}={value}") for value in values] for key, values in (swept | grid).items()]
+            check_count([*axes, chosen])
             for varying in itertools.product(*axes):
                 config = self._merged(tuple(fixed), list(varying))
                 config.pop("sweep", None)
@@ -237,7 +245,7 @@ def _values(override: Override) -> list[str]:
     if override.is_delete():
         return []
     if override.is_sweep_override():
-        return list(override.sweep_string_iterator())
+        return swept_values(override)
     return [_line(override).partition("=")[2].strip("'\"")]
 
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from harness.records.bounded_yaml import load_yaml
 from workloads.plugins import nearest
 
 _LIMIT_BYTES = 1 << 20
@@ -20,8 +21,6 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     Raises:
         ValueError: absent, too large, no YAML, or no mapping; the message names the file.
     """
-    import yaml
-
     try:
         with path.open("rb") as file:
             data = file.read(_LIMIT_BYTES + 1)
@@ -30,8 +29,8 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     if len(data) > _LIMIT_BYTES:
         raise ValueError(f"{path}: larger than {_LIMIT_BYTES} bytes")
     try:
-        content = yaml.safe_load(data)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        content = load_yaml(data)
+    except ValueError as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     if content is None:
         return {}

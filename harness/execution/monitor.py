@@ -24,6 +24,12 @@ from harness.planning.plan import Plan, PlannedTrial
 from harness.records.schema import Record
 
 ADDRESS = "127.0.0.1"
+CLIENT_LIMIT_S = 5.0
+"""A client that says no more for so long is closed."""
+MOST_CLIENTS = 16
+"""At once; the descriptors belong to the sweep."""
+_OWN_NAMES = frozenset({ADDRESS, "localhost"})
+"""A web page that lets its own name stand for this address gets nothing."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SHOWN = ("throughput.", "iteration.mean", "energy.", "power.", "memory.peak", "latency.")
 _KIB = 1024
@@ -148,6 +154,24 @@ def gpu_families(read: Callable[[], dict[str, Any]] | None = None) -> Iterator[F
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
+    def __init__(self, *arguments: Any) -> None:
+        self._free = threading.BoundedSemaphore(MOST_CLIENTS)
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread of its own, or hang up where too many are being answered."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer, and make room for the next client."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a client that hung up: the terminal is the sweep's."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -172,9 +196,14 @@ class MonitoredProgress:
         board = self._board
 
         class Answer(BaseHTTPRequestHandler):
-            """Answers `GET /metrics` alone."""
+            """Answers `GET /metrics` of its own host alone, soon or not at all."""
+
+            timeout = CLIENT_LIMIT_S
 
             def do_GET(self) -> None:
+                if self.headers.get("Host", "").rpartition(":")[0] not in _OWN_NAMES:
+                    self.send_error(421, "this is not that host")
+                    return
                 if self.path.partition("?")[0] != "/metrics":
                     self.send_error(404, "there is /metrics")
                     return

@@ -6,6 +6,7 @@ measure.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Self, TextIO
@@ -72,8 +73,9 @@ class PlainProgress:
         )
 
     def note(self, text: str) -> None:
-        """Print one line."""
-        print(text, file=self._out, flush=True)
+        """Print one line, if anybody takes it: a sweep goes on without a listener."""
+        with contextlib.suppress(OSError, ValueError):
+            print("".join(c if c.isprintable() else "\ufffd" for c in text), file=self._out, flush=True)
 
 
 class LiveProgress:

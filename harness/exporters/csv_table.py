@@ -11,7 +11,8 @@ from harness.exporters.common import COLUMNS, rows
 from harness.records.results import TrialResult
 from harness.system.files import write_atomically
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""As spreadsheets read them, the wide forms too."""
 
 
 def export(results: Sequence[TrialResult], path: Path) -> list[Path]:

@@ -19,7 +19,7 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
     named = sorted(zip(results, names(results), strict=True), key=lambda pair: pair[0].sweep)
     for sweep, group in groupby(named, key=lambda pair: pair[0].sweep):
         cases = list(group)
-        suite = ET.SubElement(root, "testsuite", name=sweep, tests=str(len(cases)))
+        suite = ET.SubElement(root, "testsuite", name=plain_text(sweep), tests=str(len(cases)))
         for result, name in cases:
             _case(suite, result, name)
         for kind, attribute in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
@@ -43,7 +43,12 @@ def _case(suite: ET.Element, result: TrialResult, name: str) -> None:
     if metrics:
         properties = ET.SubElement(case, "properties")
         for e in metrics:
-            ET.SubElement(properties, "property", name=e.metric_id, value=f"{e.value!r} {e.unit}")
+            ET.SubElement(
+                properties,
+                "property",
+                name=plain_text(e.metric_id),
+                value=plain_text(f"{e.value!r} {e.unit}"),
+            )
     reason = plain_text(result.reason or "no reason was recorded")
     if result.status == "refused":
         ET.SubElement(case, "skipped", message=reason)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.exporters.common import names, plain_text, usable
+from harness.exporters.common import names, usable
+from harness.records.escape import literal
 from harness.records.headline import HEADLINES, RAW
 from harness.records.numbers import quantity
 from harness.records.results import Estimate, TrialResult
 from harness.system.files import write_atomically
 
 _SHOWN = (*HEADLINES, RAW)
-_MARKDOWN = str.maketrans({c: f"\\{c}" for c in "\\`*_{}[]<>|#~!"})
 
 
 def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
@@ -58,4 +58,4 @@ def _number(e: Estimate | None) -> str:
 
 
 def _text(text: str) -> str:
-    return plain_text(" ".join(text.split())).translate(_MARKDOWN)
+    return literal(" ".join(text.split()))

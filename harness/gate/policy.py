@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from harness.records.bounded_yaml import load_yaml
 from harness.records.errors import faults_of
 from harness.records.metrics import METRICS
 from harness.records.store import read_bounded
@@ -106,15 +107,8 @@ def read_policy(path: Path) -> Policy:
         OSError: it cannot be read.
         ValueError: it is no policy; one line names the file and the field.
     """
-    import yaml
-
     with faults_of(path):
-        try:
-            loaded = yaml.safe_load(read_bounded(path, _MOST_BYTES))
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            line = f"line {mark.line + 1} " if mark is not None else ""
-            raise ValueError(f"{line}is not YAML: {getattr(error, 'problem', error)}") from error
+        loaded = load_yaml(read_bounded(path, _MOST_BYTES))
         policy = Policy.model_validate(loaded)
     for i, rule in enumerate(policy.metrics):
         if rule.metric not in METRICS:

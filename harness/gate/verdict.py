@@ -11,6 +11,7 @@ from typing import Any
 from harness.gate.history import History, Series
 from harness.gate.policy import Policy, Rule
 from harness.gate.series import Judgement, Label, is_value, judge_night
+from harness.records.escape import literal
 from harness.records.numbers import quantity
 from harness.records.results import Estimate, TrialResult
 from harness.records.validity import describe
@@ -147,9 +148,9 @@ class Verdict:
             pairs = f"{j.comparison.effect:+.2%}{_bounds(j.comparison)}" if j.comparison else "—"
             value = quantity(s.value, s.unit).text if s.value is not None else "—"
             cells = (s.label, s.trial, s.metric, value, shift, pairs, j.reason or "")
-            rows.append("| " + " | ".join(c.replace("|", "\\|").replace("\n", " ") for c in cells) + " |")
-        left_out = [f"- left out: {line}" for line in self.left_out]
-        left_out += [f"- {r.sentence()}" for r in self.rules if not (r.matched and r.judged)]
+            rows.append("| " + " | ".join(map(literal, cells)) + " |")
+        left_out = [f"- left out: {literal(line)}" for line in self.left_out]
+        left_out += [f"- {literal(r.sentence())}" for r in self.rules if not (r.matched and r.judged)]
         return "\n".join(
             [f"## Gate of {self.night}: {counts or 'nothing was judged'}", "", *rows, *left_out, ""]
         )

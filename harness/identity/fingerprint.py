@@ -246,8 +246,9 @@ def _git(root: Path) -> dict[str, Any]:
 
 
 def _run(*command: str) -> str | None:
+    # A slow disk must not make another code of the same: what takes this long is broken.
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return None
 

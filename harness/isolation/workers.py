@@ -19,6 +19,8 @@ from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome, ReplicaSpec,
 from harness.system.process import available_memory_bytes
 from harness.system.threads import ACTIVE, wait_environment
 
+IMPORT_FROM = "JOULEMARK_IMPORT_FROM"
+"""The folder from which `workload.factory` is imported, as `workloads.user.source` reads it."""
 _GRACE_S = 30.0
 """How much longer than a worker's own limit the server may take to answer."""
 _TICK_S = 0.5
@@ -97,13 +99,22 @@ class Workers:
         inherited = os.environ if self._environment is None else self._environment
         with its:
             process = subprocess.Popen(
-                [self._python, "-m", "harness.worker", "serve", str(its.fileno())],
+                [self._python, "-P", "-m", "harness.worker", "serve", str(its.fileno())],
                 pass_fds=(its.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env={**inherited, **wait_environment(wait), **_NO_BACKENDS},
+                env={**inherited, **self._own_folder(), **wait_environment(wait), **_NO_BACKENDS},
                 start_new_session=True,
             )
         return _Server(process, mine)
+
+    def _own_folder(self) -> dict[str, str]:
+        """Name the folder of the user's own models: a worker looks for nothing of its own where it starts.
+
+        Another environment's processes never looked there.
+        """
+        if self._environment is not None or sys.flags.safe_path or IMPORT_FROM in os.environ:
+            return {}
+        return {IMPORT_FROM: str(Path.cwd())}
 
 
 @dataclass(frozen=True, slots=True)

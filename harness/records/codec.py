@@ -14,6 +14,10 @@ from harness.records.schema import SCHEMA_VERSION, Record
 MAX_RECORD_BYTES = 16 * 2**20
 """A record is tens of kilobytes; long series belong in `trace.parquet`."""
 
+_LARGEST_INTEGER = 2**64
+"""Of a fact: what is larger is no count of this world, and overflows what computes with it."""
+_DEEPEST = 60
+
 
 class _Versioned(BaseModel):
     """The one field that every version has."""
@@ -72,16 +76,20 @@ def _require_finite(record: Record) -> None:
     for name in ("config", "machine", "code", "evidence"):
         where = _non_finite(getattr(record, name), name)
         if where:
-            raise ValueError(f"{where} is not a finite number")
+            raise ValueError(f"{where} is not a finite number, or nested too deeply")
 
 
-def _non_finite(value: Any, where: str) -> str | None:
+def _non_finite(value: Any, where: str, depth: int = 0) -> str | None:
     if isinstance(value, float):
         return None if math.isfinite(value) else where
+    if isinstance(value, int):
+        return None if abs(value) < _LARGEST_INTEGER else where
+    if depth > _DEEPEST:
+        return where
     if isinstance(value, dict):
-        pairs = ((_non_finite(v, f"{where}.{k}")) for k, v in value.items())
+        pairs = ((_non_finite(v, f"{where}.{k}", depth + 1)) for k, v in value.items())
     elif isinstance(value, list | tuple):
-        pairs = (_non_finite(v, f"{where}[{i}]") for i, v in enumerate(value))
+        pairs = (_non_finite(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value))
     else:
         return None
     return next(filter(None, pairs), None)

@@ -5,9 +5,10 @@ Schema history: 1 — the first. 2 — the seal: what an audit needs of a record
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, StringConstraints
 
 SCHEMA_VERSION = 2
 Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted"]
@@ -25,6 +26,24 @@ Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A whole number that fits a database's column."""
 
 
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("it holds what cannot be printed")
+    return text
+
+
+def _when(text: str) -> str:
+    if not datetime.fromisoformat(text).year >= 1970:
+        raise ValueError("no time of a measurement")
+    return text
+
+
+Word = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
+"""An id or a unit: short, in one line, without controls of a terminal."""
+Time = Annotated[str, StringConstraints(max_length=40), AfterValidator(_when)]
+"""ISO 8601."""
+
+
 class Frozen(BaseModel):
     """Immutable, and closed: an unknown field is an error."""
 
@@ -34,9 +53,9 @@ class Frozen(BaseModel):
 class Metric(Frozen):
     """One number with its unit and its uncertainty. A missing number is None with a reason."""
 
-    id: str
+    id: Word
     value: Quantity | None
-    unit: str
+    unit: Word
     direction: Direction
     estimator: str
     """How the value was made, e.g. `total items / span`, `process quantile`."""
@@ -107,7 +126,7 @@ class Record(Frozen):
     phase: str
     """Where it ended: plan, start, build, check, warmup, measure, profile, finish or done."""
     reason: str | None = None
-    started_at: str
+    started_at: Time
     """UTC, ISO 8601."""
     wall_s: FiniteFloat = 0.0
     config: Facts

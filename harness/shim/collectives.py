@@ -76,7 +76,7 @@ def _absent(reason: str) -> list[Ceiling]:
 
 def _run(job: str, ranks: int) -> dict[str, list[int]] | str:
     """Run the ranks; return each collective's repetitions in ns, or why there are none."""
-    command = [sys.executable, "-m", "harness.shim.collectives", job]
+    command = [sys.executable, "-P", "-m", "harness.shim.collectives", job]
     processes = [
         subprocess.Popen(
             command,

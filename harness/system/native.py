@@ -52,7 +52,7 @@ def load(name: str, sources: Sequence[Path], flags: Sequence[str]) -> ctypes.CDL
         ).encode()
     ).hexdigest()[:16]
     target = cache_folder() / f"{name}-{key}.so"
-    if not target.exists():
+    if not _is_whole(target):
         _build(name, compiler, flags, [path for path in sources if path.suffix == ".c"], target)
     try:
         return ctypes.CDLL(str(target))
@@ -83,12 +83,29 @@ def _build(name: str, compiler: str, flags: Sequence[str], sources: Sequence[Pat
                 check=True,
                 timeout=_BUILD_LIMIT_S,
             )
-            made.replace(target)  # two builders at once end with the same file
+            # Two builders at once end with a pair that does not fit at worst, and the next one builds again.
+            digest = made.with_suffix(".sha256")
+            digest.write_text(_digest(made))
+            made.replace(target)
+            digest.replace(target.with_suffix(".sha256"))
     except (OSError, subprocess.SubprocessError) as error:
         output = getattr(error, "stderr", None) or b""
         raise NotBuiltError(
             f"cannot build the {name} library: {error} {output[-200:].decode(errors='replace')}"
         ) from error
+
+
+def _is_whole(target: Path) -> bool:
+    """Tell whether a library is there as it was built: loading a damaged one may end the process."""
+    try:
+        return target.with_suffix(".sha256").read_text() == _digest(target)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _cpu_features() -> str:

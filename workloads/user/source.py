@@ -11,6 +11,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Literal
 
+IMPORT_FROM = "JOULEMARK_IMPORT_FROM"
+"""Environment variable by which a worker learns the folder of the user's own models."""
 _MOST_FILES = 20_000
 
 
@@ -94,7 +96,12 @@ def source(factory: str | None, program: str | None, folder: str | None) -> Sour
 
 
 def import_path() -> list[str]:
-    """Return where modules are looked for: first in the working folder, unless Python was told not to."""
+    """Return where modules are looked for: first in the user's folder, which a worker is told of.
+
+    Elsewhere it is the working folder, unless Python was told not to look there.
+    """
+    if IMPORT_FROM in os.environ:
+        return [os.environ[IMPORT_FROM], *sys.path]
     return list(sys.path) if sys.flags.safe_path else [str(Path.cwd()), *sys.path]
 
 

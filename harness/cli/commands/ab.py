@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shlex
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +12,6 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from harness.cli.commands.run import stop
 from harness.cli.output import print_json
 from harness.cli.verdict_table import effect, print_verdicts
 from harness.comparison.pairs import Pairs, SideFailedError
@@ -31,7 +29,6 @@ def main(options: argparse.Namespace) -> int:
     """Measure pairs until there is a verdict; 3 when the head is worse, 4 when nothing can be said."""
     if not 0 < options.delta < 1:
         raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
-    signal.signal(signal.SIGTERM, stop)
     overrides = side_overrides(options)
     name = options.name or f"ab-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with contextlib.ExitStack() as stack:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 from pathlib import Path
-from types import FrameType
 
 from harness.cli.commands import status
+from harness.cli.streams import unheard
 from harness.execution import progress
 from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import exit_code
@@ -27,7 +26,6 @@ def main(options: argparse.Namespace) -> int:
         raise ValueError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
     store = open_store(folders.pop())
     identity = identify()
-    signal.signal(signal.SIGTERM, stop)
     with contextlib.ExitStack() as stack:
         terminal = progress.make(plan)
         stack.enter_context(terminal)
@@ -40,16 +38,12 @@ def main(options: argparse.Namespace) -> int:
         sweep = Sweep(plan, store, identity, shown, host=host)
         sweep.run()
     ledger, torn = status.read(store, plan.sweep, identity.machine_id, identity.code_id)
-    status.show(store, plan.sweep, ledger, torn, as_json=options.json)
-    if not options.json:
-        print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))
+    with unheard():
+        status.show(store, plan.sweep, ledger, torn, as_json=options.json)
+        if not options.json:
+            print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))
     return exit_code(plan, ledger, sweep.wanted)
 
 
 def _results_option(root: Path) -> str:
     return "" if root == Path("results").absolute() else f" --results {root}"
-
-
-def stop(_number: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does: the replica in flight is recorded as interrupted and nothing is left running."""
-    raise KeyboardInterrupt

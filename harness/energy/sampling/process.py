@@ -52,7 +52,7 @@ class ProcessSampler:
                 {"fd": shared, "period_ns": period_ns, "capacity": capacity_rows, "channels": order}
             )
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "harness.energy.sampling.process", task],
+                [sys.executable, "-P", "-m", "harness.energy.sampling.process", task],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 pass_fds=[shared],

@@ -1,0 +1,30 @@
+"""Standard output and error as they are found: closed, full, without a listener, or of few characters."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+
+def prepare() -> None:
+    """Let every character be written somehow, and let a stream that is closed swallow what it gets."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Go on where nobody takes what is printed: the exit code still tells the truth."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OSError:
+        # Its reader has left, as `head` does, or its disk is full.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
