@@ -75,7 +75,8 @@ class PlainProgress:
     def note(self, text: str) -> None:
         """Print one line, if anybody takes it: a sweep goes on without a listener."""
         with contextlib.suppress(OSError, ValueError):
-            print("".join(c if c.isprintable() or c == "\u00a0" else "\ufffd" for c in text), file=self._out, flush=True)
+            shown = "".join(c if c.isprintable() or c == "\u00a0" else "\ufffd" for c in text)
+            print(shown, file=self._out, flush=True)
 
 
 class LiveProgress:
