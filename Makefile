@@ -107,3 +107,9 @@ bench-busy: $(STAMP)  ## the demo's workloads idle, beside one busy loop and bes
 
 bench-wait: $(STAMP)  ## how threads wait at barriers: every policy, idle and busy, about 4 minutes
 	$(BIN)/python benchmarks/wait_policy.py
+
+bench-decode: $(STAMP)  ## a decode step in every format beside torch's kernels and the memory's bound, about a minute
+	$(BIN)/python benchmarks/decode_speed.py --quality
+
+bench-serve: $(STAMP)  ## continuous batching beside static batching and transformers' own, interleaved, about two minutes
+	$(BIN)/python benchmarks/serve_speed.py
