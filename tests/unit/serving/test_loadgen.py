@@ -18,6 +18,15 @@ pytest.importorskip("mlperf_loadgen")
 NEW = 4
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """A tiny model gains nothing by more, and waits for them on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def engine(slots=4):
     """The tiny GPT, and prompts for it."""
     kind = registry.get("gpt")
