@@ -106,11 +106,8 @@ class DeviceBenchmark:
                     config, self._device, lambda _index, _mark: fn(*args, **kwargs), clock=self._clock
                 )
                 memory, used = self._device.memory(), span.energy()
-        except pytest.fail.Exception as error:
-            self._keep(config, items, unit, began, "crashed", reason=str(error.msg))
-            raise
-        except Exception as error:
-            self._keep(config, items, unit, began, "crashed", reason=kind_and_words(error))
+        except (Exception, pytest.fail.Exception) as error:
+            self._keep(config, items, unit, began, "crashed", reason=_why(error))
             raise
         measured = span.timing
         units = Units(**({"samples": 0} | ({unit: items} if items is not None else {})))
@@ -287,6 +284,10 @@ class DeviceBenchmark:
             "code_id": record.code_id,
             "machine": record.machine,
         }
+
+
+def _why(error: BaseException) -> str:
+    return kind_and_words(error) if isinstance(error, Exception) else str(error)
 
 
 def _plain(estimate: Estimate) -> dict[str, Any]:

@@ -109,6 +109,7 @@ WITHIN = {
         *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
         *("workloads.catalogue", "workloads.compress", "workloads.counting", "workloads.inputs"),
         *("workloads.kernels", "workloads.parallel"),
+        "workloads.unrun",
     },
     "workloads.jax": {
         *("workloads.base", "workloads.optimize", "workloads.training", "workloads.transform"),
@@ -117,12 +118,14 @@ WITHIN = {
     "workloads.hf": {
         *("workloads.base", "workloads.catalogue", "workloads.counting", "workloads.inputs"),
     },
-    "workloads.user": {"workloads.base", "workloads.counting", "workloads.hf", "workloads.inputs"},
+    "workloads.user": {
+        *("workloads.base", "workloads.counting", "workloads.hf", "workloads.inputs", "workloads.unrun"),
+    },
 }
 """What of its own room, or of the workloads, a room within a room may import, beside itself."""
 
 PROTOCOL = {
-    *("base", "transform", "training", "optimize", "sizes", "compatibility", "registry", "plugins"),
+    *("base", "transform", "training", "optimize", "sizes", "compatibility", "registry", "plugins", "unrun"),
 }
 """Loose in `workloads/`: what workloads, compressors, strategies and the harness agree on."""
 
