@@ -12,6 +12,21 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+__all__ = [
+    "MODES",
+    "PRECISIONS",
+    "TRAINING",
+    "TRAITS",
+    "Batch",
+    "GenerativeWorkload",
+    "Scalar",
+    "Size",
+    "Units",
+    "UnsupportedError",
+    "Workload",
+    "WorkloadSpec",
+]
+
 Scalar = int | float | str | bool
 Size = Mapping[str, Scalar]
 """Sizes of one model and its batch, by name: `layers`, `hidden`, `batch`, `seq`, …"""

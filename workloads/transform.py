@@ -12,6 +12,18 @@ from workloads.base import Scalar, Size, WorkloadSpec
 from workloads.optimize import EAGER, Optimize
 from workloads.plugins import nearest
 
+__all__ = [
+    "EXTRAS",
+    "NONE",
+    "Cell",
+    "Setting",
+    "Transform",
+    "TransformSpec",
+    "lacks_library",
+    "resolve_settings",
+    "spec_refusal",
+]
+
 EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant"}
 """Which extra of this project brings a library."""
 

@@ -39,7 +39,8 @@ def add_decision_verbs(verbs: Verbs) -> None:
         "examples:\n  joulemark explain left right\n"
         "  joulemark explain demo:bf16 demo:fp32 --work gpt\n\n"
         "A and B are sweeps, joined by what was computed, or SWEEP:WORDS for trials with these words in\n"
-        "their labels. No cause is named that no evidence in the records holds; the rest is `unexplained`.\n",
+        "their labels. A cause is named only if evidence in the records supports it; the rest is\n"
+        "`unexplained`.\n",
     )
     for side in ("a", "b"):
         verb.sweep(side, metavar=side.upper(), help="a sweep, or SWEEP:WORDS of its labels")

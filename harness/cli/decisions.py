@@ -29,7 +29,7 @@ def decided(results: Sequence[TrialResult], options: argparse.Namespace, as_of: 
     """
     from harness.report.sections.decision import Decision
 
-    limits = asked_limits(options.limit)
+    limits = _asked_limits(options.limit)
     answer = None
     if options.requirements:
         from harness.cli.commands.recommend import answer_of
@@ -52,7 +52,7 @@ def asked_price(options: argparse.Namespace) -> str | None:
     return price_beside(path, load_requirements(path).price)
 
 
-def asked_limits(words: Sequence[str]) -> dict[str, float] | None:
+def _asked_limits(words: Sequence[str]) -> dict[str, float] | None:
     """Return limits given as `metric=amount`; None where none is.
 
     Raises:

@@ -19,7 +19,7 @@ overrides are Hydra's:
   workload=gpt,bert precision=fp32,bf16   sweep: every combination is a trial
   workload.shape.layers=4              any other key of the workload's size
   seed='range(5)'                      a range of values
-  +experiment=demo                     a named sweep; a value given beside it narrows it
+  +experiment=demo                     a named sweep; an additional value narrows it
   measure=quick|demo|default|rigorous  how long and how often
   run.name=night run.results=/data     run control, no part of a trial's identity
 """
@@ -58,7 +58,7 @@ def _machine(verbs: Verbs) -> None:
         "qualify",
         "calibrate and test the instrument on this machine, and measure what the device can do at most",
         "examples:\n  joulemark qualify\n  joulemark qualify --device cuda:1 --json\n"
-        "  joulemark qualify --quick\n\nexit code 1: a check failed; the certificate is kept all the same\n",
+        "  joulemark qualify --quick\n\nexit code 1: a check failed; the certificate is kept anyway\n",
     )
     verb.add_argument(
         "--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N (default: auto)"
@@ -165,7 +165,7 @@ def _comparisons(verbs: Verbs) -> None:
     verb.sides()
     verb.pairs()
     verb.delta()
-    verb.add_argument("--name", help="name of its two sweeps; a name that exists goes on where it stopped")
+    verb.add_argument("--name", help="name of its two sweeps; an existing name continues where it stopped")
 
     verb = verbs(
         "compare",
@@ -176,12 +176,12 @@ def _comparisons(verbs: Verbs) -> None:
         "  joulemark compare demo foreign/out.json     what `joulemark import out.json` kept\n\n"
         "Trials are joined by what they compute. Differences of hardware are printed; differences of\n"
         "software are refused unless allowed, as they may be what made the difference. Another tool's\n"
-        "numbers stand beside ours, unverified, and are never judged: the exit code is 4.\n",
+        "numbers are shown next to ours, unverified, and are never judged: the exit code is 4.\n",
     )
     for side in ("a", "b"):
         verb.sweep(side, metavar=side.upper(), help="a sweep's name, the path of its folder, or foreign/FILE")
     verb.add_argument(
-        "--allow", action="append", default=[], choices=("software",), help="compare all the same"
+        "--allow", action="append", default=[], choices=("software",), help="compare despite this difference"
     )
     verb.delta()
     verb.results()
@@ -277,8 +277,8 @@ def _bundles(verbs: Verbs) -> None:
         "verify",
         "check a bundle file by file, who signed it, and that its numbers follow from what was measured",
         "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n\n"
-        "exit code 1: what it says contradicts itself; 4: a part of the plan is not there; 2: its files or\n"
-        "its signature are not what they should be\n",
+        "exit code 1: its contents contradict each other; 4: a part of the plan is missing; 2: its files or\n"
+        "its signature are wrong\n",
     )
     verb.add_argument("bundle", metavar="BUNDLE")
     verb.trusted()
@@ -292,7 +292,7 @@ def _bundles(verbs: Verbs) -> None:
     verb.add_argument(
         "--accept-inconsistent",
         action="store_true",
-        help="merge what contradicts itself all the same; the report says so for ever",
+        help="also merge inconsistent bundles; the report always says so",
     )
     verb.trusted()
     verb.results()

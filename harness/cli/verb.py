@@ -43,7 +43,7 @@ class Verb(argparse.ArgumentParser):
         self.add_argument(
             "--trusted",
             metavar="FILE",
-            help="refuse what none of these signed: NAME ssh-ed25519 KEY a line, as git's allowed_signers",
+            help="refuse what none of these signed: one line NAME ssh-ed25519 KEY each, as allowed_signers",
         )
 
     def results(self, option: str = "--results") -> None:

@@ -27,7 +27,7 @@ class NotRepeatableError(ValueError):
     """A record's configuration cannot be run from the record alone; the message says what is in the way."""
 
 
-def recorded_overrides(config: Mapping[str, Any], folders: Sequence[Path] = ()) -> list[str]:
+def _recorded_overrides(config: Mapping[str, Any], folders: Sequence[Path] = ()) -> list[str]:
     """Return overrides that make the trial of a record again, by what the list allows.
 
     Args:
@@ -66,7 +66,7 @@ def repeat(
         for trial in make_plan(plan, user_folders=folders).trials:
             if trial.trial_id == trial_id:
                 return _own(trial)
-    words = recorded_overrides(config, folders)
+    words = _recorded_overrides(config, folders)
     trials = make_plan(words, user_folders=folders).trials
     if [trial.trial_id for trial in trials] != [trial_id]:
         raise NotRepeatableError("its configuration does not make its own trial again")

@@ -36,7 +36,7 @@ _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "re
 Composed = dict[str, Any]
 
 
-def plugin_folders() -> list[Path]:
+def _plugin_folders() -> list[Path]:
     """Return the folders that other packages add through the entry point `joulemark.conf`."""
     folders: list[Path] = []
     for point in entry_points(group=ENTRY_POINTS):
@@ -86,7 +86,7 @@ class Composer:
             if not folder.is_dir():
                 raise ConfigError(f"configuration folder {folder}: no such folder")
             check_groups(folder)
-        self._folders = [*user_folders, *plugin_folders()]
+        self._folders = [*user_folders, *_plugin_folders()]
         self._search = [f"file://{folder.resolve()}" for folder in self._folders]
         self._parts: dict[tuple[str, ...], DictConfig | None] = {}
 

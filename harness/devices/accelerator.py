@@ -47,7 +47,7 @@ class AcceleratorDevice(Device):
     @classmethod
     def unavailable_reason(cls, index: int = 0) -> str | None:
         """Look at torch's version file and the system's device files; torch is not imported."""
-        reason = build_reason(cls.kind)
+        reason = _build_reason(cls.kind)
         if reason is not None:
             return reason
         files = DEVICE_FILES[cls.kind]
@@ -191,7 +191,7 @@ DEVICE_FILES: dict[str, str | None] = {"rocm": "/dev/kfd", "xpu": "/dev/dri/rend
 _BUILDS = {"rocm": "hip", "xpu": "xpu"}
 
 
-def build_reason(kind: str) -> str | None:
+def _build_reason(kind: str) -> str | None:
     """Return why the installed torch cannot use a kind of device, from the text of its version file."""
     if kind == "mps":
         return None if sys.platform == "darwin" else "MPS is a device of macOS"

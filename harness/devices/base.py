@@ -14,6 +14,16 @@ from harness.devices.timeline import Now, Timeline
 from harness.system import host
 from harness.system.host_counters import HostCounters, read_counters
 
+__all__ = [
+    "Counters",
+    "Device",
+    "DeviceError",
+    "Pass",
+    "Peak",
+    "Step",
+    "Watch",
+]
+
 Step = Callable[[int, Callable[[str], None]], object]
 """One iteration, of its index and a function that marks moments in it."""
 

@@ -83,7 +83,7 @@ def matches(name: str, pattern: str) -> bool:
     return fnmatchcase(name, literal)
 
 
-def without_ratio(metric_id: str) -> bool:
+def _without_ratio(metric_id: str) -> bool:
     """Tell whether a metric may be zero or negative, so that nights of it cannot be compared by ratios."""
     return metric_id in _MAY_BE_ZERO or (METRICS[metric_id].scale == "linear" and metric_id != "power.idle")
 
@@ -115,7 +115,7 @@ def read_policy(path: Path) -> Policy:
             raise ValueError(
                 f"{path}: metrics.{i}.metric: no metric {rule.metric!r}; see `joulemark list metrics`"
             )
-        if without_ratio(rule.metric):
+        if _without_ratio(rule.metric):
             raise ValueError(
                 f"{path}: metrics.{i}.metric: {rule.metric} may be zero or negative, and nights are compared "
                 "by ratios: it cannot be watched"

@@ -100,7 +100,7 @@ class Messages:
                 self.outcome.problem = f"the worker sent no valid message: {bytes(line[:80])!r}"
 
 
-def kill_tree(pid: int) -> int:
+def _kill_tree(pid: int) -> int:
     """Kill a worker, its group and everything that this process has adopted from it; return how many died."""
     killed = 0
     for _ in range(50):
@@ -163,9 +163,9 @@ def watch(
         _until_end(pump, outcome, started + timeout_s, pid_fd, abort_fd)
         outcome.wall_s = time.monotonic() - started
         if outcome.timed_out or outcome.aborted:
-            outcome.killed = kill_tree(pid)
+            outcome.killed = _kill_tree(pid)
         _, status, usage = os.wait4(pid, 0)
-        outcome.killed += kill_tree(pid)
+        outcome.killed += _kill_tree(pid)
         selector.unregister(abort_fd)
         selector.unregister(pid_fd)
         drained = time.monotonic() + _DRAIN_S

@@ -22,13 +22,13 @@ def machine_names(records: Iterable[Record]) -> dict[str, str]:
         held = newest.get(record.machine_id)
         if held is None or (_given(record) or "", record.started_at) > (_given(held) or "", held.started_at):
             newest[record.machine_id] = record
-    names = {i: _given(r) or hardware_name(r.machine) for i, r in newest.items()}
+    names = {i: _given(r) or _hardware_name(r.machine) for i, r in newest.items()}
     counts = Counter(names.values())
     unique = {i: f"{n} · {i[:6]}" if counts[n] > 1 else n for i, n in names.items()}
     return dict(sorted(unique.items(), key=lambda item: (item[1], item[0])))
 
 
-def hardware_name(machine: Mapping[str, Any]) -> str:
+def _hardware_name(machine: Mapping[str, Any]) -> str:
     """Name a machine by its accelerators, e.g. `4 x NVIDIA H200`, else by its CPU and its cores."""
     accelerator, n = machine.get("accelerator_model_name"), machine.get("accelerators_per_node")
     if accelerator:

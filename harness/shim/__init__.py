@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from harness.shim.ceiling import Ceilings
 
+__all__ = ["ceilings"]
+
 
 def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
     """Measure what a device can do at most: some seconds of work, less with `quick`.

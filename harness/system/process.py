@@ -68,7 +68,7 @@ def oom_kills() -> int:
     return 0
 
 
-def children_of(pid: int, proc: Path = PROC) -> list[int]:
+def _children_of(pid: int, proc: Path = PROC) -> list[int]:
     """Return the direct children of a process, zombies included."""
     found: list[int] = []
     with contextlib.suppress(OSError):
@@ -83,7 +83,7 @@ def descendants_of(pid: int, proc: Path = PROC) -> list[int]:
     found: list[int] = []
     todo = [pid]
     while todo:
-        children = children_of(todo.pop(0), proc)
+        children = _children_of(todo.pop(0), proc)
         found += children
         todo += children
     return found

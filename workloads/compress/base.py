@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+__all__ = [
+    "LEARNS",
+    "PRECISIONS",
+    "Compressor",
+]
+
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16")
 """Those that most compressed models run in."""
 LEARNS = "its quality is what training makes of it: see the losses of a training trial"

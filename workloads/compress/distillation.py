@@ -54,7 +54,7 @@ class Distill(Compressor):
         if wider == deeper == 1:
             return "wider=1 deeper=1 makes a teacher as small as its student"
         try:
-            registry.get(cell.workload.name)(cell.mode, teacher_size(cell.size, wider, deeper))
+            registry.get(cell.workload.name)(cell.mode, _teacher_size(cell.size, wider, deeper))
         except ValueError as error:
             return f"its teacher cannot be built: {error}"
         return None
@@ -65,7 +65,7 @@ class Distill(Compressor):
 
         from workloads.counting.storage import parameter_count, weights_bytes
 
-        size = teacher_size(workload.size, int(self.settings["wider"]), int(self.settings["deeper"]))
+        size = _teacher_size(workload.size, int(self.settings["wider"]), int(self.settings["deeper"]))
         bigger = type(workload)(workload.mode, size, seed=workload.seed + 1, data=workload.data)
         training = workload.mode in TRAINING
         torch.manual_seed(bigger.seed)
@@ -105,7 +105,7 @@ class _Witness:
         return getattr(self._model, name)
 
 
-def teacher_size(size: Size, wider: int, deeper: int) -> Size:
+def _teacher_size(size: Size, wider: int, deeper: int) -> Size:
     """Return the size with its widths and its layers so many times as large."""
     times = dict.fromkeys(WIDTHS, wider) | {DEPTH: deeper}
     return {key: int(value) * times[key] if key in times else value for key, value in size.items()}

@@ -49,7 +49,7 @@ class Prune(Compressor):
         """Bake the masks in; in training, keep them."""
         found = layers.weighted(model, str(self.settings["layers"]))
         weights = {name: layer.weight for name, layer in found.items()}
-        return model, bake(weights, self.masks(weights), train=workload.mode in TRAINING)
+        return model, _bake(weights, self.masks(weights), train=workload.mode in TRAINING)
 
     def masks(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Return where each weight stays."""
@@ -73,7 +73,7 @@ def largest(magnitude: torch.Tensor, sparsity: float) -> torch.Tensor:
     return mask.view(magnitude.shape)
 
 
-def bake(
+def _bake(
     weights: Mapping[str, torch.Tensor], masks: Mapping[str, torch.Tensor], *, train: bool
 ) -> dict[str, Any]:
     """Zero the weights outside their masks, and their gradients where it trains; return the sparsity."""
@@ -120,7 +120,7 @@ class TwoInFour(Compressor):
             raise UnsupportedError(f"no chosen layer has rows of a multiple of {GROUP} weights")
         weights = {name: layer.weight for name, layer in found.items()}
         training = workload.mode in TRAINING
-        evidence = bake(weights, {n: two_in_four(w.detach()) for n, w in weights.items()}, train=training)
+        evidence = _bake(weights, {n: two_in_four(w.detach()) for n, w in weights.items()}, train=training)
         packs = [layer for layer in found.values() if not training and _has_kernel(layer.weight)]
         for layer in packs:
             packed = torch.sparse.to_sparse_semi_structured(layer.weight.detach())

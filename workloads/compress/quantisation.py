@@ -64,7 +64,7 @@ class Quantisation(Compressor):
         """Quantise the layers in place; return whose kernels run them."""
 
 
-def by_torchao(model: nn.Module, configs: Mapping[str, Any]) -> None:
+def _by_torchao(model: nn.Module, configs: Mapping[str, Any]) -> None:
     """Quantise each named layer by its torchao configuration."""
     from torchao.quantization import quantize_
 
@@ -103,7 +103,7 @@ class Int8Weight(Quantisation):
             return ours
         from torchao.quantization import Int8WeightOnlyConfig
 
-        by_torchao(model, dict.fromkeys(found, Int8WeightOnlyConfig(set_inductor_config=False)))
+        _by_torchao(model, dict.fromkeys(found, Int8WeightOnlyConfig(set_inductor_config=False)))
         return "torchao"
 
 
@@ -153,7 +153,7 @@ class Int8Dynamic(Int8Product):
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 
         config = Int8DynamicActivationInt8WeightConfig(set_inductor_config=False)
-        by_torchao(model, dict.fromkeys(found, config))
+        _by_torchao(model, dict.fromkeys(found, config))
         return "torchao"
 
 
@@ -183,7 +183,7 @@ class Int8Static(Int8Product):
             )
             for name, scale in scales.items()
         }
-        by_torchao(model, configs)
+        _by_torchao(model, configs)
         for name in scales:
             model.get_submodule(name).__class__ = RowLinear
         return "torchao"
@@ -274,7 +274,7 @@ class Int4Weight(Quantisation):
             from torchao.prototype.quantization.int4.inference_workflow import PrototypeInt4WeightOnlyConfig
 
             config = PrototypeInt4WeightOnlyConfig(group_size=group, set_inductor_config=False)
-        by_torchao(model, dict.fromkeys(found, config))
+        _by_torchao(model, dict.fromkeys(found, config))
         return "torch int4pack, packed by torchao"
 
 
@@ -320,5 +320,5 @@ class Fp8(Quantisation):
             config = quantization.Float8DynamicActivationFloat8WeightConfig(
                 granularity=quantization.PerRow(), set_inductor_config=False
             )
-        by_torchao(model, dict.fromkeys(found, config))
+        _by_torchao(model, dict.fromkeys(found, config))
         return "torchao"

@@ -114,7 +114,7 @@ class BertForPreTraining(BertWithHead):
         self.norm = nn.LayerNorm(hidden, NORM_EPS)
         self.bias = nn.Parameter(torch.zeros(vocab))
         self.next_sentence = nn.Linear(hidden, 2)
-        self.apply(initialise)
+        self.apply(_initialise)
 
     def forward(
         self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
@@ -143,7 +143,7 @@ class BertForClassification(BertWithHead):
             vocab=vocab, positions=positions, hidden=hidden, layers=layers, heads=heads, shared=shared
         )
         self.head = nn.Linear(hidden, classes)
-        self.apply(initialise)
+        self.apply(_initialise)
 
     def forward(self, tokens: torch.Tensor, segments: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Return class logits (B, classes); inputs are (B, S)."""
@@ -170,7 +170,7 @@ class BertForTagging(BertForClassification):
         return logits
 
 
-def initialise(module: nn.Module) -> None:
+def _initialise(module: nn.Module) -> None:
     """Draw weights from N(0, 0.02²) and zero the biases, as BERT was."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)

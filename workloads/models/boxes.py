@@ -72,7 +72,7 @@ def decode(
     return torch.cat((centre - half, centre + half), -1).clamp(0, image)
 
 
-def atlas(levels: Sequence[torch.Tensor]) -> torch.Tensor:
+def _atlas(levels: Sequence[torch.Tensor]) -> torch.Tensor:
     """Lay levels (B, C, S/2^l, S/2^l), finest first, into one sheet: the first, and the others below it."""
     finest, below = levels[0], levels[1]
     rest = [F.pad(level, (0, 0, 0, below.shape[2] - level.shape[2])) for level in levels[1:]]
@@ -87,7 +87,7 @@ def align(levels: Sequence[torch.Tensor], boxes: torch.Tensor) -> torch.Tensor:
     reads the third level. All levels lie in one sheet, so that one `grid_sample` serves every box and the
     work does not depend on which level each box reads.
     """
-    sheet = atlas(levels).float()
+    sheet = _atlas(levels).float()
     side = float(levels[0].shape[3])
     corner, size = boxes[..., :2], boxes[..., 2:] - boxes[..., :2]
     level = torch.floor(2 + torch.log2(size.prod(-1, keepdim=True).sqrt() / 224 + 1e-6))

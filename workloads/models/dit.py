@@ -14,7 +14,7 @@ from workloads.models.vit import SelfAttention
 NORM_EPS = 1e-6
 
 
-def modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+def _modulate(x: torch.Tensor, shift: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
     """Norm x (B, S, d) without weights, then scale and shift it by vectors (B, d)."""
     normed = F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
     return normed * (1.0 + scale[:, None]) + shift[:, None]
@@ -33,8 +33,8 @@ class Block(nn.Module):
     def forward(self, x: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """Map (B, S, d) to (B, S, d) under the condition (B, d)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(F.silu(condition)).chunk(6, -1)
-        x = x + gate1[:, None] * self.attention(modulate(x, shift1, scale1))
-        inner = F.gelu(self.up(modulate(x, shift2, scale2)), approximate="tanh")
+        x = x + gate1[:, None] * self.attention(_modulate(x, shift1, scale1))
+        inner = F.gelu(self.up(_modulate(x, shift2, scale2)), approximate="tanh")
         grown: torch.Tensor = x + gate2[:, None] * self.down(inner)
         return grown
 
@@ -82,7 +82,7 @@ class DiT(nn.Module):
         condition = self.step(waves(steps, self.waves).to(x.dtype)) + self.label(labels)
         for block in self.blocks:
             x = block(x, condition)
-        x = self.out(modulate(x, *self.modulation(F.silu(condition)).chunk(2, -1)))
+        x = self.out(_modulate(x, *self.modulation(F.silu(condition)).chunk(2, -1)))
         # (B, rows, columns, high, wide, C) to (B, C, rows·high, columns·wide)
         x = x.view(len(x), self.side, self.side, self.patch, self.patch, -1).permute(0, 5, 1, 3, 2, 4)
         noise, variance = x.flatten(4, 5).flatten(2, 3).chunk(2, 1)

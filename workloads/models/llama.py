@@ -16,7 +16,7 @@ Rotation = tuple[torch.Tensor, torch.Tensor]
 """Cosine and sine of every position's angles, each (S, head size)."""
 
 
-def rotation(start: int | torch.Tensor, seq: int, size: int, theta: float, like: torch.Tensor) -> Rotation:
+def _rotation(start: int | torch.Tensor, seq: int, size: int, theta: float, like: torch.Tensor) -> Rotation:
     """Return the angles of positions `start` to `start + seq`: position · theta^(-2i/size), in fp32.
 
     `start` is one for all sequences, or (B,); then the angles are (B, 1, S, size).
@@ -33,7 +33,7 @@ def rotation(start: int | torch.Tensor, seq: int, size: int, theta: float, like:
     return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
 
 
-def rotate(x: torch.Tensor, by: Rotation) -> torch.Tensor:
+def _rotate(x: torch.Tensor, by: Rotation) -> torch.Tensor:
     """Rotate the pairs (i, i + half) of x (..., S, head size) by their position's angles."""
     first, second = x.chunk(2, -1)
     return x * by[0] + torch.cat((-second, first), -1) * by[1]
@@ -59,7 +59,7 @@ class Attention(nn.Module):
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         heads = torch.unflatten(self.qkv(x), -1, (-1, self.size)).transpose(1, 2)
         q, k, v = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], 1)
-        q, k = rotate(q, by), rotate(k, by)
+        q, k = _rotate(q, by), _rotate(k, by)
         if cache is not None:
             k, v = cache.write(layer, k, v)
         sees = {"is_causal": q.shape[2] > 1} if cache is None else cache.sees(q.shape[2])
@@ -170,7 +170,7 @@ class Llama(nn.Module):
         start = 0 if cache is None else cache.length
         if not isinstance(start, torch.Tensor):
             start += self.first_position
-        by = rotation(start, x.shape[1], self.head_size, self.theta, x)
+        by = _rotation(start, x.shape[1], self.head_size, self.theta, x)
         for layer, block in enumerate(blocks):
             x = block(x, by, cache, layer)
         return x

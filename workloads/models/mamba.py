@@ -21,7 +21,7 @@ LayerState = tuple[torch.Tensor, torch.Tensor]
 """The convolution's last inputs (B, KERNEL-1, channels), and the state (B, heads, size, state)."""
 
 
-def decays(steps: torch.Tensor) -> torch.Tensor:
+def _decays(steps: torch.Tensor) -> torch.Tensor:
     """Return exp of the sum of steps j+1 to i as a lower triangle (..., L, L), for log decays (..., L)."""
     total = steps.cumsum(-1)
     between = total[..., :, None] - total[..., None, :]
@@ -29,7 +29,7 @@ def decays(steps: torch.Tensor) -> torch.Tensor:
     return between.masked_fill(later, -torch.inf).exp()
 
 
-def scan(
+def _scan(
     x: torch.Tensor,
     log_decay: torch.Tensor,
     b: torch.Tensor,
@@ -50,7 +50,7 @@ def scan(
     b, c = (t.view(batch, count, 1, chunk, -1) for t in (b, c))
     total = steps.cumsum(-1)
 
-    y = ((c @ b.transpose(-1, -2)) * decays(steps)) @ x
+    y = ((c @ b.transpose(-1, -2)) * _decays(steps)) @ x
     left = (total[..., -1:] - total).exp()  # what remains of each position at its chunk's end
     made = (x * left[..., None]).transpose(-1, -2) @ b  # (B, chunks, H, P, N)
     # Row i of the triangle hands on the states of chunks before i; the last row gives the final state.
@@ -58,7 +58,7 @@ def scan(
     states = F.pad(made.flatten(3).transpose(1, 2), (0, 0, 1, 0))  # (B, H, 1 + chunks, P·N)
     if past is not None:
         states[:, :, 0] = past.flatten(2)
-    before = (decays(whole) @ states).view(batch, heads, count + 1, size, -1)
+    before = (_decays(whole) @ states).view(batch, heads, count + 1, size, -1)
     entering = before[:, :, :-1].transpose(1, 2)
     y = y + (c @ entering.transpose(-1, -2)) * total.exp()[..., None]
     return y.transpose(2, 3).reshape(batch, seq, heads, size), before[:, :, -1]
@@ -107,7 +107,7 @@ class Mixer(nn.Module):
         if past is None or seq > 1:
             chunk = seq if seq % self.chunk else self.chunk
             with _without_autocast(x.device.type):
-                y, state = scan(inputs, log_decay, b, c, chunk, None if past is None else past[1])
+                y, state = _scan(inputs, log_decay, b, c, chunk, None if past is None else past[1])
         else:
             added = inputs[:, 0, :, :, None] * b[:, :, None]
             state = past[1] * log_decay[:, 0].exp()[:, :, None, None] + added

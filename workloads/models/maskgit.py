@@ -48,7 +48,7 @@ class MaskGIT(nn.Module):
         return F.linear(x, self.token.weight[: self.codes], self.bias)
 
 
-def masked_after(share: float, positions: int) -> int:
+def _masked_after(share: float, positions: int) -> int:
     """Return how many of the positions are masked after this share of the rounds: S·cos(π/2·share)."""
     return int(positions * math.cos(math.pi / 2 * share))
 
@@ -74,7 +74,7 @@ def unmask(
         sure = chance + temperature * (1 - (turn + 1) / rounds) * noise[:, turn]
         tokens = torch.where(masked, found, tokens)
         if turn < rounds - 1:
-            count = masked_after((turn + 1) / rounds, positions)
+            count = _masked_after((turn + 1) / rounds, positions)
             least = torch.where(masked, sure, torch.inf).topk(count, 1, largest=False).indices
             tokens = tokens.scatter(1, least, mask)
     return tokens

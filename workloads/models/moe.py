@@ -39,11 +39,11 @@ class Experts(nn.Module):
     def run(self, x: torch.Tensor, counts: torch.Tensor) -> torch.Tensor:
         """Map rows x (N, d), sorted by expert, by their experts; `counts` is the rows of each."""
         ends = counts.cumsum(0).to(torch.int32)
-        gate, up = grouped_product(x, self.gate_up, ends).chunk(2, -1)
-        return grouped_product(F.silu(gate) * up, self.down, ends)
+        gate, up = _grouped_product(x, self.gate_up, ends).chunk(2, -1)
+        return _grouped_product(F.silu(gate) * up, self.down, ends)
 
 
-def grouped_product(x: torch.Tensor, weight: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+def _grouped_product(x: torch.Tensor, weight: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
     """Multiply rows x (N, in), sorted by group, by its weight (G, out, in); groups end at `ends`."""
     kind = x.device.type
     if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):

@@ -74,7 +74,7 @@ def bottlenecks(stages: Sequence[int], width: int, norm: Norm = nn.BatchNorm2d) 
     return built
 
 
-def basics(stages: Sequence[int], width: int) -> list[list[nn.Module]]:
+def _basics(stages: Sequence[int], width: int) -> list[list[nn.Module]]:
     """Return the same of basic blocks."""
     built: list[list[nn.Module]] = []
     channels = width
@@ -92,7 +92,7 @@ class ResNet(nn.Module):
         super().__init__()
         self.stem = ConvNorm(3, width, 7, 2)
         self.pool = nn.MaxPool2d(3, 2, 1)
-        blocks = (basics if basic else bottlenecks)(stages, width)
+        blocks = (_basics if basic else bottlenecks)(stages, width)
         self.blocks = nn.ModuleList(chain.from_iterable(blocks))
         features = width << len(stages) - 1
         self.head = nn.Linear(features if basic else EXPANSION * features, classes)

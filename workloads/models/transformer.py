@@ -34,7 +34,7 @@ class Cache(NamedTuple):
         return Cache(*written, *sources, self.mask.index_select(0, rows), self.length)
 
 
-def sinusoids(start: int, seq: int, like: torch.Tensor) -> torch.Tensor:
+def _sinusoids(start: int, seq: int, like: torch.Tensor) -> torch.Tensor:
     """Return the positions' sines and cosines, (S, d), of wavelengths 2π to 10000·2π."""
     hidden = like.shape[-1]
     at = torch.arange(start, start + seq, device=like.device, dtype=torch.float32)
@@ -160,7 +160,7 @@ class Transformer(nn.Module):
     def embed(self, tokens: torch.Tensor, start: int = 0) -> torch.Tensor:
         """Return words and positions, (B, S, d)."""
         x: torch.Tensor = self.token(tokens) * self.token.weight.shape[1] ** 0.5
-        return x + sinusoids(start, tokens.shape[1], x)
+        return x + _sinusoids(start, tokens.shape[1], x)
 
     def read(self, tokens: torch.Tensor, mask: torch.Tensor, capacity: int) -> Cache:
         """Encode the source (B, S); return a cache for up to `capacity` words, empty."""

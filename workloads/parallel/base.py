@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from workloads.parallel.traffic import Traffic
     from workloads.training import Mark, Training
 
+__all__ = [
+    "Ranks",
+    "Strategy",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Ranks:

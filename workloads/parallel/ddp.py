@@ -50,14 +50,14 @@ class DataParallel(Shares):
             bucket_cap_mb=int(self.settings["bucket_mib"]),
             gradient_as_bucket_view=True,
             static_graph=bool(self.settings["static_graph"]),
-            broadcast_buffers=sends_buffers(module),
+            broadcast_buffers=_sends_buffers(module),
         )
 
     def traffic(self, training: Training) -> list[Traffic]:
         """The gradients of all weights, and rank 0's buffers, for every micro-batch."""
         parts, model = len(training.ring[0]), training.model
         sent = [Traffic("all_reduce", parts * gradient_bytes(model.parameters()))]
-        if sends_buffers(model):
+        if _sends_buffers(model):
             sent.append(Traffic("broadcast", parts * sum(buffer.nbytes for buffer in model.buffers())))
         return sent
 
@@ -66,6 +66,6 @@ class DataParallel(Shares):
         return {"parallel": {"data": self.ranks.world}}
 
 
-def sends_buffers(module: nn.Module) -> bool:
+def _sends_buffers(module: nn.Module) -> bool:
     """Tell whether rank 0's buffers are sent: those of floating point may be running statistics."""
     return any(buffer.is_floating_point() for buffer in module.buffers())

@@ -50,7 +50,7 @@ class Pipeline(Strategy):
     def refusal(cls, cell: Cell) -> str | None:
         """Return which number does not divide, or what cannot be cut."""
         settings, size = cell.parallel_settings, cell.size
-        micro, stages = int(settings["micro_batches"]), cell.ranks * stages_each(settings)
+        micro, stages = int(settings["micro_batches"]), cell.ranks * _stages_each(settings)
         if cell.ranks < 2:
             return "pipeline needs at least 2 ranks"
         if size.get("shared"):
@@ -77,7 +77,7 @@ class Pipeline(Strategy):
         from workloads.parallel import stages
 
         rank, world = self.line.rank, self.line.world
-        count = world * stages_each(self.settings)
+        count = world * _stages_each(self.settings)
         parts = nn.ModuleList(stages.Part(workload, model, i, count) for i in range(rank, count, world))
         stages.release(model, parts)
         self._shared = stages.shared_by_ends(model) if rank in {0, world - 1} else []
@@ -143,7 +143,7 @@ class Pipeline(Strategy):
             return []
         ((batch,),) = training.ring[:1]
         state = batch["tokens"].numel() * workload.n("hidden") * NUMBER
-        times = 2 * stages_each(self.settings) - (line.rank == 0) - (line.rank == line.world - 1)
+        times = 2 * _stages_each(self.settings) - (line.rank == 0) - (line.rank == line.world - 1)
         calls = times * int(self.settings["micro_batches"])
         moved = [Traffic(kind, times * state, calls) for kind in ("send", "recv")]
         if not self._shared:
@@ -156,13 +156,13 @@ class Pipeline(Strategy):
         It is (p-1)/(v·m + p-1) for p ranks of v stages and m micro-batches (Narayanan et al. 2021, section
         2.2); of zero bubble there is no such formula.
         """
-        ranks, micro, each = self.line.world, int(self.settings["micro_batches"]), stages_each(self.settings)
+        ranks, micro, each = self.line.world, int(self.settings["micro_batches"]), _stages_each(self.settings)
         told = {"pipeline": ranks, "stages": ranks * each, "micro_batches": micro}
         if self.settings["schedule"] == "zero_bubble":
             return {"parallel": told}
         return {"parallel": told | {"bubble_share": (ranks - 1) / (each * micro + ranks - 1)}}
 
 
-def stages_each(settings: Any) -> int:
+def _stages_each(settings: Any) -> int:
     """Return the stages of a rank."""
     return int(settings["stages"]) if settings["schedule"] in INTERLEAVED else 1

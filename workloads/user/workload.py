@@ -127,7 +127,7 @@ class User(Workload):
 
     def infer(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """Return the first tensor of the model's output."""
-        return first_tensor(self._origin.run(model, batch))
+        return _first_tensor(self._origin.run(model, batch))
 
     def units(self, batch: Batch) -> Units:
         """Count a step by running it without memory."""
@@ -179,7 +179,7 @@ def _rows(inputs: Any) -> int:
     return count
 
 
-def first_tensor(output: Any) -> torch.Tensor:
+def _first_tensor(output: Any) -> torch.Tensor:
     """Return the first tensor of nested containers and dataclasses.
 
     Raises:

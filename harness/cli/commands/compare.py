@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
     if joined.software and "software" not in options.allow:
         raise ValueError(
             f"{options.a} and {options.b} ran different software ({_words(joined.software)}); "
-            "say --allow software to compare them all the same"
+            "say --allow software to compare them anyway"
         )
     headlines = {work.lines[0].label for work in joined.works}
     code = 3 if "worse" in headlines else 4 if headlines & {"inconclusive", "unavailable"} else 0

@@ -56,10 +56,10 @@ def is_aliased(info: SensorInfo, iteration_s: float, span_s: float) -> bool:
     if info.kind != "counter" or period_s is None or info.aliases is False:
         return False
     looks = min(1000, max(1, round(span_s / period_s)))
-    return weight(iteration_s, period_s, look_s(info), range(looks)) > LIMIT
+    return weight(iteration_s, period_s, _look_s(info), range(looks)) > LIMIT
 
 
-def look_s(info: SensorInfo) -> float:
+def _look_s(info: SensorInfo) -> float:
     """Return how long a counter looks in each period: as probed, else as assumed of an unknown one."""
     assert info.update_period_s is not None
     if info.aliases and info.averaging_window_s is not None:

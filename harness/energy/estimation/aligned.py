@@ -64,7 +64,7 @@ def guard_power(info: SensorInfo, ticks: Sequence[Tick]) -> GuardPower | None:
     return GuardPower(whole[0], u_watts, spread_w, ticks[0], ticks[-1])
 
 
-def lag_of(info: SensorInfo) -> tuple[float, float]:
+def _lag_of(info: SensorInfo) -> tuple[float, float]:
     """Return a counter's lag and its standard uncertainty in s; one never probed lies below the bound."""
     if info.lag_s is None:
         return LAG_BOUND_S / 2, LAG_BOUND_S / math.sqrt(12)
@@ -139,7 +139,7 @@ def _between(
     path: Sequence[Reading],
 ) -> tuple[float, float]:
     """Return energy and repeatability of the spans from one pair of ticks."""
-    lag_s, u_lag_s = lag_of(info)
+    lag_s, u_lag_s = _lag_of(info)
     start_ns, end_ns = spans[0][0], spans[-1][1]
     lead_s = (start_ns - a.at_ns) * 1e-9 + lag_s
     tail_s = (b.at_ns - end_ns) * 1e-9 - lag_s

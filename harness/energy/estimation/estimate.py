@@ -93,7 +93,7 @@ def counter_energy(
     quantum_var = (info.quantum or 0.0) ** 2 / 6
     if idle is not None:
         joules = raw_j - idle.watts * excess_s
-        edge_var = 0.0 if period_s is None else (edges_u_s(outer_s, period_s) * idle.watts) ** 2
+        edge_var = 0.0 if period_s is None else (_edges_u_s(outer_s, period_s) * idle.watts) ** 2
         outside_var = (excess_s * idle.u_watts) ** 2
     else:
         flags.append("edges_unaligned")
@@ -184,12 +184,12 @@ def rest_power(info: SensorInfo, rest: Sequence[Reading]) -> Idle | None:
     seconds = (rest[-1].mid_ns - rest[0].mid_ns) * 1e-9
     watts = joules / seconds
     edges_j = math.hypot(
-        watts * edges_u_s(seconds, info.update_period_s), (info.quantum or 0.0) / math.sqrt(6)
+        watts * _edges_u_s(seconds, info.update_period_s), (info.quantum or 0.0) / math.sqrt(6)
     )
     return Idle(watts, edges_j / seconds)
 
 
-def edges_u_s(seconds: float, period_s: float) -> float:
+def _edges_u_s(seconds: float, period_s: float) -> float:
     """Return how far the time that a counter covers may differ from the time between two reads of it.
 
     A counter covers whole update periods. Over T = (n + f) periods it covers n or n + 1 of them, the latter

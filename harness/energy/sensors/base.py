@@ -15,6 +15,24 @@ from typing import Any, ClassVar, Literal, Self
 
 from harness.energy.sensors.plausible import energy_fault, power_fault
 
+__all__ = [
+    "DEFAULT_GAIN_UNCERTAINTY",
+    "POWERS",
+    "UNITS",
+    "Activity",
+    "EventTimes",
+    "ImplausibleReading",
+    "Kind",
+    "NativeRead",
+    "PowerMeter",
+    "Reading",
+    "Scope",
+    "SensorError",
+    "SensorInfo",
+    "SensorUnavailable",
+    "Unreadable",
+]
+
 Kind = Literal["counter", "instant", "average", "buffered", "temperature", "clock", "events", "utilisation"]
 """An energy counter, a power gauge without averaging, one that averages, the driver's own samples of power;
 or what state a device is in."""

@@ -51,7 +51,7 @@ def gpu_facts() -> Facts:
     return facts if count else {**facts, "reason": "NVML sees no GPU"}
 
 
-def hashed_uuid(uuid: str) -> str:
+def _hashed_uuid(uuid: str) -> str:
     """Return the first 16 hex digits of a UUID's sha256: it tells devices apart and names none."""
     return hashlib.sha256(uuid.encode()).hexdigest()[:16]
 
@@ -91,7 +91,7 @@ def _gpu(nvml: Any, index: int) -> Facts:
         facts,
         {
             "name": lambda: str(nvml.nvmlDeviceGetName(h)),
-            "uuid_hash": lambda: hashed_uuid(str(nvml.nvmlDeviceGetUUID(h))),
+            "uuid_hash": lambda: _hashed_uuid(str(nvml.nvmlDeviceGetUUID(h))),
             "compute_capability": lambda: ".".join(map(str, nvml.nvmlDeviceGetCudaComputeCapability(h))),
             "clocks_mhz": lambda: clocks("nvmlDeviceGetClockInfo"),
             "max_clocks_mhz": lambda: clocks("nvmlDeviceGetMaxClockInfo"),

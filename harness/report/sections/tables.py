@@ -217,7 +217,7 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
                 Cell(value.text, order=value.order, mark=value.mark),
                 Cell(value.detail or NONE, order=p.estimate.low if p.estimate and value.detail else None),
                 Cell(str(p.trial.result.replicas_ok), order=float(p.trial.result.replicas_ok)),
-                validity_cell(p),
+                _validity_cell(p),
             )
             rows.append(Row(cells, p.trial.workload, first=i == 0))
     note = (
@@ -250,7 +250,7 @@ def widened(table: Table) -> Table:
     return replace(table, columns=columns)
 
 
-def validity_cell(place: Place) -> Cell:
+def _validity_cell(place: Place) -> Cell:
     """The badge of a ranked trial, with the rules that flagged it and why it has no rank."""
     e = place.estimate
     validity = "unavailable" if e is None else e.validity

@@ -91,7 +91,7 @@ def energy(trials: Sequence[Trial]) -> str:
     if not ok:
         return "energy: unavailable (no trial has a result)"
     without = [t for t in ok if not any(_usable(t, m) for m in ENERGY)]
-    reasons = energy_reasons(without)
+    reasons = _energy_reasons(without)
     if len(without) == len(ok):
         several = len(reasons) > 1
         said = [f"{r}: {plural(n, 'trial')}" if several else r for r, n in reasons.items()]
@@ -100,7 +100,7 @@ def energy(trials: Sequence[Trial]) -> str:
     return f"{text}, unavailable in the others ({listing(list(reasons))})" if without else text
 
 
-def energy_reasons(trials: Sequence[Trial]) -> Mapping[str, int]:
+def _energy_reasons(trials: Sequence[Trial]) -> Mapping[str, int]:
     """Why trials have no energy, with how many trials say so, most first."""
     counts: Counter[str] = Counter()
     for t in trials:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from harness.shim.cuda.arithmetic import Arithmetic
 from harness.shim.cuda.memory import Memory
 
+__all__ = ["CudaShim"]
+
 
 class CudaShim(Memory, Arithmetic):
     """An opened device: its clocks, memory and arithmetic."""
