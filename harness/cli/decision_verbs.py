@@ -31,6 +31,9 @@ def add_decision_verbs(verbs: Verbs) -> None:
         "--price", metavar="NAME", help="a price file, or a name of conf/price (default: the requirements')"
     )
     verb.add_argument("--as-of", metavar="DATE", help=_AS_OF)
+    verb.add_argument(
+        "--predict", action="store_true", help="also predict what was not run; never ranked with what was"
+    )
     verb.results()
 
     verb = verbs(

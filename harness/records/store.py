@@ -119,9 +119,10 @@ class Store:
         """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised."""
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
+        shared: dict[str, dict[str, Any]] = {}
         for path in self.record_paths(sweep):
             try:
-                record = parse(read_bounded(path, MAX_RECORD_BYTES))
+                record = _sharing(parse(read_bounded(path, MAX_RECORD_BYTES)), shared)
                 home = self._path_of(record)
             except (OSError, ValueError) as error:
                 torn.append(UnreadableRecord(path, _why(error)))
@@ -315,3 +316,12 @@ def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return one_line(error)
+
+
+def _sharing(record: Record, shared: dict[str, dict[str, Any]]) -> Record:
+    """Let equal facts of many records be one object: thousands are of one machine and one code."""
+    facts = {}
+    for name in ("config", "machine", "code"):
+        held = getattr(record, name)
+        facts[name] = shared.setdefault(json.dumps(held, sort_keys=True), held)
+    return record.model_copy(update=facts)

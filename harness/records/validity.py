@@ -6,9 +6,10 @@ with the records, so that a better rule also judges old records; `RULES_VERSION`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, Literal
 
 from harness.records.evidence import EVIDENCE
@@ -52,7 +53,12 @@ class Rule:
 
     def touches(self, metric_id: str) -> bool:
         """Say whether the rule concerns a metric."""
-        return any(fnmatchcase(metric_id, pattern) for pattern in self.metrics)
+        return _matches(self.metrics, metric_id)
+
+
+@lru_cache(maxsize=4096)
+def _matches(patterns: tuple[str, ...], metric_id: str) -> bool:
+    return any(fnmatchcase(metric_id, pattern) for pattern in patterns)
 
 
 def _is_true(value: Any, _threshold: float, _metric: Metric) -> bool:
@@ -248,20 +254,26 @@ def judge(record: Record) -> dict[str, tuple[Validity, tuple[str, ...]]]:
 
     A metric without a value is `unavailable`, and its reason is the record's own.
     """
-    return {metric.id: _judge_metric(record, metric) for metric in record.metrics}
+    known = [
+        (rule, evidence, EVIDENCE[rule.reads].fits(evidence))
+        for rule in _RULES
+        if (evidence := EVIDENCE[rule.reads].read(record.evidence)) is not None
+    ]
+    return {metric.id: _judge_metric(known, metric) for metric in record.metrics}
 
 
-def _judge_metric(record: Record, metric: Metric) -> tuple[Validity, tuple[str, ...]]:
+def _judge_metric(
+    known: Sequence[tuple[Rule, Any, bool]], metric: Metric
+) -> tuple[Validity, tuple[str, ...]]:
+    """Judge a metric by the rules that have evidence, each with whether that is of the kind it reads."""
     if metric.value is None:
         return "unavailable", (metric.reason or "no reason was recorded",)
     invalid: list[str] = []
     flagged: list[str] = []
-    for rule in _RULES:
-        declaration = EVIDENCE[rule.reads]
-        evidence = declaration.read(record.evidence)
-        if evidence is None or not rule.touches(metric.id):
+    for rule, evidence, fits in known:
+        if not rule.touches(metric.id):
             continue
-        if not declaration.fits(evidence):
+        if not fits:
             flagged.append("evidence_unreadable")
         elif rule.fires(evidence, rule.threshold, metric):
             (invalid if rule.severity == "invalid" else flagged).append(rule.id)

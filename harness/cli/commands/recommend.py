@@ -23,6 +23,10 @@ def main(options: argparse.Namespace) -> int:
     records, _ = read_sweeps(store, options.sweeps)
     results, _ = newest(trial_results(records))
     answer = answer_of(results, Path(options.requirements), options.price, day(options.as_of))
+    if options.predict:
+        from harness.advice.predict import Predictor, described
+
+        answer["predicted"] = described(Predictor([r for r in results if r.replicas_ok]))
     if options.json:
         print_json(answer)
     else:

@@ -106,9 +106,31 @@ def _reasons(answer: Answer) -> list[Item]:
     items += [
         Item("left out", f"{line(u['label'], 120)}: {line(u['reason'], 300)}") for u in answer["unknown"]
     ]
+    items += _predicted(answer)
     for key, term in (("stale", "stale price"), ("notes", "cost"), ("flags", "flagged")):
         items += [Item(term, line(text, 300)) for text in answer[key]]
     return items
+
+
+def _predicted(answer: Answer) -> list[Item]:
+    """What the model says of configurations that were not run, and how far it can be trusted."""
+    found = answer.get("predicted")
+    if not found:
+        return []
+    items = [
+        Item(
+            "predicted",
+            f"{line(c['label'], 120)}, not measured: "
+            f"{quantity(*(c[k] for k in ('value', 'unit', 'low', 'high'))).whole}",
+        )
+        for c in found["cells"][:MOST_NEEDS]
+    ]
+    trust = (
+        f"each of {found['trials']} measured trials predicted from the others: median error "
+        f"{_percent(found['median_error'])}, {_percent(found['coverage'])} inside their "
+        f"{_percent(found['level'])} intervals"
+    )
+    return [*items, Item("of the prediction", trust)]
 
 
 def _needs(answer: Answer) -> list[Item]:
