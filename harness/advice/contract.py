@@ -17,6 +17,7 @@ from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.validity import judge
 from harness.stats.acceptance import Acceptance, accept
+from harness.system.errors import InputError
 
 
 class _Closed(BaseModel):
@@ -141,15 +142,15 @@ def _records(contract: Contract, term: Term, results: Sequence[TrialResult]) -> 
     ]
     works = {r.work_id for r in fitting}
     if not fitting:
-        raise ValueError(f"no trial of what the contract asks: {_words(term)}")
+        raise InputError(f"no trial of what the contract asks: {_words(term)}")
     if len(works) > 1:
         labels = ", ".join(sorted({r.label for r in fitting}))
-        raise ValueError(f"{_words(term)}: several trials fit ({labels}): name words of one by `label`")
+        raise InputError(f"{_words(term)}: several trials fit ({labels}): name words of one by `label`")
     if len({r.machine_id for r in fitting}) > 1:
-        raise ValueError(f"{_words(term)}: records of several machines: a contract is about one")
+        raise InputError(f"{_words(term)}: records of several machines: a contract is about one")
     for key, value in contract.chosen().items():
         if (held := _setting(fitting[0].config, key)) != value:
-            raise ValueError(f"{fitting[0].label}: the nonce asks for {key}={value}, the records have {held}")
+            raise InputError(f"{fitting[0].label}: the nonce asks for {key}={value}, the records have {held}")
     last = {(r.trial_id, x.replica): x for r in fitting for x in r.records}
     return sorted(last.values(), key=lambda x: (x.started_at, x.replica))
 

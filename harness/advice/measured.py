@@ -16,6 +16,7 @@ from harness.cost import Basis, basis_of, devices_of
 from harness.records.headline import HEADLINES
 from harness.records.machines import machine_names
 from harness.records.results import TrialResult
+from harness.system.errors import InputError
 
 _ALSO = ("power.mean", "power.idle", "energy.token", "energy.sample", "energy.request")
 
@@ -79,9 +80,9 @@ def of_work(results: Sequence[TrialResult], work: Work) -> list[TrialResult]:
     kinds = dict.fromkeys(_kind(r) for r in chosen)
     if not kinds:
         there = ", ".join(dict.fromkeys(_kind(r) for r in good)) or "no result"
-        raise ValueError(f"no result of the asked work; there is {there}")
+        raise InputError(f"no result of the asked work; there is {there}")
     if len(kinds) > 1:
-        raise ValueError(
+        raise InputError(
             f"several pieces of work ({', '.join(kinds)}): name one in the requirements, "
             "e.g. `work: {workload: gpt, mode: decode}`"
         )
@@ -140,7 +141,7 @@ def _item(chosen: Sequence[TrialResult]) -> str:
             (e := r.estimates.get(metric)) is not None and e.value is not None for r in chosen
         ):
             return metric.removeprefix("throughput.")
-    raise ValueError("no trial of this work has a throughput of tokens, samples or requests")
+    raise InputError("no trial of this work has a throughput of tokens, samples or requests")
 
 
 def _kind(result: TrialResult) -> str:

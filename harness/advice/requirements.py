@@ -18,6 +18,7 @@ from pydantic import (
 
 from harness.config.yaml_files import read_yaml, validated
 from harness.records.metrics import METRICS
+from harness.system.errors import InputError
 
 DAY_S = 86400.0
 OBJECTIVES = ("cost", "energy", "carbon", "throughput", "latency")
@@ -142,16 +143,16 @@ def _check_limit(metric: str, limit: Any) -> None:
 
         close = difflib.get_close_matches(metric, METRICS, n=1, cutoff=0.4)
         hint = f"did you mean {close[0]}?" if close else "see `joulemark list metrics`"
-        raise ValueError(f"limits: no such metric {metric}; {hint}")
+        raise InputError(f"limits: no such metric {metric}; {hint}")
     if definition.direction == "none":
-        raise ValueError(f"limits: neither more nor less of {metric} is better")
+        raise InputError(f"limits: neither more nor less of {metric} is better")
     if isinstance(limit, str) and (match := _NUMBER.fullmatch(limit.strip())):
         allowed = _DIMENSIONS.get(definition.unit, "").split()
         if (unit := match.group(2)) and unit not in allowed:
-            raise ValueError(f"limits: {metric} is in {definition.unit}, not in {unit}")
+            raise InputError(f"limits: {metric} is in {definition.unit}, not in {unit}")
     value = amount(limit)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"limits: {metric}: {limit!r} is no amount, e.g. `200 ms` or 0.2")  # noqa: TRY004
+        raise InputError(f"limits: {metric}: {limit!r} is no amount, e.g. `200 ms` or 0.2")
 
 
 def load_requirements(path: Path) -> Requirements:

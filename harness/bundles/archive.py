@@ -23,6 +23,7 @@ from harness.bundles.signature import SIGNATURE, SIGNATURE_BYTES, Signature, che
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
+from harness.system.errors import InputError, ResourceError, UsageError, access_to
 from harness.system.files import replacing, write_atomically
 from harness.system.inside import require_inside
 
@@ -39,7 +40,7 @@ _PATH = re.compile(
 )
 
 
-class BundleError(ValueError):
+class BundleError(InputError):
     """A file that is no sound bundle; one line says where it is not."""
 
 
@@ -77,13 +78,13 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path, key: Path | No
         key: an ed25519 private key that signs it.
 
     Raises:
-        ValueError: a sweep has no files, or the key does not do.
-        OSError: a file cannot be read, or the bundle not written.
+        InputError: a sweep has no files, or the key does not do.
+        ResourceError: a file cannot be read, or the bundle not written.
     """
     files = [name for sweep in sweeps for name in _files_of(store, sweep)]
     listed = {}
     for name in files:
-        with (store.root / name).open("rb") as file:
+        with access_to(store.root / name), (store.root / name).open("rb") as file:
             listed[name] = {
                 "size": os.fstat(file.fileno()).st_size,
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
@@ -95,7 +96,7 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path, key: Path | No
         for name, head in ((MANIFEST, data), *vouched):
             tar.addfile(_member(name, len(head)), io.BytesIO(head))
         for name in files:
-            with (store.root / name).open("rb") as file:
+            with access_to(store.root / name), (store.root / name).open("rb") as file:
                 tar.addfile(_member(name, listed[name]["size"]), file)  # type: ignore[arg-type]
     return len(files)
 
@@ -146,7 +147,9 @@ def merge_bundles(store: Store, paths: Sequence[Path]) -> Merged:
         for name, data in sound_files(path):
             target = store.root / name
             if target.is_symlink() or target.exists():
-                if target.is_file() and not target.is_symlink() and target.read_bytes() == data:
+                with access_to(target):
+                    same = target.is_file() and not target.is_symlink() and target.read_bytes() == data
+                if same:
                     known += 1
                 else:
                     conflicts.append(name)
@@ -165,7 +168,7 @@ def _files_of(store: Store, sweep: str) -> list[str]:
     )
     if not found:
         known = ", ".join(store.sweeps()) or "none"
-        raise ValueError(f"{store.root}: no sweep {sweep}; there are: {known}")
+        raise UsageError(f"{store.root}: no sweep {sweep}; there are: {known}")
     return found
 
 
@@ -201,7 +204,7 @@ def sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
     except tarfile.TarError as error:
         raise BundleError(f"{path}: not a bundle: {error}") from error
     except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
+        raise ResourceError(f"{path}: {error.strerror or error}") from error
     if left:
         raise BundleError(f"{path}: {next(iter(left))} is missing, with {len(left) - 1} more")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import os
 import signal
@@ -11,8 +12,10 @@ from types import FrameType
 
 from harness.cli.parser import build_parser
 from harness.cli.streams import prepare
+from harness.system.errors import HOST_LIMITS, JoulemarkError, UsageError
 
-EXIT_OK, EXIT_USAGE, EXIT_INTERRUPTED = 0, 2, 130
+EXIT_OK, EXIT_FAULT, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+ISSUES = "https://github.com/joulemark/joulemark/issues"
 
 _VERBS = {
     "doctor": "harness.cli.commands.doctor",
@@ -47,32 +50,31 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code; an error is one line, and `--debug` shows where it came from."""
+    """Run one verb and return the exit code.
+
+    What the user can put right (`JoulemarkError`) is one line and exit code 2; any other exception is a fault
+    of our own: one line that asks for a report, and exit code 1. `--debug` shows where either came from.
+    """
+    debug = False
     prepare()
-    parser = build_parser()
-    if "_ARGCOMPLETE" in os.environ:
-        import argcomplete
-
-        argcomplete.autocomplete(parser)
-    options, rest = parser.parse_known_args(arguments)
-    # argparse ends a list of words at the first option among them; what follows belongs to it too.
-    for name in ("overrides", "sql"):
-        if hasattr(options, name):
-            getattr(options, name).extend(word for word in rest if not word.startswith("-"))
-            rest = [word for word in rest if word.startswith("-")]
-    if options.version:
-        from harness import __version__
-
-        print(f"joulemark {__version__}")
-        return EXIT_OK
-    if options.verb is None:
-        parser.print_help()
-        return EXIT_USAGE
-    if rest:
-        parser.error(f"not understood: {' '.join(rest)}; see `joulemark {options.verb} --help`")
-    if options.verb in _MEASURING:
-        signal.signal(signal.SIGTERM, _stop)
     try:
+        parser = build_parser()
+        if "_ARGCOMPLETE" in os.environ:
+            import argcomplete
+
+            argcomplete.autocomplete(parser)
+        options = _parsed(parser, arguments)
+        debug = getattr(options, "debug", False)
+        if options.version:
+            from harness import __version__
+
+            print(f"joulemark {__version__}")
+            return EXIT_OK
+        if options.verb is None:
+            parser.print_help()
+            return EXIT_USAGE
+        if options.verb in _MEASURING:
+            signal.signal(signal.SIGTERM, _stop)
         code: int = importlib.import_module(_VERBS[options.verb]).main(options)
     except KeyboardInterrupt:
         print("joulemark: interrupted; what is finished is kept, the same command resumes", file=sys.stderr)
@@ -81,12 +83,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has left, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except (ValueError, OSError, RuntimeError) as error:
-        if options.debug:
+    except Exception as error:
+        if debug:
             raise
-        from harness.cli.output import visible
-
-        said = " ".join(str(error).split()) or type(error).__name__
-        print(f"joulemark: {visible(said)}", file=sys.stderr)
-        return EXIT_USAGE
+        return _say(error)
     return code
+
+
+def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    options, rest = parser.parse_known_args(arguments)
+    # argparse ends a list of words at the first option among them; what follows belongs to it too.
+    for name in ("overrides", "sql"):
+        if hasattr(options, name):
+            getattr(options, name).extend(word for word in rest if not word.startswith("-"))
+            rest = [word for word in rest if word.startswith("-")]
+    if rest:
+        verb = f" {options.verb}" if options.verb else ""
+        raise UsageError(f"not understood: {' '.join(rest)}; see `joulemark{verb} --help`")
+    return options
+
+
+def _say(error: Exception) -> int:
+    """Print an error in one line, and return the exit code that it deserves."""
+    from harness.cli.output import visible
+
+    said = visible(" ".join(str(error).split()))
+    kind = type(error).__name__
+    if isinstance(error, JoulemarkError) or (isinstance(error, OSError) and error.errno in HOST_LIMITS):
+        print(f"joulemark: {said or kind}", file=sys.stderr)
+        return EXIT_USAGE
+    print(
+        f"joulemark: this is a fault of Joulemark, not of your input; please report it at {ISSUES} with what "
+        f"--debug adds ({kind}: {said[:300]})",
+        file=sys.stderr,
+    )
+    return EXIT_FAULT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from harness.cli.decision_verbs import add_decision_verbs
-from harness.cli.verb import EXIT_CODES, Verbs
+from harness.cli.verb import EXIT_CODES, Parser, Verbs
 
 _FIRST_STEPS = """\
 first steps:
@@ -27,7 +27,7 @@ overrides are Hydra's:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of `joulemark`, which sets `verb` and that verb's options."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="joulemark",
         description="Benchmarks of reference workloads: time, energy and cost, each with its uncertainty.",
         epilog=f"{_FIRST_STEPS}\n{EXIT_CODES}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
+from harness.system.errors import UsageError
 
 
 def read_sweep(
@@ -23,7 +24,7 @@ def read_sweep(
         known = ", ".join(store.sweeps())
         hint = f"there are: {known}" if known else "no sweep has been run yet"
         unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
-        raise ValueError(f"{store.root}: no records of a sweep {sweep}{unread}; {hint}")
+        raise UsageError(f"{store.root}: no records of a sweep {sweep}{unread}; {hint}")
     return records, torn
 
 

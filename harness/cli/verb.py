@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.cli import completion
+from harness.system.errors import UsageError
 
 EXIT_CODES = (
-    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say"
+    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say
+"
+    "a fault of Joulemark itself ends with 1 and asks for a report"
 )
 
 
-class Verb(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is an error like any other: one line, without the usage above it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what the words do wrong.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(f"{message}; see `{self.prog} --help`")
+
+
+class Verb(Parser):
     """One verb; the options that several verbs have are its methods."""
 
     def overrides(self) -> None:

@@ -27,6 +27,7 @@ from harness.records.headline import HEADLINES
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.stats import compare_unpaired
+from harness.system.errors import UsageError
 
 UNEXPLAINED = "unexplained"
 LEAST = 1e-12
@@ -78,7 +79,7 @@ def explain(a: TrialResult, b: TrialResult) -> Explanation:
     """
     metric = next((m for m in HEADLINES if a.values(m) and b.values(m)), None)
     if metric is None:
-        raise ValueError(f"{a.label} and {b.label} have no throughput of the same items")
+        raise UsageError(f"{a.label} and {b.label} have no throughput of the same items")
     one, other = side_of(a), side_of(b)
     found = _factors(metric, one, other)
     intervals = _intervals(metric, one, other)

@@ -25,10 +25,11 @@ from harness.records.schema import Record
 from harness.records.store import Store
 from harness.stats import compare, finished
 from harness.stats.compare import LOOKS
+from harness.system.errors import JoulemarkError
 from harness.system.locks import sweep_lock
 
 
-class SideFailedError(RuntimeError):
+class SideFailedError(JoulemarkError, RuntimeError):
     """A side's process failed, so that nothing can be compared. Its record says how."""
 
 

@@ -18,12 +18,13 @@ from harness.config.models import Config
 from harness.planning.plan import PlannedTrial, make_plan
 from harness.records.errors import first_fault
 from harness.records.repeatable import ALLOWED, SAFE_DATA, SAFE_SENSORS, SENSOR_DEVICE, WORD
+from harness.system.errors import InputError
 
 _IGNORED = frozenset({"run", "price", "report", "overrides"})
 """Sections that say nothing of what a trial measures."""
 
 
-class NotRepeatableError(ValueError):
+class NotRepeatableError(InputError):
     """A record's configuration cannot be run from the record alone; the message says what is in the way."""
 
 

@@ -18,6 +18,7 @@ from harness.identity import fingerprint
 from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial, make_plan
+from harness.system.errors import UsageError
 
 _PLAN_TIMEOUT_S = 300.0
 
@@ -77,9 +78,9 @@ def make_side(name: str, overrides: Sequence[str], environment: Environment, fol
     else:
         trials = list(make_plan(overrides, user_folders=folders).trials)
     if len(trials) != 1:
-        raise ValueError(f"{name} makes {len(trials)} trials; one configuration is compared with one")
+        raise UsageError(f"{name} makes {len(trials)} trials; one configuration is compared with one")
     if trials[0].refusal is not None:
-        raise ValueError(f"{name} cannot run: {trials[0].refusal}")
+        raise UsageError(f"{name} cannot run: {trials[0].refusal}")
     return Side(name, trials[0], identity, environment)
 
 
@@ -100,12 +101,12 @@ def _external_plan(
         )
         answer = json.loads(asked.stdout or "null")
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-        raise ValueError(f"{name}: {python} plans nothing: {error}") from error
+        raise UsageError(f"{name}: {python} plans nothing: {error}") from error
     if answer is None:
         lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
-        raise ValueError(f"{name}: {lines[-1]}")
+        raise UsageError(f"{name}: {lines[-1]}")
     if "code" not in answer:
-        raise ValueError(f"{name}: its Joulemark is too old to be compared: its plan names no code")
+        raise UsageError(f"{name}: its Joulemark is too old to be compared: its plan names no code")
     code = answer["code"] | ({"checkout_commit": environment.commit} if environment.checkout else {})
     identity = Identity(identity.machine, code, identity.machine_id, fingerprint.code_id(code))
     return [_trial(t) for t in answer["trials"]], identity
@@ -147,7 +148,7 @@ def environment(python: str | None, where: str | None) -> Iterator[Environment]:
         ValueError: no such interpreter, and neither such a folder nor such a revision.
     """
     if python is not None and not (Path(python).is_file() and os.access(python, os.X_OK)):
-        raise ValueError(f"{python}: no such Python interpreter")
+        raise UsageError(f"{python}: no such Python interpreter")
     if where is None:
         yield Environment(python)
     elif Path(where).is_dir():
@@ -167,11 +168,11 @@ def checked_out(python: str | None, revision: str) -> Iterator[Environment]:
     """
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit is None:
-        raise ValueError(f"{revision}: neither a folder nor a revision of a git repository here")
+        raise UsageError(f"{revision}: neither a folder nor a revision of a git repository here")
     with tempfile.TemporaryDirectory(prefix="joulemark-") as temporary:
         folder = Path(temporary) / commit[:12]
         if _git("worktree", "add", "--detach", "--quiet", str(folder), commit) is None:
-            raise ValueError(f"{revision}: git could not check {commit[:12]} out")
+            raise UsageError(f"{revision}: git could not check {commit[:12]} out")
         try:
             yield Environment(python, folder, commit)
         finally:

@@ -11,6 +11,7 @@ from harness.comparison.verdicts import Line, verdicts
 from harness.identity.fingerprint import CODE_IDENTITY
 from harness.records.results import TrialResult
 from harness.stats import across_sweep, compare_unpaired
+from harness.system.errors import InputError
 
 Differences = dict[str, tuple[Any, Any]]
 """By fact, its value of A and of B."""
@@ -57,7 +58,7 @@ def compare_sweeps(
     unmatched = tuple([r.label for w, r in one.items() if w not in common] for one in (newest_a, newest_b))
     if not common:
         one, other = (", ".join(labels[:3]) or "no good record" for labels in unmatched)
-        raise ValueError(f"they have no work in common: {one} against {other}")
+        raise InputError(f"they have no work in common: {one} against {other}")
     works = _across([_work(newest_a[work_id], newest_b[work_id], delta) for work_id in common], delta)
     software: Differences = {}
     hardware: Differences = {}

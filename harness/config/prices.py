@@ -8,10 +8,12 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
 
+from harness.system.errors import InputError
+
 STALE_DAYS = 365
 
 
-class UnknownPrice(ValueError):  # noqa: N818 - bad input, named as the user sees it
+class UnknownPrice(InputError):  # noqa: N818 - bad input, named as the user sees it
     """What no price file says; the message names the user's file and the line to add."""
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from harness.records.bounded_yaml import load_yaml
+from harness.system.errors import InputError
 from workloads.plugins import nearest
 
 _LIMIT_BYTES = 1 << 20
@@ -25,17 +26,17 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
         with path.open("rb") as file:
             data = file.read(_LIMIT_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror or error}") from error
+        raise InputError(f"{path}: {error.strerror or error}") from error
     if len(data) > _LIMIT_BYTES:
-        raise ValueError(f"{path}: larger than {_LIMIT_BYTES} bytes")
+        raise InputError(f"{path}: larger than {_LIMIT_BYTES} bytes")
     try:
         content = load_yaml(data)
     except ValueError as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())[:200]}") from error
+        raise InputError(f"{path}: {' '.join(str(error).split())[:200]}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: a mapping is needed")  # noqa: TRY004 - a file's contents
+        raise InputError(f"{path}: a mapping is needed")
     return {str(key): value for key, value in content.items()}
 
 
@@ -53,7 +54,7 @@ def validated(model: type[_Model], content: Any, path: Path, key: str = "") -> _
         said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             said = "no such key" + nearest(str(first["loc"][-1]), dict.fromkeys(_keys(model)), otherwise="")
-        raise ValueError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error
+        raise InputError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error
 
 
 def _keys(model: type[BaseModel]) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from harness.cost.derive import per_item
 from harness.cost.equations import Number, money_terms, total
 from harness.cost.inputs import CHEAPER_WHEN_HIGHER, Basis, Input
+from harness.system.errors import InputError
 
 ASSUMED = 0.10
 """How far an input without a range of its own is moved, to show what it weighs."""
@@ -73,7 +74,7 @@ def contrast(a: Basis, b: Basis, *, difference: bool) -> Range:
     shared = _shared(a, b)
     levels = [_levels(name) for name in shared]
     if np.prod([len(each) for each in levels], dtype=float) > MOST_CORNERS:
-        raise ValueError(f"{len(shared)} shared inputs have a range: too many to be tried together")
+        raise InputError(f"{len(shared)} shared inputs have a range: too many to be tried together")
     grid = np.meshgrid(*[np.arange(len(each)) for each in levels], indexing="ij") if shared else []
     corner = {
         name: np.array(each)[index.ravel()] for name, each, index in zip(shared, levels, grid, strict=True)
@@ -149,7 +150,7 @@ def break_even(buy: Basis, rent: Basis) -> float | None:
 
 def _comparable(a: Basis, b: Basis) -> None:
     if a.currency != b.currency:
-        raise ValueError(f"{a.currency} and {b.currency}: give a dated rate, and one site's prices")
+        raise InputError(f"{a.currency} and {b.currency}: give a dated rate, and one site's prices")
     if a.item != b.item:
         raise ValueError(f"cost of {a.item}s against cost of {b.item}s")
 

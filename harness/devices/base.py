@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from harness.devices.timeline import Now, Timeline
 from harness.system import host
+from harness.system.errors import JoulemarkError
 from harness.system.host_counters import HostCounters, read_counters
 
 __all__ = [
@@ -28,7 +29,7 @@ Step = Callable[[int, Callable[[str], None]], object]
 """One iteration, of its index and a function that marks moments in it."""
 
 
-class DeviceError(RuntimeError):
+class DeviceError(JoulemarkError, RuntimeError):
     """A device that cannot be used. The message is one line for the user."""
 
 

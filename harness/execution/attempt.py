@@ -18,6 +18,7 @@ from harness.records.chain import Chain, record_digest
 from harness.records.evidence import declared
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
+from harness.system.errors import access_to
 from harness.system.inside import require_inside
 from harness.system.locks import device_locks
 from harness.system.threads import resolve_wait
@@ -63,7 +64,8 @@ class Attempts:
         place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
         folder = self.store.attempt_dir(*place)
         require_inside(self.store.root, folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        with access_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         config = trial.config
         spec = ReplicaSpec(trial.payload, trial.size, replica, str(folder), self._session(trial))
         limit = config.run.memory_limit_gib

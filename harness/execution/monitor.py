@@ -22,6 +22,7 @@ from harness.execution.sweep import Progress
 from harness.exporters.exposition import Family, render, unit_word
 from harness.planning.plan import Plan, PlannedTrial
 from harness.records.schema import Record
+from harness.system.errors import ResourceError
 
 ADDRESS = "127.0.0.1"
 CLIENT_LIMIT_S = 5.0
@@ -221,7 +222,7 @@ class MonitoredProgress:
         try:
             self._server = _Server((ADDRESS, port), Answer)
         except OSError as error:
-            raise OSError(
+            raise ResourceError(
                 f"run.monitor_port={port}: {error.strerror}; choose another, 0 takes a free one"
             ) from error
         self._closing = False

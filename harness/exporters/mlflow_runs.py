@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.exporters.common import names, usable
 from harness.records.results import TrialResult
+from harness.system.errors import UsageError, access_to
 
 _LONGEST_VALUE = 500
 
@@ -25,8 +26,9 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
         from mlflow import MlflowClient
         from mlflow.entities import Metric, Param
     except ImportError as error:
-        raise ValueError("--to mlflow needs `pip install 'joulemark[track]'`") from error
-    path.mkdir(parents=True, exist_ok=True)
+        raise UsageError("--to mlflow needs `pip install 'joulemark[track]'`") from error
+    with access_to(path):
+        path.mkdir(parents=True, exist_ok=True)
     database = path / "mlflow.db"
     client = MlflowClient(f"sqlite:///{database.absolute()}")
     for result, name in zip(results, names(results), strict=True):

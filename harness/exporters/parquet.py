@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.exporters.common import COLUMNS, rows
 from harness.records.results import TrialResult
+from harness.system.errors import ResourceError
 from harness.system.files import replacing
 
 
@@ -31,5 +32,8 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
                 f"CREATE TABLE rows AS FROM read_json($1, format = 'newline_delimited', columns = {columns})",
                 [str(lines)],
             )
-            connection.execute(f"COPY rows TO '{target}' (FORMAT parquet)")
+            try:
+                connection.execute(f"COPY rows TO '{target}' (FORMAT parquet)")
+            except duckdb.IOException as error:
+                raise ResourceError(f"cannot write {path}: {' '.join(str(error).split())}") from error
     return [path]

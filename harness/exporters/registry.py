@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.records.results import TrialResult
+from harness.system.errors import UsageError
 from workloads.plugins import Registry, nearest
 
 Export = Callable[[Sequence[TrialResult], Path], list[Path]]
@@ -61,5 +62,5 @@ def get(name: str) -> Export:
         return EXPORTERS.get(name)
     except KeyError:
         if name in broken():
-            raise ValueError(f"--to {name}: it disabled itself: {broken()[name]}") from None
-        raise ValueError(f"--to {name}: no such format{nearest(name, names())}") from None
+            raise UsageError(f"--to {name}: it disabled itself: {broken()[name]}") from None
+        raise UsageError(f"--to {name}: no such format{nearest(name, names())}") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.exporters.common import names, usable
 from harness.records.results import TrialResult
+from harness.system.errors import UsageError
 
 _BAD = re.compile(r"[^A-Za-z0-9._+ -]")
 
@@ -21,7 +22,7 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
     try:
         from tensorboard.summary import Writer
     except ImportError as error:
-        raise ValueError("--to tensorboard needs `pip install 'joulemark[track]'`") from error
+        raise UsageError("--to tensorboard needs `pip install 'joulemark[track]'`") from error
     folders = []
     for result, name in zip(results, names(results), strict=True):
         folder = path / _BAD.sub("_", f"{result.sweep} {name}")

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from harness.comparison.pairs import Pairs, SideFailedError
+from harness.comparison.pairs import Pairs
 from harness.comparison.sides import Environment, make_side
 from harness.gate.paired import Records, cannot_conclude, paired_comparison, paired_values
 from harness.records.headline import CLEAN, RAW
@@ -21,12 +21,13 @@ from harness.records.metrics import METRICS
 from harness.records.store import Store
 from harness.stats import Comparison, finished
 from harness.stats.compare import LOOKS
+from harness.system.errors import JoulemarkError, UsageError
 
 Answer = Literal["good", "bad", "skip"]
 _FIRST_BAD = re.compile(r"^([0-9a-f]{40}) is the first .*bad.* commit", re.MULTILINE)
 
 
-class BisectError(ValueError):
+class BisectError(UsageError):
     """The commits cannot be searched; one line says why."""
 
 
@@ -147,7 +148,7 @@ class Bisect:
             name = f"bisect-{good[:10]}-{commit[:10]}"
             pairs = Pairs(name, before, after, self.store, delta=self.delta, settled=settled)
             pairs.run()
-        except (SideFailedError, ValueError):
+        except JoulemarkError:
             if commit == self._commit(self.bad):
                 raise
             return None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from harness.comparison.pairs import Pairs, SideFailedError
+from harness.comparison.pairs import Pairs
 from harness.comparison.recorded import repeat
 from harness.comparison.sides import Environment, checked_out, environment, make_side
 from harness.gate.history import History, Series
@@ -19,6 +19,7 @@ from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.stats import Comparison, StatsError
+from harness.system.errors import JoulemarkError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ class Confirmer:
             return environment(self.base.python, self.base.checkout)
         commit = self.history.good_commit(series)
         if commit is None:
-            raise ValueError("no commit of a good night is known; name one by --base-")
+            raise UsageError("no commit of a good night is known; name one by --base-")
         if not is_commit(commit):
-            raise ValueError("the commit that its good night names is no commit id; name one by --base-")
+            raise UsageError("the commit that its good night names is no commit id; name one by --base-")
         return checked_out(None, commit)
 
     def _is_settled(self, key: tuple[str, int], metric_id: str, delta: float) -> bool:
@@ -100,7 +101,7 @@ class Confirmer:
             return None
         try:
             words = [*repeat(result.trial_id, result.config, self.plan, self.config_dirs), "run.worker=exec"]
-        except ValueError as error:
+        except JoulemarkError as error:
             self.note.append(f"{result.label}: {error}; name the sweep in the policy's plan")
             return None
         if self.pair_seconds is not None:
@@ -117,6 +118,6 @@ class Confirmer:
                 pairs = Pairs(name[:70], base, head, self.store, delta=rule.delta, settled=settled)
                 pairs.run()
                 return pairs.records(base), pairs.records(head)
-        except (ValueError, SideFailedError) as error:
+        except JoulemarkError as error:
             self.note.append(f"{result.label}: {error}")
             return None

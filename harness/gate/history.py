@@ -14,6 +14,7 @@ from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 from harness.records.store import Store, read_bounded
+from harness.system.errors import UsageError
 
 VERDICT = "gate.json"
 _MOST_BYTES = 64 << 20
@@ -102,15 +103,15 @@ def read_history(
     if tonight is not None:
         at = next((i for i, night in enumerate(nights) if night[1] == tonight), None)
         if at is None:
-            raise ValueError(f"{store.root}: no records of the night {tonight}")
+            raise UsageError(f"{store.root}: no records of the night {tonight}")
         nights = nights[: at + 1]
     if tonight is None and unread and (not nights or max(unread) > nights[-1][1]):
-        raise ValueError(
+        raise UsageError(
             f"{unread[max(unread)]}; no record of the night {max(unread)} can be read: "
             "remove it, or name the night to judge by --night"
         )
     if not nights:
-        raise ValueError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
+        raise UsageError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
     *earlier, (_, last, results) = nights
     known = [name for _, name, _ in nights]
     left_out += [f"accept: there is no night {name}" for name in unmatched(accept, known)]

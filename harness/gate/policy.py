@@ -13,6 +13,7 @@ from harness.records.bounded_yaml import load_yaml
 from harness.records.errors import faults_of
 from harness.records.metrics import METRICS
 from harness.records.store import read_bounded
+from harness.system.errors import InputError
 
 _MOST_BYTES = 1 << 20
 _MAY_BE_ZERO = frozenset({"quality.sqnr", "quality.agreement", "staleness.max"})
@@ -112,7 +113,7 @@ def read_policy(path: Path) -> Policy:
         policy = Policy.model_validate(loaded)
     for i, rule in enumerate(policy.metrics):
         if rule.metric not in METRICS:
-            raise ValueError(
+            raise InputError(
                 f"{path}: metrics.{i}.metric: no metric {rule.metric!r}; see `joulemark list metrics`"
             )
         if _without_ratio(rule.metric):
@@ -122,7 +123,7 @@ def read_policy(path: Path) -> Policy:
             )
         known = METRICS[rule.metric].direction
         if known == "none" and rule.direction is None:
-            raise ValueError(f"{path}: metrics.{i}.direction: {rule.metric} has none of its own, give one")
+            raise InputError(f"{path}: metrics.{i}.direction: {rule.metric} has none of its own, give one")
         if known != "none" and rule.direction not in {None, known}:
-            raise ValueError(f"{path}: metrics.{i}.direction: {rule.metric} is better when {known}")
+            raise InputError(f"{path}: metrics.{i}.direction: {rule.metric} is better when {known}")
     return policy

@@ -23,6 +23,7 @@ from harness.records.evidence import declared
 from harness.records.results import Estimate
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.stats import StatsError, within_run_interval
+from harness.system.errors import JoulemarkError
 from harness.system.locks import device_lock
 from harness.timing.clocks import Clock
 from harness.trial import span_energy
@@ -168,7 +169,7 @@ class DeviceBenchmark:
         ]
         try:
             plan = make_plan(words)
-        except ValueError as error:
+        except JoulemarkError as error:
             pytest.fail(f"{NAME} marker: {error}", pytrace=False)
         if len(plan.trials) != 1:
             pytest.fail(f"{NAME} marker: one test is one trial, not {len(plan.trials)}", pytrace=False)

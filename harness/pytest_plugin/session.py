@@ -17,6 +17,7 @@ from harness.isolation.workers import Workers
 from harness.records.schema import Record
 from harness.records.store import Store, StoreError, open_store
 from harness.system.contention import Contention, is_contended
+from harness.system.errors import JoulemarkError
 
 
 def check_options(config: pytest.Config) -> None:
@@ -38,7 +39,7 @@ def check_options(config: pytest.Config) -> None:
             read_policy(config.invocation_params.dir / gate)
     except sensors.UnknownSensor as error:
         raise pytest.UsageError(f"--joulemark-power: {error}") from error
-    except (ValueError, OSError) as error:
+    except JoulemarkError as error:
         raise pytest.UsageError(f"--joulemark-gate: {error}") from error
 
 
@@ -144,7 +145,7 @@ class Session:
                 self._config.invocation_params.dir / self._config.getoption("joulemark_gate")
             )
             history = read_history(self.store, pattern="pytest-*", tonight=self.sweep, accept=policy.accept)
-        except (ValueError, OSError) as error:
+        except JoulemarkError as error:
             self._verdict = [str(error)]
             return 2
         verdict = judge_history(history, policy)

@@ -17,6 +17,7 @@ from harness.shim.ceiling import Ceilings
 from harness.shim.cpu import ceilings as cpu_ceilings
 from harness.shim.errors import ShimError
 from harness.system.contention import between
+from harness.system.errors import UsageError
 from harness.system.host import read_steal
 from harness.system.host_counters import read_counters
 from harness.system.locks import device_lock
@@ -52,13 +53,13 @@ def target(name: str) -> Target:
     """
     kind, _, index = name.partition(":")
     if index and not index.isdecimal():
-        raise ValueError(f"device {name!r}: what follows the colon is a number")
+        raise UsageError(f"device {name!r}: what follows the colon is a number")
     kind = devices.resolve_kind(kind)
     if kind not in {"cpu", "cuda"}:
-        raise ValueError(f"device {name!r} cannot be qualified: choose cpu, cuda or cuda:N")
+        raise UsageError(f"device {name!r} cannot be qualified: choose cpu, cuda or cuda:N")
     reason = devices.get(kind).unavailable_reason(int(index or 0))
     if reason is not None:
-        raise ValueError(reason)
+        raise UsageError(reason)
     return Target(kind, int(index or 0))
 
 

@@ -11,6 +11,7 @@ from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial, make_plan
 from harness.qualify import judging
 from harness.records.schema import Check
+from harness.system.errors import UsageError
 
 WARM, EXEC, QUICK_WARM = 8, 6, 4
 SECONDS, QUICK_SECONDS = 0.5, 0.25
@@ -72,7 +73,7 @@ def _trial(device_kind: str, index: int, seconds: float) -> PlannedTrial:
     ]
     (trial,) = make_plan(overrides).trials
     if trial.refusal is not None:
-        raise ValueError(trial.refusal)
+        raise UsageError(trial.refusal)
     return trial
 
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from harness.records.errors import one_line
 from harness.records.schema import Certificate, Facts
 from harness.records.store import Store, UnreadableRecord, read_bounded
+from harness.system.errors import InputError
 
 FOLDER = "certificates"
 MAX_BYTES = 2**20
@@ -84,9 +85,9 @@ def _parse(path: Path) -> Certificate:
         certificate = Certificate.model_validate_json(read_bounded(path, MAX_BYTES))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise ValueError(f"not a certificate: {first['msg']}") from error
+        raise InputError(f"not a certificate: {first['msg']}") from error
     if path.name.removesuffix(".json")[-16:] != certificate_id(certificate):
-        raise ValueError("its contents are not those it was written with")
+        raise InputError("its contents are not those it was written with")
     return certificate
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.records.schema import SCHEMA_VERSION, Record
+from harness.system.errors import InputError
 
 MAX_RECORD_BYTES = 16 * 2**20
 """A record is tens of kilobytes; long series belong in `trace.parquet`."""
@@ -34,7 +35,7 @@ def serialise(record: Record) -> bytes:
     _require_finite(record)
     data = json.dumps(record.model_dump(mode="json"), allow_nan=False, ensure_ascii=False).encode() + b"\n"
     if len(data) > MAX_RECORD_BYTES:
-        raise ValueError(f"a record holds at most {MAX_RECORD_BYTES} bytes, not {len(data)}")
+        raise InputError(f"a record holds at most {MAX_RECORD_BYTES} bytes, not {len(data)}")
     return data
 
 
@@ -50,7 +51,7 @@ def parse(data: bytes) -> Record:
         _require_known_version(data)
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
+        raise InputError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
     _require_known_version(data, record.schema_version)
     _require_finite(record)
     record._sha256 = hashlib.sha256(data).hexdigest()  # noqa: SLF001 - only its reader knows the bytes
@@ -64,11 +65,11 @@ def _require_known_version(data: bytes, version: int | None = None) -> None:
         except ValidationError:
             return  # not even a version: the caller's own error says more
     if version > SCHEMA_VERSION:
-        raise ValueError(
+        raise InputError(
             f"written by a newer Joulemark (schema {version}; this one reads up to {SCHEMA_VERSION}): upgrade"
         )
     if version < 1:
-        raise ValueError(f"no schema has the version {version}")
+        raise InputError(f"no schema has the version {version}")
 
 
 def _require_finite(record: Record) -> None:
@@ -76,7 +77,7 @@ def _require_finite(record: Record) -> None:
     for name in ("config", "machine", "code", "evidence"):
         where = _non_finite(getattr(record, name), name)
         if where:
-            raise ValueError(f"{where} is not a finite number, or nested too deeply")
+            raise InputError(f"{where} is not a finite number, or nested too deeply")
 
 
 def _non_finite(value: Any, where: str, depth: int = 0) -> str | None:

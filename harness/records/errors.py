@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from harness.system.errors import InputError, ResourceError
+
 
 def one_line(error: Exception, most: int = 300) -> str:
     """Return an error's words in one line of at most so many characters."""
@@ -36,10 +38,10 @@ def faults_of(path: Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ValueError(f"{path}: {first_fault(error)}") from error
+        raise InputError(f"{path}: {first_fault(error)}") from error
     except OSError as error:
-        raise OSError(f"{path}: {error.strerror or error}") from error
+        raise ResourceError(f"{path}: {error.strerror or error}") from error
     except RecursionError as error:
-        raise ValueError(f"{path}: nested too deeply") from error
+        raise InputError(f"{path}: nested too deeply") from error
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error

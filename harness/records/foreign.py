@@ -18,6 +18,7 @@ from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
 from harness.records.schema import Direction, Facts, Frozen, Name, Quantity
 from harness.records.store import Store, read_bounded
+from harness.system.errors import UsageError
 
 FOLDER = "foreign"
 LABELS = ("foreign", "unverified", "no interval")
@@ -93,7 +94,7 @@ def find_foreign(store: Store, name: str) -> ForeignFile:
         known = ", ".join(f"{FOLDER}/{f.key} ({f.file})" for f in found or files) or "none"
         unread = f"; {len(left_out)} cannot be used: {left_out[0]}" if left_out else ""
         what = "several files begin with" if found else "no imported file is called"
-        raise ValueError(f"{store.root / FOLDER}: {what} {name!r}; there are: {known}{unread}")
+        raise UsageError(f"{store.root / FOLDER}: {what} {name!r}; there are: {known}{unread}")
     return found[0]
 
 

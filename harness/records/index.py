@@ -20,6 +20,7 @@ from harness.records.estimates import trial_results
 from harness.records.results import CONFIG_COLUMNS, TrialResult, config_columns
 from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION, judge
+from harness.system.errors import ResourceError, UsageError, access_to
 from harness.system.inside import require_inside
 
 if TYPE_CHECKING:
@@ -124,11 +125,11 @@ def query(store: Store, sql: str) -> Table:
             statements = connection.extract_statements(sql)
             reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
             if len(statements) != 1 or statements[0].type not in reading:
-                raise ValueError("a query is one SELECT over the tables records, metrics and trials")
+                raise UsageError("a query is one SELECT over the tables records, metrics and trials")
             cursor = connection.execute(statements[0])
             rows = tuple(cursor.fetchall())
         except duckdb.Error as error:
-            raise ValueError(" ".join(str(error).split())[:500]) from error
+            raise UsageError(" ".join(str(error).split())[:500]) from error
         return Table(tuple(column[0] for column in cursor.description or ()), rows)
 
 
@@ -196,16 +197,17 @@ def _save(connection: duckdb.DuckDBPyConnection, store: Store, fingerprint: str)
 
     folder = store.root / "index"
     require_inside(store.root, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
-        options = f"(FORMAT parquet, KV_METADATA {{fingerprint: '{fingerprint}'}})"
-        try:
+    with access_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
+            options = f"(FORMAT parquet, KV_METADATA {{fingerprint: '{fingerprint}'}})"
+            try:
+                for table in COLUMNS:
+                    connection.execute(f"COPY {table} TO '{_quoted(scratch)}/{table}.parquet' {options}")
+            except duckdb.IOException as error:
+                raise ResourceError(" ".join(str(error).split())) from error
             for table in COLUMNS:
-                connection.execute(f"COPY {table} TO '{_quoted(scratch)}/{table}.parquet' {options}")
-        except duckdb.IOException as error:
-            raise OSError(" ".join(str(error).split())) from error
-        for table in COLUMNS:
-            Path(scratch, f"{table}.parquet").rename(folder / f"{table}.parquet")
+                Path(scratch, f"{table}.parquet").rename(folder / f"{table}.parquet")
 
 
 def _quoted(path: str) -> str:

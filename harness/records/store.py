@@ -17,6 +17,7 @@ from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
 from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
+from harness.system.errors import InputError, JoulemarkError, ResourceError, UsageError
 from harness.system.inside import OutsideError, require_inside
 
 RECORD = "record.json"
@@ -40,11 +41,11 @@ _ADVICE = {
 }
 
 
-class AttemptTakenError(FileExistsError):
+class AttemptTakenError(JoulemarkError, FileExistsError):
     """The attempt has its record, or another process writes it or died doing so; take the next attempt."""
 
 
-class StoreError(OSError):
+class StoreError(ResourceError):
     """The store cannot be written, or its plan cannot be read; one line says what to do."""
 
 
@@ -202,10 +203,10 @@ class Store:
         """Return the folder of a sweep, which need not exist.
 
         Raises:
-            ValueError: not a sweep's name.
+            UsageError: not a sweep's name.
         """
         if not _NAME.fullmatch(sweep) or sweep in RESERVED:
-            raise ValueError(f"not a sweep's name: {sweep!r}")
+            raise UsageError(f"not a sweep's name: {sweep!r}")
         return self.root / sweep
 
     def _path_of(self, record: Record) -> Path:
@@ -236,18 +237,18 @@ def read_bounded(path: Path, limit: int) -> bytes:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not a plain file, or is larger than `limit`.
+        InputError: it is not a plain file, or is larger than `limit`.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("not a plain file")
+            raise InputError("not a plain file")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(limit + 1)
     finally:
         os.close(descriptor)
     if len(data) > limit:
-        raise ValueError(f"larger than {limit} bytes")
+        raise InputError(f"larger than {limit} bytes")
     return data
 
 
@@ -257,6 +258,8 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return sorted(found, key=lambda entry: entry.name)
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        raise ResourceError(f"{folder}: {error.strerror or error}") from error
 
 
 def _find(folder: Path, depth: int) -> Iterator[Path]:

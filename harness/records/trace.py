@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.system.errors import ResourceError
 from harness.system.files import replacing
 
 TRACE = "trace.parquet"
@@ -40,5 +41,5 @@ def write_trace(columns: Mapping[str, Any], folder: Path) -> Path:
         try:
             connection.execute(f"COPY ({select}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
         except duckdb.IOException as error:
-            raise OSError(f"cannot write {path}: {error}") from error
+            raise ResourceError(f"cannot write {path}: {error}") from error
     return path

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.report.data_files import FOLDER, data_files
 from harness.report.document import ReportModel
 from harness.report.model import build
+from harness.system.errors import UsageError, access_to
 
 FORMATS = ("html", "pdf", "md")
 
@@ -20,15 +21,17 @@ def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Pat
     The numbers behind every table and figure are written to the folder `data` beside them.
 
     Raises:
-        ValueError: a format that is not one of `FORMATS`.
-        OSError: the folder cannot be written.
+        UsageError: a format that is not one of `FORMATS`.
+        ResourceError: the folder cannot be written.
     """
     renderers = [(name, _renderer(name)) for name in dict.fromkeys(formats)]
-    out_dir.mkdir(parents=True, exist_ok=True)
+    with access_to(out_dir):
+        out_dir.mkdir(parents=True, exist_ok=True)
     written = []
     for name, render in renderers:
-        path = out_dir / f"report.{name}"
-        path.write_bytes(render(model))
+        path, drawn = out_dir / f"report.{name}", render(model)
+        with access_to(path):
+            path.write_bytes(drawn)
         written.append(path)
     data = out_dir / FOLDER
     data.mkdir(exist_ok=True)
@@ -46,5 +49,5 @@ def _renderer(name: str) -> Callable[[ReportModel], bytes]:
     elif name == "md":
         from harness.report.formats.markdown import render
     else:
-        raise ValueError(f"no report format {name!r}; there are {', '.join(FORMATS)}")
+        raise UsageError(f"no report format {name!r}; there are {', '.join(FORMATS)}")
     return render

@@ -10,6 +10,8 @@ from typing import Literal
 
 import numpy as np
 
+from harness.system.errors import InputError
+
 Process = Literal["constant", "poisson", "gamma"]
 PROCESSES: tuple[Process, ...] = ("constant", "poisson", "gamma")
 
@@ -31,12 +33,12 @@ def arrivals_s(
         ValueError: a rate or burstiness that is not positive, or an unknown process.
     """
     if process not in PROCESSES:
-        raise ValueError(f"arrivals {process!r} are none of {', '.join(PROCESSES)}")
+        raise InputError(f"arrivals {process!r} are none of {', '.join(PROCESSES)}")
     for name, value in (("rate_per_s", rate_per_s), ("burstiness", burstiness)):
         if not (np.isfinite(value) and value > 0):
-            raise ValueError(f"{name} must be a positive number, not {value}")
+            raise InputError(f"{name} must be a positive number, not {value}")
     if burstiness != 1.0 and process != "gamma":
-        raise ValueError(f"burstiness is a property of gamma arrivals; {process} arrivals have none")
+        raise InputError(f"burstiness is a property of gamma arrivals; {process} arrivals have none")
     random = np.random.default_rng(seed)
     gaps = np.ones(count)
     if process == "poisson":
@@ -55,9 +57,9 @@ def rescaled_s(times_s: Sequence[float], rate_per_s: float) -> tuple[float, ...]
         ValueError: fewer than two distinct times, or a rate that is not positive.
     """
     if not (np.isfinite(rate_per_s) and rate_per_s > 0):
-        raise ValueError(f"rate_per_s must be a positive number, not {rate_per_s}")
+        raise InputError(f"rate_per_s must be a positive number, not {rate_per_s}")
     first, last = min(times_s, default=0.0), max(times_s, default=0.0)
     if last <= first:
-        raise ValueError("a trace needs arrivals at two times at least to have a rate")
+        raise InputError("a trace needs arrivals at two times at least to have a rate")
     own = (len(times_s) - 1) / (last - first)
     return tuple((at - first) * own / rate_per_s for at in sorted(times_s))

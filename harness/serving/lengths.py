@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from harness.system.errors import InputError, access_to
 
 TRACE_LIMIT_BYTES = 256 * 2**20
 LINE_LIMIT_BYTES = 2**20
@@ -49,7 +52,7 @@ def log_normal(
         ValueError: a number out of range.
     """
     if longest < 2 or not (math.isfinite(sigma) and sigma >= 0) or min(prompt_tokens, output_tokens) < 1:
-        raise ValueError(
+        raise InputError(
             f"log-normal lengths need medians of 1 at least, sigma of 0 at least and 2 positions, not "
             f"{prompt_tokens}, {output_tokens}, {sigma} and {longest}"
         )
@@ -66,13 +69,13 @@ def from_jsonl(path: Path) -> tuple[Length, ...]:
     `input_length`, `output_length` and `timestamp` in milliseconds. Other keys are passed over.
 
     Raises:
-        ValueError: a line is no such object, the file is empty or too large; the message names file and line.
-        OSError: the file cannot be read.
+        InputError: a line is no such object, the file is empty or too large; the message names file and line.
+        ResourceError: the file cannot be read.
     """
-    if (size := path.stat().st_size) > TRACE_LIMIT_BYTES:
-        raise ValueError(f"{path}: {size} bytes; a trace of lengths has at most {TRACE_LIMIT_BYTES}")
     lengths: list[Length] = []
-    with path.open("rb") as lines:
+    with access_to(path), path.open("rb") as lines:
+        if (size := os.fstat(lines.fileno()).st_size) > TRACE_LIMIT_BYTES:
+            raise InputError(f"{path}: {size} bytes; a trace of lengths has at most {TRACE_LIMIT_BYTES}")
         number = 0
         while line := lines.readline(LINE_LIMIT_BYTES):
             number += 1
@@ -81,40 +84,40 @@ def from_jsonl(path: Path) -> tuple[Length, ...]:
             try:
                 lengths.append(_length(json.loads(line)))
             except (ValueError, RecursionError) as error:
-                raise ValueError(f"{path}:{number}: {error}") from None
+                raise InputError(f"{path}:{number}: {error}") from None
     if not lengths:
-        raise ValueError(f"{path}: no request in it")
+        raise InputError(f"{path}: no request in it")
     if len({length.arrival_s is None for length in lengths}) > 1:
-        raise ValueError(f"{path}: some requests tell when they arrive and others do not")
+        raise InputError(f"{path}: some requests tell when they arrive and others do not")
     return tuple(lengths)
 
 
 def _length(found: object) -> Length:
     if not isinstance(found, dict):
-        raise ValueError("not a JSON object")  # noqa: TRY004 - the same fault as any other line's
+        raise InputError("not a JSON object")
     prompt, output = _whole(found, _PROMPT), _whole(found, _OUTPUT)
     at, scale = ("timestamp", 1e-3) if "timestamp" in found else ("arrival_s", 1.0)
     arrival = found.get(at)
     if arrival is None:
         return Length(prompt, output)
     if isinstance(arrival, bool) or not isinstance(arrival, int | float) or not 0 <= arrival < math.inf:
-        raise ValueError(f"{at} must be a time of 0 at least, not {str(arrival)[:40]}")
+        raise InputError(f"{at} must be a time of 0 at least, not {str(arrival)[:40]}")
     return Length(prompt, output, arrival * scale)
 
 
 def _whole(found: dict[str, Any], names: tuple[str, ...]) -> int:
     name = next((name for name in names if name in found), None)
     if name is None:
-        raise ValueError(f"neither {' nor '.join(names)}")
+        raise InputError(f"neither {' nor '.join(names)}")
     value = found[name]
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 2**31:
-        raise ValueError(f"{name} must be a whole number of 1 at least, not {str(value)[:40]}")
+        raise InputError(f"{name} must be a whole number of 1 at least, not {str(value)[:40]}")
     return value
 
 
 def _at_least_one(tokens: int) -> int:
     if tokens < 1:
-        raise ValueError(f"a request has one token at least, not {tokens}")
+        raise InputError(f"a request has one token at least, not {tokens}")
     return tokens
 
 

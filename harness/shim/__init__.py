@@ -6,6 +6,8 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from harness.system.errors import UsageError
+
 if TYPE_CHECKING:
     from harness.shim.ceiling import Ceilings
 
@@ -36,7 +38,7 @@ def ceilings(device: str = "cpu", *, quick: bool = False) -> Ceilings:
 
         found = measure_cuda(int(index or 0), quick=quick)
         return _with_collectives(found, kind, load().device_count(), quick=quick)
-    raise ValueError(f"no ceilings are measured on {device!r}: choose cpu, cuda or cuda:N")
+    raise UsageError(f"no ceilings are measured on {device!r}: choose cpu, cuda or cuda:N")
 
 
 def _with_collectives(found: Ceilings, kind: str, devices: int, *, quick: bool) -> Ceilings:

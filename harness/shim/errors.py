@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from harness.system.errors import JoulemarkError
 
-class ShimError(RuntimeError):
+
+class ShimError(JoulemarkError, RuntimeError):
     """The shim cannot do what was asked. The message is one line."""
 
 

@@ -7,28 +7,34 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from harness.system.errors import access_to
+
 
 @contextmanager
 def replacing(path: Path, mode: int = 0o777) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` at the end, or goes if that fails.
 
     Folders that are missing are made with `mode`.
+
+    Raises:
+        ResourceError: it cannot be written; what was there is there.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=mode)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)  # what a killed process left, or a link
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with access_to(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=mode)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary.unlink(missing_ok=True)  # what a killed process left, or a link
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: str | bytes, mode: int = 0o777) -> Path:
     """Write text or bytes to a path and return it; folders that are missing are made with `mode`.
 
     Raises:
-        OSError: it cannot be written; what was there is there.
+        ResourceError: it cannot be written; what was there is there.
     """
     with replacing(path, mode) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -11,8 +11,10 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.system.errors import ResourceError
 
-class OutsideError(OSError):
+
+class OutsideError(ResourceError):
     """A path beneath a folder leads out of it, or is not what it should be; nothing was written."""
 
 
@@ -31,7 +33,7 @@ def open_plain(path: Path) -> BinaryIO:
 
     Raises:
         OutsideError: something else than a plain file with one name is there.
-        OSError: it cannot be opened.
+        ResourceError: it cannot be opened.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
@@ -39,7 +41,7 @@ def open_plain(path: Path) -> BinaryIO:
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
             raise OutsideError(f"{path} is not a plain file; remove it") from error
-        raise
+        raise ResourceError(f"{path}: {error.strerror}") from error
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
         os.close(descriptor)

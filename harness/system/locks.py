@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from harness.system.errors import JoulemarkError, access_to
 from harness.system.inside import open_plain, require_inside
 
 
-class SweepBusyError(RuntimeError):
+class SweepBusyError(JoulemarkError, RuntimeError):
     """Another process is running the same sweep into the same folder."""
 
 
@@ -28,7 +29,8 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         OutsideError: the folder is a link, or its lock no plain file.
     """
     require_inside(folder.parent, folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with access_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         file = held.enter_context(open_plain(folder / ".lock"))
         itself = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -14,11 +14,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.system.errors import JoulemarkError
+
 _SHARED = ("-std=gnu11", "-shared", "-fPIC", "-pthread")
 _BUILD_LIMIT_S = 60.0
 
 
-class NotBuiltError(Exception):
+class NotBuiltError(JoulemarkError):
     """A library cannot be built or loaded here; the message says why."""
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from harness.system.errors import InputError
+
 ACTIVE, PASSIVE, AUTO = "active", "passive", "auto"
 SPIN = "spin:"
 LARGEST_SPIN = 10**9
@@ -20,7 +22,7 @@ def parse_wait(wait: str) -> str:
     turns = wait.removeprefix(SPIN)
     if wait.startswith(SPIN) and turns.isascii() and turns.isdigit() and int(turns) <= LARGEST_SPIN:
         return f"{SPIN}{int(turns)}"
-    raise ValueError(f"{wait!r} is not auto, active, passive or spin:N with N up to {LARGEST_SPIN}")
+    raise InputError(f"{wait!r} is not auto, active, passive or spin:N with N up to {LARGEST_SPIN}")
 
 
 def resolve_wait(wait: str, *, busy: bool = False) -> str:

@@ -20,6 +20,7 @@ from harness.comparison.verdicts import Line
 from harness.execution.progress import duration
 from harness.records import open_store
 from harness.stats import next_look
+from harness.system.errors import UsageError
 
 _EXIT = {"worse": 3, "inconclusive": 4, "unavailable": 4}
 _SIDES = ("base", "head")
@@ -28,7 +29,7 @@ _SIDES = ("base", "head")
 def main(options: argparse.Namespace) -> int:
     """Measure pairs until there is a verdict; 3 when the head is worse, 4 when nothing can be said."""
     if not 0 < options.delta < 1:
-        raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+        raise UsageError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
     overrides = side_overrides(options)
     name = options.name or f"ab-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with contextlib.ExitStack() as stack:
@@ -51,7 +52,7 @@ def side_overrides(options: argparse.Namespace) -> dict[str, list[str]]:
     own: dict[str, list[str]] = {side: [] for side in _SIDES}
     if not any(elsewhere):
         if len(words) < len(_SIDES):
-            raise ValueError("ab takes BASE and HEAD, each a quoted list of overrides; '' is an empty one")
+            raise UsageError("ab takes BASE and HEAD, each a quoted list of overrides; '' is an empty one")
         own = {side: _split(side, words.pop(0)) for side in _SIDES}
     if options.pair_seconds is not None:
         words.append(f"measure.seconds={options.pair_seconds:g}")
@@ -65,13 +66,13 @@ def _split(side: str, words: str) -> list[str]:
     try:
         return shlex.split(words)
     except ValueError as error:
-        raise ValueError(f"{side.upper()} {words!r}: {error}") from error
+        raise UsageError(f"{side.upper()} {words!r}: {error}") from error
 
 
 def _compare(options: argparse.Namespace, name: str, base: Side, head: Side) -> int:
     results = {side.trial.config.run.results for side in (base, head)}
     if len(results) > 1:
-        raise ValueError(f"run.results: one comparison has one folder, not {', '.join(sorted(results))}")
+        raise UsageError(f"run.results: one comparison has one folder, not {', '.join(sorted(results))}")
     store = open_store(results.pop())
     pairs = Pairs(name, base, head, store, delta=options.delta)
     began = time.monotonic()

@@ -15,6 +15,7 @@ from harness.records.estimates import trial_results
 from harness.records.metrics import METRICS
 from harness.records.numbers import quantity
 from harness.records.schema import Record
+from harness.system.errors import UsageError
 
 EXIT_CODES = {"accepted": 0, "rejected": 3, "not enough data": 4}
 
@@ -58,7 +59,7 @@ def _records(names: Sequence[str], results: str) -> list[Record]:
             if Path(name) not in bundles:
                 found, _ = store.records(name)
                 if not found:
-                    raise ValueError(f"{name}: neither a bundle nor a sweep of {store.root}")
+                    raise UsageError(f"{name}: neither a bundle nor a sweep of {store.root}")
                 records += found
     return records
 

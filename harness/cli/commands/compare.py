@@ -14,6 +14,7 @@ from harness.comparison.sweeps import Differences, SweepComparison, compare_swee
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
+from harness.system.errors import InputError, UsageError
 
 _SHOWN = 60
 
@@ -21,20 +22,20 @@ _SHOWN = 60
 def main(options: argparse.Namespace) -> int:
     """Compare; 3 when anything is worse, 4 when a headline is undecided, 2 when comparing would mislead."""
     if not 0 < options.delta < 1:
-        raise ValueError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
+        raise UsageError(f"--delta {options.delta:g}: choose between 0 and 1, e.g. 0.01")
     foreign = [is_foreign(name) for name in (options.a, options.b)]
     if all(foreign):
-        raise ValueError(f"{options.a} and {options.b}: nothing of ours is to be compared, both are foreign")
+        raise UsageError(f"{options.a} and {options.b}: nothing of ours is to be compared, both are foreign")
     if any(foreign):
         ours, theirs = (options.b, options.a) if foreign[0] else (options.a, options.b)
         return show_beside(_results(ours, options.results), ours, theirs, options)
     a, b = (_results(name, options.results) for name in (options.a, options.b))
     try:
         joined = compare_sweeps(a, b, delta=options.delta)
-    except ValueError as error:
-        raise ValueError(f"{options.a} and {options.b}: {error}") from error
+    except InputError as error:
+        raise UsageError(f"{options.a} and {options.b}: {error}") from error
     if joined.software and "software" not in options.allow:
-        raise ValueError(
+        raise UsageError(
             f"{options.a} and {options.b} ran different software ({_words(joined.software)}); "
             "say --allow software to compare them anyway"
         )

@@ -12,6 +12,7 @@ from harness.records import open_store
 from harness.records.foreign import FOLDER, Beside, ForeignFile, beside, find_foreign
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
+from harness.system.errors import UsageError
 
 NO_VERDICT = 4
 """Nothing can be said where one side has no interval and was not seen by this instrument."""
@@ -33,7 +34,7 @@ def show_beside(results: Sequence[TrialResult], ours: str, theirs: str, options:
     found = beside(results, file)
     if not found:
         kinds = ", ".join(dict.fromkeys(f"{r.metric} in {r.unit or 'no unit'}" for r in file.results))
-        raise ValueError(f"{ours} and {theirs}: no metric of the same kind and unit; {file.file} has {kinds}")
+        raise UsageError(f"{ours} and {theirs}: no metric of the same kind and unit; {file.file} has {kinds}")
     alone = len(file.results) - sum(len(one.foreign) for one in found)
     if options.json:
         print_json(_plain(ours, file, found, alone))

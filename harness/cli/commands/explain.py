@@ -15,6 +15,7 @@ from harness.records.estimates import trial_results
 from harness.records.machines import machine_names
 from harness.records.results import TrialResult
 from harness.records.store import Store
+from harness.system.errors import UsageError
 
 MOST = 8
 """Explanations that are printed; `--json` has all."""
@@ -27,7 +28,7 @@ def main(options: argparse.Namespace) -> int:
     pairs = matched(a, b)
     if not pairs:
         one, other = (", ".join(r.label for r in side[:3]) or "nothing with a result" for side in (a, b))
-        raise ValueError(f"{options.a} and {options.b} have no work in common: {one} against {other}")
+        raise UsageError(f"{options.a} and {options.b} have no work in common: {one} against {other}")
     names = machine_names(r for result in (*a, *b) for r in result.records)
     found = [described(one, other, names) for one, other in pairs]
     if options.json:

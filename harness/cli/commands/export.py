@@ -12,6 +12,7 @@ from harness.exporters import registry
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.schema import Record
+from harness.system.errors import access_to
 
 
 def main(options: argparse.Namespace) -> int:
@@ -26,7 +27,8 @@ def main(options: argparse.Namespace) -> int:
         records += found
     results = trial_results(records)
     path = Path(options.output or f"{'+'.join(options.sweeps)}-{options.to}{registry.suffix(options.to)}")
-    written = export(results, path)
+    with access_to(path):
+        written = export(results, path)
     if options.json:
         print_json({"files": [str(p) for p in written]})
     else:

@@ -15,6 +15,7 @@ from harness.gate.policy import read_policy
 from harness.gate.verdict import judge_history
 from harness.identity.machine import identify
 from harness.records import open_store
+from harness.system.errors import UsageError
 from harness.system.files import write_atomically
 from harness.system.inside import require_inside
 
@@ -24,7 +25,7 @@ def main(options: argparse.Namespace) -> int:
     policy = read_policy(Path(options.policy))
     store = open_store(options.history)
     if not store.root.is_dir():
-        raise ValueError(f"{store.root}: no such results folder")
+        raise UsageError(f"{store.root}: no such results folder")
     if options.noise_floor is not None:
         measured = noise_floor(store, options.noise_floor, policy)
         print_json(measured.plain()) if options.json else print("\n".join(map(visible, measured.lines())))

@@ -9,6 +9,7 @@ from harness.cli.output import print_json, print_table
 from harness.exporters.importers import read_file
 from harness.records import open_store
 from harness.records.foreign import MOST_BYTES, foreign_path
+from harness.system.errors import UsageError
 from harness.system.files import write_atomically
 from harness.system.inside import require_inside
 
@@ -20,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
     path = foreign_path(store, found)
     text = found.model_dump_json(indent=1) + "\n"
     if len(text) > MOST_BYTES:
-        raise ValueError(
+        raise UsageError(
             f"{options.file}: its {len(found.results)} results would take {len(text) >> 20} MiB, "
             f"and at most {MOST_BYTES >> 20} are kept; import a part of it"
         )

@@ -13,6 +13,7 @@ from harness.cli.sweeps import newest, read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
+from harness.system.errors import UsageError
 
 EXIT_OK, EXIT_NONE, EXIT_UNDECIDED = 0, 1, 4
 
@@ -76,4 +77,4 @@ def day(text: str | None) -> dt.date:
     try:
         return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"--as-of {text}: a date like 2026-01-31 is needed") from error
+        raise UsageError(f"--as-of {text}: a date like 2026-01-31 is needed") from error

@@ -18,6 +18,7 @@ from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
+from harness.system.errors import UsageError
 
 FORMATS = ("html", "pdf", "md")
 
@@ -26,7 +27,7 @@ def main(options: argparse.Namespace) -> int:
     """Write the report and print where it is; 4 when no trial has a result."""
     formats = [f.strip() for f in options.format.split(",")]
     if wrong := [f for f in formats if f not in FORMATS]:
-        raise ValueError(f"--format {wrong[0]}: choose of {', '.join(FORMATS)}")
+        raise UsageError(f"--format {wrong[0]}: choose of {', '.join(FORMATS)}")
     store = open_store(options.results)
     records, left_out = read_sweeps(store, options.sweeps)
 

@@ -15,6 +15,7 @@ from harness.execution.sweep import Progress, Sweep
 from harness.identity.machine import identify
 from harness.planning.plan import make_plan
 from harness.records import open_store
+from harness.system.errors import UsageError
 
 
 def main(options: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
     folders = {t.config.run.results for t in plan.trials}
     if len(folders) > 1:
-        raise ValueError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
+        raise UsageError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
     store = open_store(folders.pop())
     identity = identify()
     with contextlib.ExitStack() as stack:

@@ -14,6 +14,7 @@ from harness.records.results import Estimate
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
 from harness.records.validity import RULES, RULES_VERSION, TARGET_MISSED, WITHIN_RUN_ONLY, describe
+from harness.system.errors import UsageError
 
 
 def main(options: argparse.Namespace) -> int:
@@ -23,7 +24,7 @@ def main(options: argparse.Namespace) -> int:
     if plan is None:
         known = store.sweeps()
         hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
-        raise ValueError(f"{store.root}: no sweep {options.sweep}; {hint}")
+        raise UsageError(f"{store.root}: no sweep {options.sweep}; {hint}")
     ledger, torn = read(store, options.sweep, str(plan["machine_id"]), str(plan["code_id"]))
     rows = show(store, options.sweep, ledger, torn, as_json=options.json)
     return 0 if all(row["state"] in {"done", "refused"} for row in rows) else 1

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self
 
 from harness.energy.sensors.plausible import energy_fault, power_fault
+from harness.system.errors import JoulemarkError
 
 __all__ = [
     "DEFAULT_GAIN_UNCERTAINTY",
@@ -54,7 +55,7 @@ DEFAULT_GAIN_UNCERTAINTY = 0.05
 """Relative standard uncertainty of an uncalibrated sensor's gain (docs/method.md, section 4)."""
 
 
-class SensorError(Exception):
+class SensorError(JoulemarkError):
     """A sensor failed to answer: `reason` in one line, `remedy` where the user can do something about it."""
 
     def __init__(self, reason: str, remedy: str | None = None) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.energy.sensors.base import PowerMeter
 from harness.energy.sensors.none import NullMeter
 from harness.energy.sensors.opening import open_meters
+from harness.system.errors import UsageError
 from workloads.plugins import classes, nearest
 
 BUILT_IN = {
@@ -26,7 +27,7 @@ NO_SENSOR = {"tpu": "libtpu exposes no power metric", "rocm": "ask for it with p
 """Why nothing meters a kind of device."""
 
 
-class UnknownSensor(ValueError):  # noqa: N818 - bad input, named as the user sees it
+class UnknownSensor(UsageError):  # noqa: N818 - bad input, named as the user sees it
     """No power source has this name."""
 
 

@@ -13,6 +13,7 @@ from harness.exporters.importers.definitions import LeftOut
 from harness.records.errors import faults_of
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.store import read_bounded
+from harness.system.errors import InputError, UsageError
 
 BUILT_IN = {
     "pytest-benchmark": "harness.exporters.importers.pytest_benchmark",
@@ -26,7 +27,7 @@ _LINES = ("superbench",)
 """Formats of one JSON object a line."""
 
 
-class FieldError(ValueError):
+class FieldError(InputError):
     """A field that is missing or wrong; the message begins with its place."""
 
 
@@ -38,7 +39,7 @@ def read_file(path: Path, source: str) -> ForeignFile:
         ValueError: it is not of that format; one line names the file and the field.
     """
     if source not in BUILT_IN:
-        raise ValueError(f"--from {source}: there are {', '.join(BUILT_IN)}")
+        raise UsageError(f"--from {source}: there are {', '.join(BUILT_IN)}")
     results: Callable[[Any], Iterator[ForeignResult | LeftOut]] = importlib.import_module(
         BUILT_IN[source]
     ).results
@@ -49,7 +50,7 @@ def read_file(path: Path, source: str) -> ForeignFile:
         found = tuple(one for one in told if isinstance(one, ForeignResult))
         left_out = tuple(one.reason[:1000] for one in told if isinstance(one, LeftOut))
         if not found:
-            raise ValueError(left_out[0] if left_out else f"it holds no result of {source}")
+            raise InputError(left_out[0] if left_out else f"it holds no result of {source}")
     digest = hashlib.sha256(data).hexdigest()
     return ForeignFile(source=source, file=path.name, sha256=digest, results=found, left_out=left_out)
 
