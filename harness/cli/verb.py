@@ -9,8 +9,8 @@ from harness.cli import completion
 from harness.system.errors import UsageError
 
 EXIT_CODES = (
-    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · 4 too little data to say
-"
+    "exit codes: 0 ok · 1 some trials failed · 2 bad usage or input · 3 regression · "
+    "4 too little data to say\n"
     "a fault of Joulemark itself ends with 1 and asks for a report"
 )
 

@@ -14,6 +14,7 @@ from harness.records.codec import serialise
 from harness.records.errors import one_line
 from harness.records.schema import Facts, Record, Seal
 from harness.records.store import RECORD
+from harness.system.errors import InputError
 
 
 def plan_digest(plan: Mapping[str, Any]) -> str:
@@ -28,7 +29,7 @@ def plan_digest(plan: Mapping[str, Any]) -> str:
         trials = [[t["work_id"], t["trial_id"], t["refusal"] is not None] for t in plan["trials"]]
         plain = json.dumps([plan["sweep"], trials], allow_nan=False)
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"not a plan: {one_line(error)}") from error
+        raise InputError(f"not a plan: {one_line(error)}") from error
     return hashlib.sha256(plain.encode()).hexdigest()
 
 

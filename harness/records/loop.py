@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.system.errors import ResourceError
+
 LOOP = "loop.parquet"
 MOST_ROWS = 16 * 2**20
 """Of one file that is read: a span on the host's clock keeps at most 2^20 samples, and marks beside them."""
@@ -57,7 +59,7 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
                 f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
             )
         except duckdb.IOException as error:
-            raise OSError(f"cannot write {path}: {error}") from error
+            raise ResourceError(f"cannot write {path}: {error}") from error
     temporary.replace(path)
     return path
 
