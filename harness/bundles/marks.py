@@ -12,6 +12,7 @@ from pydantic import Field
 from harness.records.errors import faults_of
 from harness.records.schema import Digest, Frozen
 from harness.records.store import Store, read_bounded
+from harness.system.errors import access_to
 from harness.system.files import write_atomically
 from harness.system.inside import require_inside
 
@@ -42,7 +43,7 @@ class Mark(Frozen):
 
 def file_digest(path: Path) -> str:
     """Return the sha256 of a bundle's bytes."""
-    with path.open("rb") as file:
+    with access_to(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from harness.records.errors import faults_of, first_fault
 from harness.records.store import read_bounded
+from harness.system.errors import InputError
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -30,7 +31,7 @@ _MOST_SIGNERS = 10_000
 _Base64 = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9+/]{20,120}={0,2}$")]
 
 
-class SignatureError(ValueError):
+class SignatureError(InputError):
     """A signature, key or list of signers that does not do; one line says why."""
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from harness.records.errors import first_fault
 from harness.records.schema import Digest, Name
+from harness.system.errors import InputError
 
 MOST_TRIALS = 100_000
 _Text = Annotated[str, StringConstraints(max_length=10_000)]
@@ -46,8 +47,8 @@ def read_plan_bytes(data: bytes) -> dict[str, Any]:
         told = json.loads(data)
         _Plan.model_validate(told)
     except ValidationError as error:
-        raise ValueError(f"not a plan: {first_fault(error)}") from error
+        raise InputError(f"not a plan: {first_fault(error)}") from error
     except RecursionError as error:
-        raise ValueError("not a plan: nested too deeply") from error
+        raise InputError("not a plan: nested too deeply") from error
     plan: dict[str, Any] = told
     return plan

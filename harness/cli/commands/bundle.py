@@ -14,6 +14,7 @@ from harness.bundles.marks import Mark, file_digest, shortened, write_mark
 from harness.bundles.signature import Signature, SignatureError, read_trusted, signer
 from harness.cli.output import print_json, visible
 from harness.records import open_store
+from harness.system.errors import UsageError
 
 _SHOWN = 20
 _EXIT = {"inconsistent": 1, "incomplete": 4}
@@ -116,7 +117,7 @@ def _merge(options: argparse.Namespace) -> int:
     for one in checked:
         if one.audit.label == "inconsistent" and not options.accept_inconsistent:
             first, count = visible(one.audit.lines()[0]), len(one.audit.lines())
-            raise ValueError(
+            raise UsageError(
                 f"{one.path}: inconsistent: {first} (of {count}); nothing was merged. `verify` names all; "
                 "--accept-inconsistent merges it, marked"
             )
