@@ -27,6 +27,9 @@ Scenario = Literal["Offline", "Server", "SingleStream", "MultiStream"]
 SCENARIOS: tuple[Scenario, ...] = ("Offline", "Server", "SingleStream", "MultiStream")
 SAMPLES_PER_QUERY = 4
 """Of MultiStream."""
+_ALONE, _TOGETHER = 5, 32
+_FASTER, _SERVER_LOAD = 3.0, 0.5
+"""Expectations over what was measured, and Server's offer of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,42 @@ def run_loadgen(
         raise RuntimeError(f"the engine failed under LoadGen: {server.error}") from server.error
     log = read_log(folder / "mlperf_log_detail.txt")
     return LoadGenRun(settings, tuple(server.stamps.values()), log, folder)
+
+
+def calibrated(
+    engine: Engine,
+    prompts: Sequence[torch.Tensor],
+    new_tokens: int,
+    scenario: Scenario,
+    *,
+    seconds: float = 10.0,
+    queries: int = 64,
+) -> LoadGenSettings:
+    """Return settings whose expectations this engine meets here, from a few answers alone and together.
+
+    LoadGen makes its queries beforehand: it needs an expectation that is faster than the engine, or it runs
+    out of them before the time is up. Server is offered half of what the engine answers together.
+    """
+    from workloads.engine.continuous_batching import Request
+
+    def took_s(count: int) -> float:
+        began = time.perf_counter()
+        for i in range(count):
+            engine.submit(Request(i, prompts[i % len(prompts)], new_tokens))
+        while not engine.idle:
+            engine.step()
+        return time.perf_counter() - began
+
+    took_s(_ALONE)
+    alone_s = min(took_s(1) for _ in range(_ALONE))
+    rate_per_s = _TOGETHER / took_s(_TOGETHER)
+    return LoadGenSettings(
+        scenario,
+        seconds=seconds,
+        queries=queries,
+        rate_per_s=rate_per_s * (_SERVER_LOAD if scenario == "Server" else _FASTER),
+        expected_s=alone_s / _FASTER,
+    )
 
 
 def _asked(lg: Any, settings: LoadGenSettings) -> Any:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from harness.serving.loadgen import SCENARIOS, LoadGenSettings, run_loadgen
+from harness.serving.loadgen import SCENARIOS, LoadGenSettings, calibrated, run_loadgen
 from harness.serving.loadgen_log import agrees, judged
 from workloads import registry
 from workloads.engine.build import build
@@ -39,9 +39,9 @@ def engine(slots=4):
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_every_scenario_ends_valid(tmp_path, scenario):
-    """With limits that any machine meets: rates and latencies are not the question here."""
+    """With settings that the harness found, and limits that any machine meets."""
     served, prompts = engine()
-    settings = LoadGenSettings(scenario, seconds=0.3, rate_per_s=40.0, expected_s=0.01)
+    settings = calibrated(served, prompts, NEW, scenario, seconds=0.2)
     run = run_loadgen(served, prompts, NEW, settings, tmp_path)
     found = judged(
         run.log,
@@ -59,7 +59,9 @@ def test_every_scenario_ends_valid(tmp_path, scenario):
 def test_our_latencies_are_loadgen_s(tmp_path):
     """The 90th percentile of single answers: the same moments by two clocks."""
     served, prompts = engine()
-    run = run_loadgen(served, prompts, NEW, LoadGenSettings("SingleStream", 0.3, expected_s=0.01), tmp_path)
+    run = run_loadgen(
+        served, prompts, NEW, calibrated(served, prompts, NEW, "SingleStream", seconds=0.2), tmp_path
+    )
     took = sorted((one.done_ns - one.issued_ns) / 1e9 for one in run.stamps)
     ours = took[math.ceil(0.9 * len(took)) - 1]
     theirs = run.log.seconds("result_90.00_percentile_latency_ns")
