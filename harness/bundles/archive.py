@@ -120,7 +120,7 @@ def bundle_signature(path: Path) -> Signature | None:
         OSError: it cannot be read.
     """
     try:
-        with tarfile.open(path, "r:") as tar:
+        with access_to(path), tarfile.open(path, "r:") as tar:
             _, manifest = _manifest(path, tar)
             second = tar.next()
             if second is None or second.name != SIGNATURE:

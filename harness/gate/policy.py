@@ -117,7 +117,7 @@ def read_policy(path: Path) -> Policy:
                 f"{path}: metrics.{i}.metric: no metric {rule.metric!r}; see `joulemark list metrics`"
             )
         if _without_ratio(rule.metric):
-            raise ValueError(
+            raise InputError(
                 f"{path}: metrics.{i}.metric: {rule.metric} may be zero or negative, and nights are compared "
                 "by ratios: it cannot be watched"
             )

@@ -91,7 +91,7 @@ def test_debug_shows_the_traceback(monkeypatch, error):
         (["gate", "--policy", "absent.yaml"], "absent"),
         (["plan", "workload=gtp"], "did you mean gpt?"),
         (["plan", "seed=soon"], "seed='soon'"),
-        (["plan", "workload=["], "no viable alternative"),
+        (["plan", "workload=["], "the value needs quotes"),
         (["ab", "device=cpu"], "ab takes BASE and HEAD"),
         (["bisect", "a", "b", "--repository", "."], "a: no such revision"),
     ],
