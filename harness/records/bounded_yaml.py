@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.system.errors import InputError
+
 MOST_BYTES = 1 << 20
 MOST_NODES = 100_000
 DEEPEST = 50
@@ -23,7 +25,7 @@ def load_yaml(data: bytes) -> Any:
     try:
         return yaml.safe_load(data)
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(_line(error)) from error
+        raise InputError(_line(error)) from error
 
 
 def check_yaml(data: bytes) -> None:
@@ -35,7 +37,7 @@ def check_yaml(data: bytes) -> None:
     import yaml
 
     if len(data) > MOST_BYTES:
-        raise ValueError(f"larger than {MOST_BYTES} bytes")
+        raise InputError(f"larger than {MOST_BYTES} bytes")
     depth = nodes = aliases = 0
     try:
         for event in yaml.parse(data, Loader=yaml.SafeLoader):
@@ -46,13 +48,13 @@ def check_yaml(data: bytes) -> None:
                 depth -= 1
             aliases += isinstance(event, yaml.AliasEvent)
             if depth > DEEPEST:
-                raise ValueError(f"nested more than {DEEPEST} deep")
+                raise InputError(f"nested more than {DEEPEST} deep")
             if nodes > MOST_NODES:
-                raise ValueError(f"more than {MOST_NODES} values")
+                raise InputError(f"more than {MOST_NODES} values")
             if aliases > MOST_ALIASES:
-                raise ValueError(f"more than {MOST_ALIASES} aliases")
+                raise InputError(f"more than {MOST_ALIASES} aliases")
     except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(_line(error)) from error
+        raise InputError(_line(error)) from error
 
 
 def _line(error: Exception) -> str:
