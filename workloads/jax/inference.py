@@ -96,10 +96,14 @@ def _prefill(model: Model) -> tuple[Run, int]:
 
 
 def _decode(model: Model) -> tuple[Run, int]:
-    """One token a step behind the same context, in a cache that each step writes in place and hands on."""
+    """One token a step behind the same context.
+
+    A cache of keys and values is written in place and handed on: the next step writes the same slot again. A
+    recurrent state is left as it was.
+    """
     workload, batch = model.workload, model.ring[0]
     assert isinstance(workload, GenerativeWorkload)
-    context = batch["tokens"].shape[1]
+    context, hands_on = batch["tokens"].shape[1], "kv_cache" in workload.spec.traits
     example = (model.weights, batch)
     read = model.watch.add(compile_ahead("prefill", _read_prompt(model, context + 1), *example))
     cache = read.call(*example)[1]
@@ -109,17 +113,20 @@ def _decode(model: Model) -> tuple[Run, int]:
         def run(module: Any, tokens: Any, arrays: Any) -> Any:
             rewound = workload.rewind(_joined(arrays, model.statics["prefill"]), context)
             logits, after = workload.decode(module, tokens, rewound)
-            return logits, _apart(after)[0]
+            return logits, _apart(after)[0] if hands_on else []
 
         return model.call(run, weights, tokens, cache)
 
-    program = compile_ahead("decode", decode, model.weights, tokens, cache, donate=(2,))
+    donate = (2,) if hands_on else ()
+    program = compile_ahead("decode", decode, model.weights, tokens, cache, donate=donate)
     model.watch.add(program)
     held, cache_bytes = [cache], _bytes(cache)
 
     def run(_index: int, _mark: Mark) -> tuple[jax.Array, Any]:
-        logits, held[0] = program.call(model.weights, tokens, held[0])
-        return logits, (logits, held[0])
+        logits, written = program.call(model.weights, tokens, held[0])
+        if hands_on:
+            held[0] = written
+        return logits, (logits, written)
 
     return run, cache_bytes
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import torch
 from torch.nn import functional as F
+
+from workloads.jax import recurrent
 
 _PRODUCTS = (
     torch.ops.aten.convolution.default,
@@ -28,6 +31,8 @@ def install(environment: Any) -> None:
         torch.ops.aten._grouped_mm.default: _grouped_mm,  # noqa: SLF001 - what `grouped_mm` arrives as
         torch.Tensor.contiguous: lambda x, **_: x,
     }
+    for cell, function in {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh}.items():
+        own[function] = partial(_recurrent, cell)
     for function, lowering in own.items():
         environment.override_op_definition(function, lowering)
     from torchax import amp
@@ -156,6 +161,34 @@ def _embedding_bag(
     if mode == "mean":
         total = total / jnp.maximum(jax.ops.segment_sum(counted, bag, bags), 1)[:, None]
     return _like(weight, total)
+
+
+def _recurrent(
+    cell: str,
+    x: Any,
+    state: Any,
+    weights: Any,
+    has_biases: bool,
+    layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> Any:
+    """Run a recurrent network over sequences of one length.
+
+    Raises:
+        NotImplementedError: of dropout, two directions or no biases, which no workload uses.
+    """
+    if (dropout and train) or bidirectional or not has_biases:
+        raise NotImplementedError(
+            "no lowering of a recurrent network with dropout, two directions or no biases"
+        )
+    parts = tuple(state) if cell == "lstm" else (state,)
+    made = recurrent.run(
+        cell, *_arrays(x), tuple(_arrays(*parts)), _arrays(*weights), layers=layers, batch_first=batch_first
+    )
+    return tuple(_like(x, array) for array in made)
 
 
 def _grouped_mm(x: Any, weight: Any, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:

@@ -58,6 +58,22 @@ def test_embedding_bags(mode, offsets, padding_idx):
     np.testing.assert_allclose(lowered(F.embedding_bag, rows, table, **more, **named), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [torch.nn.LSTM, torch.nn.GRU, torch.nn.RNN])
+def test_recurrent_networks(kind):
+    """Outputs and the last state of two layers; one scan, where torchax would unroll."""
+    from workloads.jax.stateless import Stateless
+
+    model, x = kind(5, 6, 2, batch_first=True), torch.randn(3, 7, 5)
+    expected, state = model(x)
+    stateless = Stateless(model)
+    weights = stateless.state()
+    (made, last), _ = stateless.call(lambda m, x: m(x), weights.trained, weights.carried, stateless.array(x))
+    np.testing.assert_allclose(np.asarray(made), expected.detach(), atol=1e-6)
+    several = kind is torch.nn.LSTM
+    for ours, theirs in zip(last if several else [last], state if several else [state], strict=True):
+        np.testing.assert_allclose(np.asarray(ours), theirs.detach(), atol=1e-6)
+
+
 def test_grouped_products():
     """Each row by its group's matrix; a group may be empty."""
     x, weight = torch.randn(6, 8), torch.randn(3, 8, 4)

@@ -11,7 +11,10 @@ from workloads.engine.setup import Setup
 from workloads.jax.job import prepare
 from workloads.jax.stateless import Stateless
 
-ALL = ("gpt", "llama", "bert", "vit", "translation", "dit", "mamba", "moe", "mlp", "dlrm", "ner", "maskgit")
+ALL = (
+    *("gpt", "llama", "bert", "vit", "translation", "dit", "mamba", "moe", "mlp", "dlrm", "ner", "maskgit"),
+    *("lstm", "unet", "autoencoder", "skipgram"),
+)
 
 
 def difference(ours, theirs):
