@@ -25,7 +25,7 @@ from harness.report.sections.roofline import certificate_section, roofline_secti
 from harness.report.sections.scaling import scaling_section
 from harness.report.sections.side_by_side import side_by_side_section
 from harness.report.sections.speed import SpeedTest
-from harness.report.sections.systems import machine_section, software_section
+from harness.report.sections.systems import device_section, machine_section, software_section
 from harness.report.sections.tables import metric_table, ranked_table
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, groups, headline, trials
@@ -115,6 +115,7 @@ def _circumstances(named: Sequence[Trial], ok: Sequence[Trial], torn: Sequence[s
         omissions_section(ok, torn),
         method_section(named, level_text(ok)),
         certificate_section(ok),
+        device_section(named),
         machine_section(named),
         software_section(named),
         _reproduce(named),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tell what this runner can measure, keep it beside the results, and fail where the device is not there.
-# usage: detect.sh KIND FOLDER        KIND is cpu or cuda
+# usage: detect.sh KIND FOLDER        KIND as doctor names it: cpu, cuda, xla-cpu, tpu
 set -euo pipefail
 kind=$1 folder=$2
 mkdir -p "$folder"

@@ -9,12 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.cli.output import print_json, print_table
+from harness.devices import registry as devices
 from harness.execution.progress import duration
 from harness.identity.machine import identify
-from harness.planning.plan import PlannedTrial, make_plan
+from harness.planning.plan import Plan, PlannedTrial, make_plan
+from harness.records import open_store, query
 
 if TYPE_CHECKING:
     from workloads.engine.requirements import Needs
+
+_COMPILE_SQL = """
+SELECT work_id, median(value) FROM metrics
+WHERE metric_id = 'time.compile' AND value IS NOT NULL GROUP BY work_id
+"""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -71,12 +78,28 @@ def main(options: argparse.Namespace) -> int:
         f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
         f"at least {duration(plan.estimated_s)} of building, warm-up and measuring"
     )
+    if (words := _compiling(plan)) is not None:
+        print(words)
     share = plan.trials[0].config.run.remeasure
     if share and plan.runnable:
         print(
             f"up to {duration(share * plan.estimated_s)} more where others disturb replicas (run.remeasure)"
         )
     return 0 if plan.runnable else 2
+
+
+def _compiling(plan: Plan) -> str | None:
+    """Say how long XLA will compile, by earlier records of the same work, and for how many none tells."""
+    ahead = [t for t in plan.runnable if devices.get(t.config.device.kind).engine == "jax"]
+    if not ahead:
+        return None
+    found = query(open_store(ahead[0].config.run.results), _COMPILE_SQL).rows
+    known = {str(work): float(seconds) for work, seconds in found}
+    seconds = sum(known[t.work_id] * t.config.measure.replicas for t in ahead if t.work_id in known)
+    unknown = sum(t.work_id not in known for t in ahead)
+    parts = [f"about {duration(seconds)} by earlier records"] if seconds else []
+    parts += [f"unknown for {unknown} trial{'s' * (unknown != 1)} without any"] if unknown else []
+    return f"XLA compiles on top of that: {'; '.join(parts)}"
 
 
 def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.schema import Record
 from harness.report.document import Block, Cell, Column, Paragraph, Row, Section, Table
 from harness.report.sections.method import facts_rows
 from harness.report.sections.tables import NONE
 from harness.report.trials import Trial, letters
 
+UNTESTED = "untested on hardware"
 SIDE_BY_SIDE = 3
 """Machines in one table."""
 
@@ -31,6 +33,44 @@ def software_section(trials: Sequence[Trial]) -> Section:
         i: next((r.code for t in trials if t.result.code_id == i for r in t.result.records), {}) for i in ids
     }
     return Section("software", "Software", _blocks("software", ids, facts))
+
+
+def device_section(trials: Sequence[Trial]) -> Section | None:
+    """What differs between the devices of a report, where there are several or one is untested."""
+    records = [record for t in trials for record in t.result.records if record.status == "ok"]
+    rows = dict.fromkeys(map(_device_facts, records))
+    if len({row[:2] for row in rows}) < 2 and not any(row[-1] == UNTESTED for row in rows):
+        return None
+    names = ("Device", "Name", "Clock of a step", "Compiled by", "fp32 products", "Note")
+    table = Table(
+        "devices",
+        "Devices",
+        tuple(Column(name, wide=name == "Name") for name in names),
+        tuple(Row(tuple(Cell(text or NONE) for text in row)) for row in rows),
+        sortable=False,
+    )
+    said = Paragraph(
+        "Trials on different devices do the same work from the same weights; what stands here differs between "
+        "them, and with it what a difference in speed may come from."
+    )
+    return Section("devices", "Devices", (said, table))
+
+
+def _device_facts(record: Record) -> tuple[str, ...]:
+    """Return kind and platform, name, clock, compiler, what fp32 products are, and if it is untested."""
+    facts, transformed = record.evidence.get("device") or {}, record.evidence.get("transformed") or {}
+    xla = transformed.get("xla") or {}
+    fenced = facts.get("kind") not in {"cpu", "cuda"}
+    clock = str(record.evidence.get("clock") or "")
+    compiled = str(record.evidence.get("compiled") or "eager")
+    return (
+        "-".join(str(part) for part in (facts.get("kind"), facts.get("platform")) if part),
+        str(facts.get("name") or ""),
+        f"{clock}, each step fenced" if fenced else clock,
+        "XLA" if xla else compiled.partition(",")[0],
+        str(xla.get("matmul_precision") or ""),
+        UNTESTED if facts.get("untested_on_hardware") else "",
+    )
 
 
 def _blocks(name: str, ids: Mapping[str, str], facts: Mapping[str, Mapping[str, Any]]) -> tuple[Block, ...]:

@@ -6,7 +6,7 @@ import pytest
 from workloads.base import UnsupportedError
 
 
-@pytest.mark.parametrize("weights", ["whole", "split"])
+@pytest.mark.parametrize("weights", [pytest.param("whole", marks=pytest.mark.slow), "split"])
 def test_losses_of_four_devices_are_those_of_one(both, workload, weights):
     """Data parallel and FSDP-like: the devices share a batch, whose samples count once."""
     ours, theirs = both(workload("gpt", "train"), parallel={"devices": 4, "weights": weights})

@@ -15,7 +15,7 @@ def test_outputs_are_torchs(both, workload, name, mode):
     assert ours.units(0) == theirs.units(0)
 
 
-@pytest.mark.parametrize("name", ["gpt", "llama"])
+@pytest.mark.parametrize("name", ["gpt", pytest.param("llama", marks=pytest.mark.slow)])
 def test_greedy_generation_gives_the_same_tokens(both, workload, name):
     """Prompt and first token are one program, all tokens after it another."""
     ours, theirs = both(workload(name, "generate"), steps=2, top_k=1)

@@ -23,7 +23,7 @@ def difference(ours, theirs):
     return max(abs(a - b) for a, b in pairs)
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [("gpt", "adamw"), ("gpt", "sgd"), ("mlp", "adamw")])
+@pytest.mark.parametrize(("name", "optimizer"), [("gpt", "adamw"), ("mlp", "sgd")])
 def test_three_steps_have_torchs_losses(both, workload, name, optimizer):
     """In fp32 to 1e-5, by torch's own equations of the optimizer; each step finite and counted alike."""
     ours, theirs = both(workload(name, "train"), optimizer=optimizer, lr=0.01)
