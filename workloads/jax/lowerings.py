@@ -23,7 +23,7 @@ _PRODUCTS = (
 
 def install(environment: Any) -> None:
     """Put our lowerings into a torchax environment."""
-    own = {
+    own: dict[Any, Any] = {
         F.batch_norm: _batch_norm,
         F.embedding_bag: _embedding_bag,
         F.scaled_dot_product_attention: _attention,
@@ -31,8 +31,8 @@ def install(environment: Any) -> None:
         torch.ops.aten._grouped_mm.default: _grouped_mm,  # noqa: SLF001 - what `grouped_mm` arrives as
         torch.Tensor.contiguous: lambda x, **_: x,
     }
-    for cell, function in {"lstm": torch.lstm, "gru": torch.gru, "rnn_tanh": torch.rnn_tanh}.items():
-        own[function] = partial(_recurrent, cell)
+    for cell in recurrent.CELLS:
+        own[getattr(torch, cell)] = partial(_recurrent, cell)
     for function, lowering in own.items():
         environment.override_op_definition(function, lowering)
     from torchax import amp
@@ -185,9 +185,9 @@ def _recurrent(
             "no lowering of a recurrent network with dropout, two directions or no biases"
         )
     parts = tuple(state) if cell == "lstm" else (state,)
-    made = recurrent.run(
-        cell, *_arrays(x), tuple(_arrays(*parts)), _arrays(*weights), layers=layers, batch_first=batch_first
-    )
+    (given,), begin = _arrays(x), tuple(_arrays(*parts))
+    matrices = _arrays(*weights)
+    made = recurrent.run(cell, given, begin, matrices, layers=layers, batch_first=batch_first)
     return tuple(_like(x, array) for array in made)
 
 

@@ -73,6 +73,11 @@ def main(options: argparse.Namespace) -> int:
     if plan.refused:
         print()
         print_table(["refused", "reason"], [[t.label, t.refusal] for t in plan.refused])
+    _print_times(plan)
+    return 0 if plan.runnable else 2
+
+
+def _print_times(plan: Plan) -> None:
     runnable = len(plan.runnable)
     print(
         f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
@@ -85,7 +90,6 @@ def main(options: argparse.Namespace) -> int:
         print(
             f"up to {duration(share * plan.estimated_s)} more where others disturb replicas (run.remeasure)"
         )
-    return 0 if plan.runnable else 2
 
 
 def _compiling(plan: Plan) -> str | None:

@@ -35,12 +35,12 @@ def software_section(trials: Sequence[Trial]) -> Section:
     return Section("software", "Software", _blocks("software", ids, facts))
 
 
-def device_section(trials: Sequence[Trial]) -> Section | None:
+def device_section(trials: Sequence[Trial]) -> Section:
     """What differs between the devices of a report, where there are several or one is untested."""
     records = [record for t in trials for record in t.result.records if record.status == "ok"]
     rows = dict.fromkeys(map(_device_facts, records))
     if len({row[:2] for row in rows}) < 2 and not any(row[-1] == UNTESTED for row in rows):
-        return None
+        return Section("devices", "Devices", ())
     names = ("Device", "Name", "Clock of a step", "Compiled by", "fp32 products", "Note")
     table = Table(
         "devices",
@@ -57,7 +57,7 @@ def device_section(trials: Sequence[Trial]) -> Section | None:
 
 
 def _device_facts(record: Record) -> tuple[str, ...]:
-    """Return kind and platform, name, clock, compiler, what fp32 products are, and if it is untested."""
+    """Return kind and platform, name, clock, compiler, fp32 products, and whether it is untested."""
     facts, transformed = record.evidence.get("device") or {}, record.evidence.get("transformed") or {}
     xla = transformed.get("xla") or {}
     fenced = facts.get("kind") not in {"cpu", "cuda"}
