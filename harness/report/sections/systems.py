@@ -50,8 +50,8 @@ def device_section(trials: Sequence[Trial]) -> Section:
         sortable=False,
     )
     said = Paragraph(
-        "Trials on different devices do the same work from the same weights; what stands here differs between "
-        "them, and with it what a difference in speed may come from."
+        "Trials on different devices do the same work from the same weights; what stands here differs between"
+        " them, and with it what a difference in speed may come from."
     )
     return Section("devices", "Devices", (said, table))
 
