@@ -60,4 +60,5 @@ def check_yaml(data: bytes) -> None:
 def _line(error: Exception) -> str:
     mark = getattr(error, "problem_mark", None)
     line = f"line {mark.line + 1} " if mark is not None else ""
-    return f"{line}is not YAML: {getattr(error, 'problem', None) or error}"
+    problem = " ".join(str(getattr(error, "problem", None) or error).split())
+    return f"{line}is not YAML: {problem}"

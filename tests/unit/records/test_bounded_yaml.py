@@ -1,0 +1,50 @@
+"""YAML of others is plain data within bounds, and one line says which bound it broke."""
+
+import pytest
+
+from harness.records import bounded_yaml
+from harness.records.bounded_yaml import load_yaml
+
+
+def test_plain_data_is_returned_as_it_is_written():
+    """Mappings, lists, numbers, texts and null."""
+    assert load_yaml(b"a: [1, 2.5, x]\nb: {c: null}\n") == {"a": [1, 2.5, "x"], "b": {"c": None}}
+
+
+@pytest.mark.parametrize(
+    ("bound", "value", "data", "says"),
+    [
+        ("MOST_BYTES", 8, b"a: 123456", "larger than 8 bytes"),
+        ("MOST_NODES", 10, b"[1, 2, 3, 4, 5, 6, 7, 8]", "more than 10 values"),
+        ("DEEPEST", 2, b"[[[1]]]", "nested more than 2 deep"),
+        ("MOST_ALIASES", 1, b"[&a 1, *a, *a]", "more than 1 aliases"),
+    ],
+)
+def test_each_bound_refuses_what_is_beyond_it_alone(monkeypatch, bound, value, data, says):
+    """The same document is read where the bound is wide."""
+    assert load_yaml(data) is not None
+    monkeypatch.setattr(bounded_yaml, bound, value)
+    with pytest.raises(ValueError, match=f"^{says}$"):
+        load_yaml(data)
+
+
+def test_a_document_at_its_bound_is_read(monkeypatch):
+    """The bounds are the most that is allowed, not the first that is refused."""
+    data = b"[[1]]"
+    monkeypatch.setattr(bounded_yaml, "MOST_BYTES", len(data))
+    monkeypatch.setattr(bounded_yaml, "DEEPEST", 2)
+    assert load_yaml(data) == [[1]]
+
+
+@pytest.mark.parametrize("data", [b"a: [1, 2", b"a: b: c", b"x: 'open", b"\x80abc", b"a: \x00"])
+def test_what_is_no_yaml_is_one_line(data):
+    """The message is one sentence with the library's own words."""
+    with pytest.raises(ValueError, match="is not YAML") as failed:
+        load_yaml(data)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_tag_builds_no_object():
+    """A tag that names a Python object is refused, whatever it names."""
+    with pytest.raises(ValueError, match="is not YAML"):
+        load_yaml(b"!!python/name:builtins.len ''")
