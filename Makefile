@@ -15,7 +15,7 @@ endif
 junit = $(if $(JUNIT),--junitxml=$(JUNIT)/$(1).xml)
 
 # Every target is a name of work, none a file.
-.PHONY: $(patsubst %:,%,$(shell grep -hoE '^[a-z-]+:' $(MAKEFILE_LIST)))
+.PHONY: $(patsubst %:,%,$(shell grep -hoE '^[a-z-]+:' $(MAKEFILE_LIST))) bench-hostile
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -95,6 +95,9 @@ bench-cpu: $(STAMP)  ## the CPU's measured ceilings against plain C beside them
 
 bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the host
 	$(BIN)/python benchmarks/shim_cost.py
+
+bench-hostile: $(STAMP)  ## 663 hostile records and plans through the commands that read them, about 5 minutes
+	$(BIN)/python benchmarks/hostile.py
 
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from harness.records.results import TrialResult
 from harness.records.schema import Record
@@ -57,4 +58,6 @@ def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:
 
 
 def _ran(result: TrialResult) -> str:
-    return max(record.started_at for record in result.records)
+    # A clock that was wrong, or a stranger, must not be the newest for ever.
+    latest = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    return max((r.started_at for r in result.records if r.started_at <= latest), default="")

@@ -38,6 +38,24 @@ def _when(text: str) -> str:
     return text
 
 
+def _sections(config: Facts) -> Facts:
+    for name in SECTIONS:
+        section = config.get(name, {})
+        if not isinstance(section, dict):
+            raise ValueError(f"{name}: not a section")  # noqa: TRY004 - a file's contents
+        for key in _TEXTS & section.keys():
+            if not isinstance(section[key], str | None):
+                raise ValueError(f"{name}.{key}: not a text")  # noqa: TRY004 - a file's contents
+    return config
+
+
+SECTIONS = (
+    *("workload", "compress", "parallel", "precision", "optimize", "device"),
+    *("measure", "power", "run", "price", "report"),
+)
+_TEXTS = frozenset({"name", "mode", "kind", "title", "question", "sensor", "preset"})
+Configuration = Annotated[Facts, AfterValidator(_sections)]
+"""A resolved configuration: its sections are mappings, and what names something in them is a text."""
 Word = Annotated[str, StringConstraints(max_length=200), AfterValidator(_printable)]
 """An id or a unit: short, in one line, without controls of a terminal."""
 Time = Annotated[str, StringConstraints(max_length=40), AfterValidator(_when)]
@@ -129,7 +147,7 @@ class Record(Frozen):
     started_at: Time
     """UTC, ISO 8601."""
     wall_s: FiniteFloat = 0.0
-    config: Facts
+    config: Configuration
     machine: Facts
     code: Facts
     metrics: tuple[Metric, ...] = ()

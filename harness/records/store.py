@@ -26,6 +26,7 @@ RESERVED = ("index", "reference", "certificates", "foreign", "merged")
 """Folders beside the sweeps: the derived index, a store of its own that ships with the repository, what
 `joulemark qualify` found of the instrument, and what other tools measured."""
 _MAX_PLAN_BYTES = 256 * 2**20
+_ATTEMPTS = 10_000
 _PROBE_BYTES = 64 * 2**10
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(DIGEST_PATTERN)
@@ -78,10 +79,16 @@ class Store:
         return self.sweep_dir(sweep) / machine_id / trial_id / name
 
     def next_attempt(self, sweep: str, machine_id: str, trial_id: str, replica: int) -> int:
-        """Return the number after the replica's highest attempt, recorded or abandoned; 0 for the first."""
+        """Return the number after the replica's highest attempt, recorded or abandoned; 0 for the first.
+
+        Where that would be beyond the last number, it is the lowest that is free.
+        """
         trial = self.attempt_dir(sweep, machine_id, trial_id, replica, 0).parent
         found = [_ATTEMPT.fullmatch(entry.name) for entry in _entries(trial)]
-        return max((int(m[2]) + 1 for m in found if m and int(m[1]) == replica), default=0)
+        taken = {int(m[2]) for m in found if m and int(m[1]) == replica}
+        after = max(taken, default=-1) + 1
+        # Somebody's attempt number 9999 must not be the last one for ever.
+        return after if after < _ATTEMPTS else min(set(range(_ATTEMPTS)) - taken, default=after)
 
     def write(self, record: Record) -> Path:
         """Write a record so that it is there whole or not at all, and return its path.

@@ -67,3 +67,13 @@ def test_what_cannot_be_built_is_one_typed_refusal(source, monkeypatch, text, co
     with pytest.raises(native.NotBuiltError, match=said):
         native.load("answer", [source], [])
     assert built() == []
+
+
+def test_a_damaged_library_is_built_again(source):
+    """What is in the cache is held to its digest before it is loaded: a damaged one could end the process."""
+    native.load("answer", [source], ["-O1"])
+    library = native.cache_folder() / built()[0]
+    library.unlink()
+    library.write_bytes(b"damaged")
+    assert native.load("answer", [source], ["-O1"]).answer() == 42
+    assert native._is_whole(library)
