@@ -52,7 +52,7 @@ class ScriptedProcesses:
         """Measure as a worker does, in scripted time."""
         others = 1.0 if len(self.waits) in self.disturbed else 0.0
         self.waits.append(wait)
-        seed = spec["config"]["seed"]
+        seed = spec.config["seed"]
         self.order.append(seed)
         factor = self.factors[self.order.count(seed) - 1]
 
@@ -60,7 +60,7 @@ class ScriptedProcesses:
             slow = 1 + max(0, SETTLING - index) / 100
             self.clock.work(round(10 * MS * factor * slow))
 
-        settings = timing_settings(Config.model_validate(spec["config"]))
+        settings = timing_settings(Config.model_validate(spec.config))
         found = measure_steps(step, device=self.device, settings=settings, clock=self.clock)
         self.measured.append(found)
         rank = RankRun(found, [Units(1)], {"peak_rss": 1})
