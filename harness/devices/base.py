@@ -185,6 +185,14 @@ class Device(abc.ABC):
     def dense_peak(self, precision: str) -> Peak:
         """Return the vendor's dense peak in FLOP/s at `fp32`, `tf32`, `bf16`, `fp16` or `fp8`."""
 
+    def read_bandwidth_b_s(self) -> float:
+        """Measure how fast this device's threads read memory that no cache holds, B/s.
+
+        Raises:
+            DeviceError: there is no routine for that here.
+        """
+        raise DeviceError(f"no read sweep of {self.kind} outside `joulemark qualify`")
+
     def hardware_id(self) -> str | None:
         """Return the identifier by which a power sensor finds the same device (NVIDIA: the UUID)."""
         return None

@@ -8,7 +8,11 @@ from typing import Any
 from harness.devices.base import Device, DeviceError, Peak
 from harness.devices.timeline import HostTimeline, Now, Timeline, smallest_step
 from harness.system import host
+from harness.system.native import NotBuiltError
 from harness.system.threads import wait_of
+
+SWEEP = 1 << 23
+"""Doubles of each thread's sweep: 64 MiB, more than a core's share of a cache."""
 
 
 class CpuDevice(Device):
@@ -65,6 +69,23 @@ class CpuDevice(Device):
         for _ in range(4096):
             probe.stamp()
         return smallest_step(probe.durations_ns())
+
+    def read_bandwidth_b_s(self) -> float:
+        """Sweep the shim's arrays by as many threads as torch has; the fastest of three sweeps.
+
+        Raises:
+            DeviceError: the shim's routines cannot be built or run here.
+        """
+        import torch
+
+        from harness.shim.cpu import routines
+
+        threads = torch.get_num_threads()
+        try:
+            swept = routines.run("sum", SWEEP, [routines.NOT_PINNED] * threads, 3)
+        except (NotBuiltError, routines.CpuShimError) as error:
+            raise DeviceError(f"no read sweep: {error}") from error
+        return 8e9 * SWEEP * threads / min(swept.wall_ns)
 
     def dense_peak(self, precision: str) -> Peak:
         """Return the reason: the peak of a CPU depends on clocks that no vendor states."""

@@ -114,6 +114,7 @@ EVIDENCE = _table(
     _e("passes", dict, "", _PASSES, "how the gated and the cold pass were run"),
     _e("profile", dict, "", _PASSES, "where the time of a step goes, by operator and kernel"),
     _e("bottleneck", dict, "", _PASSES, "what bounds the work, with the shares behind it"),
+    _e("memory_bound", dict, "", _PASSES, "a decode step's least bytes over the measured read bandwidth"),
     _e("audit", dict, "", "harness.trial.audit", "what the metrics were made of, the loop aside"),
     _e("quality", dict, "", _PASSES, "whose weights the quality was measured with, or why it was not"),
 )  # fmt: skip

@@ -17,7 +17,7 @@ from harness.isolation.protocol import ReplicaSpec
 from harness.records.schema import Facts, Metric
 from harness.stats.roofline import Placement
 from harness.trial import prepare
-from harness.trial.passes import convergence, gated_cold, phase_energy, profile, quality
+from harness.trial.passes import convergence, gated_cold, memory_bound, phase_energy, profile, quality
 from workloads.base import Size, Workload
 
 
@@ -71,6 +71,8 @@ def run_passes(
         folder = ready.spec.folder
         trace = Path(folder) / "profile-trace.json" if write and folder is not None else None
         evidence |= profile.evidence(job, device, measurement, placed, trace, peers)
+    if config.workload.mode == "decode" and first_replica:
+        evidence |= memory_bound.evidence(job, device, measurement, peers)
     setup = prepare.setup_of(config, device, peers)
     if first_replica and quality.wanted(config):
         ready.on_phase("quality")
