@@ -129,10 +129,14 @@ def point_of(result: TrialResult) -> tuple[Point, float] | None:
     if "invalid" in {rate.validity, iteration.validity}:
         return None
     per_item = flops.value / (rate.value * iteration.value)
+    clean = result.estimates.get("iteration.mean.clean")
+    # Where it is known what an undisturbed iteration takes, a neighbour's noise teaches nothing.
+    undisturbed = iteration.value / clean.value if clean is not None and clean.value else 1.0
     workload = result.config.get("workload", {})
     named = [result.machine_id, *(str(workload.get(k)) for k in ("name", "size", "mode"))]
     groups = [json.dumps(result.config.get(k), sort_keys=True, default=str) for k in SETTINGS]
-    return Point((*named, *groups), math.log(flops.value), per_item, rate.unit), float(rate.value)
+    point = Point((*named, *groups), math.log(flops.value), per_item, rate.unit)
+    return point, float(rate.value * undisturbed)
 
 
 def unmeasured(predictor: Predictor) -> list[Prediction]:
