@@ -48,11 +48,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _machine(verbs: Verbs) -> None:
-    verbs(
+    verb = verbs(
         "doctor",
         "show what works on this machine, what does not, and how to fix it",
-        "examples:\n  joulemark doctor\n  joulemark doctor --json\n",
+        "examples:\n  joulemark doctor\n  joulemark doctor --meter file:/var/log/smi.csv\n",
     )
+    verb.add_argument(
+        "--meter", action="append", default=[], metavar="DEVICE",
+        help="say what would be read of this external meter, as power.devices takes it",
+    )  # fmt: skip
 
     verb = verbs(
         "qualify",

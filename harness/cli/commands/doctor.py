@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +13,7 @@ from harness.cli.output import print_json, print_table
 from harness.devices import registry as devices
 from harness.devices.load import load_of
 from harness.energy import doctor as energy
+from harness.energy.sensors.registry import resolve
 from harness.execution.host_watch import busy_sentence
 from harness.exporters import registry as exporters
 from harness.identity.machine import Identity, identify
@@ -41,6 +43,7 @@ def main(options: argparse.Namespace) -> int:
         *_devices(),
         *_certificates(identity),
         *_sensors(),
+        *_meters(options.meter),
         *_system(),
         *_host(),
         *_tools(),
@@ -100,6 +103,17 @@ def _sensors() -> list[Check]:
         )
         for s in (*energy.sensor_statuses(load_of), energy.sampler_status())
     ]
+
+
+def _meters(devices: Sequence[str]) -> list[Check]:
+    """Say of each external meter that was named which column, unit, times and devices would be taken."""
+    checks = []
+    for device in devices:
+        (meter,) = resolve("meter", devices=[device])
+        taken = "; ".join(f"{s.taken}: {meter.read(s).power_w:g} W now" for s in meter.sensors)
+        reason, remedy = getattr(meter, "reason", None), getattr(meter, "remedy", None)
+        checks.append(Check(f"meter {device}", bool(meter.sensors), reason or taken, remedy))
+    return checks
 
 
 def _found(status: energy.SensorStatus) -> str:

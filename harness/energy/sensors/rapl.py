@@ -66,11 +66,11 @@ class RaplMeter(PowerMeter):
         gone: list[Unreadable] = []
         for zone in cls._zones():
             try:
-                name, scope = _domain(zone)
+                scope = _domain(zone)[1]
                 if scope is not None:
                     found.append(_facts(zone))
             except SensorError as error:
-                gone.append(Unreadable(zone.name, name, scope, error.reason, error.remedy))
+                gone.append(Unreadable(zone.name, _label(zone), scope, error.reason, error.remedy))
         return found, gone
 
     @classmethod

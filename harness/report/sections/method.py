@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.records.numbers import quantity
+from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION
 from harness.report.document import Item, Items, Section
 from harness.report.text import line, listing, number, plural
@@ -57,6 +58,8 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
         )
     if own := _own_models(trials):
         items.append(Item("Own models", own))
+    if metered := metered_devices([record for t in trials for record in t.result.records]):
+        items.append(Item("Energy from", metered))
     items += [
         Item(
             "Digits", "A number ends where its interval's half-width begins; without one it has three digits."
@@ -138,6 +141,22 @@ def _own_models(trials: Sequence[Trial]) -> str:
         if sha256 is not None:
             name = next((line(work[k], 100) for k in ("factory", "program", "folder") if work.get(k)), "")
             found[f"{name} is sha256 {line(sha256, 64)}"] = None
+    return listing(list(found)) + "." if found else ""
+
+
+def metered_devices(records: Sequence[Record]) -> str:
+    """Name what the power sources metered, and what could not be, by the ids that `list sensors` shows."""
+    found: dict[str, None] = {}
+    for record in records:
+        devices = (record.evidence.get("energy") or {}).get("devices")
+        for device in devices if isinstance(devices, list) else []:
+            if not isinstance(device, Mapping):
+                continue
+            name = line(f"{device.get('source')}:{device.get('device')}", 200)
+            taken = next((s.get("taken") for s in device.get("sensors") or () if isinstance(s, Mapping)), "")
+            said = f" ({line(str(taken), 300)})" if taken else ""
+            missing = f", not metered: {line(str(device['reason']), 300)}" if device.get("reason") else ""
+            found[name + said + missing] = None
     return listing(list(found)) + "." if found else ""
 
 
