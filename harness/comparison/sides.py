@@ -81,7 +81,7 @@ def make_side(name: str, overrides: Sequence[str], environment: Environment, fol
         raise UsageError(f"{name} makes {len(trials)} trials; one configuration is compared with one")
     if trials[0].refusal is not None:
         raise UsageError(f"{name} cannot run: {trials[0].refusal}")
-    return Side(name, trials[0], identity, environment)
+    return Side(name, trials[0], identity.using(trials[0].libraries), environment)
 
 
 def _external_plan(
@@ -122,6 +122,7 @@ def _trial(planned: Mapping[str, Any]) -> PlannedTrial:
         trial_id=planned["trial_id"],
         overrides=tuple(planned["overrides"]),
         refusal=planned["refusal"],
+        libraries=planned.get("libraries", {}),
         external_config=raw,
     )
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from harness.comparison.verdicts import Line, verdicts
-from harness.identity.fingerprint import CODE_IDENTITY
+from harness.identity.fingerprint import CODE_IDENTITY, CODE_IDENTITY_LATER
 from harness.records.results import TrialResult
 from harness.stats import across_sweep, compare_unpaired
 from harness.system.errors import InputError
@@ -64,7 +64,7 @@ def compare_sweeps(
     hardware: Differences = {}
     for work_id in common:
         x, y = newest_a[work_id].records[-1], newest_b[work_id].records[-1]
-        software |= _differences(x.code, y.code, CODE_IDENTITY)
+        software |= _software(x.code, y.code)
         hardware |= _differences(x.machine, y.machine, sorted({*x.machine, *y.machine}))
     superseded = sum(r.replicas_ok > 0 for r in (*a, *b)) - len(newest_a) - len(newest_b)
     return SweepComparison(works, hardware, software, (unmatched[0], unmatched[1]), superseded)
@@ -100,6 +100,13 @@ def _across(works: list[MatchedTrial], delta: float) -> list[MatchedTrial]:
         found = across_sweep([c for line in lines if (c := line.comparison)], least_effect=delta, looks=1)
         judged |= {id(line): replace(line, comparison=c) for line, c in zip(lines, found, strict=True)}
     return [replace(work, lines=[judged.get(id(line), line) for line in work.lines]) for work in works]
+
+
+def _software(a: Mapping[str, Any], b: Mapping[str, Any]) -> Differences:
+    """Compare what decides the numbers; each library that a trial uses is a fact of its own."""
+    names = [name for name in (*CODE_IDENTITY, *CODE_IDENTITY_LATER) if name != "libraries"]
+    one, other = a.get("libraries") or {}, b.get("libraries") or {}
+    return _differences(a, b, names) | _differences(one, other, sorted({*one, *other}))
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> Differences:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
-import re
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.devices.base import Device, DeviceError, Pass, Peak, Watch
@@ -17,6 +14,7 @@ from harness.devices.cpu import set_threads, thread_facts
 from harness.devices.peaks import dense_peak
 from harness.devices.timeline import Event, EventTimeline, Now, Timeline, smallest_step
 from harness.system import host
+from harness.system.torch_build import torch_build
 
 if TYPE_CHECKING:
     import torch
@@ -167,14 +165,10 @@ class CudaDevice(Device):
 
 def torch_build_reason() -> str | None:
     """Return why the installed torch cannot use CUDA, from the text of its version file, or None."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
+    build = torch_build()
+    if build is None:
         return "torch is not installed"
-    text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
-    if re.search(r"^cuda\b[^=]*=\s*['\"]", text, re.MULTILINE):
-        return None
-    version = re.search(r"^__version__\s*=\s*['\"]([^'\"]+)", text, re.MULTILINE)
-    return f"the installed torch {version[1] if version else ''} is built without CUDA"
+    return None if build.cuda is not None else f"the installed torch {build.version} is built without CUDA"
 
 
 @cache

@@ -122,16 +122,16 @@ class Attempts:
         *,
         worker: str | None = None,
     ) -> Record:
-        result = outcome.result or {}
-        place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
+        result, identity = outcome.result or {}, self.identity.using(trial.libraries)
+        place = (self.sweep, identity.machine_id, trial.trial_id, replica, attempt)
         planned_here = trial.external_config is None
         record = Record(
             sweep=self.sweep,
             label=trial.label,
             work_id=trial.work_id,
             trial_id=trial.trial_id,
-            machine_id=self.identity.machine_id,
-            code_id=self.identity.code_id,
+            machine_id=identity.machine_id,
+            code_id=identity.code_id,
             replica=replica,
             attempt=attempt,
             round_order=order,
@@ -141,8 +141,8 @@ class Attempts:
             started_at=started_at,
             wall_s=outcome.wall_s,
             config=trial.payload | {"overrides": list(trial.overrides)},
-            machine=self.identity.machine,
-            code=self.identity.code,
+            machine=identity.machine,
+            code=identity.code,
             metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
             evidence=self._session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},

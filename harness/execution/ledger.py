@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,25 +15,27 @@ State = Literal["done", "partial", "waiting", "failed", "refused"]
 
 @dataclass
 class Ledger:
-    """The records of one machine and one code, by trial and replica."""
+    """The records of one machine and of one code for each trial, by trial and replica."""
 
     machine_id: str
-    code_id: str
+    code_ids: Mapping[str, str]
+    """By trial: each uses libraries of its own."""
     by_trial: dict[str, dict[int, list[Record]]] = field(default_factory=dict)
     elsewhere: int = 0
     """Records that another machine or other code left: kept, reported, and not counted here."""
 
     @classmethod
-    def read(cls, records: Iterable[Record], machine_id: str, code_id: str) -> Ledger:
+    def read(cls, records: Iterable[Record], machine_id: str, code_ids: Mapping[str, str]) -> Ledger:
         """Sort records into a ledger."""
-        ledger = cls(machine_id, code_id)
+        ledger = cls(machine_id, code_ids)
         for record in records:
             ledger.add(record)
         return ledger
 
     def add(self, record: Record) -> None:
         """Take one more record."""
-        if (record.machine_id, record.code_id) != (self.machine_id, self.code_id):
+        here = (self.machine_id, self.code_ids.get(record.trial_id))
+        if (record.machine_id, record.code_id) != here:
             self.elsewhere += 1
             return
         self.by_trial.setdefault(record.trial_id, {}).setdefault(record.replica, []).append(record)

@@ -15,7 +15,7 @@ from harness.execution.ledger import Ledger
 from harness.execution.session import Session
 from harness.identity.machine import Identity
 from harness.isolation.workers import Workers
-from harness.planning.plan import Plan, PlannedTrial, plan_payload
+from harness.planning.plan import Plan, PlannedTrial, code_ids, plan_payload
 from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.headline import iteration_metric
 from harness.records.schema import Record
@@ -79,13 +79,18 @@ class Sweep:
             records, torn = self.store.records(self.plan.sweep)
             for bad in torn:
                 self.progress.note(f"left out {bad.path}: {bad.reason}")
-            self.ledger = Ledger.read(records, self.identity.machine_id, self.identity.code_id)
-            known = {t.trial_id for t in self.plan.trials}
-            foreign = [r for r in records if r.trial_id in known and not self._is_ours(r)]
+            codes = code_ids(self.plan.trials, self.identity)
+            self.ledger = Ledger.read(records, self.identity.machine_id, codes)
+            here = self.identity.machine_id
+            foreign = [
+                r
+                for r in records
+                if r.trial_id in codes and (r.machine_id, r.code_id) != (here, codes[r.trial_id])
+            ]
             if foreign:
                 self.progress.note(self._difference(foreign))
-            mine = [r for r in records if r.machine_id == self.identity.machine_id]
-            planned = plan_digest(plan_payload(self.plan, self.identity.machine_id, self.identity.code_id))
+            mine = [r for r in records if r.machine_id == here]
+            planned = plan_digest(plan_payload(self.plan, self.identity))
             self.attempts.chain = Chain(planned, last_of(mine))
             self._write_plan()
             self._record_refusals()
@@ -97,15 +102,13 @@ class Sweep:
                 self._again(workers)
         return self.ledger
 
-    def _is_ours(self, record: Record) -> bool:
-        return (record.machine_id, record.code_id) == (self.identity.machine_id, self.identity.code_id)
-
     def _difference(self, foreign: list[Record]) -> str:
         """Say what about earlier records keeps them from counting for this run."""
         last = max(foreign, key=lambda r: r.started_at)
+        used = next(t.libraries for t in self.plan.trials if t.trial_id == last.trial_id)
         for what, mine, its in (
             ("machine", self.identity.machine, last.machine),
-            ("code", self.identity.code, last.code),
+            ("code", self.identity.using(used).code, last.code),
         ):
             keys = sorted(k for k in {*mine, *its} if mine.get(k) != its.get(k))
             if keys and (last.machine_id != self.identity.machine_id or what == "code"):
@@ -151,7 +154,7 @@ class Sweep:
 
     def _write_plan(self) -> None:
         """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
-        payload = plan_payload(self.plan, self.identity.machine_id, self.identity.code_id, self.wanted)
+        payload = plan_payload(self.plan, self.identity, self.wanted)
         try:
             same = payload == self.store.read_plan(self.plan.sweep)
         except StoreError:

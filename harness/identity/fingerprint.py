@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+from harness.system.torch_build import torch_build
 
 MACHINE_IDENTITY = (
     "host_processor_architecture",
@@ -47,6 +48,9 @@ CODE_IDENTITY = (
     "accelerator_driver",
     "accelerator_runtime",
 )
+CODE_IDENTITY_LATER = ("torch_cuda", "libraries")
+"""Named since: of a record of before, which lacks them, they are no part. `libraries` holds those alone that
+the trial uses, see `identity.libraries`."""
 _ROOT = Path(harness.__file__).parents[1]
 NEVER_IN_A_WORKER = (
     "advice",
@@ -89,16 +93,20 @@ def code_facts(toolchain: Mapping[str, Any] | None = None) -> dict[str, Any]:
         toolchain: versions that only a device can tell: `accelerator_driver` and `accelerator_runtime` take
             part in the identity, anything else is recorded beside them.
     """
+    build = torch_build()
+    torch = None if build is None else build.version
     facts: dict[str, Any] = {
         "joulemark": harness.__version__,
         "harness_sha256": source_digest(_ROOT / "harness", without=NEVER_IN_A_WORKER),
         "workloads_sha256": source_digest(_ROOT / "workloads"),
-        "framework": f"PyTorch {_package('torch')}",
-        "torch": _package("torch"),
-        "triton": _package("triton"),
-        "numpy": _package("numpy"),
+        "framework": f"PyTorch {torch}",
+        "torch": torch,
+        "torch_cuda": None if build is None else build.cuda,
+        "triton": package_version("triton"),
+        "numpy": package_version("numpy"),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "compiler": _compiler(),
+        "libraries": {},
     }
     return facts | _git(_ROOT) | dict(toolchain or {})
 
@@ -106,9 +114,10 @@ def code_facts(toolchain: Mapping[str, Any] | None = None) -> dict[str, Any]:
 def code_id(facts: Mapping[str, Any]) -> str:
     """Return the identity of the code: sha256 over the facts named in `CODE_IDENTITY`.
 
-    It holds the sources' digests, not the commit: a commit that touches only documents measures the same.
+    Those of `CODE_IDENTITY_LATER` that there are count too. It holds the sources' digests, not the commit: a
+    commit that touches only documents measures the same.
     """
-    return _identity(facts, CODE_IDENTITY)
+    return _identity(facts, (*CODE_IDENTITY, *(name for name in CODE_IDENTITY_LATER if name in facts)))
 
 
 def source_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:
@@ -125,6 +134,14 @@ def source_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:
             content = path.read_bytes()
             digest.update(f"{name.as_posix()} {len(content)}\n".encode() + content)
     return digest.hexdigest()
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed package from its metadata, None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _identity(facts: Mapping[str, Any], names: tuple[str, ...]) -> str:
@@ -250,13 +267,6 @@ def _run(*command: str) -> str | None:
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return None
-
-
-def _package(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
         return None
 
 

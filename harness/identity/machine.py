@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from harness.energy.sensors.nvml_facts import gpu_facts
@@ -22,6 +23,13 @@ class Identity:
     def driver(self, device_kind: str) -> str | None:
         """Return the version of the driver under a kind of device; None where it has none of its own."""
         return self.code.get("accelerator_driver") if device_kind == "cuda" else None
+
+    def using(self, libraries: Mapping[str, str | None]) -> Identity:
+        """Return the identity of a trial that uses these libraries, by name and version."""
+        if self.code.get("libraries", {}) == dict(libraries):
+            return self
+        code = {**self.code, "libraries": dict(libraries)}
+        return replace(self, code=code, code_id=fingerprint.code_id(code))
 
 
 def identify() -> Identity:

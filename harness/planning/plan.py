@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +14,8 @@ from harness.config.models import CompressConfig, Config, DeviceConfig, Parallel
 from harness.config.validate import validate
 from harness.devices import registry as devices
 from harness.energy.sensors import registry as sensors
+from harness.identity.libraries import Libraries, libraries
+from harness.identity.machine import Identity
 from harness.identity.trial import trial_id, work_id
 from harness.planning import labels
 from harness.planning.refusals import refusal
@@ -48,6 +50,8 @@ class PlannedTrial:
     refusal: str | None = None
     data_digest: str | None = None
     """Of the real data's contents; None for synthetic data."""
+    libraries: Libraries = field(default_factory=dict)
+    """What it uses beside torch, with versions: part of the identity of the code that measures it."""
     external_config: Mapping[str, Any] | None = None
     """The configuration in the words of another version of this code, where that plans and runs the trial."""
 
@@ -148,6 +152,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
         overrides=overrides,
         refusal=refused,
         data_digest=digest,
+        libraries=libraries(config),
     )
 
 
@@ -268,24 +273,29 @@ def _sweep_name(trials: Sequence[PlannedTrial], overrides: Sequence[str]) -> str
     return names.pop() or "+".join(dict.fromkeys(t.config.workload.name for t in trials))[:60]
 
 
+def code_ids(trials: Sequence[PlannedTrial], identity: Identity) -> dict[str, str]:
+    """Return by trial the identity of the code that measures it here."""
+    return {t.trial_id: identity.using(t.libraries).code_id for t in trials}
+
+
 def plan_payload(
     plan: Plan,
-    machine_id: str,
-    code_id: str,
+    identity: Identity,
     wanted: Callable[[PlannedTrial], int] = lambda trial: trial.config.measure.replicas,
 ) -> dict[str, Any]:
     """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
     return {
         "sweep": plan.sweep,
         "overrides": list(plan.overrides),
-        "machine_id": machine_id,
-        "code_id": code_id,
+        "machine_id": identity.machine_id,
+        "code_id": identity.code_id,
         "estimated_s": plan.estimated_s,
         "trials": [
             {
                 "label": t.label,
                 "work_id": t.work_id,
                 "trial_id": t.trial_id,
+                "code_id": identity.using(t.libraries).code_id,
                 "refusal": t.refusal,
                 "replicas": wanted(t),
                 "overrides": list(t.overrides),

@@ -24,6 +24,8 @@ class _Trial(_Open):
     label: _Text
     work_id: Digest
     trial_id: Digest
+    code_id: Digest | None = None
+    """Of a plan of before None: its one code is every trial's."""
     refusal: _Text | None
     replicas: int = Field(ge=0, le=10_000)
     overrides: list[_Text] = Field(default=[], max_length=10_000)

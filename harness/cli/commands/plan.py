@@ -41,6 +41,8 @@ def main(options: argparse.Namespace) -> int:
                         "label": t.label,
                         "work_id": t.work_id,
                         "trial_id": t.trial_id,
+                        "code_id": identity.using(t.libraries).code_id,
+                        "libraries": t.libraries,
                         "replicas": t.config.measure.replicas,
                         "refusal": t.refusal,
                         "overrides": t.overrides,

@@ -13,7 +13,7 @@ from harness.execution.host_watch import HostWatch
 from harness.execution.ledger import exit_code
 from harness.execution.sweep import Progress, Sweep
 from harness.identity.machine import identify
-from harness.planning.plan import make_plan
+from harness.planning.plan import code_ids, make_plan
 from harness.records import open_store
 from harness.system.errors import UsageError
 
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
             shown = stack.enter_context(MonitoredProgress(plan, shown, run.monitor_port))
         sweep = Sweep(plan, store, identity, shown, host=host)
         sweep.run()
-    ledger, torn = status.read(store, plan.sweep, identity.machine_id, identity.code_id)
+    ledger, torn = status.read(store, plan.sweep, identity.machine_id, code_ids(plan.trials, identity))
     with unheard():
         status.show(store, plan.sweep, ledger, torn, as_json=options.json)
         if not options.json:

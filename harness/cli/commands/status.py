@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 from harness.cli.output import print_json, print_table
@@ -25,15 +26,19 @@ def main(options: argparse.Namespace) -> int:
         known = store.sweeps()
         hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
         raise UsageError(f"{store.root}: no sweep {options.sweep}; {hint}")
-    ledger, torn = read(store, options.sweep, str(plan["machine_id"]), str(plan["code_id"]))
+    # Plans of before name one code for all trials.
+    codes = {t["trial_id"]: str(t.get("code_id", plan["code_id"])) for t in plan["trials"]}
+    ledger, torn = read(store, options.sweep, str(plan["machine_id"]), codes)
     rows = show(store, options.sweep, ledger, torn, as_json=options.json)
     return 0 if all(row["state"] in {"done", "refused"} for row in rows) else 1
 
 
-def read(store: Store, sweep: str, machine_id: str, code_id: str) -> tuple[Ledger, list[UnreadableRecord]]:
-    """Read a sweep's ledger for one machine and code, and the records that could not be read."""
+def read(
+    store: Store, sweep: str, machine_id: str, code_ids: Mapping[str, str]
+) -> tuple[Ledger, list[UnreadableRecord]]:
+    """Read a sweep's ledger for one machine and each trial's code, and the records that could not be read."""
     records, torn = store.records(sweep)
-    return Ledger.read(records, machine_id, code_id), torn
+    return Ledger.read(records, machine_id, code_ids), torn
 
 
 def show(

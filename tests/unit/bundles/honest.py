@@ -12,6 +12,7 @@ from harness.config.models import Config
 from harness.devices.base import Peak
 from harness.execution.sweep import plan_payload
 from harness.identity.fingerprint import code_id, machine_id
+from harness.identity.machine import Identity
 from harness.planning.plan import Plan, PlannedTrial, make_plan
 from harness.records.chain import Chain, plan_digest, record_digest
 from harness.records.schema import Record
@@ -34,7 +35,7 @@ def plan(sweep: str = "demo") -> Plan:
 
 def write_sweep(store: Store, planned: Plan, replicas: int = 3, iterations: int = 40) -> list[Record]:
     """Write a whole sweep, and return its records in the order in which they were written."""
-    payload = plan_payload(planned, machine_id(MACHINE), code_id(CODE))
+    payload = plan_payload(planned, Identity(MACHINE, CODE, machine_id(MACHINE), code_id(CODE)))
     store.write_plan(planned.sweep, payload)
     chain = Chain(plan_digest(payload))
     records = []

@@ -134,6 +134,13 @@ def test_other_software_is_refused_unless_allowed(sweeps):
     assert run(store, allow=["software"]) == 0
 
 
+def test_a_library_that_the_work_uses_is_named(sweeps):
+    """Both have it in their code; one that only a side uses is `none` on the other."""
+    store = sweeps(code={"torch": "2.13.0", "libraries": {"transformers": "5.24.0"}}, code_id="c" * 64)
+    with pytest.raises(ValueError, match=r"transformers none to 5\.24\.0"):
+        run(store)
+
+
 @pytest.mark.parametrize(("a", "options"), [("c", {}), ("a", {"delta": 0.0}), ("../a", {})])
 def test_bad_input_is_one_line(sweeps, a, options):
     """An unknown sweep, a path outside and a senseless delta are each one clear line."""

@@ -12,6 +12,7 @@ import torch
 from harness.devices import cuda, cuda_passes
 from harness.devices.base import DeviceError, Pass
 from harness.devices.cuda import CudaDevice, driver_device_count, torch_build_reason
+from harness.system.torch_build import TorchBuild
 
 DRIVER = """
 int cuInit(unsigned flags) { return INIT; }
@@ -38,34 +39,26 @@ def driver(tmp_path):
 
 
 @pytest.fixture
-def torch_version(tmp_path, monkeypatch):
-    """Let the installed torch's version file say something."""
-
-    def write(text: str) -> None:
-        (tmp_path / "version.py").write_text(text)
-        spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
-        monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda _name: spec)
-
-    return write
+def installed(monkeypatch):
+    """Say which torch is installed."""
+    return lambda build: monkeypatch.setattr(cuda, "torch_build", lambda: build)
 
 
-def test_the_version_file_tells_a_cuda_build(torch_version):
-    """A version string for CUDA is a CUDA build, annotated or not."""
-    torch_version("__version__ = '2.13.0+cu130'\ncuda: Optional[str] = '13.0'\n")
-    assert torch_build_reason() is None
-    torch_version('__version__ = "2.13.0"\ncuda = "12.9"\n')
+def test_a_build_for_cuda_is_no_obstacle(installed):
+    """It says which CUDA it is for."""
+    installed(TorchBuild("2.13.0+cu130", "13.0"))
     assert torch_build_reason() is None
 
 
-def test_the_version_file_tells_a_cpu_build(torch_version):
-    """No CUDA version is the reason, with torch's own version in it; a HIP version is no CUDA."""
-    torch_version("__version__ = '2.13.0+cpu'\ncuda: Optional[str] = None\nhip: Optional[str] = '6.0'\n")
+def test_a_cpu_build_is_a_reason_with_its_version(installed):
+    """No CUDA is the reason, with torch's own version in it."""
+    installed(TorchBuild("2.13.0+cpu", None))
     assert torch_build_reason() == "the installed torch 2.13.0+cpu is built without CUDA"
 
 
-def test_torch_that_is_absent_is_a_reason(monkeypatch):
+def test_torch_that_is_absent_is_a_reason(installed):
     """Without torch there is a reason and no exception."""
-    monkeypatch.setattr(cuda.importlib.util, "find_spec", lambda _name: None)
+    installed(None)
     assert torch_build_reason() == "torch is not installed"
 
 

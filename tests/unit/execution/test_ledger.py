@@ -8,8 +8,8 @@ import pytest
 
 from harness.execution.ledger import Ledger, exit_code
 
-HERE = ("c" * 64, "d" * 64)
 TRIAL = "b" * 64
+HERE = ("c" * 64, {TRIAL: "d" * 64})
 
 
 @pytest.fixture
@@ -88,5 +88,5 @@ def test_the_exit_code_comes_from_the_disk(attempt, trials, code):
         trial_id = f"{number:064d}"
         planned.append(SimpleNamespace(trial_id=trial_id, refusal=refusal))
         records += [attempt(status, trial_id=trial_id)] if status else []
-    ledger = Ledger.read(records, *HERE)
+    ledger = Ledger.read(records, HERE[0], {trial.trial_id: "d" * 64 for trial in planned})
     assert exit_code(SimpleNamespace(trials=planned), ledger, lambda _trial: 1) == code

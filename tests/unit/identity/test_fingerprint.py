@@ -12,6 +12,7 @@ import pytest
 from harness.identity import fingerprint
 from harness.identity.fingerprint import (
     CODE_IDENTITY,
+    CODE_IDENTITY_LATER,
     MACHINE_IDENTITY,
     code_facts,
     code_id,
@@ -66,11 +67,17 @@ def test_other_hardware_is_another_machine(changed: str) -> None:
     assert re.fullmatch("[0-9a-f]{64}", machine_id(facts))
 
 
-@pytest.mark.parametrize("changed", CODE_IDENTITY)
+@pytest.mark.parametrize("changed", [*CODE_IDENTITY, *CODE_IDENTITY_LATER])
 def test_other_code_has_another_identity(changed: str) -> None:
     """Each named version and digest takes part in the identity."""
     facts = code_facts({"accelerator_driver": "580.1"})
     assert code_id(facts | {changed: "another"}) != code_id(facts)
+
+
+def test_records_of_before_keep_their_code_s_identity() -> None:
+    """A fact that is named since is no part of the digest of facts without it."""
+    facts = dict.fromkeys(CODE_IDENTITY, "1")
+    assert code_id(facts) == "e880288c3c781642e9d7a17179aed87416445ca97454ca4231f8112d4a18ad5e"
 
 
 def test_a_commit_that_changes_no_source_is_the_same_code() -> None:

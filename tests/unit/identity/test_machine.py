@@ -57,3 +57,13 @@ def test_another_driver_is_another_code_and_another_gpu_another_machine(monkeypa
     fewer = with_gpus(GPUS | {"gpus": GPUS["gpus"][:1]})
     assert fewer.machine_id != one.machine_id
     assert fewer.code_id == one.code_id
+
+
+def test_a_trial_s_libraries_are_part_of_its_code():
+    """Another version is another code; none leaves the code as it is, a record of before included."""
+    before = Identity({}, {"torch": "2.13.0"}, "m", "c")
+    assert before.using({}) is before
+    one, newer = (before.using({"transformers": version}) for version in ("5.6.0", "5.24.0"))
+    assert one.code["libraries"] == {"transformers": "5.6.0"}
+    assert len({before.code_id, one.code_id, newer.code_id}) == 3
+    assert one.using({"transformers": "5.6.0"}) is one
