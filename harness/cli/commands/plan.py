@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.cli.output import print_json, print_table
 from harness.devices import registry as devices
@@ -29,31 +29,7 @@ def main(options: argparse.Namespace) -> int:
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
     needed = _needs(plan.runnable) if options.needs else {}
     if options.json:
-        identity = identify()
-        print_json(
-            {
-                "sweep": plan.sweep,
-                "machine": identity.machine,
-                "code": identity.code,
-                "estimated_s": plan.estimated_s,
-                "trials": [
-                    {
-                        "label": t.label,
-                        "work_id": t.work_id,
-                        "trial_id": t.trial_id,
-                        "code_id": identity.using(t.libraries).code_id,
-                        "libraries": t.libraries,
-                        "replicas": t.config.measure.replicas,
-                        "refusal": t.refusal,
-                        "overrides": t.overrides,
-                        "config": t.config.model_dump(mode="json"),
-                        "size": dict(t.size),
-                        **({"needs": _plain(needed.get(t.trial_id))} if options.needs else {}),
-                    }
-                    for t in plan.trials
-                ],
-            }
-        )
+        print_json(_plain_plan(plan, needed if options.needs else None))
         return 0 if plan.runnable else 2
     print_table(
         ["trial", "work_id", "trial_id", "replicas", "least time"],
@@ -108,28 +84,70 @@ def _compiling(plan: Plan) -> str | None:
     return f"XLA compiles on top of that: {'; '.join(parts)}"
 
 
-def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs]:
-    """Count what every trial's model needs; a plan never runs the user's own, and an operator is no model."""
-    from harness.trial.prepare import workload_of
+def _plain_plan(plan: Plan, needed: Mapping[str, Needs | str] | None) -> dict[str, Any]:
+    """Return the plan as plain data; None is a plan that was asked for no needs."""
+    identity = identify()
+    return {
+        "sweep": plan.sweep,
+        "machine": identity.machine,
+        "code": identity.code,
+        "estimated_s": plan.estimated_s,
+        "trials": [
+            {
+                "label": t.label,
+                "work_id": t.work_id,
+                "trial_id": t.trial_id,
+                "code_id": identity.using(t.libraries).code_id,
+                "libraries": t.libraries,
+                "replicas": t.config.measure.replicas,
+                "refusal": t.refusal,
+                "overrides": t.overrides,
+                "config": t.config.model_dump(mode="json"),
+                "size": dict(t.size),
+                **({} if needed is None else {"needs": _plain(needed.get(t.trial_id))}),
+            }
+            for t in plan.trials
+        ],
+    }
+
+
+def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs | str]:
+    """Count what every trial's model needs, or say why that fails; one that fails ends nothing.
+
+    A plan never runs the user's own, and an operator is no model.
+    """
     from workloads import registry as workloads
-    from workloads.engine.requirements import needs
 
     return {
-        t.trial_id: needs(
-            workload_of(t.config, t.size),
-            precision=t.config.precision.name,
-            optimizer=t.config.workload.optimizer,
-        )
+        t.trial_id: _need(t)
         for t in trials
         if workloads.get(t.config.workload.name).spec.family not in {"user", "micro", "selftest"}
     }
 
 
-def _plain(found: Needs | None) -> dict[str, float] | None:
-    return None if found is None else asdict(found) | {"least_bytes": found.least_bytes}
+def _need(trial: PlannedTrial) -> Needs | str:
+    from harness.records.errors import kind_and_words
+    from harness.trial.prepare import workload_of
+    from workloads.engine.requirements import needs
+
+    config = trial.config
+    try:
+        return needs(
+            workload_of(config, trial.size),
+            precision=config.precision.name,
+            optimizer=config.workload.optimizer,
+        )
+    except Exception as error:  # noqa: BLE001 - a library's model may fail to build in any way
+        return kind_and_words(error)
 
 
-def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> None:
+def _plain(found: Needs | str | None) -> dict[str, Any] | None:
+    if found is None or isinstance(found, str):
+        return found if found is None else {"reason": found}
+    return asdict(found) | {"least_bytes": found.least_bytes}
+
+
+def _print_needs(trials: Sequence[PlannedTrial], needed: Mapping[str, Needs | str]) -> None:
     from harness.records.numbers import quantity
 
     def quantity_or_blank(value: float, unit: str) -> str:
@@ -156,7 +174,10 @@ def _print_needs(trials: Sequence[PlannedTrial], needed: dict[str, Needs]) -> No
                 quantity_or_blank(n.least_bytes, "B"),
             ]
             for t in trials
-            if (n := needed.get(t.trial_id)) is not None
+            if not isinstance(n := needed.get(t.trial_id), str | None)
         ],
         title="of the whole model, uncompressed and on one device; activations come on top",
     )
+    if unknown := [[t.label, why] for t in trials if isinstance(why := needed.get(t.trial_id), str)]:
+        print()
+        print_table(["needs unknown", "reason"], unknown)

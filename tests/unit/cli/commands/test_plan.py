@@ -28,3 +28,24 @@ def test_a_plan_never_runs_the_user_s_own_model(capsys, tmp_path, monkeypatch):
     asked = ["plan", "--needs", "--json", "workload=user", "workload.factory=own_needs:f", "device=cpu"]
     assert main(asked) == 0
     assert json.loads(capsys.readouterr().out)["trials"][0]["needs"] is None
+
+
+def test_one_model_that_does_not_build_ends_nothing(monkeypatch, capsys):
+    """It is named with its reason, and the others have their figures."""
+    from workloads.engine import requirements
+
+    count = requirements.needs
+
+    def needs(workload, **settings):
+        if workload.spec.name == "lstm":
+            raise AttributeError("no backbone_config")
+        return count(workload, **settings)
+
+    monkeypatch.setattr(requirements, "needs", needs)
+    two = ["workload=mlp,lstm", "device=cpu"]
+    assert main(["plan", "--needs", "--json", *two]) == 0
+    mlp, lstm = json.loads(capsys.readouterr().out)["trials"]
+    assert mlp["needs"]["parameters"] > 0
+    assert lstm["needs"] == {"reason": "AttributeError: no backbone_config"}
+    assert main(["plan", "--needs", *two]) == 0
+    assert "no backbone_config" in capsys.readouterr().out
