@@ -171,8 +171,16 @@ def _reach(z: Floats) -> float:
     return float(np.sort(z)[rank - 1])
 
 
-def described(predictor: Predictor) -> dict[str, Any]:
-    """Return the predictions of what was not run, and how well the model does, as plain data."""
+def described(predictor: Predictor, asked: Sequence[TrialResult]) -> dict[str, Any]:
+    """Return predictions of what was not run, and how well the model does, as plain data.
+
+    Args:
+        predictor: Fitted to all trials that are known.
+        asked: Trials of the work that predictions are wanted of.
+    """
+    work = {
+        point.settings[1:4] for r in asked for point, _ in [point_of(r) or (None, 0)] if point is not None
+    }
     held = predictor.leave_one_out()
     return {
         "median_error": held.median_error,
@@ -190,6 +198,7 @@ def described(predictor: Predictor) -> dict[str, Any]:
                 "unit": p.point.unit,
             }
             for p in unmeasured(predictor)
+            if p.point.settings[1:4] in work
         ],
     }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.report.document import Block, Items, Paragraph, Table
+if TYPE_CHECKING:
+    from harness.report.document import Block
 
 
 def print_json(value: Any) -> None:
@@ -45,6 +46,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
 
 def print_blocks(blocks: Sequence[Block]) -> None:
     """Print parts of a report: the console says what the document says, in the same words and numbers."""
+    from harness.report.document import Items, Paragraph, Table
+
     for block in blocks:
         if isinstance(block, Paragraph):
             print(visible(block.text))

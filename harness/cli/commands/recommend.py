@@ -25,9 +25,12 @@ def main(options: argparse.Namespace) -> int:
     results, _ = newest(trial_results(records))
     answer = answer_of(results, Path(options.requirements), options.price, day(options.as_of))
     if options.predict:
+        from harness.advice.measured import of_work
         from harness.advice.predict import Predictor, described
+        from harness.advice.requirements import load_requirements
 
-        answer["predicted"] = described(Predictor([r for r in results if r.replicas_ok]))
+        asked = of_work(results, load_requirements(Path(options.requirements)).work)
+        answer["predicted"] = described(Predictor([r for r in results if r.replicas_ok]), asked)
     if options.json:
         print_json(answer)
     else:
