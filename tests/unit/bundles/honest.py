@@ -69,7 +69,7 @@ def _write(
     record = Record(
         sweep=sweep, label=trial.label, work_id=trial.work_id, trial_id=trial.trial_id,
         machine_id=machine_id(MACHINE), code_id=code_id(CODE), replica=replica, attempt=0, round_order=order,
-        status="ok", phase="done", started_at=f"2026-01-01T00:00:{replica:02d}.{order:03d}Z",
+        status="ok", phase="done", started_at=f"2026-01-01T{replica // 60:02d}:{replica % 60:02d}:00.{order:03d}Z",
         wall_s=m.span_ns / 1e9 + 1, config=trial.payload, machine=MACHINE, code=CODE, metrics=tuple(metrics),
         evidence={
             "steady": True, "drift": False, "timing_flags": [], "iterations": m.iterations,
