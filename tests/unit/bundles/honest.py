@@ -66,10 +66,11 @@ def _write(
     (folder / "log.txt").write_text("")
     joules = known["energy"].joules
     m = run.measurement
+    began = f"2026-01-01T{replica // 60:02d}:{replica % 60:02d}:00.{order:03d}Z"
     record = Record(
         sweep=sweep, label=trial.label, work_id=trial.work_id, trial_id=trial.trial_id,
         machine_id=machine_id(MACHINE), code_id=code_id(CODE), replica=replica, attempt=0, round_order=order,
-        status="ok", phase="done", started_at=f"2026-01-01T{replica // 60:02d}:{replica % 60:02d}:00.{order:03d}Z",
+        status="ok", phase="done", started_at=began,
         wall_s=m.span_ns / 1e9 + 1, config=trial.payload, machine=MACHINE, code=CODE, metrics=tuple(metrics),
         evidence={
             "steady": True, "drift": False, "timing_flags": [], "iterations": m.iterations,
