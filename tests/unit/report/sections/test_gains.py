@@ -192,8 +192,8 @@ def test_records_of_another_shape_are_no_obstacle(make_trial, make_estimate):
     work = {"workload": {"name": "gpt", "mode": "train", "size": "tiny", "accumulate": [4]}}
     odd = (
         work,
-        {**work, "optimize": {"name": ["fast"]}, "compress": {}},
-        {**work, "compress": {"name": ["svd"]}, "device": {"kind": 1}},
+        {**work, "optimize": {"compile": ["fast"]}, "compress": {}},
+        {**work, "compress": {"settings": ["svd"]}, "device": {"index": []}},
     )
     step = make_estimate("iteration.mean", 1.0, 0.02)
     rows(*(make_trial("gpt", "train", "fp32", step, config=c, identity=i) for i, c in enumerate(odd)))
