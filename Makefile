@@ -68,6 +68,31 @@ docs: $(STAMP)  ## the documentation site in build/site; a warning is an error
 	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
+# Both ends of the ranges in pyproject.toml, each in an environment of its own. uv resolves, from a third one, and
+# reads UV_* variables: UV_TORCH_BACKEND=cpu takes CPU builds of torch where their index can be reached.
+STACKS := build/stacks
+STACK_TESTS := tests/unit/config tests/unit/energy/sensors tests/unit/exporters tests/unit/profile tests/unit/records \
+	tests/unit/report tests/unit/workloads/compress tests/unit/workloads/hf tests/unit/workloads/jax
+
+$(STACKS)/uv/bin/uv:
+	$(PYTHON) -m venv $(STACKS)/uv
+	PIP_DISABLE_PIP_VERSION_CHECK=1 $(STACKS)/uv/bin/pip install --quiet 'uv>=0.13'
+
+$(STACKS)/%/.installed: pyproject.toml $(STACKS)/uv/bin/uv
+	$(STACKS)/uv/bin/uv venv --quiet --clear --python $(PYTHON) $(STACKS)/$*
+	$(STACKS)/uv/bin/uv pip install --quiet --system-certs --python $(STACKS)/$*/bin/python --resolution $* -e '.[test]'
+	@touch $@
+
+# $(1): the resolution. The versions first: what was tested is in the log.
+stack_test = $(STACKS)/uv/bin/uv pip freeze --python $(STACKS)/$(1)/bin/python; \
+	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest $(STACK_TESTS) -n 2 -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,$(1))
+
+test-oldest: $(STACKS)/lowest-direct/.installed  ## the unit tests of third parties on the oldest versions promised
+	$(call stack_test,lowest-direct)
+
+test-newest: $(STACKS)/highest/.installed  ## the same on the newest versions there are
+	$(call stack_test,highest)
+
 coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term $(PYTEST_ARGS)
 

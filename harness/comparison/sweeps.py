@@ -13,6 +13,8 @@ from harness.records.results import TrialResult
 from harness.stats import across_sweep, compare_unpaired
 from harness.system.errors import InputError
 
+INITIAL = ("initial_weights_sha256", "first_batch_sha256")
+"""Evidence of what a trial began with; records of before have none."""
 Differences = dict[str, tuple[Any, Any]]
 """By fact, its value of A and of B."""
 
@@ -27,6 +29,8 @@ class MatchedTrial:
     replicas: tuple[int, int]
     settings: Differences
     """What of `measure` and `power` differs: the numbers mean the same and were had in another way."""
+    started_from: Differences
+    """Digests of the initial weights and the first batch that differ: one seed gave other numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,10 @@ def _work(a: TrialResult, b: TrialResult, delta: float) -> MatchedTrial:
         settings |= {f"{section}.{key}": values for key, values in found.items()}
     how = partial(compare_unpaired, delta=delta)
     lines = verdicts(a.replicas(), b.replicas(), how, paired=False)
-    return MatchedTrial(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings)
+    one, other = a.records[-1].evidence, b.records[-1].evidence
+    known = [name for name in INITIAL if one.get(name) is not None and other.get(name) is not None]
+    started_from = _differences(one, other, known)
+    return MatchedTrial(a.work_id, b.label, lines, (a.replicas_ok, b.replicas_ok), settings, started_from)
 
 
 def _across(works: list[MatchedTrial], delta: float) -> list[MatchedTrial]:

@@ -16,11 +16,19 @@ if TYPE_CHECKING:
 
 MODULE = "module: "
 """Start of the names of the ranges that tell which module an operator belongs to."""
+SPAN = "joulemark span"
+"""The range around all profiled steps."""
 SECONDS, MOST_ITERATIONS = 0.3, 5
 MOST_TRACE_BYTES = 64 * 2**20
 _NOT_WORK = ("autograd::engine", "Optimizer.", MODULE)
 _COMPILED = ("Torch-Compiled Region", "## Call CompiledFxGraph", "CompiledFunction")
+LauncherOf = Callable[[Any], int]
+"""Gives the id of the host event that launched an event of the device."""
 _CPU_COPIES = ("aten::copy_", "aten::clone", "aten::_to_copy")
+
+
+class UnreadableProfileError(RuntimeError):
+    """The steps ran, and this torch's events cannot be read. The message is one line."""
 
 
 def iterations_for(period_s: float) -> int:
@@ -50,6 +58,9 @@ def profile_steps(
         compiled: True keeps hooks off the model, which would be compiled again for them.
         trace: write a Chrome trace here; one of over `MOST_TRACE_BYTES` is removed again.
         while_busy: called when the last step has been launched, before waiting for the device.
+
+    Raises:
+        UnreadableProfileError: the steps ran, and their events are not as this torch was known to give them.
     """
     import torch
     from torch.autograd.profiler import profile
@@ -57,34 +68,40 @@ def profile_steps(
     accelerated = device.kind == "cuda"
     with ExitStack() as stack:
         if not compiled:
-            stack.enter_context(_named_modules(model))
+            stack.enter_context(named_modules(model))
         # torch.profiler's own front end imports the compiler first, which takes a second.
         running = stack.enter_context(profile(use_kineto=True, use_device="cuda" if accelerated else None))
         with torch.profiler.record_function("first"):
             pass  # the first range of a process takes milliseconds
-        with torch.profiler.record_function(_SPAN):
+        with torch.profiler.record_function(SPAN):
             for index in range(first_index, first_index + iterations):
                 step(index, lambda _mark: None)
             while_busy()
             device.synchronize()
-    found = running.function_events
-    assert found is not None
     if trace is not None:
         running.export_chrome_trace(str(trace))
         if trace.stat().st_size > MOST_TRACE_BYTES:
             trace.unlink()
-    span = next(e.time_range for e in found if e.name == _SPAN and e.device_type.name == "CPU")
-    events = list(device_events(found) if accelerated else host_events(found))
+    try:
+        events, span_ns = _read(running, accelerated=accelerated)
+    except (AttributeError, TypeError, StopIteration) as error:
+        words = f"torch {torch.__version__} gives its profiler's events in another form"
+        raise UnreadableProfileError(f"{words}: {error!r}") from error
     return count(
         events,
-        (_ns(span.start), _ns(span.end)),
+        span_ns,
         device=device.kind,
         iterations=iterations,
         modules_reason="a model that was given to the compiler takes no hooks" if compiled else None,
     )
 
 
-_SPAN = "joulemark span"
+def _read(running: Any, *, accelerated: bool) -> tuple[list[Event], tuple[int, int]]:
+    """Return a profile's events, and begin and end of the range around all steps in ns."""
+    found = list(running.function_events or ())
+    span = next(e.time_range for e in found if e.name == SPAN and e.device_type.name == "CPU")
+    events = list(device_events(found, launcher_of(running)) if accelerated else host_events(found))
+    return events, (_ns(span.start), _ns(span.end))
 
 
 def host_events(found: Iterable[Any]) -> Iterator[Event]:
@@ -103,7 +120,30 @@ def host_events(found: Iterable[Any]) -> Iterator[Event]:
             )
 
 
-def device_events(found: Iterable[Any]) -> Iterator[Event]:
+def launcher_of(running: Any) -> LauncherOf:
+    """Return what tells which host event launched an event of the device, of a profile that has ended.
+
+    From torch 2.13 on events carry it. Before, only the profiler's raw events do: they are joined to the
+    others by their start, device and stream.
+    """
+    found = running.function_events
+    if all(hasattr(event, "linked_correlation_id") for event in found):
+        return lambda event: int(event.linked_correlation_id)
+    raw = running.kineto_results
+    began_ns = raw.trace_start_ns()
+    launchers = {
+        (event.start_ns() - began_ns, event.device_index(), event.device_resource_id()): int(
+            event.linked_correlation_id()
+        )
+        for event in raw.events()
+        if event.device_type().name != "CPU"
+    }
+    return lambda event: launchers.get(
+        (_ns(event.time_range.start), event.device_index, event.device_resource_id), 0
+    )
+
+
+def device_events(found: Iterable[Any], launcher: LauncherOf) -> Iterator[Event]:
     """Yield the kernels and copies of a profile on an accelerator, from `FunctionEvent`s."""
     found = list(found)
     modules = modules_of(found)
@@ -111,7 +151,7 @@ def device_events(found: Iterable[Any]) -> Iterator[Event]:
         if event.device_type.name == "CPU" or event.is_user_annotation:
             continue
         begin_ns, end_ns = _ns(event.time_range.start), _ns(event.time_range.end)
-        module = modules.get(event.linked_correlation_id, "")
+        module = modules.get(launcher(event), "")
         yield Event(event.name, _device_kind(event.name), begin_ns, end_ns, end_ns - begin_ns, module)
 
 
@@ -179,7 +219,7 @@ def _device_kind(name: str) -> Kind:
 
 
 @contextmanager
-def _named_modules(model: nn.Module) -> Iterator[None]:
+def named_modules(model: nn.Module) -> Iterator[None]:
     """Put a range with its name around every module's forward pass."""
     from torch.profiler import record_function
 

@@ -20,6 +20,7 @@ _STATE = "harness.trial.device_state"
 _ENERGY = "harness.trial.span_energy"
 _RANKS = "harness.trial.rank_merge"
 _REPLICA = "harness.trial.replica"
+_INITIAL = "harness.trial.initial"
 _PASSES = "harness.trial.passes"
 _SESSION = "harness.execution.session"
 _ATTEMPT = "harness.execution.attempt"
@@ -100,6 +101,8 @@ EVIDENCE = _table(
     _e("ranks", list, "", _RANKS, "what each rank measured and noted"),
     _e("rank_skew", NUMBER, "1", _RANKS, "the slowest rank's span less the fastest's, over the slowest's"),
     _e("ranks_beyond_cores", bool, "", _RANKS, "ranks shared processor cores"),
+    _e("initial_weights_sha256", str, "", _INITIAL, "digest of the weights that the seed gave"),
+    _e("first_batch_sha256", str, "", _INITIAL, "digest of the first batch that the seed gave"),
     _e("update", str, "", _REPLICA, "how the optimizer's update was run"),
     _e("transformed", dict, "", _REPLICA, "what compression and the strategy made of the work"),
     _e("roofline", dict, "", _REPLICA, "the work's place under the ceilings, or why it has none"),

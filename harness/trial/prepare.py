@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from harness import timing
@@ -50,9 +51,18 @@ def workload_of(config: Config, size: Size, mode: str | None = None) -> Workload
     return workloads.get(w.name)(mode or w.mode, size, seed=config.seed, data=data, **more)
 
 
-def prepare_job(config: Config, workload: Workload, device: Device, peers: timing.Peers) -> Any:
-    """Return the `workloads.engine.job.PreparedWorkload` on this rank, its outputs held for the fence."""
-    setup = setup_of(config, device, peers)
+def prepare_job(
+    config: Config,
+    workload: Workload,
+    device: Device,
+    peers: timing.Peers,
+    on_weights: Callable[[Any], None] | None = None,
+) -> Any:
+    """Return the `workloads.engine.job.PreparedWorkload` on this rank, its outputs held for the fence.
+
+    `on_weights` is called with the model that has its first weights.
+    """
+    setup = replace(setup_of(config, device, peers), on_weights=on_weights)
     if device.engine == "jax":
         from workloads.jax.job import prepare as prepare_jax
 

@@ -20,6 +20,7 @@ from harness.stats.roofline import Placement
 from harness.trial import audit, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
 from harness.trial.evidence import all_zero, thin, timing_evidence
+from harness.trial.initial import InitialWeights
 from harness.trial.measure import measure_span
 from harness.trial.metrics import summarise
 from harness.trial.passes import phase_energy
@@ -92,11 +93,11 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     on_phase("start")
     device, peers = prepare.open_device(config, spec)
     device.reset_peak_memory()
-
     on_phase("build")
     workload = prepare.workload_of(config, spec.size)
+    initial = InitialWeights(device)
     began_ns = time.perf_counter_ns()
-    job = prepare.prepare_job(config, workload, device, peers)
+    job = prepare.prepare_job(config, workload, device, peers, initial if peers.rank == 0 else None)
     device.synchronize()
     built_ns = time.perf_counter_ns()
 
@@ -107,13 +108,13 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     checked = job.check()
     if (problem := device.fence_problem(job.step)) is not None:
         raise UnsupportedError(problem)
-
     beside = None if job.compiler is None else job.compiler.watch()
     span = measure_span(
         config, device, job.step, peers=peers, session=spec.session, beside=beside, on_phase=on_phase
     )
 
     on_phase("finish")
+    began_ns += initial.taken_ns
     times = {"time.build": (built_ns - began_ns) / 1e9, "time.first_iteration": (first_ns - built_ns) / 1e9}
     last, losses = job.check(), job.losses()
     wrong = checked["output_reason"] or last["output_reason"]
@@ -138,6 +139,7 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
             **rank_merge.conditions(seen),
             **rank_merge.compiled(seen),
             **_evidence(ready, seen, placed, losses),
+            **initial.evidence(workload),
             **spent.evidence(),
             **phase_energy.attribution(span.window, span.timing),
             **audit.evidence(runs, config, **known),

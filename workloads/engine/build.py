@@ -51,6 +51,8 @@ def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Buil
         model = workload.build_model()
     if pretrained:
         trained.load(model)
+    if setup.on_weights is not None:
+        setup.on_weights(model)
     model.train() if training else model.eval().requires_grad_(requires_grad=False)
     cast_to = weight_dtype(setup.precision, training=training)
     if cast_to is not None and compressor.works_after_cast:

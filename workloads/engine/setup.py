@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from workloads.base import Scalar
 from workloads.compress.base import Compressor
@@ -40,6 +41,8 @@ class Setup:
     compress: Chosen = Chosen()
     parallel: Chosen = Chosen()
     ranks: Ranks = ALONE
+    on_weights: Callable[[Any], None] | None = None
+    """Called with the model that has its first weights, before anything is done to it."""
 
     def compressor(self) -> Compressor:
         """Return the compressor, one that changes nothing where none was chosen."""

@@ -71,6 +71,9 @@ def _print(options: argparse.Namespace, joined: SweepComparison) -> None:
     settings: Differences = {key: v for work in joined.works for key, v in work.settings.items()}
     if settings:
         print(f"measured in another way: {_words(settings)}")
+    for work in joined.works:
+        if work.started_from:
+            print(f"one seed gave other numbers in {work.label}: {_words(work.started_from)}")
     for name, labels in zip((options.a, options.b), joined.unmatched, strict=True):
         if labels:
             print(f"only in {name}: {', '.join(labels)}")
@@ -89,6 +92,7 @@ def _plain(options: argparse.Namespace, joined: SweepComparison, code: int) -> d
                 "label": work.label,
                 "replicas": work.replicas,
                 "settings": work.settings,
+                "started_from": work.started_from,
                 "verdict": work.lines[0].label,
                 "metrics": [line.plain() for line in work.lines],
             }

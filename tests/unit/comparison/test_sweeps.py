@@ -156,3 +156,12 @@ def test_a_torn_record_is_told_when_nothing_else_is_there(sweeps):
         path.write_text(path.read_text()[:50])
     with pytest.raises(ValueError, match="6 that cannot be read"):
         run(store)
+
+
+def test_other_initial_weights_under_one_seed_are_told(results):
+    """The same work began elsewhere; a record of before, without digests, says nothing."""
+    one, other = ({"evidence": {"initial_weights_sha256": letter * 64}} for letter in "ab")
+    (work,) = compare_sweeps(results([1], **one), results([1], **other)).works
+    assert work.started_from == {"initial_weights_sha256": ("a" * 64, "b" * 64)}
+    assert compare_sweeps(results([1], **one), results([1], **one)).works[0].started_from == {}
+    assert compare_sweeps(results([1]), results([1], **one)).works[0].started_from == {}

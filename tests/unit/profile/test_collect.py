@@ -76,7 +76,7 @@ def test_kernels_take_the_module_of_what_launched_them_and_the_kind_of_their_nam
             module, launcher, kernel("gemm", 0, 5, 2), kernel("Memcpy HtoD (Pageable -> Device)", 5, 6),
             kernel("Memcpy DtoD (Device -> Device)", 6, 7), kernel("Memset (Device)", 7, 8),
             kernel("ncclDevKernel_AllReduce", 8, 9), kernel("module: up", 0, 9, annotation=True),
-        ])
+        ], lambda event: event.linked_correlation_id)
     )  # fmt: skip
     assert [(e.kind, e.module) for e in events] == [
         ("compute", "up"),
