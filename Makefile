@@ -93,8 +93,9 @@ test-oldest: $(STACKS)/lowest-direct/.installed  ## the unit tests of third part
 test-newest: $(STACKS)/highest/.installed  ## the same on the newest versions there are
 	$(call stack_test,highest)
 
-coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term $(PYTEST_ARGS)
+# The tests of half the rooms alone (records to report, without workloads, shim and devices) cover 54 %: all cover more.
+coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches; less than the floor fails
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term --cov-fail-under=50 $(PYTEST_ARGS)
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
