@@ -19,7 +19,7 @@ from harness.exporters import registry as exporters
 from harness.identity.machine import Identity, identify
 from harness.records import open_store
 from harness.records.certificates import certificate_facts
-from harness.system import contention, process
+from harness.system import contention, process, ranges
 from harness.system.busiest import busiest
 from workloads import registry as workloads
 from workloads.compress.registry import COMPRESSORS
@@ -47,6 +47,7 @@ def main(options: argparse.Namespace) -> int:
         *_system(),
         *_host(),
         *_tools(),
+        *_ranges(),
         *_plugins(),
     ]
     if options.json:
@@ -165,6 +166,18 @@ def _tools() -> list[Check]:
         except PackageNotFoundError:
             checks.append(Check(package, False, f"not installed; it {why}", f"pip install {package}"))
     return checks
+
+
+def _ranges() -> list[Check]:
+    """Say which packages are older than this project was tested with."""
+    old = [(name, words) for name in ranges.least_versions() if (words := ranges.too_old(name)) is not None]
+    if not old:
+        return [Check("versions", True, "no package is older than its range allows")]
+    return [
+        Check(f"version {name}", False, finding, remedy)
+        for name, words in old
+        for finding, _, remedy in [words.partition(": ")]
+    ]
 
 
 def _plugins() -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
 from harness.system.errors import UsageError
+from harness.system.ranges import too_old
 
 FORMATS = ("html", "pdf", "md")
 
@@ -28,6 +30,11 @@ def main(options: argparse.Namespace) -> int:
     formats = [f.strip() for f in options.format.split(",")]
     if wrong := [f for f in formats if f not in FORMATS]:
         raise UsageError(f"--format {wrong[0]}: choose of {', '.join(FORMATS)}")
+    if "pdf" in formats and (words := too_old("typst")) is not None:
+        if formats == ["pdf"]:
+            raise UsageError(f"PDF: {words}")
+        print(f"joulemark: no PDF, the other formats are written: {words}", file=sys.stderr)
+        formats.remove("pdf")
     store = open_store(options.results)
     records, left_out = read_sweeps(store, options.sweeps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import sys
 from pathlib import Path
 
 from harness.cli.commands import status
@@ -16,12 +17,15 @@ from harness.identity.machine import identify
 from harness.planning.plan import code_ids, make_plan
 from harness.records import open_store
 from harness.system.errors import UsageError
+from harness.system.ranges import all_too_old
 
 
 def main(options: argparse.Namespace) -> int:
     """Run or resume; the exit code is computed from the records on disk."""
     host = HostWatch()
     plan = make_plan(options.overrides, user_folders=[Path(d) for d in options.config_dir])
+    for words in all_too_old(["torch", *sorted({name for t in plan.runnable for name in t.libraries})]):
+        print(f"joulemark: {words}", file=sys.stderr)
     folders = {t.config.run.results for t in plan.trials}
     if len(folders) > 1:
         raise UsageError(f"run.results: one sweep has one folder, not {', '.join(sorted(folders))}")
