@@ -1,0 +1,161 @@
+"""Faults of the work itself: a real replica of a small model, in this process."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from standins.planted.timing import steady_span
+from standins.planted.world import World, planted
+from torch import nn
+
+from harness.config.models import Config
+from harness.devices import cpu
+from harness.isolation.protocol import ReplicaSpec
+from harness.planning.plan import PlannedTrial, make_plan
+from harness.records.evidence import EVIDENCE
+from harness.trial import rank_merge
+from harness.trial.metrics import RankRun
+from harness.trial.replica import run_replica
+from workloads import registry
+from workloads.base import Units
+
+PRODUCERS = {"harness.trial.replica", "harness.trial.rank_merge"}
+"""Whose evidence is looked at: a real span on a busy machine also says how busy it was."""
+QUICK = (
+    "workload=mlp", "device=cpu", "measure=quick", "measure.seconds=0.02", "measure.warmup_s=0",
+    "measure.warmup_iterations=12", "measure.warmup_cap_s=0.02", "power=none",
+)  # fmt: skip
+
+
+@functools.cache
+def trial(*overrides: str) -> PlannedTrial:
+    """Plan one trial of a small network on the CPU."""
+    (found,) = make_plan([*QUICK, *overrides]).trials
+    return found
+
+
+def replica(
+    world: World, *overrides: str, on_phase: Callable[[str], None] = lambda _phase: None
+) -> dict[str, Any]:
+    """Run one replica, and return what it says of its work."""
+    world.monkeypatch.setattr(cpu, "set_threads", lambda _threads: None)  # they are this process's own
+    planned = trial(*overrides)
+    found = run_replica(ReplicaSpec(planned.payload, planned.size), on_phase)
+    assert found["status"] == "ok", found
+    evidence: dict[str, Any] = found["evidence"]
+    return {key: evidence[key] for key in evidence if PRODUCERS.intersection(EVIDENCE[key].producers)} | {
+        "all_zero": [one for one in evidence["all_zero"] if one.startswith("loss")]
+    }
+
+
+def _with_loss(world: World, change: Callable[[torch.Tensor], torch.Tensor]) -> dict[str, Any]:
+    kind = registry.get("mlp")
+    loss = kind.loss
+    world.monkeypatch.setattr(kind, "loss", lambda self, model, batch: change(loss(self, model, batch)))
+    return replica(world, "workload.mode=train")
+
+
+def _with_model(
+    world: World, change: Callable[[nn.Module], nn.Module], *overrides: str, **options: Any
+) -> Any:
+    kind = registry.get("mlp")
+    build = kind.build_model
+    world.monkeypatch.setattr(kind, "build_model", lambda self: change(build(self)))
+    return replica(world, "workload.mode=infer", *overrides, **options)
+
+
+@planted("loss_not_finite", "output_wrong")
+def _a_loss_that_is_no_number(world: World, fault: bool) -> dict[str, Any]:
+    return _with_loss(world, lambda loss: loss * float("nan") if fault else loss)
+
+
+@planted("all_zero")
+def _a_loss_that_is_zero_throughout(world: World, fault: bool) -> dict[str, Any]:
+    return _with_loss(world, lambda loss: loss * 0.0 if fault else loss)
+
+
+class _Wrapped(nn.Module):
+    """A model that is compiled anew for each word, or that no compiler may look into."""
+
+    word = ""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *args: Any, **named: Any) -> Any:
+        """Run the model."""
+        out = self.model(*args, **named)
+        return out if self.word != "none" else -out
+
+
+@planted("output_wrong")
+def _a_model_whose_weights_are_infinite(world: World, fault: bool) -> dict[str, Any]:
+    def spoilt(model: nn.Module) -> nn.Module:
+        with torch.no_grad():
+            for weights in model.parameters() if fault else ():
+                weights.fill_(torch.inf)
+        return model
+
+    return _with_model(world, spoilt)
+
+
+def _compiled(world: World, change: Callable[[nn.Module], nn.Module], **options: Any) -> dict[str, Any]:
+    compile_module = nn.Module.compile
+    # Traced graphs need no C compiler.
+    world.monkeypatch.setattr(nn.Module, "compile", lambda self, mode: compile_module(self, backend="eager"))
+    found: dict[str, Any] = _with_model(world, change, "optimize.compile=default", **options)
+    torch.compiler.reset()
+    return found
+
+
+@planted("not_compiled")
+def _a_model_that_no_compiler_may_look_into(world: World, fault: bool) -> dict[str, Any]:
+    class Closed(_Wrapped):
+        forward = torch.compiler.disable(_Wrapped.forward)
+
+    return _compiled(world, Closed if fault else _Wrapped)
+
+
+@planted("recompiled")
+def _a_model_that_is_compiled_anew_in_the_span(world: World, fault: bool) -> dict[str, Any]:
+    models: list[_Wrapped] = []
+
+    def wrapped(model: nn.Module) -> nn.Module:
+        models.append(_Wrapped(model))
+        return models[-1]
+
+    def changed(phase: str) -> None:
+        if fault and phase == "measure":
+            models[-1].word = phase
+
+    return _compiled(world, wrapped, on_phase=changed)
+
+
+@planted("compiled_in_part")
+def _a_model_that_is_compiled_too_often(world: World, fault: bool) -> dict[str, Any]:
+    def wrapped(model: nn.Module) -> nn.Module:
+        made = _Wrapped(model)
+        words = iter(range(10 if fault else 0))
+        made.register_forward_pre_hook(lambda *_told: setattr(made, "word", str(next(words, "last"))))
+        return made
+
+    return _compiled(world, wrapped)
+
+
+@planted("ranks_beyond_cores")
+def _three_ranks_on_two_cores(world: World, fault: bool) -> dict[str, Any]:
+    world.monkeypatch.setattr("harness.system.host.usable_cores", lambda: 2 if fault else 3)
+    run = RankRun(steady_span(), [Units(1)], {"peak_rss": 1})
+    ranks = [rank_merge.RankResult(run, {"threads": 1}, {}, {}, None)] * 3
+    return rank_merge.evidence(ranks, Config.model_validate(trial("workload.mode=infer").payload))
+
+
+ROWS = [
+    _a_loss_that_is_no_number, _a_loss_that_is_zero_throughout, _a_model_whose_weights_are_infinite,
+    _a_model_that_no_compiler_may_look_into, _a_model_that_is_compiled_anew_in_the_span,
+    _a_model_that_is_compiled_too_often, _three_ranks_on_two_cores,
+]  # fmt: skip

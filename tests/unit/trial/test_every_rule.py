@@ -1,0 +1,52 @@
+"""Every rule of validity, from its producer up: with a fault planted there it fires, without it does not."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pytest
+from standins.planted import device, energy, host, timing, work
+from standins.planted.world import Planted, World
+
+from harness.records.metrics import METRICS
+from harness.records.validity import RULES, judge
+
+ROWS: list[Planted] = [*timing.ROWS, *host.ROWS, *energy.ROWS, *device.ROWS, *work.ROWS]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: Any) -> Any:
+    """Return what builds what takes a compiler, each once."""
+
+    @functools.cache
+    def build(name: str) -> Any:
+        try:
+            return device.BUILT[name](tmp_path_factory.mktemp(name))
+        except device.NO_COMPILER as missing:
+            pytest.skip(str(missing))
+
+    return build
+
+
+def fired(make_record: Any, evidence: dict[str, Any]) -> set[str]:
+    """Return the rules that fire on a record with this evidence, every metric of which is 1.0."""
+    verdicts = judge(make_record(dict.fromkeys(METRICS, 1.0), evidence=evidence))
+    return {reason for _, reasons in verdicts.values() for reason in reasons}
+
+
+def test_every_rule_has_a_row() -> None:
+    """A rule that nobody can plant a fault for is a promise that nobody keeps."""
+    assert {row.rule for row in ROWS} == set(RULES)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_rule_fires_with_its_fault_and_not_without(
+    make_record: Any, tmp_path: Any, built: Any, row: Planted
+) -> None:
+    """The same world without the fault raises no doubt; with it, the rule fires and what it implies."""
+    for fault, expected in ((False, set()), (True, {row.rule, *row.implies})):
+        (folder := tmp_path / str(fault)).mkdir()
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            evidence = row.plant(World(monkeypatch, folder, built), fault)
+        assert fired(make_record, evidence) == expected
