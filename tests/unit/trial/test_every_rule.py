@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import gc
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,15 @@ from harness.records.metrics import METRICS
 from harness.records.validity import RULES, judge
 
 ROWS: list[Planted] = [*timing.ROWS, *host.ROWS, *energy.ROWS, *device.ROWS, *work.ROWS]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> Iterator[None]:
+    """Keep what is loaded from the collector, as workers do: every span begins with a collection."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
