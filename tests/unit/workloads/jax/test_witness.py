@@ -26,7 +26,8 @@ def test_resnet_by_hand_has_torchs_first_loss_and_statistics(workload):
     with torch.no_grad():
         expected = float(made.loss(model, batch))
     loss, carried = jax.jit(made.jax_loss())(state.trained, state.carried, stateless.arrays(batch))
-    assert float(loss) == pytest.approx(expected, abs=1e-5)
+    # Sums of convolutions are in another order in each torch: 1.4e-5 apart in 2.11.
+    assert float(loss) == pytest.approx(expected, abs=5e-5)
     for name, buffer in model.named_buffers():
         np.testing.assert_allclose(np.asarray(carried[name]), buffer.numpy(), atol=1e-5, rtol=1e-4)
 
