@@ -75,6 +75,12 @@ def _of(rule: str, gpu: str) -> Planted:
     return Planted(rule, plant)
 
 
+_shared = _of("cotenant", "shared")
+_low = _of("clock_low", "low")
+_hot = _of("throttled", "hot")
+_fell = _of("clock_fell", "fell")
+
+
 @planted("sm_clock_fell")
 def _stamps_below_the_soaks_clock(world: World, fault: bool) -> dict[str, Any]:
     driver.load.cache_clear()
@@ -93,10 +99,3 @@ def _stamps_below_the_soaks_clock(world: World, fault: bool) -> dict[str, Any]:
 BUILT = {"gpus": spans, "cuda": lambda folder: cuda_builder.build(folder / "cuda")}
 """What takes a compiler, by name, each made in a folder."""
 NO_COMPILER = (nvml_builder.NoCompilerError, cuda_builder.NoCompilerError)
-ROWS = [
-    _of("cotenant", "shared"),
-    _of("clock_low", "low"),
-    _of("throttled", "hot"),
-    _of("clock_fell", "fell"),
-    _stamps_below_the_soaks_clock,
-]

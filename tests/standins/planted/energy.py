@@ -86,7 +86,7 @@ def metered(
     return timing_evidence(measured) | zero | spent.evidence()
 
 
-class _Sampler:
+class ScriptedSampler:
     """Stands in for the sampler: rows of one sensor as `sampler.c` writes them, over scripted time."""
 
     def __init__(
@@ -125,7 +125,7 @@ def counted(world: World, last_j: float | SensorError, **facts: Any) -> dict[str
 def sampled(world: World, power: Says = lambda _s: WATTS, **options: Any) -> dict[str, Any]:
     """Meter by a gauge that is sampled every 10 ms."""
     gauge = options.get("sensor", GAUGE)
-    return metered(world, [], gauge, sampler=lambda clock: _Sampler(clock, power, **options))
+    return metered(world, [], gauge, sampler=lambda clock: ScriptedSampler(clock, power, **options))
 
 
 @planted("sensor_error")
@@ -159,7 +159,7 @@ def _a_counter_stops_half_way(world: World, fault: bool) -> dict[str, Any]:
         return 1000.0 + WATTS * (min(seconds, 1.0) if fault else seconds)
 
     reads = [1000.0, joules(2.0)]
-    return metered(world, reads, COUNTER, sampler=lambda clock: _Sampler(clock, joules, COUNTER))
+    return metered(world, reads, COUNTER, sampler=lambda clock: ScriptedSampler(clock, joules, COUNTER))
 
 
 @planted("sensor_coarse")
@@ -182,7 +182,9 @@ def _ranks_in_step_with_a_counter(world: World, fault: bool) -> dict[str, Any]:
 
 def _against_a_gauge(world: World, surplus: float) -> dict[str, Any]:
     reads = [1000.0, 1000.0 + 400.0 * (1 + surplus)]
-    return metered(world, reads, COUNTER, GAUGE, sampler=lambda clock: _Sampler(clock, lambda _s: WATTS))
+    return metered(
+        world, reads, COUNTER, GAUGE, sampler=lambda clock: ScriptedSampler(clock, lambda _s: WATTS)
+    )
 
 
 @planted("sensors_disagree")
@@ -212,10 +214,10 @@ def _one_sample_fails(world: World, fault: bool) -> dict[str, Any]:
 
 @planted("sensor_error", "sensor_gap")
 def _a_sampler_does_not_start(world: World, fault: bool) -> dict[str, Any]:
-    def start(clock: ScriptedClock) -> _Sampler:
+    def start(clock: ScriptedClock) -> ScriptedSampler:
         if fault:
             raise SensorError("no thread can be started")
-        return _Sampler(clock, lambda _s: WATTS)
+        return ScriptedSampler(clock, lambda _s: WATTS)
 
     return metered(world, [], GAUGE, sampler=start)
 
@@ -240,14 +242,3 @@ def _a_flag_of_a_later_estimator(world: World, fault: bool) -> dict[str, Any]:
     if fault:
         world.monkeypatch.setattr(result_module, "trace_flags", lambda *_told: ["clock_skewed"])
     return sampled(world)
-
-
-ROWS = [
-    _a_counter_is_lost_within_the_span, _a_counter_begins_anew, _a_counter_jumps_by_a_megajoule,
-    _a_counter_may_have_wrapped_more_than_once, _a_counter_stands_still, _a_counter_stops_half_way,
-    _a_counter_that_is_renewed_every_four_seconds, _a_counter_that_nobody_probed,
-    _ranks_in_step_with_a_counter, _a_counter_says_three_per_cent_more, _a_counter_says_ten_per_cent_more,
-    _a_sampler_pauses_for_a_second, _a_ring_overwrites_rows, _one_sample_fails, _a_sampler_does_not_start,
-    _a_gauge_says_0_w_once, _memory_that_draws_nothing, _events_say_that_heat_slowed_it,
-    _a_flag_of_a_later_estimator,
-]  # fmt: skip

@@ -76,9 +76,3 @@ def _a_quota_stops_nineteen_of_twenty_periods(world: World, fault: bool) -> dict
 @planted("cpus_changed")
 def _a_cpu_leaves(world: World, fault: bool) -> dict[str, Any]:
     return beside(world, (lambda tree: tree.put(tree.sys / "online", "0\n")) if fault else None)
-
-
-ROWS = [
-    _others_use_a_cpu, _a_thread_waits_nine_tenths_of_the_time, _a_quota_stops_four_of_twenty_periods,
-    _a_quota_stops_nineteen_of_twenty_periods, _a_cpu_leaves,
-]  # fmt: skip

@@ -173,11 +173,3 @@ def _a_soak_that_slows_to_its_cap(_world: World, fault: bool) -> dict[str, Any]:
         device=SimpleNamespace(hardware="cuda", index=0), measure=SimpleNamespace(soak=True)
     )
     return Session({"cuda-0": soak_evidence(found)}).evidence(SimpleNamespace(config=config))
-
-
-ROWS = [
-    _slower_until_the_cap, _slower_within_the_span, _eight_iterations,
-    _five_times_faster_than_in_the_warm_up, _room_for_64_samples, _one_iteration, _five_iterations,
-    _twenty_iterations, _two_hundred_iterations, _ticks_of_16_ms_for_a_second, _a_tenth_is_stolen,
-    _events_of_a_timer_that_stopped, _a_soak_that_slows_to_its_cap,
-]  # fmt: skip

@@ -152,10 +152,3 @@ def _three_ranks_on_two_cores(world: World, fault: bool) -> dict[str, Any]:
     run = RankRun(steady_span(), [Units(1)], {"peak_rss": 1})
     ranks = [rank_merge.RankResult(run, {"threads": 1}, {}, {}, None)] * 3
     return rank_merge.evidence(ranks, Config.model_validate(trial("workload.mode=infer").payload))
-
-
-ROWS = [
-    _a_loss_that_is_no_number, _a_loss_that_is_zero_throughout, _a_model_whose_weights_are_infinite,
-    _a_model_that_no_compiler_may_look_into, _a_model_that_is_compiled_anew_in_the_span,
-    _a_model_that_is_compiled_too_often, _three_ranks_on_two_cores,
-]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,12 @@ from standins.planted.world import Planted, World
 from harness.records.metrics import METRICS
 from harness.records.validity import RULES, judge
 
-ROWS: list[Planted] = [*timing.ROWS, *host.ROWS, *energy.ROWS, *device.ROWS, *work.ROWS]
+ROWS = [
+    row
+    for module in (timing, host, energy, device, work)
+    for row in vars(module).values()
+    if isinstance(row, Planted)
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -61,3 +67,30 @@ def test_a_rule_fires_with_its_fault_and_not_without(
         with pytest.MonkeyPatch.context() as monkeypatch:
             evidence = row.plant(World(monkeypatch, folder, built), fault)
         assert fired(make_record, evidence) == expected
+
+
+@pytest.mark.parametrize(
+    ("scope", "counted", "named"),
+    [
+        ("memory", False, {"energy.iteration", "efficiency.samples", "power.mean", "power.peak"}),
+        ("memory", True, {"power.peak"}),
+        ("gpu", False, set()),
+    ],
+)
+def test_power_of_zero_throughout_voids_what_rests_on_it(
+    tmp_path: Any, monkeypatch: Any, scope: Any, counted: bool, named: set[str]
+) -> None:
+    """Beside a counter that is the peak alone; 0 W of what runs is no reading, so nothing rests on it."""
+    gauge = replace(energy.GAUGE, scope=scope)
+    counters = [replace(energy.COUNTER, scope=scope)] if counted else []
+    found = energy.metered(
+        World(monkeypatch, tmp_path, built=str),
+        [1000.0, 1400.0],
+        *counters,
+        gauge,
+        sampler=lambda clock: energy.ScriptedSampler(clock, lambda _s: 0.0, gauge),
+    )
+    assert named <= set(found["all_zero"])
+    assert bool(named) == bool(found["all_zero"])
+    assert ("energy.iteration" in found["all_zero"]) == ("energy.iteration" in named)
+    assert ("implausible" in found["sensor_flags"]) == (scope == "gpu")
