@@ -36,11 +36,13 @@ demo-xla: $(STAMP)  ## GPT, BERT and ResNet by XLA beside torch, on the CPU, and
 	$(BIN)/joulemark report demo_xla --format html,pdf,md -o reports/demo_xla
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/devices tests/unit/workloads/jax -n 2 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,xla)
 	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu and not xla" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/workloads/jax -n 2 -m "slow and xla" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-xla)
 	$(BIN)/python -m pytest tests/integration -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS) $(call junit,slow-whole)
 
 bench-loop: $(STAMP)  ## what the measured loop costs the host, beside a bare loop
@@ -85,7 +87,8 @@ $(STACKS)/%/.installed: pyproject.toml $(STACKS)/uv/bin/uv
 
 # $(1): the resolution. The versions first: what was tested is in the log.
 stack_test = $(STACKS)/uv/bin/uv pip freeze --python $(STACKS)/$(1)/bin/python; \
-	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest $(STACK_TESTS) -n 2 -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,$(1))
+	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest $(STACK_TESTS) -n 2 -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,$(1)) && \
+	OMP_NUM_THREADS=1 $(STACKS)/$(1)/bin/python -m pytest tests/unit/workloads/jax -n 2 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,$(1)-xla)
 
 test-oldest: $(STACKS)/lowest-direct/.installed  ## the unit tests of third parties on the oldest versions promised
 	$(call stack_test,lowest-direct)
@@ -95,7 +98,7 @@ test-newest: $(STACKS)/highest/.installed  ## the same on the newest versions th
 
 # The tests of half the rooms alone (records to report, without workloads, shim and devices) cover 54 %: all cover more.
 coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches; less than the floor fails
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu" --cov --cov-report=term --cov-fail-under=50 $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" --cov --cov-report=term --cov-fail-under=50 $(PYTEST_ARGS)
 
 clean:  ## remove the environment and the caches, never results
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -22,6 +22,8 @@ from harness.devices.tpu import TpuDevice
 from harness.timing.clocks import HostClock
 from tests.standins.tpu.lazy import FAULTS, OPERATION_NS, StandIn
 
+pytestmark = pytest.mark.xla
+
 WORK_NS = 20_000_000
 SETTINGS = timing.TimingSettings(
     seconds=0.2, warmup_s=0, warmup_iterations=1, warmup_cap_s=0, steady_window_s=0.05

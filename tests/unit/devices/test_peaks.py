@@ -50,5 +50,5 @@ def test_no_sheet_mixes_dense_and_sparse(sheet):
     for wide, narrow in (("tf32", "bf16"), ("bf16", "fp8")):
         if wide in figures and narrow in figures:
             assert figures[narrow] / figures[wide] == pytest.approx(2, rel=0.03)
-    if "bf16" in figures:
+    if "bf16" in figures and "fp16" in figures:  # a TPU has no fp16
         assert figures["bf16"] == figures["fp16"]

@@ -227,8 +227,8 @@ def test_a_reset_between_the_guards_gives_no_number(cached_per_meter, monkeypatc
 
 
 def test_a_wrap_between_the_guards_is_counted(cached_per_meter):
-    """A range of 1100 J that starts at 1000 J is passed within the burst."""
-    meter = virtual.VirtualMeter(virtual.Waveform(60), wrap_j=1100.0)
+    """A range of 1450 J that starts at 1000 J is passed within the burst."""
+    meter = virtual.VirtualMeter(virtual.Waveform(60), wrap_j=1450.0)
     with Window([meter], None, None, meter.host) as window:
         start, end = draw(meter, "burst", 500, 60, 1.0, random.Random(0))
     truth = meter.truth([(round(start * S), round(end * S))])

@@ -24,7 +24,7 @@ def test_without_a_compiler_every_ceiling_is_the_librarys_or_says_why_not(monkey
     def no_compiler():
         raise native.NotBuiltError("no C compiler for the cpu library")
 
-    monkeypatch.setattr(ceilings.cpu, "library", no_compiler)
+    monkeypatch.setattr(ceilings.routines, "library", no_compiler)
     found = ceilings.measure(quick=True)
     assert found.facts["routines"] == "library"
     assert "no C compiler" in found.facts["reason"]

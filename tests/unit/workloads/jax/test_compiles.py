@@ -6,6 +6,8 @@ import pytest
 
 from workloads.jax.compiles import CompileWatch, compile_ahead
 
+pytestmark = pytest.mark.xla
+
 
 def double(x):
     """Return twice x."""

@@ -7,6 +7,8 @@ from torch.nn import functional as F
 
 from workloads.jax.bridge import environment, versions_refusal
 
+pytestmark = pytest.mark.xla
+
 
 def lowered(function, *tensors, **named):
     """Run a function of torch under the bridge; return an array."""

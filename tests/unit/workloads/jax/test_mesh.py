@@ -5,6 +5,8 @@ import pytest
 
 from workloads.base import UnsupportedError
 
+pytestmark = pytest.mark.xla
+
 
 @pytest.mark.parametrize("weights", [pytest.param("whole", marks=pytest.mark.slow), "split"])
 def test_losses_of_four_devices_are_those_of_one(both, workload, weights):

@@ -5,6 +5,8 @@ import torch
 
 from workloads.jax.inference import choose
 
+pytestmark = pytest.mark.xla
+
 
 @pytest.mark.parametrize(("name", "mode"), [("mlp", "infer"), ("gpt", "prefill"), ("llama", "decode")])
 def test_outputs_are_torchs(both, workload, name, mode):

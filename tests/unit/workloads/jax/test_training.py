@@ -11,6 +11,8 @@ from workloads.engine.setup import Setup
 from workloads.jax.job import prepare
 from workloads.jax.stateless import Stateless
 
+pytestmark = pytest.mark.xla
+
 ALL = (
     *("gpt", "llama", "bert", "vit", "translation", "dit", "mamba", "moe", "mlp", "dlrm", "ner", "maskgit"),
     *("lstm", "unet", "autoencoder", "skipgram"),

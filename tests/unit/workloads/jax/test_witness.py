@@ -7,6 +7,8 @@ import torch
 
 from workloads.jax.stateless import Stateless
 
+pytestmark = pytest.mark.xla
+
 
 def test_gpt_by_hand_has_torchs_losses(both, workload):
     """Three SGD steps from the same weights, to 1e-5."""
