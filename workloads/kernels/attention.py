@@ -34,6 +34,7 @@ def attend(
     """
     heads, queries, size = q.shape[1:]
     lies = k.stride()[2:] == (size, 1) and v.stride() == k.stride()
+    lies = lies and type(k) is type(v) is torch.Tensor and k.dtype == v.dtype == q.dtype
     if queries > 1 or attn_mask is not None or not (lies and fits(size) and callable_here(q)):
         if lengths is not None:
             attn_mask = (torch.arange(k.shape[2], device=q.device) < lengths[:, None])[:, None, None]

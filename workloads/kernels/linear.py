@@ -20,15 +20,23 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     """Return x (…, in) · weight (out, in)ᵀ + bias."""
     lib, out, width = library(), *weight.shape
     rows = x.numel() // width
-    if lib is None or rows > FEW or not callable_here(x) or x.dtype != weight.dtype:
+    if lib is None or rows > FEW or not callable_here(x) or x.shape[-1] != width:
         return F.linear(x, weight, bias)
-    if not (x.is_contiguous() and weight.is_contiguous()):
+    if not all(_readable(given, x.dtype) for given in (x, weight, bias)):
         return F.linear(x, weight, bias)
     y = x.new_empty((*x.shape[:-1], out))
     shift = None if bias is None else bias.data_ptr()
     run(DTYPES[x.dtype], x.data_ptr(), weight.data_ptr(), shift, y.data_ptr(), rows, out, width,
         torch.get_num_threads())  # fmt: skip
     return y
+
+
+def _readable(given: torch.Tensor | None, dtype: torch.dtype) -> bool:
+    """Tell whether C may read a tensor row by row: a quantised weight is a class of its own, without memory."""
+    if given is None:
+        return True
+    plain = type(given) in (torch.Tensor, nn.Parameter) and given.device.type == "cpu"
+    return plain and given.dtype == dtype and given.is_contiguous()
 
 
 def callable_here(x: torch.Tensor) -> bool:

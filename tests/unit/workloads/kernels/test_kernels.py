@@ -205,3 +205,23 @@ def test_a_layer_is_called_as_torch_s_own_is():
     layer.__class__ = FewRowsLinear
     torch.testing.assert_close(layer(input=x), plain)
     torch.testing.assert_close(layer(x), plain)
+
+
+class Quantised(torch.Tensor):
+    """A weight that is a class of its own, as torchao's are: it has no memory that C could read."""
+
+
+def test_c_reads_no_weight_that_is_a_class_of_its_own(monkeypatch):
+    """Torch multiplies by it instead, whatever it is."""
+    calls = called(monkeypatch)
+    x, weight = torch.randn(2, 16), torch.randn(4, 16)
+    linear(x, weight.as_subclass(Quantised))
+    assert not calls
+    linear(x, weight)
+    assert calls == ["linear_f32"]
+
+
+def test_rows_of_another_width_are_refused_as_torch_refuses_them():
+    """C would read beyond its input."""
+    with pytest.raises(RuntimeError, match="shapes"):
+        linear(torch.randn(2, 8), torch.randn(4, 16))
