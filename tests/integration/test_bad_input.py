@@ -149,10 +149,10 @@ def test_completion_prints_shell_code(joulemark, shell):
 
 
 def test_completion_knows_verbs_groups_and_options():
-    """Completing `workload=gp` offers gpt, `prec` the group, from file names alone."""
+    """Completing `workload=ber` offers bert, `prec` the group, from file names alone."""
     from harness.cli.completion import overrides
 
-    assert overrides("workload=gp") == ["workload=gpt"]
+    assert overrides("workload=ber") == ["workload=bert"]
     assert overrides("prec") == ["precision="]
     assert overrides("precision=fp32,b") == ["precision=fp32,bf16"]
     assert "+experiment=demo" in overrides("+experiment=")

@@ -32,7 +32,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
 
 
 def _readable(given: torch.Tensor | None, dtype: torch.dtype) -> bool:
-    """Tell whether C may read a tensor row by row: a quantised weight is a class of its own, without memory."""
+    """Tell whether C may read a tensor row by row: a quantised one is a class of its own, without memory."""
     if given is None:
         return True
     plain = type(given) in (torch.Tensor, nn.Parameter) and given.device.type == "cpu"
