@@ -70,7 +70,7 @@ print(json.dumps({
     "good": watched(good),
     "killed": watched(killed),
     "coded": watched(coded),
-    "hung": watched(escaping, timeout_s=0.5),
+    "hung": watched(escaping, timeout_s=2.0),
     "aborted": watched(escaping, abort=True),
     "orphaned": watched(orphaning),
 }))
@@ -112,9 +112,10 @@ def test_how_a_worker_died_is_told(watched):
 
 def test_a_worker_that_hangs_is_killed_at_its_deadline_with_all_that_it_started(watched):
     """The grandchild in a session of its own too; so it is when the requester has gone."""
-    for name, flag in (("hung", "timed_out"), ("aborted", "aborted")):
+    # An abort may come before the worker has started anything.
+    for name, flag, least in (("hung", "timed_out", 2), ("aborted", "aborted", 1)):
         assert watched[name][flag] is True
-        assert watched[name]["killed"] >= 2
+        assert watched[name]["killed"] >= least
         assert watched[name]["wall_s"] < 20
     assert watched["hung"]["phase"] == "check"
 

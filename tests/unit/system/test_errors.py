@@ -49,7 +49,9 @@ def test_a_new_error_says_whose_it_is():
                 kinds = [vars(builtins)[name] for name in bases & builtin]
                 if any(issubclass(kind, Exception) for kind in kinds) and "JoulemarkError" not in bases:
                     bare.add(node.name)
-    assert bare == {"JoulemarkError", "ProtocolError", "StatsError", "NoNativeSampler"}
+    assert bare == {
+        "JoulemarkError", "ProtocolError", "StatsError", "NoNativeSampler", "UnreadableProfileError",
+    }  # fmt: skip
 
 
 def test_access_names_the_file_and_passes_what_is_ours(tmp_path):

@@ -36,7 +36,7 @@ def sharing() -> list[tuple[str, str]]:
     return [
         (spec.name, mode)
         for spec in specs
-        if "samples" in spec.traits and "batch_norm" not in spec.traits
+        if "samples" in spec.traits and not {"batch_norm", "jax"} & spec.traits
         for mode in spec.modes
         if mode in ("train", "finetune") and spec.library is None and spec.name != "user"
     ]
