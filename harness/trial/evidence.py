@@ -44,9 +44,15 @@ def timing_evidence(m: timing.Measurement) -> Facts:
         "steal_ratio": m.steal_ratio,
         "involuntary_switches": m.involuntary_switches,
         **({} if m.contention is None else {"contention": m.contention.evidence()}),
-        "clean_share": None if m.stretches is None else m.stretches.clean_share(),
+        "clean_share": None if m.stretches is None else m.stretches.clean_share(team=_is_team(m)),
     }
     return declared(__name__, found)
+
+
+def _is_team(m: timing.Measurement) -> bool:
+    """Tell whether several threads worked and their delays are known, for the filter that judges them."""
+    watched = m.stretches is not None and m.stretches.waited_ns is not None
+    return watched and m.contention is not None and (m.contention.threads or 0) > 1
 
 
 def all_zero(m: timing.Measurement, losses: Sequence[float], beside: Iterable[str] = ()) -> Facts:
