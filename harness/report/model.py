@@ -86,8 +86,12 @@ def _decided(
 ) -> list[Section]:
     """What was found, the answer first."""
     ok = [p.trial for places in ranked for p in places]
+    answer = answer_section(tests, asked, costs)
+    busy = busy_host([t for t in named if t.result.status == "ok"])
+    if busy is not None:
+        answer = replace(answer, blocks=(Paragraph(busy, "lead"), *answer.blocks))
     return [
-        answer_section(tests, asked, costs),
+        answer,
         _verdict(named, ranked, torn),
         question_section(named, asked.limits),
         _throughput(ranked, ok, level_text(ok)),
@@ -153,9 +157,7 @@ def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
 
 
 def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Sequence[str]) -> Section:
-    busy = busy_host([t for t in named if t.result.status == "ok"])
-    blocks: list[Block] = [] if busy is None else [Paragraph(busy, "lead")]
-    blocks.append(Paragraph(verdict.outcome(named, torn), "lead"))
+    blocks: list[Block] = [Paragraph(verdict.outcome(named, torn), "lead")]
     winners = [w for places in ranked if (w := verdict.winner(places)) is not None]
     if winners:
         blocks.append(Items(tuple(winners[: verdict.MOST_WINNERS])))
