@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,16 @@ import pytest
 from harness.records.metrics import make
 from harness.records.schema import Record
 from harness.records.store import Store, open_store
+from workloads.kernels import library
 
 MakeRecord = Callable[..., Record]
+
+
+@pytest.fixture(autouse=True)
+def _kernels_stay_in_their_test() -> Iterator[None]:
+    """A trial in this process leaves it compiling C; the next test starts with torch's own kernels."""
+    yield
+    library.build_with(None)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@
 // high halves of one byte). x becomes fixed point, as signed bytes of descending weight ("planes"): three for
 // fp32, two for bf16, which hold it to 2⁻²³ and 2⁻¹⁵ of its largest number. Sums of products are exact.
 #include "kernels.h"
+#include <math.h>
 #include <stdlib.h>
 
 int packed_kernels(void) {
@@ -45,16 +46,24 @@ static inline __m512 sixteen(const void *x, long i, int half) {
 static void planes_of(const void *x, long k, long group, int half, int count, struct planes *made) {
     __m512 most = _mm512_setzero_ps();
     float limit = count == 3 ? 8355711.0f : 32639.0f;  // 127 in every plane
-    for (long i = 0; i < k; i += BLOCK) most = _mm512_max_ps(most, _mm512_abs_ps(sixteen(x, i, half)));
+    __mmask16 unordered = 0;
+    for (long i = 0; i < k; i += BLOCK) {
+        __m512 value = sixteen(x, i, half);
+        unordered |= _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+        most = _mm512_max_ps(most, _mm512_abs_ps(value));
+    }
     float largest = _mm512_reduce_max_ps(most);
-    made->scale = largest / limit;
+    made->scale = unordered || isinf(largest) ? NAN : largest / limit;  // fixed point holds neither: the row is NaN
     __m512 inverse = _mm512_set1_ps(largest > 0 ? limit / largest : 0.0f);
+    // largest * inverse may round to more than the limit, which the first plane cannot hold
+    __m512i most_fixed = _mm512_set1_epi32((int32_t)limit), least_fixed = _mm512_set1_epi32(-(int32_t)limit);
     for (long g = 0; g < k / group; ++g) {
         __m512i sums[PLANES] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
         __m512 all = _mm512_setzero_ps();
         for (long i = g * group; i < (g + 1) * group; i += BLOCK) {
             __m512 value = sixteen(x, i, half);
             __m512i fixed = _mm512_cvtps_epi32(_mm512_mul_ps(value, inverse));
+            fixed = _mm512_max_epi32(_mm512_min_epi32(fixed, most_fixed), least_fixed);
             all = _mm512_add_ps(all, value);
             for (int p = count - 1; p >= 0; --p) {
                 __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(fixed, 24), 24);

@@ -116,6 +116,30 @@ def test_what_packing_loses_is_half_a_step():
 
 
 @pytest.mark.usefixtures("_packs")
+@pytest.mark.parametrize("dtype", HALF)
+@pytest.mark.parametrize("make", [Int8Linear, lambda w: Int4Linear(w, None, 16)])
+def test_the_largest_number_of_any_row_fits(dtype, make):
+    """Its quotient by itself rounds to either side of the fixed point's end, in a thousand rows each way."""
+    random = torch.Generator().manual_seed(2)
+    layer = make(torch.randn(16, 16, generator=random))
+    for x in torch.randn(2000, 1, 16, generator=random).to(dtype):
+        assert error(layer(x), F.linear(x.double(), layer.weight.double())) < 4 * HALF[dtype]
+
+
+@pytest.mark.usefixtures("_packs")
+@pytest.mark.parametrize("spoilt", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("make", [Int8Linear, lambda w: Int4Linear(w, None, 16)])
+def test_a_row_that_is_no_number_gives_none(spoilt, make):
+    """As in torch's product; the row beside it stays right."""
+    x = torch.ones(2, 32)
+    x[0, 5] = spoilt
+    layer = make(torch.randn(16, 32))
+    bad, good = layer(x)
+    assert bad.isnan().all()
+    torch.testing.assert_close(good, layer.weight.sum(1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_packs")
 def test_zeros_stay_zeros():
     """A row or an input without any magnitude divides by nothing."""
     layer = Int8Linear(torch.zeros(16, 32))
@@ -127,6 +151,7 @@ def test_zeros_stay_zeros():
 @pytest.mark.usefixtures("_packs")
 def test_a_table_looks_up_and_projects_the_same_weights():
     """Words of any number: 50 are no whole blocks."""
+    torch.manual_seed(3)
     table = nn.Embedding(50, 64)
     packed = Int8Table(table)
     tokens = torch.tensor([[0, 49], [17, 3]])
