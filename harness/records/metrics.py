@@ -23,6 +23,16 @@ class MetricDef:
     version: int = 1
 
 
+def _quantiles(name: str, title: str, over: str, scale: str = "log") -> tuple[MetricDef, ...]:
+    """Return the quantiles of a latency of requests; `linear` where it may be zero."""
+    return tuple(
+        MetricDef(
+            f"latency.{name}.{word}", f"{title} {word}", "s", "lower", f"quantile over {over}", scale=scale
+        )
+        for word in ("p50", "p90", "p99")
+    )
+
+
 _DEFS = (
     MetricDef("throughput.samples", "Throughput", "samples/s", "higher", "total samples / span"),
     MetricDef("throughput.tokens", "Throughput", "tokens/s", "higher", "total non-padding tokens / span"),
@@ -51,7 +61,37 @@ _DEFS = (
     MetricDef("latency.p90", "Latency p90", "s", "lower", "process quantile"),
     MetricDef("latency.p99", "Latency p99", "s", "lower", "process quantile"),
     MetricDef("latency.ttft", "Time to first token", "s", "lower", "mean over requests"),
+    MetricDef("latency.ttfa", "Time to first answer token", "s", "lower", "mean over requests"),
     MetricDef("latency.tpot", "Time per output token", "s", "lower", "mean over tokens after the first"),
+    MetricDef("latency.gap", "Gap between pieces", "s", "lower", "mean over gaps of answers", scale="linear"),
+    MetricDef("latency.e2e", "Request latency", "s", "lower", "mean over requests, arrival to end"),
+    MetricDef(
+        "latency.queue", "Queueing time", "s", "lower", "mean over requests, arrival to start", scale="linear"
+    ),
+    *_quantiles("ttft", "Time to first token", "requests"),
+    *_quantiles("ttfa", "Time to first answer token", "requests"),
+    *_quantiles("tpot", "Time per output token", "requests"),
+    *_quantiles("gap", "Gap between pieces", "gaps", "linear"),
+    *_quantiles("e2e", "Request latency", "requests"),
+    *_quantiles("queue", "Queueing time", "requests", "linear"),
+    MetricDef("interactivity", "Interactivity", "tokens/s", "higher", "1 / median tpot of requests"),
+    MetricDef("goodput.requests", "Goodput", "requests/s", "higher", "requests that kept every limit / span"),
+    MetricDef(
+        "goodput.share",
+        "Requests within limits",
+        "1",
+        "higher",
+        "counted requests that kept every limit / all counted",
+        scale="linear",
+    ),
+    MetricDef(
+        "requests.failed",
+        "Requests without answer",
+        "1",
+        "lower",
+        "counted requests rejected, failed or unfinished / all counted",
+        scale="linear",
+    ),
     MetricDef("time.first_iteration", "First iteration", "s", "lower", "host time of the first step"),
     MetricDef("time.compile", "Compile", "s", "lower", "host time to compile ahead of the first step"),
     MetricDef("time.build", "Build", "s", "lower", "host time to build the workload"),
