@@ -28,7 +28,7 @@ class SensorStatus:
 def sensor_statuses(load_of: LoadOf | None = None) -> tuple[SensorStatus, ...]:
     """Try every source but `none`, and list the plugins that disabled themselves.
 
-    With loads the probe of each counter also tells its lag and whether it looks all the time.
+    With loads the probe of each counter also gives its lag and whether it looks all the time.
     """
     tried = [_try(name, load_of) for name in names() if name != "none"]
     plugins = [SensorStatus(name, works=False, reason=why) for name, why in broken().items()]
@@ -71,7 +71,7 @@ def _try(name: str, load_of: LoadOf | None) -> SensorStatus:
 
 
 def describe(sensor: dict[str, Any]) -> str:
-    """Return what is known of a counter in one line; what no probe could tell is unknown."""
+    """Return what is known of a counter in one line; what no probe could find is unknown."""
     facts = [f"{sensor['label']} {sensor['scope']}"]
     for key, name, unit, scale in (
         ("update_period_s", "period", "ms", 1e3),

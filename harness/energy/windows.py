@@ -252,7 +252,7 @@ def window(
         device_kind: what the code runs on, `cpu` or `cuda`; None tries what is there.
         sample_hz: rate of the power trace; None takes no trace.
         guard_s: least seconds of idleness before and after the block, in which idle power is measured and the
-            counter's ticks are found. None is as long as the counter needs, which a probe tells: a few
+            counter's ticks are found. None is as long as the counter needs, which a probe reports: a few
             seconds, once per device and driver. 0 keeps none: the block's edges are then known as well as
             the counter's update period allows.
         load_of: makes ready a load on a meter's device, by which the probe learns the counter's lag and if

@@ -90,7 +90,7 @@ def code_facts(toolchain: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what is known of the code that measures; torch is not imported.
 
     Args:
-        toolchain: versions that only a device can tell: `accelerator_driver` and `accelerator_runtime` take
+        toolchain: versions that only a device can report: `accelerator_driver` and `accelerator_runtime` take
             part in the identity, anything else is recorded beside them.
     """
     build = torch_build()
@@ -169,10 +169,10 @@ def _processor() -> dict[str, Any]:
 
 
 def _processor_model() -> str | None:
-    told = _cpuinfo("model name")
-    if told is None and (part := _cpuinfo("CPU part")):
+    reported = _cpuinfo("model name")
+    if reported is None and (part := _cpuinfo("CPU part")):
         return f"implementer {_cpuinfo('CPU implementer')} part {part}"  # Arm kernels give numbers only
-    return told
+    return reported
 
 
 def _cpuinfo(field: str) -> str | None:
@@ -245,8 +245,8 @@ def _container() -> str | None:
 
 def _compiler() -> str | None:
     compiler = shutil.which("c++") or shutil.which("cc")
-    told = _run(compiler, "--version") if compiler else None
-    return told.splitlines()[0] if told else None
+    reported = _run(compiler, "--version") if compiler else None
+    return reported.splitlines()[0] if reported else None
 
 
 def _git(root: Path) -> dict[str, Any]:
@@ -254,11 +254,11 @@ def _git(root: Path) -> dict[str, Any]:
     facts: dict[str, Any] = {"git_commit": None, "git_dirty": None}
     if (root / ".git").exists():
         git = ("git", "--no-optional-locks", "-C", str(root))
-        told = _run(*git, "status", "--porcelain=v2", "--branch", "--", "harness", "workloads", "conf")
-        commit = re.search(r"^# branch\.oid ([0-9a-f]{40,64})$", told or "", re.MULTILINE)
-        if told is not None and commit:
+        reported = _run(*git, "status", "--porcelain=v2", "--branch", "--", "harness", "workloads", "conf")
+        commit = re.search(r"^# branch\.oid ([0-9a-f]{40,64})$", reported or "", re.MULTILINE)
+        if reported is not None and commit:
             facts["git_commit"] = commit[1]
-            facts["git_dirty"] = any(not line.startswith("#") for line in told.splitlines())
+            facts["git_dirty"] = any(not line.startswith("#") for line in reported.splitlines())
     return facts
 
 

@@ -74,7 +74,7 @@ class Findings:
     facts: Facts = field(default_factory=dict)
 
     def note(self, checks: Iterable[Check]) -> None:
-        """Keep checks, and tell each."""
+        """Keep checks, and report each."""
         for check in checks:
             self.checks.append(check)
             self.on_check(check)
@@ -178,5 +178,5 @@ def _consistent(ceilings: Sequence[MeasuredCeiling]) -> Iterator[Check]:
 def _steal(ratio: float | None) -> Check:
     check_id, what = "machine.steal", "The machine's time that its hypervisor took meanwhile."
     if ratio is None:
-        return judging.not_available(check_id, what, "the kernel does not tell")
+        return judging.not_available(check_id, what, "the kernel reports nothing of it")
     return judging.at_most(check_id, what, ratio, STEAL, "1")

@@ -48,7 +48,7 @@ def flush() -> Check:
     check_id, what = "cache.flush", "A pointer chase after a read sweep, over the same chase before it."
     levels = ceilings.data_caches()
     if not levels:
-        return judging.not_available(check_id, what, "the kernel tells no cache sizes")
+        return judging.not_available(check_id, what, "the kernel reports no cache sizes")
     # The private levels: a last level that is shared, or larger than any sweep, may keep the set.
     private = levels[-2] if len(levels) > 1 else levels[-1]
     try:

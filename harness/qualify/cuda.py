@@ -57,21 +57,21 @@ def clock_agreement(
     visible: str | None = os.environ.get("CUDA_VISIBLE_DEVICES"),
     facts: Callable[[], dict[str, object]] = gpu_facts,
 ) -> Check:
-    """Compare the clock that the kernels see with the one that NVML tells, while the same spin runs."""
+    """Compare the clock that the kernels see with the one that NVML reports, while the same spin runs."""
     check_id, what = "clock.nvml", "The SM clock by cycles, against NVML's."
     if visible:
         reason = "NVML numbers devices otherwise when CUDA_VISIBLE_DEVICES is set"
         return judging.not_available(check_id, what, reason)
-    told: list[float | None] = []
+    reported: list[float | None] = []
 
     def load() -> None:
         shim.function("spin").launch(_SPIN_CYCLES, took, grid=shim.multiprocessors, block=32)()
         gpus = facts()["gpus"]
         clocks = gpus[shim.context.index].get("clocks_mhz") if isinstance(gpus, list) and gpus else None
-        told.append(clocks["sm"] * 1e6 if clocks else None)
+        reported.append(clocks["sm"] * 1e6 if clocks else None)
 
     with shim.context, shim.context.memory(16) as (took,):
         seen = shim.clocked(load).median_hz
-    if told[0] is None:
-        return judging.not_available(check_id, what, "NVML tells no clock of this device")
-    return judging.at_most(check_id, what, abs(seen / told[0] - 1), CLOCKS_APART, "1")
+    if reported[0] is None:
+        return judging.not_available(check_id, what, "NVML reports no clock of this device")
+    return judging.at_most(check_id, what, abs(seen / reported[0] - 1), CLOCKS_APART, "1")

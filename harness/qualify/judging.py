@@ -43,7 +43,7 @@ def quiet(seen: Contention) -> Check:
     """Pass a host whose CPUs nobody else used meanwhile; a certificate made beside others' work is void."""
     others = seen.others_cpus
     if others is None:
-        reason = seen.unknown.get("others_cpus", "the kernel does not tell")
+        reason = seen.unknown.get("others_cpus", "the kernel reports nothing of it")
         return not_available(HOST_QUIET, _QUIET, reason)
     return at_most(HOST_QUIET, _QUIET, others, BUSY_SHARE * seen.cpus, "CPUs")
 

@@ -59,7 +59,7 @@ def _counter(meter: PowerMeter, load: Switch, *, quick: bool) -> Iterator[Check]
     except SensorError as error:
         yield from (judging.holds(i, _WHAT[i], good=False, reason=error.reason) for i in ids)
         return
-    unknown = "the probe could not tell"
+    unknown = "the probe found no answer"
     yield (
         judging.at_most("energy.period", _WHAT["energy.period"], found.update_period_s, 1.0, "s")
         if found.update_period_s is not None
@@ -82,7 +82,7 @@ def _counter(meter: PowerMeter, load: Switch, *, quick: bool) -> Iterator[Check]
 
 def _flag(check_id: str, wrong: bool | None, reason: str) -> Check:
     if wrong is None:
-        return judging.not_available(check_id, _WHAT[check_id], "the probe could not tell")
+        return judging.not_available(check_id, _WHAT[check_id], "the probe found no answer")
     return judging.holds(check_id, _WHAT[check_id], good=not wrong, reason=reason)
 
 

@@ -27,11 +27,11 @@ def change_points(values: npt.ArrayLike, alpha: float = 0.01, *, seed: int = 0) 
 
     Raises:
         StatsError: no value, or one that is NaN, infinite, zero or negative; `alpha` not between 0 and 1, or
-            below what the random orders can tell.
+            below what the random orders can resolve.
     """
     in_unit("alpha", alpha)
     if alpha < 1 / (SHUFFLES + 1):
-        raise StatsError(f"{SHUFFLES} random orders tell no chance below {1 / (SHUFFLES + 1):g}")
+        raise StatsError(f"{SHUFFLES} random orders resolve no chance below {1 / (SHUFFLES + 1):g}")
     logs, rng = np.log(positive(values)), np.random.default_rng(seed)
     found: list[int] = []
     parts = [(0, len(logs))]

@@ -128,7 +128,7 @@ def minimum_detectable_effect(
     logs = finite(log_ratios)
     n = len(logs) if pairs is None else pairs
     if len(logs) < 2 or n < 2:
-        raise StatsError("one pair tells no spread: an effect that can be found needs at least two")
+        raise StatsError("one pair shows no spread: an effect that can be found needs at least two")
     shift = float(nctdtrinc(n - 1, 1 - power, _t(1 - alpha / 2, n - 1)))
     return ratio_less_one(shift * float(logs.std(ddof=1)) / math.sqrt(n))
 

@@ -82,7 +82,7 @@ def plan_replicas(pilot_means: npt.ArrayLike, d: float, level: float = 0.95, cap
     """
     logs = np.log(positive(pilot_means))
     if len(logs) < 2:
-        raise StatsError("one process tells no spread: a pilot needs at least two")
+        raise StatsError("one process shows no spread: a pilot needs at least two")
     if not d > 0:
         raise StatsError(f"the half-width wanted is {d}, not positive")
     wanted = (_t(level, len(logs) - 1) * float(logs.std(ddof=1)) / d) ** 2

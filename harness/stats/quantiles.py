@@ -22,7 +22,7 @@ class Quantile:
     q: float
     value: float
     effective_samples: float
-    """Independent samples that tell as much of this quantile as the series does."""
+    """Independent samples that say as much about this quantile as the series does."""
     enough: bool
     """Effective samples suffice for a two-sided 95 % interval."""
 
@@ -56,7 +56,7 @@ def effective_sample_size(series: npt.ArrayLike) -> float:
     centred = array - array.mean()
     variance = float(centred @ centred)
     if np.ptp(array) == 0 or variance == 0:
-        raise StatsError("all values are equal: nothing tells how they depend on each other")
+        raise StatsError("all values are equal: nothing shows how they depend on each other")
     padded = np.fft.rfft(centred, 2 * n)
     autocorrelation = np.fft.irfft(padded * padded.conj())[:n] / variance
     pairs = autocorrelation[: n - n % 2].reshape(-1, 2).sum(axis=1)
@@ -70,7 +70,7 @@ def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
     """Return quantile `q` (linear between order statistics) of one process's durations, in order of time.
 
     Effective samples are counted on the series of exceedances x > quantile, as a slow spell of many
-    iterations tells of the tail only once. No sample is dropped. A constant series has no exceedance and
+    iterations shows the tail only once. No sample is dropped. A constant series has no exceedance and
     counts every sample.
 
     Raises:

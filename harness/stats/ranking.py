@@ -16,7 +16,7 @@ from harness.stats.interval import NO_SPREAD, WITHIN_RUN
 from harness.stats.unpaired import LEAST_EQUAL
 
 MOST_LETTERED = 500
-"""Configurations up to which ties get letters; beyond, rank intervals tell them."""
+"""Configurations up to which ties get letters; beyond, rank intervals show them."""
 
 
 @dataclass(frozen=True, slots=True)

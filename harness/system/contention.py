@@ -1,6 +1,7 @@
 """How busy the host was: what the kernel counted at two moments, and what lies between.
 
-docs/method.md, section 5, has the rules that judge it. What the kernel does not tell is None, with a reason.
+docs/method.md, section 5, has the rules that judge it. What the kernel does not report is
+None, with a reason.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ PROC_STAT = Path("/proc/stat")
 def physical_cores(cpus: set[int], topology: Path = SYS_CPU) -> int:
     """Count the physical cores behind `cpus`: two hyper-threads of one core count once.
 
-    A CPU whose topology the kernel does not tell counts as a core of its own.
+    A CPU whose topology the kernel does not report counts as a core of its own.
     """
     cores = set()
     for cpu in cpus:
@@ -47,7 +47,7 @@ def usable_cores() -> int:
 
 
 def cpu_name(cpuinfo: Path = CPUINFO) -> str | None:
-    """Return the processor's model name, or None where the kernel tells none (most Arm machines)."""
+    """Return the processor's model name, or None where the kernel reports none (most Arm machines)."""
     try:
         for line in cpuinfo.read_text(errors="replace").splitlines():
             if line.startswith("model name"):
@@ -78,7 +78,7 @@ def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int:
 
 
 def read_steal(stat: Path = PROC_STAT) -> tuple[int, int] | tuple[None, None]:
-    """Return stolen and total jiffies of all CPUs since boot, or (None, None) where the kernel tells none."""
+    """Return stolen and total jiffies of all CPUs since boot, or (None, None) where there are none."""
     try:
         with stat.open(encoding="ascii") as lines:
             fields = lines.readline().split()

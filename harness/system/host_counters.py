@@ -2,7 +2,7 @@
 
 Threads that were ready and had no CPU (`schedstat`), everybody's CPU time (`/proc/stat`), pressure
 (`/proc/pressure/cpu`, or the control group's), throttling by a quota (`cpu.stat`), the CPUs that are online.
-What the kernel does not tell is None, with the reason; it is never 0.
+What the kernel does not report is None, with the reason; it is never 0.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class HostCounters:
     cpus: str | None
     """CPUs that are online and that this process may use."""
     unknown: Mapping[str, str] = field(default_factory=dict)
-    """By quantity, why the kernel does not tell it."""
+    """By quantity, why the kernel does not report it."""
 
 
 def read_counters(proc: Path = PROC, sys_cpu: Path = SYS, cgroup: Path = CGROUP) -> HostCounters:
@@ -85,7 +85,7 @@ def _own(proc: Path, unknown: dict[str, str]) -> tuple[dict[int, tuple[int, int]
     if not threads:
         unknown["delay_share"] = "the kernel keeps no schedstat, or does not show it here"
     if not counted:
-        unknown["others_cpus"] = "the kernel does not tell the CPU time of this process"
+        unknown["others_cpus"] = "the kernel does not report the CPU time of this process"
     return threads or None, own_ns if counted else None
 
 

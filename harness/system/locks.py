@@ -89,15 +89,15 @@ def device_lock(
     """
     path = Path(tempfile.gettempdir()) / f"joulemark-{os.getuid()}-{device}.lock"
     with open_plain(path) as file:
-        told = False
+        reported = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if not told:
+                if not reported:
                     note(f"waiting for {device}, which another run measures on")
-                told = True
+                reported = True
                 on_wait()
                 time.sleep(0.5)
         yield

@@ -74,7 +74,7 @@ class Stretches:
         return undisturbed
 
     def clean_share(self, *, team: bool = False) -> float:
-        """Return the share of chunks that ran undisturbed: rests are as long as it takes, and tell less."""
+        """Return the share of chunks that ran undisturbed: rests are as long as it takes, and show less."""
         return float(self.clean(team=team)[:: self.every].mean())
 
     def clean_work(self, *, team: bool = False) -> tuple[int, int]:

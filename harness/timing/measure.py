@@ -83,7 +83,7 @@ class Measurement:
     cpu_ns: int
     """CPU time of the process, all threads."""
     steal_ratio: float | None
-    """Share of the machine's time that the hypervisor took; None where the kernel does not tell."""
+    """Share of the machine's time that the hypervisor took; None where the kernel reports none."""
     involuntary_switches: int
     tick_ns: int | None
     """Step of the clock behind the durations; None when the probe saw it stand still."""
@@ -96,7 +96,7 @@ class Measurement:
     flags: tuple[str, ...]
     """`not_steady`, `drift`, `drift_unknown`, `grouped`, `buffer_full`."""
     conditions: Conditions = field(default_factory=Conditions)
-    """What the device told right after the span."""
+    """What the device reported right after the span."""
     warmup_windows: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     """Batch medians in ns of the last two windows of the warm-up, by which `steady` was judged."""
     contention: Contention | None = None
@@ -245,7 +245,7 @@ def allocate(
     One that does not end by time has room for as many as it is to run.
     """
     expected = max(settings.min_iterations, math.ceil(settings.seconds * 1e9 / period_ns))
-    # The class that the device makes tells who paces; the smallest one costs nothing.
+    # The class that the device makes says who paces; the smallest one costs nothing.
     one = device.timeline(1, clock.now_ns)
     if one.paced_by_host:
         room = 2 * expected if by_time else expected  # it may run faster than in the warm-up

@@ -17,7 +17,7 @@ BATCH_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a device tells of itself at one moment; None is what it does not tell."""
+    """What a device reports at one moment; None is what it does not report."""
 
     temperature_c: float | None = None
     clock_mhz: float | None = None

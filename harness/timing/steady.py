@@ -141,5 +141,5 @@ def _batch(step: Step, device: Device, timeline: Timeline, first: int, iteration
 
 
 def _median_ns(durations_ns: npt.NDArray[np.int64]) -> float:
-    # A clock coarser than the work shows zeros; their mean still tells its size, and no level is below 1 ns.
+    # A clock coarser than the work shows zeros; their mean still gives its size; no level is below 1 ns.
     return max(1.0, float(np.median(durations_ns)) or float(durations_ns.mean()))

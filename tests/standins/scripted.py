@@ -38,7 +38,7 @@ class ScriptedClock:
         return nullcontext()
 
     def waited_ns(self) -> int | None:
-        """Return the scripted run-queue delay of a team; None where no script tells it."""
+        """Return the scripted run-queue delay of a team; None where no script reports it."""
         return self.waited
 
     def work(

@@ -14,7 +14,7 @@ UPDATE_S = 0.1
 BURST, NEIGHBOURS = 3.0, 5
 """Over a wrap a counter counts at most so many times faster than in so many other steps, or was reset."""
 DISTINCT = 3
-"""Kinds of increments that tell a counter's step although one of them is the step itself."""
+"""Kinds of increments that reveal a counter's step although one of them is the step itself."""
 STUCK_TICKS = 5
 """A counter that stands still for so many of its update periods is stuck."""
 REASONS = {

@@ -41,7 +41,7 @@ def states(trace: Sequence[Samples], span: Span) -> dict[str, Any]:
 
 
 def slowed(found: dict[str, Any]) -> bool | None:
-    """Say whether heat or hardware slowed a device down; None where no device tells."""
+    """Say whether heat or hardware slowed a device down; None where no device reports it."""
     shares = [state["slowed"] for state in found.values() if "slowed" in state]
     return any(share > 0 for share in shares) if shares else None
 

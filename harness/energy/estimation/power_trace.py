@@ -33,8 +33,8 @@ def trace_flags(samples: Samples, span: Span) -> list[str]:
         flags.append("sensor_error")
     if inside.doubted:
         flags.append("implausible")
-    told = [t0 for t0, status in zip(inside.t0_ns, inside.status, strict=True) if status == 0]
-    times = [span[0], *told, span[1]]
+    reported = [t0 for t0, status in zip(inside.t0_ns, inside.status, strict=True) if status == 0]
+    times = [span[0], *reported, span[1]]
     if max(b - a for a, b in pairwise(times)) * 1e-9 > gap_limit_s(samples):
         flags.append("sample_gap")
     return flags
@@ -48,7 +48,7 @@ def incomplete(buffered: Samples | None, span: Span) -> str | None:
 
 
 def largest_w(traces: Sequence[Samples | None], span: Span) -> float | None:
-    """Return the largest power in any of the traces; None where one of them failed, or none tells."""
+    """Return the largest power in any of the traces; None where one of them failed, or none reports power."""
     peaks = [peak_power_w(samples, span) for samples in traces if samples is not None]
     known = [watts for watts in peaks if watts is not None]
     return max(known) if known and len(known) == len(peaks) else None

@@ -244,7 +244,7 @@ def _idle(evidence: Evidence, main: SensorInfo, gauge: Samples | None) -> Idle |
 
 
 def _observed(sensor: SensorInfo, samples: Samples | None) -> SensorInfo:
-    """Return a counter's facts with the update period that its samples show, where they tell of another."""
+    """Return a counter's facts with the update period that its samples show, where they show another."""
     if samples is None or sensor.kind != "counter":
         return sensor
     seen_s, known_s = update_period_s(samples), sensor.update_period_s
@@ -288,8 +288,8 @@ def _from_counter(
     # The probe saw idle power, whose increments may all be alike; work shows how finely the counter counts.
     seen = [*(t.reading for t in evidence.before or ()), *between, *(t.reading for t in evidence.after or ())]
     seen.sort(key=lambda r: r.t0_ns)
-    told = evidence.meter.sensors[0]
-    step_j = quantum_j(told, [r.energy_j for r in seen if r.energy_j is not None])
+    reported = evidence.meter.sensors[0]
+    step_j = quantum_j(reported, [r.energy_j for r in seen if r.energy_j is not None])
     info = info if step_j is None else replace(info, quantum=step_j)
     if len(evidence.before or ()) >= LEAST_TICKS and len(evidence.after or ()) >= LEAST_TICKS:
         assert evidence.before is not None

@@ -156,7 +156,7 @@ def _disturbs(read: Read, info: SensorInfo, period_s: float, host: Host) -> tupl
 
 
 def _with_lag(read: Read, info: SensorInfo, learnt: Probe, load: Switch, host: Host) -> Probe:
-    """Switch the load on and off at many phases of the period, and see when the counter tells of it."""
+    """Switch the load on and off at many phases of the period, and see when the counter reports it."""
     assert info.update_period_s is not None
     period_s = info.update_period_s
     found = {phase: _pulse(read, info, load, host, phase) for phase in range(PULSES)}

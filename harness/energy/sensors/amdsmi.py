@@ -2,7 +2,7 @@
 
 Facts: the AMD SMI reference. The energy count is a number of steps, whose size in microjoules comes with it;
 it never wraps in practice (64 bits). Power is a mean or the present value, depending on the chip; what a chip
-does not tell is the text `N/A`.
+does not report is the text `N/A`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _POWER: tuple[tuple[str, Kind], ...] = (
     ("average_socket_power", "average"),
 )
 _LEAST_CAP_UW = 10e6
-"""Less is no cap in microwatts: older bindings told it in watts."""
+"""Less is no cap in microwatts: older bindings reported it in watts."""
 _COUNTS = ("energy_accumulator", "power")
 """Names of the energy count: today's, and the older one."""
 
@@ -73,7 +73,7 @@ class AmdsmiMeter(PowerMeter):
             if _number(power.get(key)) is not None:
                 found.append(SensorInfo("amdsmi", device, label, kind, "gpu", quantum=1.0, rated_w=rated_w))
         if not found:
-            raise SensorUnavailable(f"{label}: it tells neither energy nor power")
+            raise SensorUnavailable(f"{label}: it reports neither energy nor power")
         self.sensors = tuple(found)
 
     @classmethod
@@ -95,7 +95,7 @@ class AmdsmiMeter(PowerMeter):
 
     @classmethod
     def unreadable(cls) -> tuple[Unreadable, ...]:
-        """Return the GPUs that the driver lists and that tell nothing."""
+        """Return the GPUs that the driver lists and that report nothing."""
         gone = []
         for device, handle in _devices().items():
             try:
@@ -143,7 +143,7 @@ class AmdsmiMeter(PowerMeter):
         return None if not count or not step_uj else (count, step_uj)
 
     def _rated_w(self) -> float | None:
-        """Return the largest power cap that may be set; the bindings tell it in microwatts."""
+        """Return the largest power cap that may be set; the bindings report it in microwatts."""
         ask = getattr(self._smi, "amdsmi_get_power_cap_info", None)
         try:
             most = _number(dict(ask(self._handle)).get("max_power_cap")) if ask is not None else None
@@ -183,7 +183,7 @@ def _uuid(handle: Any) -> str:
 
 
 def _bdf(handle: Any) -> str:
-    """Return a GPU's PCI address, or nothing where the bindings do not tell it."""
+    """Return a GPU's PCI address, or nothing where the bindings do not report it."""
     smi = library()
     ask = getattr(smi, "amdsmi_get_gpu_device_bdf", None)
     try:

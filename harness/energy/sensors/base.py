@@ -38,7 +38,7 @@ Kind = Literal["counter", "instant", "average", "buffered", "temperature", "cloc
 """An energy counter, a power gauge without averaging, one that averages, the driver's own samples of power;
 or what state a device is in."""
 POWERS = frozenset({"counter", "instant", "average", "buffered"})
-"""Kinds that tell power or energy; the others tell states."""
+"""Kinds that report power or energy; the others report states."""
 UNITS: dict[str, str] = {
     "counter": "J",
     "instant": "W",
@@ -147,7 +147,7 @@ class Reading:
     energy_j: float | None = None
     power_w: float | None = None
     state: float | None = None
-    """Of a sensor that tells a device's state, in its kind's unit."""
+    """Of a sensor that reports a device's state, in its kind's unit."""
 
     @property
     def mid_ns(self) -> int:
@@ -177,7 +177,7 @@ class Activity:
 
     percent: Mapping[str, float]
     missing: Mapping[str, str]
-    """Why a part's use is not told."""
+    """Why a part's use is not reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +186,10 @@ class EventTimes:
 
     seconds: Mapping[str, float]
     missing: Mapping[str, str]
-    """Why a reason's time is not told."""
+    """Why a reason's time is not reported."""
 
     def since(self, before: EventTimes) -> EventTimes:
-        """Return the time since then; a counter that went back tells none."""
+        """Return the time since then; a counter that went back reports none."""
         missing = {**before.missing, **self.missing}
         seconds = {}
         for reason, now_s in self.seconds.items():
@@ -210,7 +210,7 @@ class PowerMeter(ABC):
     sensors: tuple[SensorInfo, ...]
     """At least one; the first is the one that energy is taken from."""
     states: tuple[SensorInfo, ...] = ()
-    """What else the device tells of itself: temperature, clocks, why they are low."""
+    """What else the device reports: temperature, clocks, why they are low."""
     missing: Mapping[str, str] = MappingProxyType({})
     """Why it does not have what others of its source have, by kind of sensor."""
 

@@ -1,4 +1,4 @@
-"""Power of a whole node as its management controller tells it through `ipmitool` (DCMI). Read only.
+"""Power of a whole node as its management controller reports it through `ipmitool` (DCMI). Read only.
 
 Facts: `ipmitool dcmi power reading` prints `Instantaneous power reading: 220 Watts` and if the reading is
 activated; OpenBMC says `deactivated` beside good values too, so that word alone refuses nothing. Controllers
@@ -32,7 +32,7 @@ _DCMI = re.compile(r"Instantaneous power reading:\s*(\d+)\s*Watts")
 
 
 class NodeMeter(PowerMeter):
-    """A controller that tells the node's power."""
+    """A controller that reports the node's power."""
 
     pause_s = 1.0
 

@@ -84,7 +84,7 @@ def _column(place: int, cell: str) -> Column:
 
 
 def powers(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that hold a drawn power, as far as the header tells: in watts, or without a unit."""
+    """Return the columns that hold a drawn power, as far as the header says: in watts, or without a unit."""
     return [
         c
         for c in columns
@@ -106,7 +106,7 @@ def preferred(found: Sequence[Column]) -> Column | None:
 
 
 def times(columns: Sequence[Column]) -> list[Column]:
-    """Return the columns that tell the time: one, or a date and a time of day."""
+    """Return the columns that report the time: one, or a date and a time of day."""
     found = [c for c in columns if _TIMES.fullmatch(_time_name(c))]
     dates = [c for c in found if c.name.lower() == "date"]
     days = [c for c in found if c.name.lower() == "time"]

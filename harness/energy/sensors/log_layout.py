@@ -119,7 +119,7 @@ def headerless(options: Mapping[str, str], line: str) -> Layout | None:
 def _dcgmi(words: Sequence[str], below: str) -> Layout:
     names = list(words[words.index("#Entity") + 1 :])
     if _DCGMI_POWER not in names or "W" not in below.split():
-        raise SensorError(f"dcgmi tells no power in W here ({' '.join(names)}): log field 155, dmon -e 155")
+        raise SensorError(f"dcgmi reports no power in W here ({' '.join(names)}): log field 155, dmon -e 155")
     place = names.index(_DCGMI_POWER)
     return Layout(
         "dcgmi", Column(place, _DCGMI_POWER, "gpu power", "W"), devices=(Column(0, "#Entity", "", ""),)

@@ -21,7 +21,7 @@ class NullMeter(PowerMeter):
         label: str | None = None,
         scope: Scope | None = None,
     ) -> None:
-        """Stand for a device; `scope`, where it is known, tells whether a total lacks it."""
+        """Stand for a device; `scope`, where it is known, says whether a total lacks it."""
         self.device = device
         self.label = label or device
         self.scope = scope

@@ -215,7 +215,7 @@ class NvmlMeter(PowerMeter):
         )
 
     def _states(self) -> list[_Source]:
-        """Return what the device tells of its temperature, clocks, event reasons and utilisation."""
+        """Return the device's temperature, clocks, event reasons and utilisation."""
         nvml, handle = self._nvml, self._handle
         events = "nvmlDeviceGetCurrentClocksEventReasons"
         if not (hasattr(nvml, events) and address(events)):

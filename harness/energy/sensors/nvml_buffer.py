@@ -42,7 +42,7 @@ class PowerBuffer:
         """Return the newest sample, at its own time on `time.perf_counter_ns`.
 
         Raises:
-            SensorError: the driver does not tell.
+            SensorError: the driver reports no samples.
         """
         ahead_ns = time.clock_gettime_ns(self.clock) - time.perf_counter_ns()
         sample = self._samples(0)[-1]

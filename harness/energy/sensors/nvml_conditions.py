@@ -1,4 +1,4 @@
-"""What NVML tells of a GPU at a moment beside power: temperature, clock, what holds it, who uses it."""
+"""What NVML reports about a GPU beside its power: temperature, clock, what holds it, who uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLOWDOWNS = (
 
 @dataclass(frozen=True, slots=True)
 class GpuState:
-    """Reads one GPU's state; what the driver does not tell is None, or empty."""
+    """Reads one GPU's state; what the driver does not report is None, or empty."""
 
     nvml: Any
     handle: Any
@@ -41,9 +41,9 @@ class GpuState:
         }
 
     def requested_clock_mhz(self) -> float | None:
-        """Return the application clock that somebody set; None where it is the default, or not told.
+        """Return the application clock that somebody set; None where it is the default, or not reported.
 
-        NVML tells of no clock that was locked (`nvidia-smi --lock-gpu-clocks`).
+        NVML reports no clock that was locked (`nvidia-smi --lock-gpu-clocks`).
         """
         nvml, handle = self.nvml, self.handle
         wanted = self._read(lambda: float(nvml.nvmlDeviceGetApplicationsClock(handle, nvml.NVML_CLOCK_SM)))
@@ -53,7 +53,7 @@ class GpuState:
         return None if usual is None or wanted == usual else wanted
 
     def compute_pids(self) -> list[int] | None:
-        """Return the processes that hold a compute context on the device; None where NVML does not tell."""
+        """Return the processes that hold a compute context on the device; None where NVML reports none."""
         nvml, handle = self.nvml, self.handle
         found: list[int] | None = self._read(
             lambda: sorted({int(one.pid) for one in nvml.nvmlDeviceGetComputeRunningProcesses(handle)})

@@ -1,6 +1,6 @@
 """What NVML knows of a machine's GPUs beside power: plain facts for the fingerprint and `joulemark doctor`.
 
-A fact that a driver or chip does not tell is None, and `missing` says why; drivers of any age are fine.
+A fact that a driver or chip does not report is None, and `missing` says why; drivers of any age are fine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def gpu_facts() -> Facts:
 
     Returns:
         `driver`, `cuda_driver`, `gpus` (one mapping each, with `missing`: the reason for each fact that is
-        None) and `reason`, why there are no GPUs to tell of; None when there are.
+        None) and `reason`, why there are no GPUs to report; None when there are.
     """
     facts: Facts = {"driver": None, "cuda_driver": None, "gpus": [], "reason": None, "missing": {}}
     try:

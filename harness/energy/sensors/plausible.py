@@ -37,7 +37,7 @@ def power_fault(
     """Return why a value is no power of a running device, or None where it is one.
 
     Args:
-        watts: As the source told it.
+        watts: As the source reported it.
         scope: What the source meters; the memory of an idle package may round to 0 W, nothing else does.
         rated_w: What the device can draw by its own or its driver's word.
         quantum_w: The source's own unit.

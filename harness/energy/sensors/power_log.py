@@ -41,7 +41,7 @@ class PowerLog:
         """Read it once, and settle what is taken.
 
         Raises:
-            SensorError: it tells no power; the reason says what to change.
+            SensorError: it reports no power; the reason says what to change.
         """
         self._path, self._options = path, options
         self._zone = zone_of(options.get("zone", ""))

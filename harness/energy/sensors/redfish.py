@@ -1,6 +1,6 @@
-"""Power of a chassis as a Redfish service tells it (DMTF DSP0266, DSP0268). Read only, over verified https.
+"""Power of a chassis as a Redfish service reports it (DMTF DSP0266, DSP0268). Read only, over verified https.
 
-A chassis tells it in `PowerControl[].PowerConsumedWatts` of its `Power`, or, as newer services do, in
+A chassis reports it in `PowerControl[].PowerConsumedWatts` of its `Power`, or, as newer services do, in
 `PowerWatts.Reading` of its `EnvironmentMetrics`; either may be linked from elsewhere, entries may be null.
 """
 
@@ -32,7 +32,7 @@ class RedfishMeter(NodeMeter):
         """Open the chassis of an id at a path of the service.
 
         Raises:
-            SensorError: it tells no power.
+            SensorError: it reports no power.
         """
         self._settings = settings
         problem: SensorError | None = None
@@ -43,15 +43,15 @@ class RedfishMeter(NodeMeter):
             except SensorError as error:
                 problem = error
         else:
-            raise problem or SensorError(f"chassis {device} tells no power")
+            raise problem or SensorError(f"chassis {device} reports no power")
         host = urlsplit(settings["URL"]).hostname
         super().__init__(device, f"node power ({host}, {label})", rated_w, f"{self._path}: {label}")
 
     @classmethod
     def discover(cls) -> tuple[SensorInfo, ...]:
-        """Return the power of every chassis that tells one."""
+        """Return the power of every chassis that reports one."""
         found: list[SensorInfo] = []
-        problem = SensorUnavailable("the Redfish service has no chassis that tells a power")
+        problem = SensorUnavailable("the Redfish service has no chassis that reports a power")
         settings = _settings()
         for device, path in _chassis(settings).items():
             try:
@@ -64,7 +64,7 @@ class RedfishMeter(NodeMeter):
 
     @classmethod
     def default_devices(cls, infos: tuple[SensorInfo, ...]) -> tuple[str, ...]:
-        """Return the first chassis that tells a power: others may stand inside it."""
+        """Return the first chassis that reports a power: others may stand inside it."""
         return tuple(info.device for info in infos[:1])
 
     @classmethod
@@ -81,7 +81,7 @@ class RedfishMeter(NodeMeter):
             raise SensorUnavailable(error.reason, error.remedy) from error
 
     def watts(self) -> float:
-        """Get the resource that told the power when the chassis was opened."""
+        """Get the resource that reported the power when the chassis was opened."""
         return _reading(fetch(self._path, self._settings), self._path, self._place)[1]
 
 
@@ -102,7 +102,7 @@ def _chassis(settings: Mapping[str, str]) -> dict[str, str]:
 
 
 def _power_paths(path: str, settings: Mapping[str, str]) -> Iterator[str]:
-    """Yield where a chassis may tell its power: the usual place, then where its own resource points."""
+    """Yield where a chassis may report its power: the usual place, then where its own resource points."""
     usual = f"{path}/Power"
     yield usual
     resource = fetch(path, settings)
@@ -115,19 +115,21 @@ def _power_paths(path: str, settings: Mapping[str, str]) -> Iterator[str]:
 def _reading(
     page: Mapping[str, Any], path: str, place: int | None = None
 ) -> tuple[int | None, float, str, float | None]:
-    """Return which entry of the page tells the power, the watts, its name and what it can draw.
+    """Return which entry of the page reports the power, the watts, its name and what it can draw.
 
     Raises:
         SensorError: none does, or it says that it is switched off.
     """
     control = page.get("PowerControl")
     entries = control if isinstance(control, list) else []
-    told = [(i, e, w) for i, e in enumerate(entries) if (w := _number(e, "PowerConsumedWatts")) is not None]
+    reported = [
+        (i, e, w) for i, e in enumerate(entries) if (w := _number(e, "PowerConsumedWatts")) is not None
+    ]
     if place is not None:
-        told = [one for one in told if one[0] == place]
-    if told:
+        reported = [one for one in reported if one[0] == place]
+    if reported:
         # Beside the chassis' own entry services list parts of it, and entries without a value.
-        i, entry, watts = next((one for one in told if one[2] > 0), told[0])
+        i, entry, watts = next((one for one in reported if one[2] > 0), reported[0])
         _check_state(entry, path)
         name = entry.get("Name")
         label = f"PowerControl {i}" + (f" {name[:60]!r}" if isinstance(name, str) else "")

@@ -53,10 +53,10 @@ class Script(PowerMeter):
 
     def read(self, sensor: SensorInfo) -> Reading:
         """Read the counter: before the span, then after it."""
-        told = self._reads.pop(0)
-        if isinstance(told, SensorError):
-            raise told
-        return Reading(self._clock.now, self._clock.now, energy_j=told)
+        reported = self._reads.pop(0)
+        if isinstance(reported, SensorError):
+            raise reported
+        return Reading(self._clock.now, self._clock.now, energy_j=reported)
 
 
 def metered(

@@ -125,7 +125,7 @@ def test_windows_on_a_counter_that_polling_disturbs_cover_and_lean_to_no_side(mo
     """Of 2,000 intervals 93 to 97 % hold, for each waveform too as far as chance lets it show."""
 
     def fitted(meter, sensor, **_):
-        period_s = meter._period * (1 + rng.gauss(0, 3e-4))  # as well as a probe tells it
+        period_s = meter._period * (1 + rng.gauss(0, 3e-4))  # as well as a probe reports it
         known = Probe(period_s, 0.001, 20e-6, poll_disturbs=True)
         return (replace(known, lag_s=meter._lag, lag_u_s=0.0) if meter.lag_known else known).applied(sensor)
 
@@ -197,7 +197,7 @@ def test_reads_at_the_ends_of_guards_remain_where_a_tick_cannot_be_told(monkeypa
 
 
 def test_a_counters_step_is_what_its_increments_share():
-    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; where all are alike the values tell."""
+    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; where all are alike the values decide."""
     info = virtual.VirtualMeter(virtual.Waveform(60)).sensors[0]
     assert quantum_j(info, [10.0, 11.5, 13.5, 0.0, 3.5]) == pytest.approx(0.5)
     assert quantum_j(info, [10.0, 11.5, 13.5, 15.5]) == pytest.approx(0.5)

@@ -39,11 +39,11 @@ def parts(monkeypatch):
 
 
 def test_a_certificate_holds_every_check_and_ceiling_in_order(parts):
-    """All parts are in it, told one by one, and the steal that nobody tells is said to be unknown."""
-    told = []
-    made = certify.certify(certify.Target("cpu"), ME, on_check=told.append)
+    """All parts are in it, reported one by one, and the steal that nobody reports is said to be unknown."""
+    reported = []
+    made = certify.certify(certify.Target("cpu"), ME, on_check=reported.append)
     ids = ["workers.same", "timer.tick", "ceilings.results", "energy.poll", "machine.steal", "machine.quiet"]
-    assert [c.id for c in made.checks] == ids == [c.id for c in told]
+    assert [c.id for c in made.checks] == ids == [c.id for c in reported]
     assert made.checks[-2].status == "not available"
     assert made.bandwidth_b_s == 10.0
     assert (made.machine_id, made.device_name, made.driver) == (ME.machine_id, "A processor", None)

@@ -49,7 +49,7 @@ def test_a_counter_is_judged_by_what_the_probe_learnt(monkeypatch, probe, status
 
 
 def test_the_counter_must_agree_with_the_integral():
-    """Agreement passes; a flagged difference fails and names the flag; one sensor alone cannot tell."""
+    """Agreement passes; a flagged difference fails and names the flag; one sensor alone cannot agree."""
     assert sensors.agreement(result(5.0)).status == "pass"
     apart = sensors.agreement(result(5.0, flags=("sample_gap", "sensors_disagree")))
     assert (apart.status, apart.reason) == ("fail", "sensors_disagree")

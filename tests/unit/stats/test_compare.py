@@ -94,7 +94,7 @@ def test_one_pair_is_flagged_and_decides_nothing():
 
 
 def test_equal_ratios_are_flagged_and_decide_only_from_the_first_look():
-    """Bytes of memory are the same in every process: six pairs tell, five do not, and both say why."""
+    """Bytes of memory are the same in every process: six pairs decide, five do not, and both say why."""
     six, five = compare(ones(6) * 100, ones(6) * 110), compare(ones(5) * 100, ones(5) * 110)
     assert (six.label, five.label) == ("worse", "inconclusive")
     assert six.flags == five.flags == ("no spread",)

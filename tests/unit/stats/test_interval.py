@@ -80,7 +80,7 @@ def test_a_linear_interval_refuses_what_is_not_finite(values):
 
 @pytest.mark.parametrize("pilot", [0, 1, 5])
 def test_a_pilot_has_two_to_all_values(pilot):
-    """A pilot of one tells no spread, and one beyond the data was not measured."""
+    """A pilot of one shows no spread, and one beyond the data was not measured."""
     with pytest.raises(StatsError, match="pilot"):
         interval([1.0, 1.1, 1.2, 1.3], pilot=pilot)
 

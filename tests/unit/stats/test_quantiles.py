@@ -44,7 +44,7 @@ def test_correlated_samples_count_by_their_correlation_time(phi):
 
 @pytest.mark.parametrize("series", [[], [1.0], [2.0] * 9, [1.0, math.nan]])
 def test_correlation_needs_variation(series):
-    """Nothing, one value, equal values and NaN tell no correlation."""
+    """Nothing, one value, equal values and NaN show no correlation."""
     with pytest.raises(StatsError):
         effective_sample_size(series)
 
@@ -58,7 +58,7 @@ def test_a_known_quantile():
 
 
 def test_one_slow_spell_does_not_support_a_tail():
-    """A thousand iterations whose slow tenth is one spell do not tell p90 to a two-sided interval."""
+    """A thousand iterations whose slow tenth is one spell do not bound p90 on both sides."""
     spell = np.r_[np.full(900, 1.0), np.full(100, 2.0)] + np.arange(1000) * 1e-9
     assert not quantile(spell, 0.9).enough
     assert quantile(np.random.default_rng(4).permutation(spell), 0.9).enough

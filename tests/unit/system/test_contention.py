@@ -164,7 +164,7 @@ def test_ranks_side_by_side_are_one_team():
 def test_a_real_busy_loop_is_seen(monkeypatch):
     """The real kernel's files: a loop beside us uses CPU time that is not ours."""
     if read_counters().busy_ns is None:
-        pytest.skip("this kernel does not tell")
+        pytest.skip("this kernel reports no such counters")
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", "print(flush=True)\nwhile True: pass"],
                           stdout=subprocess.PIPE, start_new_session=True) as loop:  # fmt: skip
         loop.stdout.readline()

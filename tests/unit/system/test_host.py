@@ -31,7 +31,7 @@ def test_hyper_threads_of_one_core_count_once(tmp_path):
 
 
 def test_without_topology_every_cpu_is_a_core(tmp_path):
-    """A kernel that tells no topology leaves the affinity to count."""
+    """A kernel that reports no topology leaves the affinity to count."""
     assert host.physical_cores({0, 1, 5}, tmp_path) == 3
 
 

@@ -19,7 +19,7 @@ CPU = "__version__ = '2.13.0+cpu'\ndebug = False\ncuda: Optional[str] = None\ngi
     [(CUDA, TorchBuild("2.15.0+cu132", "13.2")), (CPU, TorchBuild("2.13.0+cpu", None)), (None, None)],
 )
 def test_a_build_is_read_from_its_file(tmp_path, monkeypatch, text, build):
-    """With the CUDA that it is for; a torch without the file tells nothing."""
+    """With the CUDA that it is for; a torch without the file reports nothing."""
     if text is not None:
         (tmp_path / "version.py").write_text(text)
     spec = ModuleSpec("torch", None, origin=str(tmp_path / "__init__.py"))

@@ -209,7 +209,7 @@ def test_the_teams_filter_names_the_stretches_in_which_a_thread_waited_for_a_cpu
 
 
 def test_a_team_that_nobody_watches_has_no_filter(clock, device):
-    """Where the kernel tells no run-queue delay, it is unknown, never 0."""
+    """Where the kernel reports no run-queue delay, it is unknown, never 0."""
     measured = measure_steps(lambda _i, _m: clock.work(10 * MS), device=device, settings=QUICK, clock=clock)
     assert measured.stretches.waited_ns is None
 

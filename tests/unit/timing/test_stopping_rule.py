@@ -142,7 +142,7 @@ def test_the_pilot_plans_the_replicas_and_the_interval_is_steins(sweep, store):
     assert estimate.high == pytest.approx(0.01 * math.exp(centre + half), rel=1e-9)
     assert math.exp(half) - 1 <= 0.03
     assert "target_missed" not in estimate.reasons
-    assert store.read_plan("scripted")["trials"][0]["replicas"] == planned, "status tells what is left"
+    assert store.read_plan("scripted")["trials"][0]["replicas"] == planned, "status says what is left"
 
 
 def test_little_spread_needs_no_more_than_the_pilot(sweep):

@@ -31,7 +31,7 @@ def test_a_state_is_told_by_its_ends_and_its_extremes():
     ]
     found = device_states.states(trace, SPAN)
     assert found == {"nvml:0:gpu:temperature": {"first": 40.0, "last": 50.0, "least": 40.0, "most": 55.0}}
-    assert device_states.slowed(found) is None, "a temperature alone tells of no slowdown"
+    assert device_states.slowed(found) is None, "a temperature alone shows no slowdown"
 
 
 def test_power_is_no_state_and_silence_is_none():

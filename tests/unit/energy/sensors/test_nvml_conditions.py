@@ -20,13 +20,13 @@ def test_a_gpu_tells_its_conditions(play):
 
 
 def test_what_the_driver_does_not_tell_is_none(play):
-    """Without a temperature and without reasons the rest is still told."""
+    """Without a temperature and without reasons the rest is still reported."""
     script = f"{GPU}missing nvmlDeviceGetTemperature\nmissing nvmlDeviceGetCurrentClocksEventReasons\n"
     script += "missing nvmlDeviceGetCurrentClocksThrottleReasons\n"
-    told = play(script, READ.format(UUID))
-    assert told["temperature_c"] is None
-    assert told["clock_mhz"] == 1755.0
-    assert (told["slowdowns"], told["states"]) == ([], [])
+    reported = play(script, READ.format(UUID))
+    assert reported["temperature_c"] is None
+    assert reported["clock_mhz"] == 1755.0
+    assert (reported["slowdowns"], reported["states"]) == ([], [])
 
 
 def test_another_device_has_no_conditions(play):
@@ -42,7 +42,7 @@ print(json.dumps([state.requested_clock_mhz(), state.compute_pids()]))
 
 
 def test_a_clock_that_somebody_set_is_a_request_and_the_default_is_none(play):
-    """1980 MHz is the default, 1410 was asked for; a driver that tells neither knows of no request."""
+    """1980 MHz is the default, 1410 was asked for; a driver that reports neither knows of no request."""
     assert play(f"{GPU}application 1980 1980\n", STATE.format(UUID))[0] is None
     assert play(f"{GPU}application 1410 1980\n", STATE.format(UUID))[0] == 1410.0
     assert play(GPU, STATE.format(UUID))[0] is None

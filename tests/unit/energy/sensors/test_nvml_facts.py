@@ -18,7 +18,7 @@ print(json.dumps([dataclasses.asdict(s) for s in (*sensor_statuses(), sampler_st
 
 
 def test_facts_come_as_plain_data_and_hide_the_uuid(play):
-    """Every fact that the driver tells arrives in its unit; the UUID only as a hash."""
+    """Every fact that the driver reports arrives in its unit; the UUID only as a hash."""
     facts = play("driver 570.1\nhold 1 100\nprocess 4321 1024\n", FACTS)
     assert (facts["driver"], facts["cuda_driver"], facts["reason"]) == ("570.1", "12.8", None)
     gpu = facts["gpus"][0]
@@ -95,7 +95,7 @@ def test_doctor_says_how_to_mend_a_refused_driver(play):
 
 
 def test_a_list_of_processes_that_the_driver_is_too_old_for_is_a_missing_fact(play):
-    """The bindings raise an error that is none of NVML's own there; the other facts are still told."""
+    """The bindings raise an error that is none of NVML's own there; the other facts are still reported."""
     script = "missing nvmlDeviceGetComputeRunningProcesses_v3\nhold 1 100\n"
     (gpu,) = play(script, FACTS)["gpus"]
     assert gpu["processes"] is None

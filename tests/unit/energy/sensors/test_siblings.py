@@ -218,9 +218,9 @@ def test_memory_that_cannot_be_read_is_named_and_no_part_of_the_packages(rapl):
 
 
 def test_a_gpu_that_is_lost_is_named(smi):
-    """Its driver lists it and it tells nothing: the sum of the others is no total."""
-    tells = smi.amdsmi_get_power_info
-    smi.amdsmi_get_power_info = lambda h: {} if h == "b" else tells(h)
+    """Its driver lists it and it reports nothing: the sum of the others is no total."""
+    reports = smi.amdsmi_get_power_info
+    smi.amdsmi_get_power_info = lambda h: {} if h == "b" else reports(h)
     assert [isinstance(m, NullMeter) for m in resolve("amdsmi")] == [False, False, True]
 
 

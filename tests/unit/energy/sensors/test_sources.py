@@ -28,7 +28,7 @@ class SmiError(Exception):
 
 @pytest.fixture
 def smi(monkeypatch):
-    """Bindings with two GPUs; the second tells an averaged power only."""
+    """Bindings with two GPUs; the second reports an averaged power only."""
     amdsmi.library.cache_clear()
     module = SimpleNamespace(
         AmdSmiException=SmiError,
