@@ -128,6 +128,9 @@ bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the h
 bench-hostile: $(STAMP)  ## 663 hostile records and plans through the commands that read them, about 5 minutes
 	$(BIN)/python benchmarks/hostile.py
 
+bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's of a third as many, about 8 minutes
+	$(BIN)/python -m benchmarks.report_scale
+
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
 

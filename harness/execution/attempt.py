@@ -143,7 +143,7 @@ class Attempts:
             config=trial.payload | {"overrides": list(trial.overrides)},
             machine=identity.machine,
             code=identity.code,
-            metrics=tuple(Metric.model_validate(m) for m in result.get("metrics", ())),
+            metrics=tuple(Metric(**m) for m in result.get("metrics", ())),
             evidence=self._session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},
             worker=WorkerFacts(

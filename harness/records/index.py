@@ -11,7 +11,7 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +225,7 @@ def _rows(records: list[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
                 {
                     **_identity(record),
                     **{name: getattr(record, name) for name in (*_ATTEMPT, "status")},
-                    **metric.model_dump(exclude={"id"}),
+                    **{k: v for k, v in asdict(metric).items() if k != "id"},
                     "metric_id": metric.id,
                     "validity": validity,
                     "reasons": reasons,

@@ -51,7 +51,9 @@ def fact(facts: Mapping[str, Any], *path: str) -> Any:
     """Return the value at a path of nested mappings, or None."""
     value: Any = facts
     for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
     return value
 
 

@@ -7,6 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from harness import energy, timing
@@ -132,7 +133,7 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
         audit.keep_series(runs, losses, spec.folder)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
-        "metrics": [m.model_dump(mode="json") for m in [*metrics, *more_metrics]],
+        "metrics": [asdict(m) for m in [*metrics, *more_metrics]],
         "evidence": {
             **timing_evidence(measurement),
             **all_zero(measurement, losses, span_energy.zero_metrics(span.window)),

@@ -6,6 +6,8 @@ import io
 import math
 import re
 import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -64,6 +66,7 @@ RC: Any = {
 SVG: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
 """Metadata that would change from run to run is left out."""
 _TAG = re.compile(r"<[^>]+>")
+_MARK = re.compile(r"(<use [^>]*)/>")
 _NO_GLYPH = "Glyph .* missing from font"
 """Matplotlib's warning; the reader's own fonts may have the glyph."""
 
@@ -101,33 +104,23 @@ def draw(plot: Plot) -> str:
         axes = figure.add_axes(box)
         _scale(axes, plot)
         _frame(axes, y)
-        side_text = axes.get_yaxis_transform()
-        for n, (row, label, at) in enumerate(zip(plot.rows, labels, positions, strict=True)):
-            axes.axhline(at, color=GRID, linewidth=0.5, zorder=0.6)
-            axes.text(
-                -0.025,
-                at,
-                label,
-                transform=side_text,
-                ha="right",
-                va="center",
-                linespacing=1.0,
-                fontsize=size,
-            )
-            axes.text(1.03, at, row.text, transform=side_text, ha="left", va="center", fontsize=7.6)
-            _points(axes, plot, n, at, spread=0.22 if several else 0.0)
+        _labels(axes, plot, labels, positions, size)
+        drawn = _points(axes, plot, positions, spread=0.22 if several else 0.0)
         if many:
             _legend(axes, plot, lift=top / (y * ROW_IN))
-        return _with_hover(svg_of(figure), plot)
+        return _with_hover(svg_of(figure), drawn)
 
 
-def _with_hover(svg: str, plot: Plot) -> str:
-    """Give each point a title, which a reader's pointer shows."""
-    for n, row in enumerate(plot.rows):
-        for k, p in enumerate(row.points):
-            words = [row.label, plot.series[p.series], quantity(p.value, plot.unit, p.low, p.high).whole]
-            mark = f'<g id="point-{n}-{k}">'
-            svg = svg.replace(mark, f"{mark}<title>{escape(', '.join(w for w in words if w))}</title>", 1)
+def _with_hover(svg: str, drawn: Mapping[str, Sequence[str]]) -> str:
+    """Give each point a title, which a reader's pointer shows; `drawn` holds them by group, in order."""
+    for group, titles in drawn.items():
+        start = svg.index(f'<g id="{group}">')
+        parts = _MARK.split(svg[start : svg.index("</g>", start)])
+        titled = "".join(
+            f"{mark}><title>{escape(title)}</title></use>{after}"
+            for mark, after, title in zip(parts[1::2], parts[2::2], titles, strict=True)
+        )
+        svg = f"{svg[:start]}{parts[0]}{titled}{svg[svg.index('</g>', start) :]}"
     return svg
 
 
@@ -174,35 +167,45 @@ def _frame(axes: Axes, height: float) -> None:
     axes.set_axisbelow(True)
 
 
-def _points(axes: Axes, plot: Plot, n: int, at: float, spread: float) -> None:
-    points = plot.rows[n].points
-    for k, p in enumerate(points):
-        y = at + spread * (k - (len(points) - 1) / 2)
-        colour = SERIES[(p.machine if plot.machines else p.series) % len(SERIES)]
-        if p.low is not None and p.high is not None:
-            axes.plot(
-                [p.low, p.high],
-                [y, y],
-                color=colour,
-                linewidth=1.5,
-                marker="|",
-                markersize=4.5,
-                markeredgewidth=1.0,
-                solid_capstyle="butt",
-                zorder=2,
-            )
+def _labels(axes: Axes, plot: Plot, labels: Sequence[str], positions: Sequence[float], size: float) -> None:
+    """Draw each row's line, its label on the left and its text on the right."""
+    side = axes.get_yaxis_transform()
+    axes.hlines(positions, 0, 1, transform=side, colors=GRID, linewidth=0.5, zorder=0.6)
+    for row, label, at in zip(plot.rows, labels, positions, strict=True):
+        axes.text(-0.025, at, label, transform=side, ha="right", va="center", linespacing=1.0, fontsize=size)
+        axes.text(1.03, at, row.text, transform=side, ha="left", va="center", fontsize=7.6)
+
+
+def _points(axes: Axes, plot: Plot, positions: Sequence[float], spread: float) -> dict[str, list[str]]:
+    """Draw intervals and points, those of one look together; return the points' titles by group."""
+    looks: dict[tuple[str, str, bool], list[tuple[float, float, str]]] = defaultdict(list)
+    bars: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    for row, at in zip(plot.rows, positions, strict=True):
+        for k, p in enumerate(row.points):
+            y = at + spread * (k - (len(row.points) - 1) / 2)
+            colour = SERIES[(p.machine if plot.machines else p.series) % len(SERIES)]
+            words = (row.label, plot.series[p.series], quantity(p.value, plot.unit, p.low, p.high).whole)
+            title = ", ".join(w for w in words if w)
+            looks[MARKERS[p.series % len(MARKERS)], colour, p.flagged].append((p.value, y, title))
+            if p.low is not None and p.high is not None:
+                bars[colour].append((y, p.low, p.high))
+    for colour, held in bars.items():
+        ys, lows, highs = zip(*held, strict=True)
+        axes.hlines(ys, lows, highs, colors=colour, linewidth=1.5, zorder=2)
         axes.plot(
-            [p.value],
-            [y],
-            gid=f"point-{n}-{k}",
-            linestyle="none",
-            marker=MARKERS[p.series % len(MARKERS)],
-            markersize=4.8,
-            markerfacecolor=FILL if p.flagged else colour,
-            markeredgecolor=colour,
-            markeredgewidth=1.1,
+            [*lows, *highs], [*ys, *ys], color=colour, linestyle="none", marker="|", markersize=4.5,
+            markeredgewidth=1.0, zorder=2,
+        )  # fmt: skip
+    drawn = {}
+    for n, ((marker, colour, flagged), points) in enumerate(looks.items()):
+        xs, ys, titles = zip(*points, strict=True)
+        axes.plot(
+            xs, ys, gid=f"points-{n}", linestyle="none", marker=marker, markersize=4.8,
+            markerfacecolor=FILL if flagged else colour, markeredgecolor=colour, markeredgewidth=1.1,
             zorder=3,
-        )
+        )  # fmt: skip
+        drawn[f"points-{n}"] = list(titles)
+    return drawn
 
 
 def _legend(axes: Axes, plot: Plot, lift: float) -> None:
@@ -306,12 +309,19 @@ def _fit(label: str, width_in: float, size_pt: float) -> str:
 
 
 def _width_in(text: str, size_pt: float) -> float:
+    """Return the width of a text, letter by letter: kerning is less than the margin beside it."""
+    return sum(_advance(letter) for letter in text) * size_pt / 72.0
+
+
+@lru_cache(maxsize=1024)
+def _advance(letter: str) -> float:
+    """Return a letter's width at a size of one point."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=_NO_GLYPH)
         width, _, _ = text_to_path.get_text_width_height_descent(
-            text, FontProperties(family="DejaVu Sans", size=size_pt), False
+            letter, FontProperties(family="DejaVu Sans", size=100.0), False
         )
-    return float(width) / 72.0
+    return float(width) / 100.0

@@ -132,25 +132,33 @@ def _families(members: Sequence[Trial], test: SpeedTest) -> list[list[Gain]]:
 
 
 def _gains(family: Sequence[Trial], test: SpeedTest) -> list[Gain]:
-    base = min(family, key=lambda t: len(_changes(t)))
+    changes = [_changes(t) for t in family]
+    at = min(range(len(family)), key=lambda i: len(changes[i]))
+    base = family[at]
     changed = [
         Gain(t, base, test.compare(base, t), near, test.compare(near, t) if near else None)
-        for t in family
-        if _changes(t) > _changes(base)
-        for near in [_nearest(t, base, family)]
+        for t, own in zip(family, changes, strict=True)
+        if own > changes[at]
+        for near in [_nearest(t, own, changes[at], family, changes)]
     ]
     return [Gain(base, base), *sorted(changed, key=lambda g: -g.speed.effect if g.speed else 1.0)]
 
 
-def _nearest(trial: Trial, base: Trial, family: Sequence[Trial]) -> Trial | None:
+def _nearest(
+    trial: Trial,
+    own: frozenset[str],
+    plain: frozenset[str],
+    family: Sequence[Trial],
+    changes: Sequence[frozenset[str]],
+) -> Trial | None:
     """Return the trial that lacks the fewest of this one's changes; of several the one in its precision."""
+    found = [(len(theirs), t) for t, theirs in zip(family, changes, strict=True) if plain < theirs < own]
 
-    def near(other: Trial) -> tuple[int, bool]:
-        same = fact(other.result.config, "precision") == fact(trial.result.config, "precision")
-        return len(_changes(other)), same
+    def near(other: tuple[int, Trial]) -> tuple[int, bool]:
+        n, t = other
+        return n, fact(t.result.config, "precision") == fact(trial.result.config, "precision")
 
-    found = [t for t in family if _changes(base) < _changes(t) < _changes(trial)]
-    return max(found, key=near, default=None)
+    return max(found, key=near, default=(0, None))[1]
 
 
 def _changes(trial: Trial) -> frozenset[str]:

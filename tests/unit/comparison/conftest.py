@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,7 +70,7 @@ class ScriptedWorkers:
         if isinstance(value, str):
             return Outcome(phase="build", exit_code=0, result={"status": "crashed", "reason": value})
         clean = value if self.clean(sweep, call) else None
-        found = [m.model_dump(mode="json") for m in metrics(value, clean=clean)]
+        found = [asdict(m) for m in metrics(value, clean=clean)]
         return Outcome(exit_code=0, result={"status": "ok", "metrics": found})
 
 

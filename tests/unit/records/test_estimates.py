@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -212,7 +213,7 @@ def test_estimates_follow_the_table_and_foreign_metrics_come_last(make_record: A
     records = []
     for i in range(2):
         record = make_record({"loss.last": 1.0, "throughput.samples": 2.0}, replica=i)
-        metrics = (foreign.model_copy(update={"value": 3.0 + 2 * i}), *record.metrics)
+        metrics = (replace(foreign, value=3.0 + 2 * i), *record.metrics)
         records.append(record.model_copy(update={"metrics": metrics}))
     estimates = trial_results(records)[0].estimates
     assert list(estimates) == ["throughput.samples", "loss.last", "plugin.score"]

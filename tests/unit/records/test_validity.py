@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -176,9 +177,7 @@ def test_zero_voids_what_cannot_be_zero(make_record: Any) -> None:
 def test_another_definition_of_a_metric_is_flagged(make_record: Any) -> None:
     """A value under older semantics is not taken for a new one."""
     record = make_record({"mfu": 0.5})
-    old = record.model_copy(
-        update={"metrics": (record.metrics[0].model_copy(update={"semantics_version": 0}),)}
-    )
+    old = record.model_copy(update={"metrics": (replace(record.metrics[0], semantics_version=0),)})
     assert judge(old) == {"mfu": ("flagged", ("other_semantics",))}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -67,7 +68,7 @@ class ScriptedProcesses:
         metrics = summarise(
             [rank], peak=Peak(None, reason="scripted"), energy=EnergyUse(None), single_threaded=True
         )
-        plain = [m.model_dump(mode="json") for m in metrics]
+        plain = [asdict(m) for m in metrics]
         evidence = {"steady": found.steady, "drift": found.drift, "iterations": found.iterations}
         evidence["contention"] = {"others_cpus": others, "cpus": 2, "delay_share": 0.0}
         return Outcome(exit_code=0, result={"status": "ok", "metrics": plain, "evidence": evidence})
