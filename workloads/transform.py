@@ -24,7 +24,7 @@ __all__ = [
     "spec_refusal",
 ]
 
-EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant"}
+EXTRAS = {"transformers": "hf", "torchao": "quant", "peft": "quant", "httptools": "serve"}
 """Which extra of this project brings a library."""
 
 

@@ -85,6 +85,7 @@ WITHIN = {
         *("harness.report.document", "harness.report.text"),
         "harness.report.trials",
     },
+    "harness.serving.endpoint": {"harness.serving.requests"},
     "harness.shim.cpu": {"harness.shim.ceiling", "harness.shim.errors"},
     "harness.shim.cuda": {"harness.shim.ceiling", "harness.shim.errors"},
     "harness.trial.passes": {
