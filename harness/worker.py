@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.isolation import supervisor
-from harness.isolation.protocol import Outcome, Request
+from harness.isolation.protocol import LAUNCH, Outcome, Request
 from harness.system import process
 
 _MESSAGES_FD = 3
@@ -102,6 +102,21 @@ def _above(fd: int) -> int:
     return copy
 
 
+def _answer(request: Request, control: socket.socket) -> Outcome:
+    """Return what became of a replica; what this server cannot do is the harness's fault, not the work's."""
+    try:
+        if request.worker == "warm":
+            _preload(request.spec.world)
+        outcome = _handle(request, control)
+    except Exception as error:  # noqa: BLE001 - a limit, a full disk, a library that cannot be loaded
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        return Outcome(problem=f"the worker server: {said}", harness=True)
+    ended = outcome.signal is not None or outcome.exit_code != 0
+    if outcome.phase == LAUNCH and ended and not (outcome.timed_out or outcome.oom_killed):
+        outcome.harness = True
+    return outcome
+
+
 def _handle(request: Request, control: socket.socket) -> Outcome:
     folder = Path(request.folder)
     log_read, log_write = os.pipe()
@@ -124,17 +139,17 @@ def _handle(request: Request, control: socket.socket) -> Outcome:
 def _serve(fd: int) -> None:
     """Answer requests until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    process.wake_with_parent()
     process.adopt_orphans()
     control = socket.socket(fileno=fd)
     reader = control.makefile("rb")
     for line in reader:
-        request = Request.from_dict(json.loads(line))
-        if request.worker == "warm":
-            _preload(request.spec.world)
-        outcome = _handle(request, control)
+        outcome = _answer(Request.from_dict(json.loads(line)), control)
         if outcome.aborted:
             break
         control.sendall(json.dumps(outcome.as_dict()).encode() + b"\n")
+        if outcome.harness:
+            break  # the next server begins afresh
     os._exit(0)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from harness.bundles.attempt_audit import Finding
 from harness.records.chain import plan_digest
 from harness.records.plan import read_plan_bytes
-from harness.records.schema import Record, Seal
+from harness.records.schema import UNJUDGED, Record, Seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _missing(sweep: str, records: Sequence[Found], plan: Mapping[str, Any]) -> I
         if record.machine_id == plan["machine_id"]:
             if record.status == "ok":
                 good[record.trial_id].add(record.replica)
-            elif record.status != "interrupted":
+            elif record.status not in UNJUDGED:
                 failed.add(record.trial_id)
     for trial in plan["trials"]:
         done, wanted = len(good[trial["trial_id"]]), int(trial["replicas"])

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
-from harness.cli.parser import build_parser
 from harness.cli.streams import prepare
 from harness.system.errors import HOST_LIMITS, JoulemarkError, UsageError
+from harness.system.interrupts import take_signals
 
 EXIT_OK, EXIT_FAULT, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 ISSUES = "https://github.com/joulemark/joulemark/issues"
@@ -40,24 +38,24 @@ _VERBS = {
     "index": "harness.cli.commands.index",
     "completion": "harness.cli.completion",
 }
-_MEASURING = ("run", "ab", "gate", "bisect", "qualify")
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    """End as Ctrl-C does: the replica in flight is recorded as interrupted and nothing is left running."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and a second would stop the tidying up
-    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb and return the exit code.
+    """Run one verb and return the exit code; without arguments, this process is that command's.
+
+    SIGTERM and a terminal that closes end it as Ctrl-C does: the replica in flight is recorded as
+    interrupted, and nothing is left running.
 
     What the user can put right (`JoulemarkError`) is one line and exit code 2; any other exception is a fault
     of our own: one line that asks for a report, and exit code 1. `--debug` shows where either came from.
     """
     debug = False
-    prepare()
     try:
+        if arguments is None:
+            take_signals()
+        prepare()
+        from harness.cli.parser import build_parser
+
         parser = build_parser()
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
@@ -73,8 +71,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb is None:
             parser.print_help()
             return EXIT_USAGE
-        if options.verb in _MEASURING:
-            signal.signal(signal.SIGTERM, _stop)
         code: int = importlib.import_module(_VERBS[options.verb]).main(options)
     except KeyboardInterrupt:
         print("joulemark: interrupted; what is finished is kept, the same command resumes", file=sys.stderr)

@@ -126,8 +126,8 @@ class Pairs:
             self.on_wait,
             self.session.evidence,
             self.note,
-            self.host.wait_policy,
-            self._chains[side.name],
+            wait_policy=self.host.wait_policy,
+            chain=self._chains[side.name],
         )
 
     def _open(self, side: Side) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 from harness.config import placement
 from harness.config.models import Config
@@ -20,11 +21,14 @@ from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.errors import access_to
 from harness.system.inside import require_inside
+from harness.system.interrupts import whole
 from harness.system.locks import device_locks
 from harness.system.threads import resolve_wait
 
 NO_PLAN = "0" * 64
 """The digest of the plan where there is none."""
+_TRIES, _BETWEEN_S = 3, 1.0
+"""How often a replica is tried where the harness fails, and how long it waits for its host to recover."""
 _OUT_OF_MEMORY = "the operating system killed the worker because memory ran out"
 
 
@@ -41,6 +45,8 @@ class Attempts:
     """Evidence about the whole session, e.g. `soak`: every record gets it, and every worker is told it."""
     note: Callable[[str], None] = lambda _text: None
     """Told what the run waits for, once."""
+    still_mine: Callable[[], None] = lambda: None
+    """Raises where the sweep's folder is no longer the one that this process holds."""
     wait_policy: Callable[[Config], str] = lambda config: resolve_wait(config.device.wait)
     """How the threads of a replica's worker are to wait at barriers."""
     chain: Chain = field(default_factory=lambda: Chain(NO_PLAN))
@@ -63,24 +69,11 @@ class Attempts:
         attempt = self.store.next_attempt(self.sweep, self.identity.machine_id, trial.trial_id, replica)
         place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
         folder = self.store.attempt_dir(*place)
-        require_inside(self.store.root, folder)
-        with access_to(folder):
-            folder.mkdir(parents=True, exist_ok=True)
         config = trial.config
-        spec = ReplicaSpec(trial.payload, trial.size, replica, str(folder), self._session(trial))
-        limit = config.run.memory_limit_gib
         started_at, started = _now(), time.monotonic()
         try:
             with device_locks(placement.device_names(config), self.on_wait, self.note):
-                outcome = workers.run(
-                    spec,
-                    folder,
-                    worker=config.run.worker,
-                    wait=self.wait_policy(config),
-                    timeout_s=config.run.timeout_s,
-                    memory_limit_bytes=None if limit is None else int(limit * 2**30),
-                    on_wait=self.on_wait,
-                )
+                outcome = self._tried(workers, trial, replica, folder)
         except KeyboardInterrupt:
             workers.close()
             outcome = Outcome(wall_s=time.monotonic() - started, killed=1)
@@ -89,6 +82,32 @@ class Attempts:
             raise
         status, reason = judge(outcome, config.run.timeout_s)
         return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
+
+    def _tried(self, workers: Workers, trial: PlannedTrial, replica: int, folder: Path) -> Outcome:
+        """Run a replica; where the harness fails, run it again, with whatever was left removed."""
+        run = trial.config.run
+        spec = ReplicaSpec(trial.payload, trial.size, replica, str(folder), self._session(trial))
+        limit = run.memory_limit_gib
+        for last in (*[False] * (_TRIES - 1), True):
+            self.still_mine()
+            require_inside(self.store.root, folder)
+            with access_to(folder):
+                folder.mkdir(parents=True, exist_ok=True)
+            outcome = workers.run(
+                spec,
+                folder,
+                worker=run.worker,
+                wait=self.wait_policy(trial.config),
+                timeout_s=run.timeout_s,
+                memory_limit_bytes=None if limit is None else int(limit * 2**30),
+                on_wait=self.on_wait,
+            )
+            status, reason = judge(outcome, run.timeout_s)
+            if last or status != "harness":
+                break
+            self.note(f"{reason}: trying again")
+            time.sleep(_BETWEEN_S)
+        return outcome
 
     def _session(self, trial: PlannedTrial) -> Facts:
         device = trial.config.device
@@ -165,13 +184,21 @@ class Attempts:
                 trial.data_digest,
             ),
         )
-        self.store.write(record)
-        self.chain.written(record_digest(record))
+        self._keep(record)
         return record
+
+    def _keep(self, record: Record) -> None:
+        """Write a record into the folder that this process holds, and go on from it."""
+        with whole():
+            self.still_mine()
+            self.store.write(record)
+            self.chain.written(record_digest(record))
 
 
 def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
     """Tell from what became of a worker how its attempt ended, and why."""
+    if outcome.harness:
+        return "harness", outcome.problem or _not_begun(outcome)
     if outcome.timed_out:
         return "hung", f"no end within {timeout_s:g} s (run.timeout_s); killed in phase {outcome.phase}"
     if outcome.oom_killed:
@@ -186,6 +213,11 @@ def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
         "crashed",
         f"exited with code {outcome.exit_code} in phase {outcome.phase}, before there was a result",
     )
+
+
+def _not_begun(outcome: Outcome) -> str:
+    how = f"was killed by {outcome.signal}" if outcome.signal else f"exited with code {outcome.exit_code}"
+    return f"the worker {how} before it began"
 
 
 def _now() -> str:

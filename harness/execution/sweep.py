@@ -18,10 +18,12 @@ from harness.isolation.workers import Workers
 from harness.planning.plan import Plan, PlannedTrial, code_ids, plan_payload
 from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.headline import iteration_metric
+from harness.records.leftovers import sweep_up
 from harness.records.schema import Record
 from harness.records.store import Store, StoreError
 from harness.stats import StatsError, plan_replicas
 from harness.system.contention import is_contended
+from harness.system.limits import require_limits
 from harness.system.locks import sweep_lock
 
 
@@ -56,6 +58,8 @@ class Sweep:
     host: HostWatch = field(default_factory=HostWatch)
     _walls: dict[str, list[float]] = field(default_factory=dict)
     _tried: set[tuple[str, int]] = field(default_factory=set)
+    _unjudged: set[tuple[str, int]] = field(default_factory=set)
+    """Replicas that the harness failed in this run: the next one tries them again."""
     _disturbed: list[tuple[PlannedTrial, int]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -63,7 +67,13 @@ class Sweep:
         self.host.note = shown.note
         policy = self.host.wait_policy
         self.attempts = Attempts(
-            self.plan.sweep, self.store, self.identity, shown.tick, evidence, shown.note, policy
+            self.plan.sweep,
+            self.store,
+            self.identity,
+            shown.tick,
+            evidence,
+            shown.note,
+            wait_policy=policy,
         )
 
     def run(self) -> Ledger:
@@ -71,11 +81,15 @@ class Sweep:
 
         Raises:
             StoreError: a record could not be written; everything written before it is in place.
+            ResourceError: this shell's limits are too low, or the sweep's folder is no longer where it was.
             SweepBusyError: another process runs this sweep.
             KeyboardInterrupt: after the replica in flight has its record, and its processes are gone.
         """
+        require_limits()
         self.store.check_writable()
-        with sweep_lock(self.store.sweep_dir(self.plan.sweep)):
+        with sweep_lock(self.store.sweep_dir(self.plan.sweep)) as held:
+            self.attempts.still_mine = held.require
+            sweep_up(self.store, self.plan.sweep)
             records, torn = self.store.records(self.plan.sweep)
             for bad in torn:
                 self.progress.note(f"left out {bad.path}: {bad.reason}")
@@ -181,6 +195,8 @@ class Sweep:
         """Tell whether this replica is still to be run, now."""
         if replica >= self.wanted(trial) or self.ledger.is_done(trial.trial_id, replica):
             return False
+        if (trial.trial_id, replica) in self._unjudged:
+            return False
         run = trial.config.run
         tried = (trial.trial_id, replica) in self._tried
         failure = self.ledger.last_failure(trial.trial_id)
@@ -200,6 +216,8 @@ class Sweep:
         record = self.attempts.run(workers, trial, replica, order)
         self._walls.setdefault(trial.trial_id, []).append(time.monotonic() - started)
         self.ledger.add(record)
+        if record.status == "harness":
+            self._unjudged.add((trial.trial_id, replica))
         self.host.after(record)
         if record.status == "ok" and is_contended(record.evidence.get("contention") or {}):
             self._disturbed.append((trial, replica))

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, Self, get_args
 
 RESULT_LIMIT_BYTES = 64 * 1024 * 1024
 
 
 REPLICAS = 10_000
+LAUNCH = "launch"
+"""The phase of a worker that has not said yet that it began: until then the harness starts it."""
 Task = Literal["measure", "soak"]
 WorkerKind = Literal["warm", "exec"]
 
@@ -142,7 +144,7 @@ def _whole(name: str, value: Any, least: int, most: int) -> int:
 class Outcome:
     """What became of a worker, as plain data that crosses a socket."""
 
-    phase: str = "start"
+    phase: str = LAUNCH
     result: dict[str, Any] | None = None
     exit_code: int | None = None
     signal: str | None = None
@@ -158,8 +160,21 @@ class Outcome:
     killed: int = 0
     log_tail: str = ""
     problem: str | None = None
-    """What was wrong with the worker's own messages, if anything."""
+    """What was wrong with the worker's own messages, or with the server, if anything."""
+    harness: bool = False
+    """The harness or its host failed, before or beside the work: nothing is known of the configuration."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data."""
-        return asdict(self)
+        """Return plain data; without `harness` where it is false, since older readers know no such field."""
+        plain = asdict(self)
+        return plain if self.harness else {key: plain[key] for key in plain if key != "harness"}
+
+    @classmethod
+    def from_dict(cls, message: Any) -> Self:
+        """Read an outcome; fields of a later version are passed over.
+
+        Raises:
+            ProtocolError: it is no mapping.
+        """
+        known = {each.name for each in fields(cls)}
+        return cls(**{key: value for key, value in _mapping("outcome", message).items() if key in known})

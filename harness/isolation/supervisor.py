@@ -23,6 +23,7 @@ from harness.system import process
 LOG_HEAD_BYTES = 256 * 1024
 LOG_TAIL_BYTES = 256 * 1024
 _CHUNK = 1 << 20
+_STOPPED = "a signal stopped the worker, and nothing continued it before its time was over"
 _DRAIN_S = 0.2
 """How long a pipe may still be read after the worker died: a process that escaped may hold it open."""
 
@@ -104,7 +105,7 @@ def _kill_tree(pid: int) -> int:
     """Kill a worker, its group and everything that this process has adopted from it; return how many died."""
     killed = 0
     for _ in range(50):
-        left = [child for child in process.descendants_of(os.getpid()) if not _is_zombie(child)]
+        left = [child for child in process.descendants_of(os.getpid()) if process.state_of(child) != "Z"]
         if not left:
             break
         for child in {pid, *left}:
@@ -112,14 +113,6 @@ def _kill_tree(pid: int) -> int:
         killed += len(left)
         time.sleep(0.01)
     return killed
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return True
-    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def watch(
@@ -162,6 +155,8 @@ def watch(
 
         _until_end(pump, outcome, started + timeout_s, pid_fd, abort_fd)
         outcome.wall_s = time.monotonic() - started
+        if outcome.timed_out and process.state_of(pid) == "T":
+            outcome.harness, outcome.problem = True, _STOPPED
         if outcome.timed_out or outcome.aborted:
             outcome.killed = _kill_tree(pid)
         _, status, usage = os.wait4(pid, 0)

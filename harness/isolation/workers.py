@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome, ReplicaSpec, Request, WorkerKind
+from harness.system import process
 from harness.system.process import available_memory_bytes
 from harness.system.threads import ACTIVE, wait_environment
 
@@ -24,6 +26,7 @@ IMPORT_FROM = "JOULEMARK_IMPORT_FROM"
 _GRACE_S = 30.0
 """How much longer than a worker's own limit the server may take to answer."""
 _TICK_S = 0.5
+_MARK = "JOULEMARK_SERVER"
 
 _NO_BACKENDS = {"TORCH_DEVICE_BACKEND_AUTOLOAD": "0"}
 """No other package's back end loads itself at `import torch`: torch_tpu's ends the process without a TPU."""
@@ -79,33 +82,48 @@ class Workers:
         if server is None or not server.is_alive():
             if server is not None:
                 server.close()
-            server = self._servers[wait] = self._start(wait)
+            try:
+                server = self._servers[wait] = self._start(wait)
+            except OSError as error:
+                return Outcome(problem=f"no worker server can be started: {error}", harness=True)
         limit = memory_limit_bytes or int(0.9 * available_memory_bytes())
         request = Request(spec, str(folder.resolve()), worker, timeout_s, limit)
+        answer, end = None, ""
         try:
             server.socket.sendall(json.dumps(request.as_dict()).encode() + b"\n")
             answer = server.receive(time.monotonic() + timeout_s + _GRACE_S, on_wait)
-        except OSError as error:
-            answer, problem = None, f"the worker server ended: {error}"
-        else:
-            problem = "the worker server ended or did not answer"
+        except TimeoutError:
+            end = "did not answer"
+        except OSError:
+            pass  # it has ended
         if answer is None:
             self._servers.pop(wait).close()
-            return Outcome(problem=problem)
-        return Outcome(**answer)
+            return Outcome(problem=f"the worker server {end or server.end()}", harness=True)
+        outcome = Outcome.from_dict(answer)
+        if outcome.harness:
+            self._servers.pop(wait).close()
+        return outcome
 
     def _start(self, wait: str) -> _Server:
+        process.adopt_orphans()  # what outlives a server that was killed, comes to this process
         mine, its = socket.socketpair()
         inherited = os.environ if self._environment is None else self._environment
+        mark = f"{_MARK}={secrets.token_hex(8)}"
         with its:
-            process = subprocess.Popen(
+            started = subprocess.Popen(
                 [self._python, "-P", "-m", "harness.worker", "serve", str(its.fileno())],
                 pass_fds=(its.fileno(),),
                 stdin=subprocess.DEVNULL,
-                env={**inherited, **self._own_folder(), **wait_environment(wait), **_NO_BACKENDS},
+                env={
+                    **inherited,
+                    **self._own_folder(),
+                    **wait_environment(wait),
+                    **_NO_BACKENDS,
+                    _MARK: mark.partition("=")[2],
+                },
                 start_new_session=True,
             )
-        return _Server(process, mine)
+        return _Server(started, mine, mark)
 
     def _own_folder(self) -> dict[str, str]:
         """Name the folder of the user's own models: a worker looks for nothing of its own where it starts.
@@ -123,6 +141,8 @@ class _Server:
 
     process: subprocess.Popen[bytes]
     socket: socket.socket
+    mark: str
+    """In the environment of all that it starts."""
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
@@ -130,21 +150,36 @@ class _Server:
     def close(self) -> None:
         """End it, its worker and all their descendants."""
         self.socket.close()
+        self.process.send_signal(signal.SIGCONT)  # one that is stopped does not see that it is to end
         try:
             self.process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+        process.kill_marked(self.mark)
+
+    def end(self) -> str:
+        """Say how it ended, once it is closed."""
+        code = self.process.returncode
+        if code is not None and code < 0:
+            return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with code {code}"
 
     def receive(self, deadline: float, on_wait: Callable[[], None]) -> dict[str, Any] | None:
-        """Return the answer to a request; None where the server ends or says nothing by the deadline."""
+        """Return the answer to a request; None where the server ends.
+
+        Raises:
+            TimeoutError: there is none by the deadline.
+        """
         self.socket.settimeout(_TICK_S)
         buffer = bytearray()
         while time.monotonic() < deadline and len(buffer) <= RESULT_LIMIT_BYTES:
             try:
                 data = self.socket.recv(1 << 20)
             except TimeoutError:
+                if process.state_of(self.process.pid) == "T":
+                    self.process.send_signal(signal.SIGCONT)
                 on_wait()
                 continue
             if not data:
@@ -153,4 +188,4 @@ class _Server:
             if buffer.endswith(b"\n"):
                 answer: dict[str, Any] = json.loads(buffer)
                 return answer
-        return None
+        raise TimeoutError

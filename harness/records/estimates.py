@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult, Validity, last_good
-from harness.records.schema import Metric, Record
+from harness.records.schema import UNJUDGED, Metric, Record
 from harness.records.validity import PLANNED, REPLICAS_DISAGREE, TARGET_MISSED, WITHIN_RUN_ONLY, judge
 
 LEVEL = 0.95
@@ -48,7 +48,8 @@ def trial_results(records: Iterable[Record], *, level: float = LEVEL) -> list[Tr
 def _trial_result(group: list[Record], level: float) -> TrialResult:
     attempts = sorted(group, key=lambda r: (r.replica, r.attempt))
     ok = last_good(attempts)
-    last = ok[-1] if ok else max(attempts, key=lambda r: r.started_at)
+    judged = [r for r in attempts if r.status not in UNJUDGED]
+    last = ok[-1] if ok else max(judged or attempts, key=lambda r: r.started_at)
     return TrialResult(
         sweep=last.sweep,
         trial_id=last.trial_id,

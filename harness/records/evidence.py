@@ -69,7 +69,7 @@ def _e(key: str, kind: Any, unit: str, producers: str, text: str, formerly: str 
 EVIDENCE = _table(
     _e("steady", bool, "", _TIMING, "the speed had settled when measuring began"),
     _e("drift", bool, "", _TIMING, "the speed moved within the span"),
-    _e("timing_flags", list, "", _TIMING, "what the timer saw: `drift_unknown`, `grouped`, `buffer_full`"),
+    _e("timing_flags", list, "", _TIMING, "of timing: `drift_unknown`, `stalled`, `grouped`, `buffer_full`"),
     _e("iterations", NUMBER, "", _TIMING, "iterations within the span"),
     _e("warmup_iterations", NUMBER, "", _TIMING, "iterations before the span"),
     _e("span_ns", NUMBER, "ns", _TIMING, "host time of the span, the device synchronised at both ends"),

@@ -59,6 +59,7 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
                 f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
             )
         except duckdb.IOException as error:
+            temporary.unlink(missing_ok=True)
             raise ResourceError(f"cannot write {path}: {error}") from error
     temporary.replace(path)
     return path

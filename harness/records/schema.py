@@ -12,7 +12,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 from pydantic.dataclasses import dataclass
 
 SCHEMA_VERSION = 2
-Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted"]
+Status = Literal["ok", "oom", "crashed", "hung", "refused", "interrupted", "harness"]
+UNJUDGED: frozenset[Status] = frozenset({"interrupted", "harness"})
+"""Attempts that say nothing of their configuration: the next run makes them again."""
 Direction = Literal["higher", "lower", "none"]
 Provenance = Literal["measured", "counted", "derived", "estimated", "declared"]
 DIGEST_PATTERN = r"[0-9a-f]{16,64}"

@@ -19,6 +19,7 @@ from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 from harness.system.errors import InputError, JoulemarkError, ResourceError, UsageError
 from harness.system.inside import OutsideError, require_inside
+from harness.system.interrupts import whole
 
 RECORD = "record.json"
 PLAN = "plan.json"
@@ -109,7 +110,7 @@ class Store:
             AttemptTakenError: it is there, or another process writes it or died doing so.
             StoreError: the folder cannot be written; nothing was left behind.
         """
-        with _advised(self.root):
+        with _advised(self.root), whole():
             require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.tmp")
@@ -171,7 +172,7 @@ class Store:
         except TypeError as error:
             raise ValueError(f"a plan is JSON: {error}") from error
         temporary = path.with_name(f".{PLAN}.{os.getpid()}.tmp")
-        with _advised(self.root):
+        with _advised(self.root), whole():
             require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary.unlink(missing_ok=True)
@@ -200,7 +201,7 @@ class Store:
             StoreError: records could not be written here.
         """
         probe = self.root / f".probe-{os.getpid()}"
-        with _advised(self.root):
+        with _advised(self.root), whole():
             self.root.mkdir(parents=True, exist_ok=True)
             probe.unlink(missing_ok=True)
             _write_synced(probe, b"\0" * _PROBE_BYTES)

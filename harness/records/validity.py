@@ -18,7 +18,7 @@ from harness.records.results import Validity
 from harness.records.schema import Metric, Record
 from harness.system.contention import is_contended
 
-RULES_VERSION = 7
+RULES_VERSION = 8
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -162,6 +162,7 @@ _RULES = (
     Rule("not_steady", "The speed was still changing when measuring began.", _DEVICE, "steady", _is_false),
     Rule("drift", "The first and the last third of the measured part differ.", _DEVICE, "drift", _is_true),
     _timing("drift_unknown", "Too few iterations to say whether the speed moved.", _DEVICE),
+    _timing("stalled", "For over 5 % of the measured part nothing went on.", _DEVICE),
     _timing("buffer_full", "Measuring ended early: no room for more samples.", _DEVICE),
     _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
     Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),

@@ -31,7 +31,7 @@ class ResourceError(JoulemarkError, OSError):
 
 HOST_LIMITS = frozenset(
     {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG),
+        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG),
         *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
     }
 )

@@ -8,9 +8,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.system.errors import JoulemarkError, access_to
+from harness.system.errors import JoulemarkError, ResourceError, access_to
 from harness.system.inside import open_plain, require_inside
 
 
@@ -18,8 +19,37 @@ class SweepBusyError(JoulemarkError, RuntimeError):
     """Another process is running the same sweep into the same folder."""
 
 
+class SweepMovedError(ResourceError):
+    """The folder of a sweep that runs was renamed, deleted or replaced; nothing is written elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFolder:
+    """A sweep's folder while this process holds it."""
+
+    path: Path
+    descriptor: int
+
+    def require(self) -> None:
+        """Make sure that the path still leads to the folder that is held.
+
+        Raises:
+            SweepMovedError: it leads elsewhere, or nowhere.
+        """
+        held = os.fstat(self.descriptor)
+        try:
+            there = self.path.stat(follow_symlinks=False)
+        except OSError:
+            there = None
+        if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            raise SweepMovedError(
+                f"{self.path} was renamed, deleted or replaced while this sweep ran; put it back if it is "
+                "elsewhere, then give the same command again"
+            )
+
+
 @contextlib.contextmanager
-def sweep_lock(folder: Path) -> Iterator[None]:
+def sweep_lock(folder: Path) -> Iterator[HeldFolder]:
     """Hold the sweep's folder for this process: the folder itself and the file `.lock` in it.
 
     A file can be deleted while it is held, and a network file system may lock files alone.
@@ -47,7 +77,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()).encode())
         file.flush()
-        yield
+        yield HeldFolder(folder, itself)
 
 
 def _lock_folder(descriptor: int) -> None:

@@ -7,6 +7,7 @@ import ctypes
 import os
 import resource
 import signal
+import time
 from pathlib import Path
 
 PROC = Path("/proc")
@@ -23,6 +24,11 @@ def _prctl(option: int, value: int) -> None:
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent ends."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def wake_with_parent() -> None:
+    """Ask the kernel to continue this process when its parent ends: one that is stopped tidies up nothing."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGCONT)
 
 
 def adopt_orphans() -> None:
@@ -43,7 +49,8 @@ def limit_memory(extra_bytes: int) -> None:
         if line.startswith("VmData:"):
             held = int(line.split()[1]) * 1024
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (held + extra_bytes, hard))
+    least = held + extra_bytes if hard == resource.RLIM_INFINITY else min(held + extra_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (least, hard))
 
 
 def available_memory_bytes() -> int:
@@ -87,6 +94,38 @@ def descendants_of(pid: int, proc: Path = PROC) -> list[int]:
         found += children
         todo += children
     return found
+
+
+def state_of(pid: int, proc: Path = PROC) -> str:
+    """Return a process's state as the kernel's letter, `T` where a signal stopped it; `Z` once it is gone."""
+    try:
+        stat = (proc / str(pid) / "stat").read_text()
+    except OSError:
+        return "Z"
+    return stat.rpartition(")")[2].split()[0]
+
+
+def kill_marked(mark: str) -> int:
+    """Kill the descendants of this process that were started with `mark` in their environment; count them."""
+    killed = 0
+    for _ in range(50):
+        left = [pid for pid in descendants_of(os.getpid()) if _carries(pid, mark)]
+        if not left:
+            break
+        for pid in left:
+            kill(pid)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+        killed += len(left)
+        time.sleep(0.01)
+    return killed
+
+
+def _carries(pid: int, mark: str) -> bool:
+    try:
+        return mark.encode() in (PROC / str(pid) / "environ").read_bytes()
+    except OSError:
+        return False  # gone, or another user's
 
 
 def kill(pid: int) -> None:

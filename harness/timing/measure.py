@@ -26,7 +26,7 @@ from harness.timing.loop import (
 )
 from harness.timing.peers import ALONE, Peers
 from harness.timing.soak import Conditions, ReadConditions
-from harness.timing.steady import Warmup, drifted, warm_up
+from harness.timing.steady import Warmup, drifted, stalled, warm_up
 
 HOST_SAMPLES = 1 << 20
 """Samples kept of one span on the host's clock (8 MiB)."""
@@ -94,7 +94,7 @@ class Measurement:
     marks: dict[str, npt.NDArray[np.int64]]
     """By mark, its time from the iteration's start in ns, shape (iterations,); -1 where it was not passed."""
     flags: tuple[str, ...]
-    """`not_steady`, `drift`, `drift_unknown`, `grouped`, `buffer_full`."""
+    """`not_steady`, `drift`, `drift_unknown`, `stalled`, `grouped`, `buffer_full`."""
     conditions: Conditions = field(default_factory=Conditions)
     """What the device reported right after the span."""
     warmup_windows: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
@@ -190,6 +190,7 @@ def _measurement(
         "not_steady": not warm.steady,
         "drift": drift,
         "drift_unknown": drift is None,
+        "stalled": stalled(durations_ns),
         "grouped": span.layout.group > 1,
         "buffer_full": by_host and span.host_ns < duration_ns,
     }

@@ -20,6 +20,9 @@ LEAST_BATCHES = 3
 BATCH_SAMPLES = 4096
 """Samples that one batch records; more iterations are timed in groups."""
 
+STALL_NS = 100_000_000
+STALLED_SHARE = 0.05
+
 
 @dataclass(frozen=True, slots=True)
 class Level:
@@ -124,6 +127,18 @@ def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:
         return None
     first, last = (_level(part) for part in (durations_ns[:third], durations_ns[-third:]))
     return last.moved_from(first, math.log1p(target) / 2)
+
+
+def stalled(durations_ns: npt.NDArray[np.int64]) -> bool:
+    """Tell whether nothing went on for over a twentieth of a span, as where a signal stopped its process.
+
+    A duration stalls by what it has over the median, where that is over the median again and over 0.1 s.
+    """
+    if not len(durations_ns):
+        return False
+    median = np.median(durations_ns)
+    over = durations_ns - median
+    return float(over[over > max(median, STALL_NS)].sum()) > STALLED_SHARE * float(durations_ns.sum())
 
 
 def _level(durations_ns: npt.NDArray[np.int64]) -> Level:

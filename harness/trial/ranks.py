@@ -124,7 +124,10 @@ def run(spec: ReplicaSpec, run_replica: Run, on_phase: Callable[[str], None], wo
     os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"
     failures_read, failures_write = os.pipe()
     oom_before = process.oom_kills()
-    with tempfile.TemporaryDirectory() as folder, _prefixed(world) as outputs:
+    with (
+        tempfile.TemporaryDirectory(prefix=".agent-", dir=spec.folder) as folder,
+        _prefixed(world) as outputs,
+    ):
         launch = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

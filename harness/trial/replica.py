@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from errno import ENOMEM
 from typing import Any
 
 from harness import energy, timing
@@ -18,6 +19,7 @@ from harness.records.errors import one_line
 from harness.records.evidence import declared
 from harness.records.schema import Facts
 from harness.stats.roofline import Placement
+from harness.system.errors import HOST_LIMITS, ResourceError
 from harness.trial import audit, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
 from harness.trial.evidence import all_zero, thin, timing_evidence
@@ -68,6 +70,8 @@ def run_replica(spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str,
         return {"status": "refused", "reason": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever a model raises is the trial's result
         traceback.print_exc()
+        if _is_the_hosts(error):
+            return {"status": "harness", "reason": _reason(error, reached)}
         memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _names_memory(error)
         return {"status": "oom" if memory else "crashed", "reason": _reason(error, reached)}
     return {"status": "ok", **found}
@@ -196,6 +200,13 @@ def _evidence(
         "device": ready.device.facts(),
     }
     return declared(__name__, found)
+
+
+def _is_the_hosts(error: Exception) -> bool:
+    """Tell whether a disk, a file or a limit failed, which says nothing of the work."""
+    return isinstance(error, ResourceError) or (
+        isinstance(error, OSError) and error.errno in HOST_LIMITS - {ENOMEM}
+    )
 
 
 def _names_memory(error: Exception) -> bool:

@@ -81,6 +81,13 @@ def _eight_iterations(_world: World, fault: bool) -> dict[str, Any]:
     return timing_evidence(span(lambda _measured, _since: 250 if fault else 5))
 
 
+@planted("stalled")
+def _stopped_by_a_signal(_world: World, fault: bool) -> dict[str, Any]:
+    """Once, for 1.2 s, after a second of the span."""
+    left = [1200.0] if fault else []
+    return timing_evidence(span(lambda measured, s: 5 + left.pop() if left and measured and s > 1.0 else 5))
+
+
 @planted("buffer_full")
 def _five_times_faster_than_in_the_warm_up(_world: World, fault: bool) -> dict[str, Any]:
     return timing_evidence(span(lambda measured, _since: 1 if fault and measured else 5))

@@ -10,6 +10,7 @@ from harness.execution.attempt import Attempts, judge
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
+from harness.system.locks import SweepMovedError
 
 IDENTITY = Identity({"host_processor_model_name": "Scripted"}, {"torch": "2.13.0"}, "a" * 64, "b" * 64)
 
@@ -32,7 +33,10 @@ IDENTITY = Identity({"host_processor_model_name": "Scripted"}, {"torch": "2.13.0
             "exited with code 7 in phase build, before there was a result",
         ),
         ({"exit_code": 1, "result": {"status": "ok"}}, "crashed", "exited with code 1"),
-        ({"problem": "the worker server ended"}, "crashed", "the worker server ended"),
+        ({"problem": "the result is too large"}, "crashed", "the result is too large"),
+        ({"problem": "the worker server ended", "harness": True}, "harness", "the worker server ended"),
+        ({"harness": True, "signal": "SIGKILL"}, "harness", "the worker was killed by SIGKILL before"),
+        ({"exit_code": 0, "result": {"status": "harness", "reason": "full"}}, "harness", "full"),
     ],
 )
 def test_how_an_attempt_ended(outcome, status, said):
@@ -130,3 +134,40 @@ def test_a_refused_cell_has_a_record_too(attempts, trial):
     record = attempts.refuse(refused)
     assert (record.status, record.phase, record.reason) == ("refused", "plan", "tf32 needs CUDA")
     assert (record.worker.kind, record.wall_s) == ("none", 0.0)
+
+
+class Failing(ScriptedWorkers):
+    """Fails as often as it is told, by the harness's own fault."""
+
+    def __init__(self, times, answer):
+        super().__init__(answer)
+        self.times = times
+
+    def run(self, spec, folder, **limits):
+        """Fail, then answer."""
+        answer = super().run(spec, folder, **limits)
+        if len(self.asked) > self.times:
+            return answer
+        return Outcome(problem="the worker server was killed by SIGKILL", harness=True)
+
+
+@pytest.mark.parametrize(("times", "status", "asked"), [(1, "ok", 2), (2, "ok", 3), (3, "harness", 3)])
+def test_what_the_harness_fails_at_is_tried_again(attempts, trial, monkeypatch, times, status, asked):
+    """Twice, within one attempt; then the record says whose fault it was."""
+    monkeypatch.setattr("harness.execution.attempt._BETWEEN_S", 0.0)
+    workers = Failing(times, Outcome(exit_code=0, result={"status": "ok"}))
+    record = attempts.run(workers, trial, 0, 0)
+    assert (record.status, len(workers.asked), record.attempt) == (status, asked, 0)
+    assert (record.reason or "").endswith("SIGKILL") is (status == "harness")
+
+
+def test_nothing_is_written_to_a_folder_that_took_the_sweeps_place(attempts, store, trial):
+    """Neither the attempt's folder nor its record."""
+
+    def moved():
+        raise SweepMovedError("s was renamed")
+
+    attempts.still_mine = moved
+    with pytest.raises(SweepMovedError):
+        attempts.run(ScriptedWorkers(Outcome(exit_code=0, result={"status": "ok"})), trial, 0, 0)
+    assert not store.root.exists() or list(store.root.iterdir()) == []

@@ -27,6 +27,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("not_steady", {"steady": False}, {"steady": True}, "flagged", TIME | ENERGY),
     ("drift", {"drift": True}, {"drift": False}, "flagged", TIME | ENERGY),
     ("drift_unknown", {"timing_flags": ["drift_unknown"]}, {"timing_flags": []}, "flagged", TIME | ENERGY),
+    ("stalled", {"timing_flags": ["stalled"]}, {"timing_flags": []}, "flagged", TIME | ENERGY),
     ("buffer_full", {"timing_flags": ["buffer_full"]}, {"timing_flags": ["drift"]}, "flagged", TIME | ENERGY),
     ("grouped", {"timing_flags": ["grouped"]}, {"timing_flags": []}, "flagged", _ids("latency.p")),
     ("throttled", {"throttled": True}, {"throttled": False}, "flagged", TIME | ENERGY),

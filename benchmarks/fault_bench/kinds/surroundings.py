@@ -1,0 +1,176 @@
+"""What surrounds a sweep: streams, clock, modules where it starts, compiler, the monitor's clients."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from benchmarks.fault_bench import failing
+from benchmarks.fault_bench.judge import Fault, Promise, goes_on, told
+from benchmarks.fault_bench.world import WORDS, Hooks, Running, World
+
+_DAY_S = 86_400
+_SHADOWS = [
+    "random",
+    "numpy",
+    "queue",
+    "json",
+    "torch",
+    "socket",
+    "typing",
+    "selectors",
+    "hydra",
+    "yaml",
+    "harness",
+    "workloads",
+]
+
+_CLOCKS = {
+    "in 2099": 73 * 365 * _DAY_S,
+    "of 1970": -56 * 365 * _DAY_S,
+    "an hour ahead": 3600,
+    "a day behind": -_DAY_S,
+}
+_WORK = {"raise": "asked for", "exit": "code 7", "kill": "SIGKILL", "segfault": "SIGSEGV", "orphan": "exited"}
+
+
+def _streams(*numbers: int, to: str | None) -> Callable[[World], Running]:
+    """Close standard streams, or lead them to a file, or to a pipe without a reader."""
+
+    def spoil() -> None:
+        for number in numbers:
+            if to is None:
+                os.close(number)
+            elif to == "a broken pipe":
+                read, write = os.pipe()
+                os.dup2(write, number)
+                os.close(read)
+                os.close(write)
+            else:
+                os.dup2(os.open(to, os.O_RDWR), number)
+
+    return lambda world: world.run(hooks=Hooks(parent=spoil))
+
+
+def _clock(seconds: int, where: str) -> Callable[[World], Running]:
+    def moved() -> None:
+        failing.disarm()
+        failing.move_clock(seconds)
+
+    return lambda world: world.run(hooks=Hooks(**{where: moved}))
+
+
+def _shadowed(world: World) -> Running:
+    """Start the installed command where files lie that are named as modules, and note which of them ran."""
+    inside = world.folder / "in"
+    inside.mkdir()
+    (world.folder / "tmp").mkdir()
+    for name in _SHADOWS:
+        (inside / f"{name}.py").write_text(f"open('ran-{name}', 'w')\nraise SystemExit(9)\n")
+    running = _installed(world, {})
+    ran = [path.name for path in inside.glob("ran-*")]
+    assert not ran, ran
+    return running
+
+
+def _installed(world: World, environment: dict[str, str]) -> Running:
+    number = len(world.started)
+    with (world.folder / f"out{number}").open("w") as out, (world.folder / f"err{number}").open("w") as err:
+        pid = subprocess.Popen(
+            [str(Path(sys.executable).with_name("joulemark")), "run", *WORDS],
+            cwd=world.folder / "in", stdout=out, stderr=err,
+            env={**os.environ, "TMPDIR": str(world.folder / "tmp"), **environment},
+        ).pid  # fmt: skip
+    world.started.append(Running(pid, world.folder, number))
+    world.started[-1].wait()
+    return world.started[-1]
+
+
+def _slow_compiler(world: World) -> Running:
+    """Measure, then give the same command beside a compiler that takes seconds to tell its version."""
+    for name in ("in", "tmp"):
+        (world.folder / name).mkdir()
+    first = _installed(world, {})
+    assert first.code == 0, first.err
+    slow = world.folder / "in" / "slow"
+    slow.mkdir()
+    for name in ("c++", "cc"):
+        if real := shutil.which(name):
+            (slow / name).write_text(f'#!/bin/sh\nsleep 6\nexec {real} "$@"\n')
+            (slow / name).chmod(0o755)
+    before = world.records()
+    second = _installed(world, {"PATH": f"{slow}:{os.environ['PATH']}"})
+    assert world.records() == before, "measured again as other code"
+    return second
+
+
+def _monitored(act: Callable[[int], None]) -> Callable[[World], Running]:
+    def inject(world: World) -> Running:
+        running = world.start("run.monitor=true", "run.monitor_port=0")
+        if world.until(lambda: re.search(r"127\.0\.0\.1:(\d+)", running.err), running):
+            port = int(re.search(r"127\.0\.0\.1:(\d+)", running.err)[1])  # type: ignore[index]
+            with suppress(OSError):
+                act(port)
+        running.wait()
+        return running
+
+    return inject
+
+
+def _idle_clients(port: int) -> None:
+    clients = [socket.create_connection(("127.0.0.1", port), timeout=2) for _ in range(100)]
+    for client in clients:
+        with suppress(OSError):
+            client.sendall(b"GET /metrics HTT")
+    time.sleep(0.2)
+    for client in clients:
+        client.close()
+
+
+def _garbage(port: int) -> None:
+    for data in (
+        b"\0" * 70_000,
+        b"GET " + b"/" * 70_000,
+        b"\xff\xfe\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 500,
+    ):
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as client:
+            client.sendall(data)
+
+
+def _port_taken(world: World) -> Running:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return world.run("run.monitor=true", f"run.monitor_port={taken.getsockname()[1]}")
+
+
+def _fault_of_work(fault: str, at: str) -> Callable[[World], Running]:
+    words = ("workload=faults", *(word for word in WORDS if not word.startswith(("workload=", "seed="))))
+    return lambda world: world.run(f"workload.shape.fault={fault}", f"workload.shape.at={at}", words=words)
+
+
+def faults() -> Iterator[Fault]:
+    """Yield every kind."""
+    for numbers, name in (((1,), "standard output"), ((2,), "standard error"), ((0, 1, 2), "all streams")):
+        for to, how in ((None, "closed"), ("/dev/full", "full"), ("a broken pipe", "without a reader")):
+            yield Fault(f"{name} {how}", _streams(*numbers, to=to), goes_on())
+    wrong = Promise(frozenset({0}), audited=False)
+    for name, seconds in _CLOCKS.items():
+        for where in ("parent", "server", "worker"):
+            yield Fault(f"the clock of the {where} is {name}", _clock(seconds, where), wrong)
+    yield Fault("files named as modules where it starts", _shadowed, goes_on())
+    yield Fault("a compiler that tells its version slowly", _slow_compiler, goes_on())
+    yield Fault("a hundred idle clients of the monitor", _monitored(_idle_clients), goes_on(), weight=2)
+    yield Fault("garbage to the monitor", _monitored(_garbage), goes_on(), weight=2)
+    yield Fault("the monitor's port is taken", _port_taken, told("run.monitor_port"))
+    for fault, reason in _WORK.items():
+        for at in ("build", "step"):
+            crashed = Promise(frozenset({1}), records={"crashed": reason}, resumes=None)
+            yield Fault(f"work that ends by {fault} at {at}", _fault_of_work(fault, at), crashed)
