@@ -28,6 +28,8 @@ class Found:
     started_at: str
     wall_s: float
     seal: Seal | None
+    start: str
+    """Of a block of a cluster, as text: each start of one has a chain of its own. Empty elsewhere."""
     units: str
     """What a step processed, as text: replicas of one trial do the same work."""
 
@@ -39,9 +41,12 @@ class Found:
         cycles = (
             [one.get("cycle") for one in ranks if isinstance(one, dict)] if isinstance(ranks, list) else []
         )
+        told = record.evidence.get("allocation")
+        block = isinstance(told, dict) and told.get("block") is not None
         return cls(
             path, record.sha256, record.machine_id, record.code_id, record.trial_id, record.replica,
             record.status, record.started_at, record.wall_s, record.seal,
+            json.dumps(told, sort_keys=True) if block else "",
             json.dumps(cycles, sort_keys=True) if record.status == "ok" else "",
         )  # fmt: skip
 
@@ -66,13 +71,13 @@ def check_sweep(
 def _chain(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
     sealed = [record for record in found if record.seal is not None]
     digests = {record.sha256 for record in sealed}
-    followers: dict[str | None, list[Found]] = defaultdict(list)
+    followers: dict[tuple[str, str | None], list[Found]] = defaultdict(list)
     for record in sealed:
         assert record.seal is not None
-        followers[record.seal.previous].append(record)
+        followers[record.start, record.seal.previous].append(record)
         if record.seal.previous is not None and record.seal.previous not in digests:
             yield record.path, "chain", "the record before it was changed or left out"
-    for previous, followed in followers.items():
+    for (_, previous), followed in followers.items():
         if len(followed) > 1:
             what = "are each the first" if previous is None else "follow the same one"
             yield followed[1].path, "chain", f"it and {followed[0].path} {what}: one was added"
@@ -116,7 +121,8 @@ def _missing(sweep: str, records: Sequence[Found], plan: Mapping[str, Any]) -> I
     good: dict[str, set[int]] = defaultdict(set)
     failed: set[str] = set()
     for record in records:
-        if record.machine_id == plan["machine_id"]:
+        # Blocks of a cluster are measured wherever its scheduler puts them.
+        if record.machine_id == plan["machine_id"] or record.start:
             if record.status == "ok":
                 good[record.trial_id].add(record.replica)
             elif record.status not in UNJUDGED:

@@ -106,9 +106,13 @@ def _sweeps(verbs: Verbs) -> None:
         "run",
         "run a sweep, or resume it: only what is missing runs",
         "examples:\n  joulemark run +experiment=demo\n"
-        "  joulemark run workload=gpt workload.mode=decode measure=quick\n\n" + _OVERRIDES,
+        "  joulemark run workload=gpt workload.mode=decode measure=quick\n"
+        "  joulemark run +experiment=gpu device=cuda run.on=slurm run.slurm.partition=gpu\n\n" + _OVERRIDES,
     )
     verb.overrides()
+    verb.add_argument(
+        "--block", metavar="I/N", help="run one of N parts of the sweep beside the others, as a cluster's job"
+    )
 
     verb = verbs(
         "status",

@@ -6,9 +6,7 @@ from math import isfinite
 from typing import Annotated, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     FiniteFloat,
     NonNegativeFloat,
@@ -17,7 +15,9 @@ from pydantic import (
     field_validator,
 )
 
+from harness.config.cluster import RayConfig, Scheduler, SlurmConfig
 from harness.config.prices import SiteFigures
+from harness.config.section import Section
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from harness.system.threads import AUTO, parse_wait
@@ -35,12 +35,6 @@ Scalar = Annotated[bool | int | float | str, BeforeValidator(_plain)]
 
 
 MachineName = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f]+$")]
-
-
-class Section(BaseModel):
-    """One group of the configuration; an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, allow_inf_nan=False)
 
 
 class WorkloadConfig(Section):
@@ -85,6 +79,8 @@ class ParallelConfig(Section):
 
     name: str = "none"
     ranks: PositiveInt = 1
+    nodes: PositiveInt = 1
+    """Hosts over which the ranks are spread evenly, in order; more than one needs an allocation of Slurm."""
     scaling: Literal["strong", "weak"] = "strong"
     """`strong` shares the batch among the ranks; `weak` gives each share of it the whole batch's size."""
     settings: dict[str, Scalar] = Field(default_factory=dict)
@@ -213,6 +209,10 @@ class RunConfig(Section):
     """How long to wait for a quiet host before measuring; 0 measures at once and says who is there."""
     remeasure: float = Field(default=0.2, ge=0, le=1)
     """Share of the sweep's time in which replicas that others disturbed may run again at its end."""
+    on: Scheduler = "local"
+    """Where the sweep runs: in this process, or as jobs of a cluster."""
+    slurm: SlurmConfig = SlurmConfig()
+    ray: RayConfig = RayConfig()
     monitor: bool = False
     """Serve the running sweep's metrics to Prometheus, on the loopback address."""
     monitor_port: int = Field(default=9646, ge=0, le=65535)

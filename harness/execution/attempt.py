@@ -51,6 +51,8 @@ class Attempts:
     """How the threads of a replica's worker are to wait at barriers."""
     chain: Chain = field(default_factory=lambda: Chain(NO_PLAN))
     """What every record is sealed into; it goes on from the last record of the sweep on this machine."""
+    allocation: Facts | None = None
+    """What a scheduler gave this process, and which block it runs."""
     _certificates: dict[tuple[str, int], Facts] = field(default_factory=dict)
 
     def run(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> Record:
@@ -66,7 +68,7 @@ class Attempts:
             StoreError: the record could not be written.
             KeyboardInterrupt: after the replica in flight has its record, and its processes are gone.
         """
-        attempt = self.store.next_attempt(self.sweep, self.identity.machine_id, trial.trial_id, replica)
+        attempt = self._claim(trial, replica)
         place = (self.sweep, self.identity.machine_id, trial.trial_id, replica, attempt)
         folder = self.store.attempt_dir(*place)
         config = trial.config
@@ -109,6 +111,21 @@ class Attempts:
             time.sleep(_BETWEEN_S)
         return outcome
 
+    def _claim(self, trial: PlannedTrial, replica: int) -> int:
+        """Return the number of a new attempt, whose folder no other process on any node has."""
+        where = (self.sweep, self.identity.machine_id, trial.trial_id, replica)
+        while True:
+            attempt = self.store.next_attempt(*where)
+            folder = self.store.attempt_dir(*where, attempt)
+            require_inside(self.store.root, folder)
+            with access_to(folder):
+                folder.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    folder.mkdir()  # whole or not at all on a network file system too
+                except FileExistsError:
+                    continue
+                return attempt
+
     def _session(self, trial: PlannedTrial) -> Facts:
         device = trial.config.device
         if (device.kind, device.index) not in self._certificates:
@@ -121,12 +138,16 @@ class Attempts:
             )
             self._certificates[device.kind, device.index] = found
         known = declared(__name__, {"certificate": self._certificates[device.kind, device.index]})
-        return known | self.session(trial)
+        return known | self._allocation() | self.session(trial)
+
+    def _allocation(self) -> Facts:
+        return {} if self.allocation is None else declared(__name__, {"allocation": self.allocation})
 
     def refuse(self, trial: PlannedTrial) -> Record:
         """Write the record of a cell that the plan refused."""
         outcome = Outcome(phase="plan")
-        return self._write(trial, 0, 0, 0, "refused", trial.refusal, outcome, _now(), worker="none")
+        attempt = self._claim(trial, 0)
+        return self._write(trial, 0, attempt, 0, "refused", trial.refusal, outcome, _now(), worker="none")
 
     def _write(
         self,

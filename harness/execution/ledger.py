@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.planning.plan import Plan, PlannedTrial
+from harness.records.headline import iteration_metric
 from harness.records.schema import Record, Status
+from harness.stats import StatsError, plan_replicas
 
 FAILURES: tuple[Status, ...] = ("oom", "crashed", "hung", "refused")
 State = Literal["done", "partial", "waiting", "failed", "refused"]
@@ -71,6 +74,25 @@ class Ledger:
             return "failed"
         done = len(self.ok(trial_id))
         return "done" if done >= wanted else "partial" if done else "waiting"
+
+
+def replicas_wanted(trial: PlannedTrial, good: list[Record]) -> int:
+    """Return how many replicas a trial needs: the pilot's, then what the pilot's spread asks for.
+
+    Args:
+        trial: the trial.
+        good: its good records by replica.
+    """
+    m = trial.config.measure
+    pilot = good[: m.replicas]
+    if len(pilot) < m.replicas or m.max_replicas == m.replicas:
+        return m.replicas
+    timed = iteration_metric(pilot)
+    means = [metric.value for r in pilot if (metric := r.metric(timed)) and metric.value]
+    try:
+        return plan_replicas(means, math.log1p(m.target(trial.config.device.hardware)), 0.95, m.max_replicas)
+    except StatsError:
+        return m.replicas
 
 
 def exit_code(plan: Plan, ledger: Ledger, wanted: Callable[[PlannedTrial], int]) -> int:

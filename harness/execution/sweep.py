@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from harness.execution.attempt import Attempts
 from harness.execution.host_watch import HostWatch
-from harness.execution.ledger import Ledger
+from harness.execution.lease import Lease, require_no_lease
+from harness.execution.ledger import Ledger, replicas_wanted
+from harness.execution.places import Place, by_place, node_of, settled_elsewhere
 from harness.execution.session import Session
 from harness.identity.machine import Identity
 from harness.isolation.workers import Workers
-from harness.planning.plan import Plan, PlannedTrial, code_ids, plan_payload
+from harness.planning.plan import Plan, PlannedTrial, code_ids, plan_payload, planned_replicas
 from harness.records.chain import Chain, last_of, plan_digest
-from harness.records.headline import iteration_metric
 from harness.records.leftovers import sweep_up
 from harness.records.schema import Record
-from harness.records.store import Store, StoreError
-from harness.stats import StatsError, plan_replicas
+from harness.records.store import Store, StoreError, UnreadableRecord
+from harness.system.allocation import allocation
 from harness.system.contention import is_contended
 from harness.system.limits import require_limits
 from harness.system.locks import sweep_lock
@@ -52,6 +53,10 @@ class Sweep:
     identity: Identity
     progress: Progress
     workers: Callable[[], Workers] = Workers
+    lease: Lease | None = None
+    """Of a block, which is a part of `whole` and runs beside others; None runs the sweep alone."""
+    whole: Plan | None = None
+    """The sweep's plan, of which `plan` may be a block."""
     ledger: Ledger = field(init=False)
     attempts: Attempts = field(init=False)
     session: Session = field(default_factory=Session)
@@ -70,11 +75,15 @@ class Sweep:
             self.plan.sweep,
             self.store,
             self.identity,
-            shown.tick,
+            self._tick,
             evidence,
             shown.note,
             wait_policy=policy,
         )
+        self._here = allocation()
+        if self.lease is not None or self._here.job is not None:
+            block = None if self.lease is None else self.lease.block
+            self.attempts.allocation = {**self._here.facts(), "block": block}
 
     def run(self) -> Ledger:
         """Run what is missing, and return what the disk then holds.
@@ -87,13 +96,14 @@ class Sweep:
         """
         require_limits()
         self.store.check_writable()
-        with sweep_lock(self.store.sweep_dir(self.plan.sweep)) as held:
-            self.attempts.still_mine = held.require
-            sweep_up(self.store, self.plan.sweep)
-            records, torn = self.store.records(self.plan.sweep)
+        with self._alone() as held:
+            self.attempts.still_mine = held
+            records, torn = self._records()
             for bad in torn:
                 self.progress.note(f"left out {bad.path}: {bad.reason}")
             codes = code_ids(self.plan.trials, self.identity)
+            if self.lease is not None:
+                records = self._of_this_node(records, codes)
             self.ledger = Ledger.read(records, self.identity.machine_id, codes)
             here = self.identity.machine_id
             foreign = [
@@ -103,18 +113,71 @@ class Sweep:
             ]
             if foreign:
                 self.progress.note(self._difference(foreign))
-            mine = [r for r in records if r.machine_id == here]
-            planned = plan_digest(plan_payload(self.plan, self.identity))
-            self.attempts.chain = Chain(planned, last_of(mine))
+            planned = plan_digest(plan_payload(self.whole or self.plan, self.identity))
+            self.attempts.chain = Chain(planned, last_of(self._chained(records)))
             self._write_plan()
             self._record_refusals()
             if left := self._left():
-                self.host.before(left[0].config.run.quiet_wait_s, self.progress.tick)
+                self.host.before(left[0].config.run.quiet_wait_s, self._tick)
             with self.workers() as workers:
-                self.session.run(left, workers, self.progress.note, self.progress.tick)
+                self.session.run(left, workers, self.progress.note, self._tick)
                 self._rounds(workers)
                 self._again(workers)
         return self.ledger
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[Callable[[], None]]:
+        """Hold the block's lease, or the whole sweep, of which no block may run; give what makes sure of it."""
+        folder = self.store.sweep_dir(self.plan.sweep)
+        if self.lease is not None:
+            with self.lease:
+                yield self.lease.require
+        else:
+            with sweep_lock(folder) as held:
+                require_no_lease(folder, self.progress.note)
+                sweep_up(self.store, self.plan.sweep)
+                yield held.require
+
+    def _tick(self) -> None:
+        if self.lease is not None:
+            self.lease.renew()
+        self.progress.tick()
+
+    def _records(self) -> tuple[list[Record], list[UnreadableRecord]]:
+        """Read the sweep's records; of a block only its own trials', so that no node reads everybody's."""
+        trials = None if self.lease is None else [t.trial_id for t in self.plan.trials]
+        return self.store.records(self.plan.sweep, trials)
+
+    def _of_this_node(self, records: list[Record], codes: Mapping[str, str]) -> list[Record]:
+        """Leave out of the plan what another node has finished, and of the records what other nodes began.
+
+        Replicas of one trial are measured on one node: what another has in part is measured again here.
+        """
+        ledgers, node = by_place(records), self._here.node
+        left = []
+        for trial in self.plan.trials:
+            here = Place(self.identity.machine_id, codes[trial.trial_id], node)
+            there = ledgers.get(trial.trial_id, {})
+
+            def wanted(ledger: Ledger, trial: PlannedTrial = trial) -> int:
+                return replicas_wanted(trial, ledger.ok(trial.trial_id))
+
+            again = trial.config.run.retry_failed
+            if not settled_elsewhere(trial, here, there, wanted, failures=not again):
+                left.append(trial)
+        if len(left) < len(self.plan.trials):
+            done = len(self.plan.trials) - len(left)
+            self.progress.note(f"{done} trial{'s' * (done != 1)} of this block are done on other nodes")
+        self.plan = replace(self.plan, trials=tuple(left))
+        ids = {trial.trial_id for trial in left}
+        return [r for r in records if r.trial_id in ids and node_of(r) == node]
+
+    def _chained(self, records: list[Record]) -> list[Record]:
+        """Return the records that this run's chain goes on from; each start of a block has its own chain."""
+        mine = [r for r in records if r.machine_id == self.identity.machine_id]
+        if self.lease is None:
+            return mine
+        return [r for r in mine if r.evidence.get("allocation") == self.attempts.allocation]
 
     def _difference(self, foreign: list[Record]) -> str:
         """Say what about earlier records keeps them from counting for this run."""
@@ -139,6 +202,8 @@ class Sweep:
         return [t for t in self.plan.runnable if any(self._wants(t, i) for i in range(self.wanted(t)))]
 
     def _rounds(self, workers: Workers) -> None:
+        if not self.plan.trials:
+            return
         number = 0
         while number < max((self.wanted(t) for t in self.plan.runnable), default=0):
             todo = [t for t in self.plan.runnable if self._wants(t, number)]
@@ -152,10 +217,12 @@ class Sweep:
     def _again(self, workers: Workers) -> None:
         """Measure once more what others disturbed in this run, if the host is quiet now and time allows."""
         disturbed = [one for one in self._disturbed if self.ledger.is_done(one[0].trial_id, one[1])]
-        budget_s = self.plan.trials[0].config.run.remeasure * self.plan.estimated_s
-        if not disturbed or not budget_s:
+        if not disturbed:
             return
-        if self.host.before(0.0, self.progress.tick):
+        budget_s = self.plan.trials[0].config.run.remeasure * self.plan.estimated_s
+        if not budget_s:
+            return
+        if self.host.before(0.0, self._tick):
             self.progress.note(f"{len(disturbed)} replicas were disturbed; not again beside the same work")
             return
         began = time.monotonic()
@@ -167,10 +234,15 @@ class Sweep:
             self._attempt(workers, trial, replica, order)
 
     def _write_plan(self) -> None:
-        """Keep the plan beside the records; how many replicas a trial needs changes with its pilot."""
-        payload = plan_payload(self.plan, self.identity, self.wanted)
+        """Keep the plan beside the records; how many replicas a trial needs changes with its pilot.
+
+        Blocks leave it as the first one wrote it: each knows the pilots of its own trials alone.
+        """
+        whole = self.whole or self.plan
+        payload = plan_payload(whole, self.identity, self.wanted if self.lease is None else planned_replicas)
         try:
-            same = payload == self.store.read_plan(self.plan.sweep)
+            there = self.store.read_plan(self.plan.sweep)
+            same = payload == there or (self.lease is not None and there is not None)
         except StoreError:
             same = False  # what is there is no plan, whoever left it: this run's takes its place
         if not same:
@@ -178,18 +250,7 @@ class Sweep:
 
     def wanted(self, trial: PlannedTrial) -> int:
         """Return how many replicas the trial needs: the pilot's, then what the pilot's spread asks for."""
-        m = trial.config.measure
-        pilot = self.ledger.ok(trial.trial_id)[: m.replicas]
-        if len(pilot) < m.replicas or m.max_replicas == m.replicas:
-            return m.replicas
-        timed = iteration_metric(pilot)
-        means = [metric.value for r in pilot if (metric := r.metric(timed)) and metric.value]
-        try:
-            return plan_replicas(
-                means, math.log1p(m.target(trial.config.device.hardware)), 0.95, m.max_replicas
-            )
-        except StatsError:
-            return m.replicas
+        return replicas_wanted(trial, self.ledger.ok(trial.trial_id))
 
     def _wants(self, trial: PlannedTrial, replica: int) -> bool:
         """Tell whether this replica is still to be run, now."""

@@ -56,8 +56,12 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
         "size": dict(size),
         "data": data_digest,
         "compress": config["compress"],
-        # The batch that the scaling gives is in the size.
-        "parallel": {key: value for key, value in config["parallel"].items() if key != "scaling"},
+        # The batch that the scaling gives is in the size; one node is what all records of before had.
+        "parallel": {
+            key: value
+            for key, value in config["parallel"].items()
+            if key != "scaling" and (key, value) != ("nodes", 1)
+        },
         "precision": config["precision"],
         "optimize": config["optimize"],
         "device": {

@@ -278,10 +278,13 @@ def code_ids(trials: Sequence[PlannedTrial], identity: Identity) -> dict[str, st
     return {t.trial_id: identity.using(t.libraries).code_id for t in trials}
 
 
+def planned_replicas(trial: PlannedTrial) -> int:
+    """Return how many replicas a trial is to have before its pilot has run."""
+    return trial.config.measure.replicas
+
+
 def plan_payload(
-    plan: Plan,
-    identity: Identity,
-    wanted: Callable[[PlannedTrial], int] = lambda trial: trial.config.measure.replicas,
+    plan: Plan, identity: Identity, wanted: Callable[[PlannedTrial], int] = planned_replicas
 ) -> dict[str, Any]:
     """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
     return {

@@ -47,6 +47,8 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
     if config.power.phases and config.device.kind == "xla" and w.mode in TRAINING:
         return "power.phases runs the forward pass alone, which XLA has in one program with the backward pass"
+    if config.run.on != "local":
+        return None  # the nodes know what they have
     last = placement.device_index(config, config.parallel.ranks - 1)
     return _device_refusal(config.device.kind, config.device.platform, last)
 

@@ -92,6 +92,7 @@ EVIDENCE = _table(
     _e("sm_throttled", bool, "", _STATE, "the SMs' own clock fell by 3 % or more"),
     _e("cotenants", NUMBER, "", _STATE, "other processes with a compute context on the device"),
     _e("soak", dict, "", _SESSION, "`done` when the device was warmed before, `steady` when that settled"),
+    _e("allocation", dict, "", _ATTEMPT, "the scheduler, job, node and block that it was measured in"),
     _e("certificate", dict, "", _ATTEMPT, "the certificate that holds for the device, or why none does"),
     _e("output_ok", bool, "", _REPLICA, "the outputs passed their check"),
     _e("output_reason", str, "", _REPLICA, "why the outputs failed their check"),

@@ -7,8 +7,9 @@ import errno
 import json
 import os
 import re
+import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,17 @@ class Store:
                 raise AttemptTakenError(f"{path}: it is there, and records are never overwritten")
             self._publish(temporary, path)
 
-    def records(self, sweep: str | None = None) -> tuple[list[Record], list[UnreadableRecord]]:
-        """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised."""
+    def records(
+        self, sweep: str | None = None, trials: Collection[str] | None = None
+    ) -> tuple[list[Record], list[UnreadableRecord]]:
+        """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised.
+
+        Only those of `trials`, by id, where some are named.
+        """
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
         shared: dict[str, dict[str, Any]] = {}
-        for path in self.record_paths(sweep):
+        for path in self.record_paths(sweep, trials):
             try:
                 record = _sharing(parse(read_bounded(path, MAX_RECORD_BYTES)), shared)
                 home = self._path_of(record)
@@ -142,14 +148,20 @@ class Store:
                 torn.append(UnreadableRecord(path, f"misplaced: it belongs at {home.relative_to(self.root)}"))
         return records, torn
 
-    def record_paths(self, sweep: str | None = None) -> Iterator[Path]:
+    def record_paths(self, sweep: str | None = None, trials: Collection[str] | None = None) -> Iterator[Path]:
         """Yield the path of every `record.json` of a sweep, or of all, in order.
 
         A sweep's own folder may be a link; beneath it none is followed. A folder that cannot be read is
         yielded itself, so that whoever reads it reports it.
         """
         for name in [sweep] if sweep is not None else self.sweeps():
-            yield from _find(self.sweep_dir(name), depth=3)
+            if trials is None:
+                yield from _find(self.sweep_dir(name), depth=3)
+                continue
+            for machine in _entries(self.sweep_dir(name)):
+                if _DIGEST.fullmatch(machine.name) and machine.is_dir(follow_symlinks=False):
+                    for trial in sorted(trials):
+                        yield from _find(Path(machine.path) / trial, depth=1)
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps, sorted."""
@@ -171,11 +183,10 @@ class Store:
             data = json.dumps(payload, allow_nan=False, ensure_ascii=False, indent=1).encode()
         except TypeError as error:
             raise ValueError(f"a plan is JSON: {error}") from error
-        temporary = path.with_name(f".{PLAN}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{PLAN}.{secrets.token_hex(8)}.tmp")
         with _advised(self.root), whole():
             require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.unlink(missing_ok=True)
             _write_synced(temporary, data + b"\n")
             self._publish(temporary, path)
         return path

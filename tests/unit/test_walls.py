@@ -50,6 +50,7 @@ MAY_IMPORT = {
     "harness.execution": {
         *("planning", "identity", "isolation", "config", "energy", "exporters", "records", "stats"),
     },
+    "harness.cluster": {"execution", "planning", "identity", "isolation", "config", "records"},
     "harness.qualify": {
         *("planning", "identity", "isolation", "devices", "energy", "shim", "timing", "records"),
     },
@@ -143,6 +144,7 @@ ALLOWED_LIBRARIES = {
 NO_TORCH = (
     *("harness.stats", "harness.records", "harness.bundles", "harness.report", "harness.exporters"),
     *("harness.cost", "harness.planning", "harness.execution", "harness.comparison", "harness.gate"),
+    "harness.cluster",
 )
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from harness.cli.output import print_json, print_table
+from harness.cli.output import print_json, print_table, visible
+from harness.cluster.jobs import Jobs
+from harness.cluster.standing import Standing, standings, told
 from harness.execution.ledger import Ledger
+from harness.execution.places import chosen
 from harness.records import open_store
 from harness.records.headline import HEADLINES
 from harness.records.numbers import quantity
@@ -26,10 +30,17 @@ def main(options: argparse.Namespace) -> int:
         known = store.sweeps()
         hint = f"there are: {', '.join(known)}" if known else "no sweep has been run yet"
         raise UsageError(f"{store.root}: no sweep {options.sweep}; {hint}")
-    # Plans of before name one code for all trials.
-    codes = {t["trial_id"]: str(t.get("code_id", plan["code_id"])) for t in plan["trials"]}
-    ledger, torn = read(store, options.sweep, str(plan["machine_id"]), codes)
-    rows = show(store, options.sweep, ledger, torn, as_json=options.json)
+    jobs = Jobs.read(store, options.sweep)
+    if jobs is None:
+        # Plans of before name one code for all trials.
+        codes = {t["trial_id"]: str(t.get("code_id", plan["code_id"])) for t in plan["trials"]}
+        ledger, torn = read(store, options.sweep, str(plan["machine_id"]), codes)
+        blocks = []
+    else:
+        records, torn = store.records(options.sweep)
+        ledger = chosen(records, jobs.is_of_this_code)
+        blocks = standings(jobs, store.sweep_dir(options.sweep))
+    rows = show(store, options.sweep, ledger, torn, blocks, as_json=options.json)
     return 0 if all(row["state"] in {"done", "refused"} for row in rows) else 1
 
 
@@ -42,9 +53,15 @@ def read(
 
 
 def show(
-    store: Store, sweep: str, ledger: Ledger, torn: list[UnreadableRecord], *, as_json: bool
+    store: Store,
+    sweep: str,
+    ledger: Ledger,
+    torn: list[UnreadableRecord],
+    blocks: Sequence[Standing] = (),
+    *,
+    as_json: bool,
 ) -> list[dict[str, Any]]:
-    """Print a row per trial, then one line of counts; return the rows."""
+    """Print a row per trial, then one line of counts and how a cluster's blocks stand; return the rows."""
     plan = store.read_plan(sweep) or {"trials": []}
     rows = [_row(trial, ledger) for trial in plan["trials"]]
     left_out = [f"{t.path}: {t.reason}" for t in torn]
@@ -55,6 +72,7 @@ def show(
                 "trials": rows,
                 "other_records": ledger.elsewhere,
                 "left_out": left_out,
+                "blocks": [asdict(block) for block in blocks],
                 "rules_version": RULES_VERSION,
             }
         )
@@ -71,6 +89,8 @@ def show(
         s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")
     }
     print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
+    if blocks:
+        print(visible(told(blocks)))
     if counts["done"] or counts["partial"]:
         print(_energy(rows, ledger))
     for row in rows:

@@ -253,7 +253,7 @@ seed
 workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
   factory program folder source_sha256
 compress: name settings
-parallel: name ranks scaling settings
+parallel: name ranks nodes scaling settings
 precision: name
 optimize: name compile cuda_graphs checkpoint update channels_last kv_cache attention
   expandable_segments
@@ -263,7 +263,7 @@ measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_ite
   target_loss within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
 power: sensor devices sample_hz guard phases phase_s
 run: name machine_name results worker timeout_s memory_limit_gib attempts retry_failed order_seed
-  quiet_wait_s remeasure monitor monitor_port
+  quiet_wait_s remeasure on slurm ray monitor monitor_port
 price: currency region per_kwh pue utilisation interest years opex_per_hour
   facility_per_kw_month devices machines rates regions stale_days name
 report: title question limits
