@@ -74,7 +74,6 @@ def sweep(cluster, joulemark):
         )  # fmt: skip
         cluster = (
             "run.on=slurm",
-            "run.slurm.exclusive=false",
             "run.slurm.blocks=2",
             "run.slurm.partition=low",
         )
