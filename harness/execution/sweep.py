@@ -127,11 +127,14 @@ class Sweep:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[Callable[[], None]]:
-        """Hold the block's lease, or the whole sweep, of which no block may run; give what makes sure of it."""
+        """Hold the block's lease, or the whole sweep, of which no block may run.
+
+        What it gives raises where the folder is no longer the one that is held.
+        """
         folder = self.store.sweep_dir(self.plan.sweep)
         if self.lease is not None:
             with self.lease:
-                yield self.lease.require
+                yield lambda: None  # one that is lost still takes the record of the replica in flight
         else:
             with sweep_lock(folder) as held:
                 require_no_lease(folder, self.progress.note)
@@ -271,6 +274,8 @@ class Sweep:
         return self.ledger.failures_of(trial.trial_id, replica) < run.attempts
 
     def _attempt(self, workers: Workers, trial: PlannedTrial, replica: int, order: int) -> None:
+        if self.lease is not None:
+            self.lease.require()
         self.progress.started(trial, replica)
         self._tried.add((trial.trial_id, replica))
         started = time.monotonic()
