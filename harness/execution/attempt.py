@@ -113,6 +113,7 @@ class Attempts:
 
     def _claim(self, trial: PlannedTrial, replica: int) -> int:
         """Return the number of a new attempt, whose folder no other process on any node has."""
+        self.still_mine()
         where = (self.sweep, self.identity.machine_id, trial.trial_id, replica)
         while True:
             attempt = self.store.next_attempt(*where)
