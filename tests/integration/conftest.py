@@ -69,6 +69,12 @@ class Command:
         ]
 
 
+@pytest.fixture(autouse=True)
+def no_workers(monkeypatch):
+    """Keep it from every process beneath that a worker of pytest-xdist may run this test."""
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+
+
 @pytest.fixture
 def joulemark(tmp_path):
     """The command, in an empty folder."""
