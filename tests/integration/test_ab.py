@@ -9,8 +9,8 @@ import pytest
 
 TINY = ["workload=spin", "device=cpu", "device.threads=1", "measure=quick", "power=none"]
 TINY += ["measure.warmup_s=0", "measure.warmup_cap_s=0.05", "measure.steady_window_s=0.01"]
-SLOW = ["workload.shape.work=20", "workload.shape.work=60", *TINY, "--pair-seconds", "0.05"]
-"""Three times the work: found at the first look on any machine."""
+SLOW = ["workload.shape.work=20", "workload.shape.work=400", *TINY, "--pair-seconds", "0.05"]
+"""Twenty times the work: found at the first look on any machine, however busy."""
 
 
 def good(joulemark, sweep):
@@ -19,14 +19,14 @@ def good(joulemark, sweep):
 
 
 def test_a_planted_slowdown_is_worse(joulemark):
-    """Three times the work is exit code 3 after the first look, from ordinary records in two sweeps."""
+    """Twenty times the work is exit code 3 after the first look, from ordinary records in two sweeps."""
     done = joulemark("ab", *SLOW, "--name", "slow", "--json")
     assert done.returncode == 3, done.stderr
     told = json.loads(done.stdout)
     assert (told["verdict"], told["exit_code"]) == ("worse", 3)
     lines = {line["metric"]: line for line in told["metrics"]}
     assert told["metrics"][0]["metric"].startswith("iteration.mean")
-    assert 0.5 < told["metrics"][0]["effect"] < 8
+    assert told["metrics"][0]["effect"] > 0.5
     assert lines["throughput.samples"]["label"] == "worse"
     assert lines["energy.sample"]["label"] == "unavailable"
     assert lines["energy.sample"]["reason"]
