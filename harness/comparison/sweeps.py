@@ -68,7 +68,7 @@ def compare_sweeps(
     hardware: Differences = {}
     for work_id in common:
         x, y = newest_a[work_id].records[-1], newest_b[work_id].records[-1]
-        software |= _software(x.code, y.code)
+        software |= _software(x.code, y.code) | _products(x.evidence, y.evidence)
         hardware |= _differences(x.machine, y.machine, sorted({*x.machine, *y.machine}))
     superseded = sum(r.replicas_ok > 0 for r in (*a, *b)) - len(newest_a) - len(newest_b)
     return SweepComparison(works, hardware, software, (unmatched[0], unmatched[1]), superseded)
@@ -114,6 +114,12 @@ def _software(a: Mapping[str, Any], b: Mapping[str, Any]) -> Differences:
     names = [name for name in (*CODE_IDENTITY, *CODE_IDENTITY_LATER) if name != "libraries"]
     one, other = a.get("libraries") or {}, b.get("libraries") or {}
     return _differences(a, b, names) | _differences(one, other, sorted({*one, *other}))
+
+
+def _products(a: Mapping[str, Any], b: Mapping[str, Any]) -> Differences:
+    """Compare the precision in which XLA multiplied, where both sides are XLA's."""
+    one, other = ((e.get("transformed") or {}).get("xla") or {} for e in (a, b))
+    return _differences(one, other, ["matmul_precision"]) if one and other else {}
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any], names: Sequence[str]) -> Differences:

@@ -214,8 +214,9 @@ def _file_reason(kind: str, index: int, pattern: str) -> str | None:
 
 
 def _kept(read: Callable[[int], int], index: int) -> int | None:
+    """Return a peak, None where the back end keeps none: it raises, or says 0."""
     try:
-        return int(read(index))
+        return int(read(index)) or None
     except (RuntimeError, AttributeError, NotImplementedError):
         return None
 

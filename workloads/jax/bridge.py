@@ -1,13 +1,14 @@
-"""The bridge from torch to JAX: torchax, made to import beside a torch that has no named tensors.
+"""The bridge from torch to JAX: torchax, made to import beside a torch that has lost what it names.
 
-torchax 0.0.13 names 22 overloads (such as `aten::prod.dim_Dimname`) that torch 2.13 removed, when it is
-imported and again when it makes its environment. Meanwhile such a name gives an inert key, which no operator
-ever equals. Other versions of either are refused: what they need is not known.
+torchax 0.0.13 names 22 overloads of named tensors (such as `aten::prod.dim_Dimname`) that torch 2.13 removed,
+and the operators `aten::cholesky` and `aten::qr` that torch 2.15 removed, when it is imported and again when
+it makes its environment. Meanwhile such a name gives an inert key, which no operator ever equals. Other
+versions of either are refused: what they need is not known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -16,11 +17,13 @@ from typing import Any
 from workloads.base import UnsupportedError
 
 TORCHAX = ("0.0.13",)
-TORCH = ("2.11", "2.12", "2.13")
+TORCH = ("2.11", "2.12", "2.13", "2.14", "2.15")
+OPERATORS = ("cholesky", "qr")
+"""Of `aten`, which torch 2.15 no longer has."""
 
 
 class _Removed:
-    """A key of an overload that this torch does not have."""
+    """A key of an operator, or of an overload of one, that this torch does not have."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,27 +31,42 @@ class _Removed:
     def __repr__(self) -> str:
         return f"<removed {self.name}>"
 
+    @property
+    def default(self) -> _Removed:
+        """Return the key of a removed operator's one overload."""
+        return _Removed(f"{self.name}.default")
+
 
 @contextmanager
-def _removed_overloads() -> Iterator[None]:
-    """Let a missing overload of a named tensor be looked up."""
-    from torch._ops import OpOverloadPacket
+def _tolerant(kind: Any, removed: Callable[[Any, str], bool]) -> Iterator[None]:
+    """Let a look-up that fails give an inert key, where the name is one of those removed."""
+    look_up = kind.__getattr__
 
-    look_up = OpOverloadPacket.__getattr__
-
-    def tolerant(packet: OpOverloadPacket, key: str) -> Any:
+    def tolerant(of: Any, key: str) -> Any:
         try:
-            return look_up(packet, key)
+            return look_up(of, key)
         except AttributeError:
-            if key.startswith("__") or "name" not in key.lower():
+            if not removed(of, key):
                 raise
-            return _Removed(f"{packet}.{key}")
+            return _Removed(f"{of}.{key}")
 
-    OpOverloadPacket.__getattr__ = tolerant  # type: ignore[method-assign]
+    kind.__getattr__ = tolerant
     try:
         yield
     finally:
-        OpOverloadPacket.__getattr__ = look_up  # type: ignore[method-assign]
+        kind.__getattr__ = look_up
+
+
+@contextmanager
+def _removed_operators() -> Iterator[None]:
+    """Let overloads of named tensors and removed operators be looked up."""
+    from torch._ops import OpOverloadPacket, _OpNamespace
+
+    with (
+        _tolerant(OpOverloadPacket, lambda _of, key: not key.startswith("__") and "name" in key.lower()),
+        _tolerant(_OpNamespace, lambda of, key: of.name == "aten" and key in OPERATORS),
+    ):
+        yield
 
 
 def versions_refusal(torch_version: str, torchax_version: str) -> str | None:
@@ -73,7 +91,7 @@ def environment() -> Any:
         raise UnsupportedError(f"{error.name} is missing: pip install 'joulemark[jax]'") from error
     if reason is not None:
         raise UnsupportedError(reason)
-    with _removed_overloads():
+    with _removed_operators():
         import torchax
 
         made = torchax.default_env()

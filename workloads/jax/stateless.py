@@ -59,8 +59,12 @@ class Stateless:
         return State(trained, carried)
 
     def array(self, tensor: torch.Tensor) -> jax.Array:
-        """Copy a torch tensor on the CPU into an array; int64 becomes int32 unless x64 is on."""
-        made: jax.Array = self._environment.t2j_copy(tensor)
+        """Copy a torch tensor on the CPU into an array; int64 becomes int32 unless x64 is on.
+
+        The array is of a copy that no one else holds: torchax copies nothing where JAX takes numpy's memory
+        as its own (jax 0.10.0 does, of fp32), and what torch then writes in place would be in the array.
+        """
+        made: jax.Array = self._environment.t2j_copy(tensor.detach().clone())
         return made
 
     def arrays(self, tensors: dict[str, torch.Tensor]) -> Arrays:

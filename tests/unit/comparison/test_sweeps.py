@@ -141,6 +141,30 @@ def test_a_library_that_the_work_uses_is_named(sweeps):
         run(store)
 
 
+def products(precision):
+    """Return what a record of XLA holds of the precision of its products."""
+    return {"transformed": {"xla": {"matmul_precision": precision}}}
+
+
+def test_products_of_another_precision_are_refused_and_named(results):
+    """Under XLA fp32 by passes of bf16 is other work than fp32; a record of torch says nothing of it."""
+    xla, passes = (results([1], evidence=products(p)) for p in ("highest", "default"))
+    assert compare_sweeps(xla, passes).software == {"matmul_precision": ("highest", "default")}
+    assert compare_sweeps(xla, xla).software == {}
+    assert compare_sweeps(xla, results([1])).software == {}
+
+
+def test_the_verb_names_the_precision_that_differs(store, record, capsys):
+    """It is refused as other software is, and compared when that is allowed."""
+    for name, precision in (("a", "highest"), ("b", "default")):
+        for i in range(3):
+            store.write(record(0.01, replica=i, sweep=name, evidence=products(precision)))
+    with pytest.raises(ValueError, match="matmul_precision highest to default"):
+        run(store)
+    run(store, allow=["software"])
+    assert json.loads(capsys.readouterr().out)["software"] == {"matmul_precision": ["highest", "default"]}
+
+
 @pytest.mark.parametrize(("a", "options"), [("c", {}), ("a", {"delta": 0.0}), ("../a", {})])
 def test_bad_input_is_one_line(sweeps, a, options):
     """An unknown sweep, a path outside and a senseless delta are each one clear line."""

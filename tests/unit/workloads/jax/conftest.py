@@ -4,6 +4,7 @@ import os
 from types import MappingProxyType
 
 import pytest
+import torch
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "4")  # JAX reads it when it is imported
 if not os.environ.get("CI"):
@@ -20,6 +21,17 @@ SMALL = {
     "dlrm": {"batch": 8, "tables": 2, "rows": 20, "bag": 2, "hidden": 8},
 }
 """Sizes that compile in about a second."""
+
+
+@pytest.fixture(autouse=True)
+def _compiled_quickly(request):
+    """Let XLA optimize as it does for users in slow tests alone: compiling takes twice as long."""
+    import jax
+
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", "slow" not in request.keywords)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")
@@ -44,18 +56,21 @@ def workload():
 
 
 @pytest.fixture
-def both(xla):
+def both(xla, monkeypatch):
     """Return a function that runs the same steps by XLA and by torch; it returns both jobs."""
     from workloads.engine.job import prepare as prepare_torch
     from workloads.jax.job import prepare
 
-    def run(made, steps=3, parallel=None, as_torch=MappingProxyType({}), **setup):
+    # torch's optimizers from 2.15 on ask an accelerator for its stream; torchax names one that has none.
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: False)
+
+    def run(made, steps=3, parallel=None, as_torch=MappingProxyType({}), mark=lambda _name: None, **setup):
         chosen = {} if parallel is None else {"parallel": Chosen("mesh", parallel)}
         ours = prepare(made, Setup(device="xla", **setup, **chosen))
         theirs = prepare_torch(made, Setup(device="cpu", **{**setup, **as_torch}))
         step = xla.held(ours.step)
         for index in range(steps):
-            step(index, lambda _mark: None)
+            step(index, mark)
             theirs.step(index, lambda _mark: None)
         xla.synchronize()
         return ours, theirs

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from workloads.jax.bridge import environment, versions_refusal
+from workloads.jax.bridge import OPERATORS, _removed_operators, environment, versions_refusal
 
 pytestmark = pytest.mark.xla
 
@@ -88,13 +88,35 @@ def test_the_bridge_is_for_named_versions_alone():
     """What other versions need is not known, and they are refused rather than tried."""
     assert versions_refusal("2.13.0+cpu", "0.0.13") is None
     assert versions_refusal("2.13.0", "0.0.14") == "the adapter is for torchax 0.0.13, not 0.0.14"
-    assert "not 2.14.1" in versions_refusal("2.14.1", "0.0.13")
+    assert "not 2.16.0" in versions_refusal("2.16.0", "0.0.13")
 
 
 def test_the_bridge_leaves_torch_as_it_was(xla):
-    """A missing overload is an error again once the environment is made; torch 2.11 lacks none."""
+    """What this torch has not is an error again once the environment is made."""
     environment()
-    if "dim_Dimname" in torch.ops.aten.prod.overloads():
-        return
     with pytest.raises(AttributeError):
-        _ = torch.ops.aten.prod.dim_Dimname
+        _ = torch.ops.aten.prod.no_such_names
+    with pytest.raises(AttributeError):
+        _ = torch.ops.aten.no_such_operator
+
+
+def test_the_bridge_lets_in_what_was_removed_and_nothing_else():
+    """A removed overload is an inert key, which no operator equals; a slip of ours stays an error."""
+    with _removed_operators():
+        name = torch.ops.aten.prod.no_such_names
+        assert repr(name) == "<removed aten.prod.no_such_names>"
+        assert name != torch.ops.aten.prod.default
+        with pytest.raises(AttributeError):
+            _ = torch.ops.aten.prod.no_such_overload
+        with pytest.raises(AttributeError):
+            _ = torch.ops.aten.no_such_operator
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_an_operator_that_torch_has_is_itself(operator):
+    """Before 2.15 they are there; since then they are inert."""
+    had = getattr(torch.ops.aten, operator, None)
+    with _removed_operators():
+        found = getattr(torch.ops.aten, operator).default
+    assert had is None or found is had.default
+    assert (had is None) == repr(found).startswith("<removed ")

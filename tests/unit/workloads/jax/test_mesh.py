@@ -8,15 +8,23 @@ from workloads.base import UnsupportedError
 pytestmark = pytest.mark.xla
 
 
-@pytest.mark.parametrize("weights", [pytest.param("whole", marks=pytest.mark.slow), "split"])
-def test_losses_of_four_devices_are_those_of_one(both, workload, weights):
+@pytest.mark.parametrize(
+    ("name", "samples", "weights"),
+    [
+        ("mlp", 8, "split"),
+        ("mlp", 8, "whole"),
+        pytest.param("gpt", 4, "whole", marks=pytest.mark.slow),
+        pytest.param("gpt", 4, "split", marks=pytest.mark.slow),
+    ],
+)
+def test_losses_of_four_devices_are_those_of_one(both, workload, name, samples, weights):
     """Data parallel and FSDP-like: the devices share a batch, whose samples count once."""
-    ours, theirs = both(workload("gpt", "train"), parallel={"devices": 4, "weights": weights})
+    ours, theirs = both(workload(name, "train"), parallel={"devices": 4, "weights": weights})
     for a, b in zip(ours.losses(), theirs.losses(), strict=True):
         assert a == pytest.approx(b, abs=1e-5)
     assert ours.devices == 4
     assert ours.units(0) == theirs.units(0)
-    assert ours.units(0).samples == 4
+    assert ours.units(0).samples == samples
 
 
 @pytest.mark.parametrize(("weights", "share"), [("whole", 1), ("split", 4)])

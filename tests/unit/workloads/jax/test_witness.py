@@ -18,20 +18,27 @@ def test_gpt_by_hand_has_torchs_losses(both, workload):
     assert ours.units(0) == theirs.units(0)
 
 
-def test_resnet_by_hand_has_torchs_first_loss_and_statistics(workload):
-    """One pass to 1e-5 in fp32, with the running statistics after it; basic blocks and bottlenecks."""
-    made = workload("resnet_jax", "train", batch=2, image=32, width=4, depth=26)
+@pytest.mark.parametrize(("depth", "double", "bar"), [(18, False, 1e-5), (26, True, 1e-9)])
+def test_resnet_by_hand_has_torchs_first_loss_and_statistics(workload, depth, double, bar):
+    """One pass with the running statistics after it: basic blocks in fp32, bottlenecks in fp64.
+
+    Bottlenecks in fp32 could not be held to 1e-5: torch 2.11 and 2.13 differ by 7e-6 among themselves.
+    """
+    made = workload("resnet_jax", "train", batch=2, image=32, width=4, depth=depth)
     torch.manual_seed(0)
-    model = made.build_model().train()
-    stateless = Stateless(model)
-    state, batch = stateless.state(), made.make_batch(0)
-    with torch.no_grad():
-        expected = float(made.loss(model, batch))
-    loss, carried = jax.jit(made.jax_loss())(state.trained, state.carried, stateless.arrays(batch))
-    # Sums of convolutions are in another order in each torch: 1.4e-5 apart in 2.11.
-    assert float(loss) == pytest.approx(expected, abs=5e-5)
+    model, batch = made.build_model().train(), made.make_batch(0)
+    if double:
+        model, batch = model.double(), {**batch, "images": batch["images"].double()}
+    with jax.enable_x64(double):
+        stateless = Stateless(model)
+        state = stateless.state()
+        with torch.no_grad():
+            expected = float(made.loss(model, batch))
+        loss, carried = jax.jit(made.jax_loss())(state.trained, state.carried, stateless.arrays(batch))
+        found = {name: np.asarray(array) for name, array in carried.items()}
+        assert float(loss) == pytest.approx(expected, abs=bar)
     for name, buffer in model.named_buffers():
-        np.testing.assert_allclose(np.asarray(carried[name]), buffer.numpy(), atol=1e-5, rtol=1e-4)
+        np.testing.assert_allclose(found[name], buffer.numpy(), atol=bar, rtol=bar)
 
 
 @pytest.mark.slow
