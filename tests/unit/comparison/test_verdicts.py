@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.comparison.verdicts import DIFFERENT_WORK, compared, verdicts
 from harness.records.metrics import make
 from harness.stats import compare
@@ -39,7 +41,7 @@ def test_flags_of_the_records_stand_beside_the_verdict(record):
 def test_another_definition_of_a_metric_is_not_compared(record):
     """Numbers that mean something else are no pair."""
     base = [record(1.0, replica=i) for i in range(6)]
-    old = [make("throughput.samples", 1.0).model_copy(update={"semantics_version": 9})]
+    old = [replace(make("throughput.samples", 1.0), semantics_version=9)]
     head = [r.model_copy(update={"metrics": (*old, *r.metrics[1:])}) for r in base]
     assert "another definition" in lines(base, head)["throughput.samples"].reason
 
