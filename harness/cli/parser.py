@@ -263,7 +263,10 @@ def _exchange(verbs: Verbs) -> None:
         "--from",
         dest="source",
         required=True,
-        choices=("pytest-benchmark", "optimum-benchmark", "superbench", "mlperf"),
+        choices=(
+            *("pytest-benchmark", "optimum-benchmark", "superbench", "mlperf", "aiperf", "genai-perf"),
+            *("guidellm", "inference-perf", "vllm-bench", "nvbench"),
+        ),
         help="the tool that wrote it",
     )
     verb.results()

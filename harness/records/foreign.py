@@ -50,7 +50,7 @@ class ForeignFile(Frozen):
 
     schema_version: Literal[1] = 1
     source: Name
-    """The tool: `pytest-benchmark`, `optimum-benchmark`, `superbench` or `mlperf`."""
+    """The tool, as `import --from` calls it: `pytest-benchmark`, `aiperf`, …"""
     file: _Text
     """Name of the file that was imported."""
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]

@@ -179,6 +179,8 @@ class ScriptedServer(asyncio.Protocol):
         self._answer(path, body, began)
 
     def _answer(self, path: str, body: dict[str, Any], began: float) -> None:
+        if path.endswith("/health"):
+            return self._plain(200, {})
         if path.endswith("/models"):
             listed = [{"id": name, "object": "model", "owned_by": "script"} for name in self._scripts]
             return self._plain(200, {"object": "list", "data": listed})

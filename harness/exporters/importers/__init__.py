@@ -20,6 +20,12 @@ BUILT_IN = {
     "optimum-benchmark": "harness.exporters.importers.optimum",
     "superbench": "harness.exporters.importers.superbench",
     "mlperf": "harness.exporters.importers.mlperf",
+    "aiperf": "harness.exporters.importers.aiperf",
+    "genai-perf": "harness.exporters.importers.genai_perf",
+    "guidellm": "harness.exporters.importers.guidellm",
+    "inference-perf": "harness.exporters.importers.inference_perf",
+    "vllm-bench": "harness.exporters.importers.vllm_bench",
+    "nvbench": "harness.exporters.importers.nvbench",
 }
 """By name, the module whose `results(data)` yields the results of a parsed file."""
 LARGEST_BYTES = 64 * 2**20

@@ -20,7 +20,7 @@ class Answer:
     token_ns: list[int] = field(default_factory=list)
     """When each event with content or reasoning was read."""
     answer_ns: int | None = None
-    """When the first content after reasoning was read; None where no reasoning came."""
+    """When the first content that is no reasoning was read."""
     tokens: int | None = None
     """As the server's usage tells them; never counted from events."""
     prompt_tokens: int | None = None
@@ -31,7 +31,8 @@ class Answer:
     done: bool = False
     """Whether `[DONE]` came."""
     events: int = 0
-    _reasoned: bool = False
+    reasoned: bool = False
+    """Whether reasoning came."""
 
     def take(self, data: bytes, at_ns: int) -> None:
         """Take one event's data, read at `at_ns`.
@@ -68,8 +69,8 @@ class Answer:
             content, reasons = choice.get("text"), False
         if content or reasons:
             self.token_ns.append(at_ns)
-            self._reasoned = self._reasoned or reasons
-            if content and self._reasoned and self.answer_ns is None:
+            self.reasoned = self.reasoned or reasons
+            if content and self.answer_ns is None:
                 self.answer_ns = at_ns
         elif not self.token_ns:
             self.empty_first = True

@@ -85,6 +85,7 @@ class Seen:
     events: int = 0
     empty_first: bool = False
     done: bool = False
+    reasoned: bool = False
     problem: str = ""
     """What the server or the system said of a failure."""
     retry_after_s: float | None = None
@@ -150,7 +151,7 @@ class Client:
         answer = exchange.answer
         end_ns = answer.token_ns[-1] if ended == ANSWERED else time.perf_counter_ns()
         exchange.seen.events, exchange.seen.done = answer.events, answer.done
-        exchange.seen.empty_first = answer.empty_first
+        exchange.seen.empty_first, exchange.seen.reasoned = answer.empty_first, answer.reasoned
         request = ServedRequest(
             number=number,
             arrival_ns=arrival_ns,

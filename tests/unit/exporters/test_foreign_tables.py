@@ -18,6 +18,49 @@ TABLES = {tool.name: tool for tool in foreign_page.tools()}
 DOCUMENT = Path(__file__).parents[3] / "docs" / "foreign.md"
 
 
+def _with_percentiles(metric: str, value: float) -> dict:
+    name, _, statistic = metric.rpartition(".")
+    served = name.endswith("(server's tokens)")
+    unit = next(d.their_unit for d in TABLES["aiperf"].definitions if d.example.rpartition(".")[0] == name)
+    config = {"input_config": {"endpoint": {"use_server_token_count": served}}}
+    return {**config, name.removesuffix(" (server's tokens)"): {"unit": unit, statistic: value}}
+
+
+def _guidellm(metric: str, value: float) -> dict:
+    name, _, statistic = metric.rpartition(".")
+    found = {"mean": value} if statistic == "mean" else {"percentiles": {statistic: value}}
+    return {"benchmarks": [{"metrics": {name: {"successful": found}}}]}
+
+
+def _inference_perf(metric: str, value: float) -> dict:
+    name, _, statistic = metric.rpartition(".")
+    if not name:
+        return {"successes": {"throughput": {metric: value}}}
+    return {"successes": {"latency": {name: {{"p50": "median"}.get(statistic, statistic): value}}}}
+
+
+def _vllm(metric: str, value: float) -> dict:
+    backend, _, name = metric.partition(":")
+    return {"backend": backend, name: value}
+
+
+def _nvbench(metric: str, value: float) -> dict:
+    data = [{"name": "value", "type": "float64", "value": str(value)}]
+    state = {"name": "n=1", "summaries": [{"tag": metric, "data": data}], "is_skipped": False}
+    return {"benchmarks": [{"name": "copy", "states": [state, {"is_skipped": True}]}]}
+
+
+LOAD_GENERATORS = {
+    "aiperf": _with_percentiles,
+    "genai-perf": _with_percentiles,
+    "guidellm": _guidellm,
+    "inference-perf": _inference_perf,
+    "vllm-bench": _vllm,
+    "nvbench": _nvbench,
+}
+FILES = Path(__file__).parent / "foreign_files"
+
+
 def one(tool: str, metric: str, value: float) -> str:
     """Write a file of the tool that holds one metric, named as the page has it."""
     if tool == "superbench":
@@ -25,6 +68,8 @@ def one(tool: str, metric: str, value: float) -> str:
     if tool == "pytest-benchmark":
         stats = {"mean": 1.0, "median": 1.0, "rounds": 3, metric: value}
         return json.dumps({"benchmarks": [{"fullname": "t", "stats": stats}]})
+    if tool in LOAD_GENERATORS:
+        return json.dumps(LOAD_GENERATORS[tool](metric, value))
     head, _, unit = metric.partition(".")
     if tool == "optimum-benchmark":
         quantity, _, unit = unit.partition(".")
@@ -159,3 +204,49 @@ def test_rows_of_mlperf_that_differ_have_different_names(tmp_path):
     assert len({r.name for r in rates}) == len(others)
     assert {(r.value, r.unit, r.comparable_to) for r in powers} == {(4800.0, "W", None)}
     assert {r.comparable_to for r in rates} == {None}, "a load that keeps a limit is no span's rate"
+
+
+PLAIN = {"latency.ttft": 0.100, "latency.ttfa": 0.100, "latency.gap": 0.010, "latency.e2e": 0.250}
+"""s, of the stream that the tools were shown: a role at 20 ms, a token at 100 ms, then every 10 ms."""
+
+
+@pytest.mark.parametrize(
+    ("file", "tool", "likes"),
+    [
+        ("aiperf-0.13.0-plain.json", "aiperf", set(PLAIN)),
+        ("genai-perf-0.0.16-plain.json", "genai-perf", {"latency.ttfa", "latency.e2e"}),
+        ("guidellm-0.8.1-plain.json", "guidellm", {"latency.ttft", "latency.ttfa"}),
+        ("inference-perf-0.7.0-plain.json", "inference-perf", {"latency.ttfa"}),
+    ],
+)
+def test_what_a_tool_wrote_of_the_scripted_stream_stands_beside_the_script(file, tool, likes):
+    """Each mean with a like of ours is the script's, within what the tool's own machine took."""
+    found = {r.comparable_to: r for r in read_file(FILES / file, tool).results if r.comparable_to}
+    assert {name for name in found if not name.endswith(("p50", "p90", "p99"))} == likes
+    for name in likes:
+        assert found[name].value == pytest.approx(PLAIN[name], rel=0.02, abs=0.003), name
+        assert found[name].unit == "s"
+
+
+def test_tokens_per_time_have_a_like_only_where_the_server_counted_them():
+    """Four tokens a word by the tool's tokenizer: 2.4 ms for the script's 10; three a chunk by the server."""
+    own, server = (
+        {r.metric: r for r in read_file(FILES / f"aiperf-0.13.0-{model}.json", "aiperf").results}
+        for model in ("plain", "three")
+    )
+    assert own["inter_token_latency.avg"].comparable_to is None
+    assert own["inter_token_latency.avg"].value == pytest.approx(0.0024, abs=1e-4)
+    ours = server["inter_token_latency (server's tokens).avg"]
+    assert ours.comparable_to == "latency.tpot"
+    assert ours.value == pytest.approx(0.050 / 15, abs=0.0005)
+
+
+@pytest.mark.parametrize("tool", LOAD_GENERATORS)
+@pytest.mark.parametrize("data", ["[]", "3", "{}", '{"benchmarks": [3]}', '{"successes": {"latency": 3}}'])
+def test_what_is_no_file_of_a_load_generator_is_said_in_one_line(tmp_path, tool, data):
+    """Nothing of it is taken."""
+    path = tmp_path / "theirs.json"
+    path.write_text(data)
+    with pytest.raises(ValueError, match=r"theirs\.json") as error:
+        read_file(path, tool)
+    assert "\n" not in str(error.value)

@@ -43,7 +43,8 @@ def test_one_token_a_chunk(name, chat):
     assert (answer.tokens, answer.prompt_tokens) == (16, 10)
     assert answer.empty_first is chat
     assert answer.done is (name != "transformers")
-    assert request.ttfa_ns is None
+    assert request.ttfa_ns == request.ttft_ns
+    assert not answer.reasoned
 
 
 def test_three_tokens_a_chunk():

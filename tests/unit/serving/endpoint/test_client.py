@@ -52,7 +52,7 @@ def test_an_answer(server, model, pieces, api):
         assert sorted(told.request.token_ns) == list(told.request.token_ns)
         assert told.request.arrival_ns <= told.request.start_ns <= told.request.token_ns[0]
         assert told.request.end_ns == told.request.token_ns[-1]
-        assert (told.request.answer_ns is not None) == (model == "reasoning" and api == "chat")
+        assert told.seen.reasoned == (model == "reasoning" and api == "chat")
         assert told.seen.reads >= 1
         assert not told.seen.problem
 
