@@ -45,6 +45,9 @@ test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pa
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/workloads/jax -n 2 -m "slow and xla" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-xla)
 	$(BIN)/python -m pytest tests/integration -m "slow and not gpu" --timeout 3600 $(PYTEST_ARGS) $(call junit,slow-whole)
 
+test-clusters: $(STAMP)  ## the contract on real schedulers: Slurm where it is installed and you are root, Ray where it is
+	$(BIN)/python -m pytest tests/integration/test_slurm.py tests/integration/test_clusters.py -m "not gpu" --timeout 900 $(PYTEST_ARGS) $(call junit,clusters)
+
 bench-loop: $(STAMP)  ## what the measured loop costs the host, beside a bare loop
 	$(BIN)/python benchmarks/loop_cost.py
 

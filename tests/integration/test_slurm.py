@@ -119,7 +119,7 @@ def ended(process, code) -> str:
     return out + err
 
 
-def test_a_sweep_over_two_nodes_measures_every_replica_once(sweep, joulemark):
+def test_a_sweep_over_two_nodes_measures_every_replica_once(sweep, joulemark, cluster):
     """One record a replica, half of the trials on each node; a second command and a local one run nothing."""
     said = ended(sweep.start(), 0)
     assert "24 done" in said
@@ -129,8 +129,9 @@ def test_a_sweep_over_two_nodes_measures_every_replica_once(sweep, joulemark):
     assert Counter(r["evidence"]["allocation"]["node"] for r in records) == {"n1": TRIALS, "n2": TRIALS}
     status = joulemark("status", "spread")
     assert "2 blocks: 2 ended on n1, n2 (COMPLETED)" in status.stdout
+    sweep.until(lambda: not cluster("squeue", "--noheader"))
     again = joulemark(*sweep.words, *sweep.cluster)
-    assert (again.returncode, "job " in again.stderr) == (0, False)
+    assert (again.returncode, again.stderr) == (0, "")
     assert joulemark(*sweep.words).returncode == 0
     assert sweep.records() == records
     assert joulemark("bundle", "spread", "-o", "spread.tar").returncode == 0

@@ -85,11 +85,18 @@ def _one_block(plan: Plan, store: Store, identity: Identity, block: Block, host:
 
 def _on_cluster(plan: Plan, store: Store, identity: Identity, options: argparse.Namespace) -> int:
     from harness.cluster.blocks import Spread
-    from harness.cluster.watch import SlurmSweep
 
     run = plan.trials[0].config.run
-    spread = Spread.over(plan, store, identity, run.slurm.blocks)
-    ledger = SlurmSweep(spread, tuple(options.config_dir), _say).run()
+    blocks = run.slurm.blocks if run.on == "slurm" else run.ray.blocks
+    spread = Spread.over(plan, store, identity, blocks)
+    if run.on == "slurm":
+        from harness.cluster.watch import SlurmSweep
+
+        ledger = SlurmSweep(spread, tuple(options.config_dir), _say).run()
+    else:
+        from harness.cluster.ray_sweep import RaySweep
+
+        ledger = RaySweep(spread, run.ray, options.config_dir, _say).run()
     with unheard():
         status.show(store, plan.sweep, ledger, [], as_json=options.json)
     return exit_code(plan, ledger, lambda trial: spread.wanted(trial, ledger))
