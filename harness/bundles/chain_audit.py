@@ -78,6 +78,8 @@ def _chain(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
         if record.seal.previous is not None and record.seal.previous not in digests:
             yield record.path, "chain", "the record before it was changed or left out"
     for (_, previous), followed in followers.items():
+        if previous is None and len({record.seal.run for record in followed if record.seal}) == len(followed):
+            continue  # another user of the machine, or one whose journal is gone, begins a chain of his own
         if len(followed) > 1:
             what = "are each the first" if previous is None else "follow the same one"
             yield followed[1].path, "chain", f"it and {followed[0].path} {what}: one was added"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from harness.cli.bundle_verbs import add_bundle_verbs
 from harness.cli.decision_verbs import add_decision_verbs
 from harness.cli.verb import EXIT_CODES, Parser, Verbs
 
@@ -42,7 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _comparisons(verbs)
     _regressions(verbs)
     _exchange(verbs)
-    _bundles(verbs)
+    add_bundle_verbs(verbs)
     _tools(verbs)
     return made
 
@@ -269,43 +270,6 @@ def _exchange(verbs: Verbs) -> None:
         ),
         help="the tool that wrote it",
     )
-    verb.results()
-
-
-def _bundles(verbs: Verbs) -> None:
-    verb = verbs(
-        "bundle",
-        "put sweeps into one file, listed with their sha256",
-        "examples:\n  joulemark bundle demo -o demo.tar\n"
-        "  joulemark bundle demo --sign ~/.ssh/id_ed25519     as `ssh-keygen -t ed25519` makes it\n",
-    )
-    verb.sweep("sweeps", nargs="+")
-    verb.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
-    verb.add_argument("--sign", metavar="KEY", help="sign it with this ed25519 private key of OpenSSH")
-    verb.results()
-
-    verb = verbs(
-        "verify",
-        "check a bundle file by file, who signed it, and that its numbers follow from what was measured",
-        "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n\n"
-        "exit code 1: its contents contradict each other; 4: a part of the plan is missing; 2: its files or\n"
-        "its signature are wrong\n",
-    )
-    verb.add_argument("bundle", metavar="BUNDLE")
-    verb.trusted()
-
-    verb = verbs(
-        "merge",
-        "add the sweeps of bundles to a results folder; nothing in it is overwritten",
-        "examples:\n  joulemark merge one.tar two.tar --results all\n",
-    )
-    verb.add_argument("bundles", nargs="+", metavar="BUNDLE")
-    verb.add_argument(
-        "--accept-inconsistent",
-        action="store_true",
-        help="also merge inconsistent bundles; the report always says so",
-    )
-    verb.trusted()
     verb.results()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from harness.records.results import TrialResult
+from harness.records.headline import HEADLINES
+from harness.records.numbers import quantity
+from harness.records.results import TrialResult, own_first
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
 from harness.system.errors import UsageError
@@ -44,17 +46,33 @@ def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[Record], list
     return records, left_out
 
 
-def newest(results: Sequence[TrialResult]) -> tuple[list[TrialResult], int]:
-    """Keep, of the results of one trial on one machine, those of the code that ran last; count the others.
+def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str]]:
+    """Keep, of the results of one trial on one machine, what holds now; say in a line each what does not.
 
-    `joulemark compare` is for what changed between codes; a report tells what holds now.
+    What was measured here stands before what was merged, and of that the code that ran last: `joulemark
+    compare` is for what changed between codes.
     """
+    kept, beside = own_first(results)
     last: dict[tuple[str, str, str], TrialResult] = {}
-    for result in results:
+    for result in kept:
         key = (result.sweep, result.trial_id, result.machine_id)
         if key not in last or _ran(result) > _ran(last[key]):
             last[key] = result
-    return list(last.values()), len(results) - len(last)
+    said = [merged_beside(result) for result in beside]
+    if superseded := len(kept) - len(last):
+        said.append(f"{superseded} results of earlier code, measured again since")
+    return list(last.values()), said
+
+
+def merged_beside(result: TrialResult) -> str:
+    """Say in one line what was merged beside a result of ours."""
+    shown = "no result"
+    for name in HEADLINES:
+        e = result.estimates.get(name)
+        if e is not None and e.value is not None:
+            shown = quantity(e.value, e.unit, e.low, e.high).whole
+            break
+    return f"merged beside yours, which stands: {result.label}: {shown}, {result.replicas_ok} replicas"
 
 
 def _ran(result: TrialResult) -> str:

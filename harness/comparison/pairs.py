@@ -133,13 +133,15 @@ class Pairs:
     def _open(self, side: Side) -> None:
         records, _ = self.store.records(self.sweep(side))
         ledger = Ledger.read(records, side.identity.machine_id, {side.trial.trial_id: side.identity.code_id})
-        if others := len(records) - sum(map(len, ledger.by_trial.get(side.trial.trial_id, {}).values())):
+        if merged := ledger.merged_note(self.sweep(side)):
+            self.note(merged)
+        if others := ledger.elsewhere:
             what = "another configuration, machine or code"
             self.note(f"{self.sweep(side)}: {others} earlier records are of {what}, and do not count")
         self._ledgers[side.name] = ledger
         plan = Plan(self.sweep(side), (side.trial,), side.trial.overrides)
         payload = plan_payload(plan, side.identity)
-        mine = [r for r in records if r.machine_id == side.identity.machine_id]
+        mine = [r for r in records if r.machine_id == side.identity.machine_id and not r.merged]
         self._chains[side.name] = Chain(plan_digest(payload), last_of(mine))
         self.store.write_plan(plan.sweep, payload)
 

@@ -13,7 +13,7 @@ from harness.records.schema import Record, Status
 from harness.stats import StatsError, plan_replicas
 
 FAILURES: tuple[Status, ...] = ("oom", "crashed", "hung", "refused")
-State = Literal["done", "partial", "waiting", "failed", "refused"]
+State = Literal["done", "partial", "waiting", "merged", "failed", "refused"]
 
 
 @dataclass
@@ -26,6 +26,8 @@ class Ledger:
     by_trial: dict[str, dict[int, list[Record]]] = field(default_factory=dict)
     elsewhere: int = 0
     """Records that another machine or other code left: kept, reported, and not counted here."""
+    merged: dict[str, list[Record]] = field(default_factory=dict)
+    """By trial, what lies here under this machine and code and was not written here: shown, never counted."""
 
     @classmethod
     def read(cls, records: Iterable[Record], machine_id: str, code_ids: Mapping[str, str]) -> Ledger:
@@ -40,6 +42,9 @@ class Ledger:
         here = (self.machine_id, self.code_ids.get(record.trial_id))
         if (record.machine_id, record.code_id) != here:
             self.elsewhere += 1
+            return
+        if record.merged:
+            self.merged.setdefault(record.trial_id, []).append(record)
             return
         self.by_trial.setdefault(record.trial_id, {}).setdefault(record.replica, []).append(record)
 
@@ -73,7 +78,23 @@ class Ledger:
         if failure is not None:
             return "failed"
         done = len(self.ok(trial_id))
-        return "done" if done >= wanted else "partial" if done else "waiting"
+        if not done:
+            return "merged" if self.merged_ok(trial_id) else "waiting"
+        return "done" if done >= wanted else "partial"
+
+    def merged_ok(self, trial_id: str) -> list[Record]:
+        """Return the good records of a trial that were merged or copied in."""
+        return [r for r in self.merged.get(trial_id, ()) if r.status == "ok"]
+
+    def merged_note(self, sweep: str) -> str | None:
+        """Say in one line what lies here and does not count, and what to do; None where there is nothing."""
+        n = sum(map(len, self.merged.values()))
+        if not n:
+            return None
+        return (
+            f"{n} records under this machine's id were merged or copied here, or the journal of this user "
+            f"is another: they do not count; `joulemark adopt {sweep}` counts what you measured yourself"
+        )
 
 
 def replicas_wanted(trial: PlannedTrial, good: list[Record]) -> int:

@@ -30,9 +30,11 @@ def node_of(record: Record) -> str | None:
 
 
 def by_place(records: Iterable[Record]) -> dict[str, dict[Place, Ledger]]:
-    """Return by trial the ledger of each place that has records of it."""
+    """Return by trial the ledger of each place that has records of it; merged ones count nowhere."""
     found: dict[str, dict[Place, Ledger]] = defaultdict(dict)
     for record in records:
+        if record.merged:
+            continue
         place = Place(record.machine_id, record.code_id, node_of(record))
         ledgers = found[record.trial_id]
         if place not in ledgers:
@@ -55,13 +57,15 @@ def chosen(records: Iterable[Record], same_code: Callable[[Record], bool]) -> Le
     mine: list[Record] = []
     for record in records:
         counted += 1
-        if same_code(record):
+        if same_code(record) and record.merged:
+            whole.merged.setdefault(record.trial_id, []).append(record)
+        elif same_code(record):
             mine.append(record)
     for trial_id, ledgers in by_place(mine).items():
         best = max(ledgers.values(), key=lambda ledger: _standing(ledger, trial_id))
         whole.by_trial[trial_id] = best.by_trial[trial_id]
     kept = sum(len(a) for replicas in whole.by_trial.values() for a in replicas.values())
-    whole.elsewhere = counted - kept
+    whole.elsewhere = counted - kept - sum(map(len, whole.merged.values()))
     return whole
 
 

@@ -21,7 +21,8 @@ from harness.planning.plan import Plan, PlannedTrial, code_ids, plan_payload, pl
 from harness.records.chain import Chain, last_of, plan_digest
 from harness.records.leftovers import sweep_up
 from harness.records.schema import Record
-from harness.records.store import Store, StoreError, UnreadableRecord
+from harness.records.store import Store, UnreadableRecord
+from harness.records.store_errors import StoreError
 from harness.system.allocation import allocation
 from harness.system.contention import is_contended
 from harness.system.limits import require_limits
@@ -113,6 +114,8 @@ class Sweep:
             ]
             if foreign:
                 self.progress.note(self._difference(foreign))
+            if merged := self.ledger.merged_note(self.plan.sweep):
+                self.progress.note(merged)
             planned = plan_digest(plan_payload(self.whole or self.plan, self.identity))
             self.attempts.chain = Chain(planned, last_of(self._chained(records)))
             self._write_plan()
@@ -177,7 +180,7 @@ class Sweep:
 
     def _chained(self, records: list[Record]) -> list[Record]:
         """Return the records that this run's chain goes on from; each start of a block has its own chain."""
-        mine = [r for r in records if r.machine_id == self.identity.machine_id]
+        mine = [r for r in records if r.machine_id == self.identity.machine_id and not r.merged]
         if self.lease is None:
             return mine
         return [r for r in mine if r.evidence.get("allocation") == self.attempts.allocation]

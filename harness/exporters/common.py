@@ -17,6 +17,7 @@ COLUMNS = {
     **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
     **dict.fromkeys(("status", "phase", "reason"), "VARCHAR"),
     "replicas_ok": "INTEGER",
+    "merged": "BOOLEAN",
     **dict.fromkeys(("metric_id", "title", "unit", "direction", "estimator", "provenance"), "VARCHAR"),
     **dict.fromkeys(("value", "low", "high", "level"), "DOUBLE"),
     "n": "INTEGER",
@@ -52,7 +53,8 @@ def names(results: Sequence[TrialResult]) -> list[str]:
     return [
         r.label
         if labels[r.label] == 1
-        else f"{r.label} [{r.sweep} {r.trial_id[:8]} {r.machine_id[:8]} {r.code_id[:8]}]"
+        else f"{r.label} [{r.sweep} {r.trial_id[:8]} {r.machine_id[:8]} {r.code_id[:8]}"
+        f"{' merged' if r.merged else ''}]"
         for r in results
     ]
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from harness.gate.policy import Policy, matches
 from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
+from harness.records.results import own_first
 from harness.records.store import Store, read_bounded
 from harness.stats import StatsError, compare
 
@@ -106,7 +107,7 @@ def noise_floor(store: Store, pattern: str, policy: Policy) -> Floors:
         name = sweep.removesuffix(_SIDES[0])
         if name == sweep or not matches(name, pattern):
             continue
-        sides = [trial_results(store.records(name + side)[0]) for side in _SIDES]
+        sides = [own_first(trial_results(store.records(name + side)[0]))[0] for side in _SIDES]
         heads = {(r.work_id, r.machine_id): r for r in sides[1]}
         for base in sides[0]:
             head = heads.get((base.work_id, base.machine_id))

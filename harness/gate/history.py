@@ -12,7 +12,7 @@ from harness.gate.policy import matches, unmatched
 from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
 from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
-from harness.records.results import TrialResult
+from harness.records.results import TrialResult, own_first
 from harness.records.store import Store, read_bounded
 from harness.system.errors import UsageError
 
@@ -98,7 +98,9 @@ def read_history(
         if torn and not records:
             unread[name] = left_out[-1]
         if records:
-            nights.append((min(r.started_at for r in records), name, trial_results(records)))
+            kept, beside = own_first(trial_results(records))
+            left_out += [f"{name}: merged beside what was measured here: {r.label}" for r in beside]
+            nights.append((min(r.started_at for k in kept for r in k.records), name, kept))
     nights.sort(key=lambda night: night[:2])
     if tonight is not None:
         at = next((i for i, night in enumerate(nights) if night[1] == tonight), None)

@@ -14,10 +14,11 @@ from harness.devices import registry
 from harness.devices.base import Device
 from harness.identity.machine import Identity, identify
 from harness.isolation.workers import Workers
+from harness.records.journal import Journal
 from harness.records.schema import Record
-from harness.records.store import Store, StoreError, open_store
+from harness.records.store import Store, open_store
 from harness.system.contention import Contention, is_contended
-from harness.system.errors import JoulemarkError
+from harness.system.errors import JoulemarkError, ResourceError
 
 
 def check_options(config: pytest.Config) -> None:
@@ -108,11 +109,12 @@ class Session:
         """The results folder, or one that goes when the process ends."""
         if self.folder is None:
             self._scratch = tempfile.TemporaryDirectory(prefix="joulemark-pytest-")
-            return open_store(self._scratch.name)
+            # What goes at the end needs no place in the user's journal.
+            return open_store(self._scratch.name, Journal(Path(self._scratch.name) / ".journal"))
         store = open_store(self.folder)
         try:
             store.check_writable()
-        except StoreError as error:
+        except ResourceError as error:
             pytest.exit(f"--joulemark-results: {error}", returncode=pytest.ExitCode.USAGE_ERROR)
         return store
 

@@ -33,15 +33,17 @@ class _Combined(NamedTuple):
 def trial_results(records: Iterable[Record], *, level: float = LEVEL) -> list[TrialResult]:
     """Derive one result for each (sweep, trial, machine, code), in the order of first appearance.
 
-    Results of different code are kept apart, because a difference between them is a finding.
+    Results of different code are kept apart, because a difference between them is a finding; so is what was
+    merged, because nobody here saw it measured.
 
     Args:
         records: records in any order, of any number of sweeps.
         level: confidence level of the intervals.
     """
-    groups: dict[tuple[str, str, str, str], list[Record]] = defaultdict(list)
+    groups: dict[tuple[str, str, str, str, bool], list[Record]] = defaultdict(list)
     for record in records:
-        groups[record.sweep, record.trial_id, record.machine_id, record.code_id].append(record)
+        key = (record.sweep, record.trial_id, record.machine_id, record.code_id, record.merged)
+        groups[key].append(record)
     return [_trial_result(group, level) for group in groups.values()]
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from harness.records.store import Store
 
-INDEX_VERSION = 1
+INDEX_VERSION = 2
 """Raise it when a table's columns change."""
 _IDENTITY = dict.fromkeys(("sweep", "work_id", "trial_id", "machine_id", "code_id", "label"), "VARCHAR")
 _ATTEMPT = {"replica": "INTEGER", "attempt": "INTEGER"}
@@ -41,6 +41,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_ATTEMPT,
         **_OUTCOME,
         **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
+        "merged": "BOOLEAN",
         "schema_version": "BIGINT",
         "round_order": "BIGINT",
         "started_at": "VARCHAR",
@@ -51,6 +52,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_IDENTITY,
         **_ATTEMPT,
         "status": "VARCHAR",
+        "merged": "BOOLEAN",
         **_NUMBER,
         "ci_low": "DOUBLE",
         "ci_high": "DOUBLE",
@@ -64,6 +66,7 @@ COLUMNS: dict[str, dict[str, str]] = {
         **_IDENTITY,
         **dict.fromkeys(CONFIG_COLUMNS, "VARCHAR"),
         **_OUTCOME,
+        "merged": "BOOLEAN",
         "attempts": "INTEGER",
         "replicas_ok": "INTEGER",
         **_NUMBER,
@@ -147,6 +150,8 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 def _fingerprint(store: Store) -> str:
     digest = hashlib.sha256(f"{INDEX_VERSION} {RULES_VERSION}".encode())
+    for sweep in store.sweeps():
+        digest.update(store.journal.fingerprint(sweep).encode())
     for path in store.record_paths():
         facts = path.lstat()
         digest.update(f"\n{path.relative_to(store.root)} {facts.st_size} {facts.st_mtime_ns}".encode())
@@ -224,7 +229,7 @@ def _rows(records: list[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
                 "metrics",
                 {
                     **_identity(record),
-                    **{name: getattr(record, name) for name in (*_ATTEMPT, "status")},
+                    **{name: getattr(record, name) for name in (*_ATTEMPT, "status", "merged")},
                     **{k: v for k, v in asdict(metric).items() if k != "id"},
                     "metric_id": metric.id,
                     "validity": validity,
@@ -237,14 +242,15 @@ def _rows(records: list[Record]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _record_row(record: Record) -> dict[str, Any]:
     left_out = {"metrics", "series", "log_tail"}
-    return record.model_dump(mode="json", exclude=left_out) | config_columns(record.config)
+    told = record.model_dump(mode="json", exclude=left_out) | config_columns(record.config)
+    return told | {"merged": record.merged}
 
 
 def _trial_rows(trial: TrialResult) -> Iterator[dict[str, Any]]:
     common = {
         **_identity(trial),
         **config_columns(trial.config),
-        **{name: getattr(trial, name) for name in (*_OUTCOME, "replicas_ok")},
+        **{name: getattr(trial, name) for name in (*_OUTCOME, "replicas_ok", "merged")},
         "attempts": len(trial.records),
     }
     if not trial.estimates:

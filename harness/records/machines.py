@@ -15,17 +15,22 @@ MOST = 40
 def machine_names(records: Iterable[Record]) -> dict[str, str]:
     """Return a name for each machine id, in the order of the names; no two machines share one.
 
-    The newest record's `run.machine_name` counts; without one it is the accelerators, else the CPU.
+    The newest record's `run.machine_name` counts, of one that was written here before any that was merged;
+    without one it is the accelerators, else the CPU.
     """
     newest: dict[str, Record] = {}
     for record in records:
         held = newest.get(record.machine_id)
-        if held is None or (_given(record) or "", record.started_at) > (_given(held) or "", held.started_at):
+        if held is None or _precedence(record) > _precedence(held):
             newest[record.machine_id] = record
     names = {i: _given(r) or _hardware_name(r.machine) for i, r in newest.items()}
     counts = Counter(names.values())
     unique = {i: f"{n} · {i[:6]}" if counts[n] > 1 else n for i, n in names.items()}
     return dict(sorted(unique.items(), key=lambda item: (item[1], item[0])))
+
+
+def _precedence(record: Record) -> tuple[bool, str, str]:
+    return not record.merged, _given(record) or "", record.started_at
 
 
 def _hardware_name(machine: Mapping[str, Any]) -> str:

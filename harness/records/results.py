@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +49,19 @@ def last_good(attempts: Iterable[Record]) -> list[Record]:
     return list({record.replica: record for record in attempts if record.status == "ok"}.values())
 
 
+def own_first(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[TrialResult]]:
+    """Return the results that count, and those that were merged beside what was measured here.
+
+    Of a trial on a machine, what this user measured there counts, whatever code or date others name.
+    """
+    measured = {(r.sweep, r.trial_id, r.machine_id) for r in results if not r.merged}
+    kept: list[TrialResult] = []
+    beside: list[TrialResult] = []
+    for r in results:
+        (beside if r.merged and (r.sweep, r.trial_id, r.machine_id) in measured else kept).append(r)
+    return kept, beside
+
+
 def setting(config: Facts, section: str, key: str) -> str | None:
     """Return one setting of a configuration, None where it has none or no text."""
     group = config.get(section)
@@ -81,6 +94,11 @@ class TrialResult:
     """Every attempt, by replica and attempt."""
     estimates: dict[str, Estimate]
     """By metric id, in the order of the metric table; empty when no replica is ok."""
+
+    @property
+    def merged(self) -> bool:
+        """Whether this user did not measure it on this machine; records of both are never in one result."""
+        return self.records[0].merged
 
     def replicas(self) -> list[Record]:
         """Return each good replica's record; one measured twice counts once, by its last good attempt."""

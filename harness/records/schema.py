@@ -167,11 +167,17 @@ class Record(Frozen):
     seal: Seal | None = None
     """None in records of schema 1."""
     _sha256: str = PrivateAttr(default="")
+    _merged: bool = PrivateAttr(default=False)
 
     @property
     def sha256(self) -> str:
         """Digest of the bytes it was read from; empty where it was not read. It takes no part in `==`."""
         return self._sha256
+
+    @property
+    def merged(self) -> bool:
+        """Whether it was found in a results folder and this user did not write it on this machine."""
+        return self._merged
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Record) and self.__dict__ == other.__dict__

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import hashlib
 import json
 import os
 import re
 import secrets
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
+from harness.records.journal import Journal, users_journal
 from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
-from harness.system.errors import InputError, JoulemarkError, ResourceError, UsageError
-from harness.system.inside import OutsideError, require_inside
+from harness.records.store_errors import AttemptTakenError, StoreError, advised
+from harness.system.errors import InputError, ResourceError, UsageError
+from harness.system.files import sync_folder, write_synced
+from harness.system.inside import require_inside
 from harness.system.interrupts import whole
 
 RECORD = "record.json"
@@ -33,23 +35,6 @@ _PROBE_BYTES = 64 * 2**10
 _NAME = re.compile(NAME_PATTERN)
 _DIGEST = re.compile(DIGEST_PATTERN)
 _ATTEMPT = re.compile(r"r([0-9]{2,4})-a([0-9]{2,4})")
-_ADVICE = {
-    errno.EROFS: "it is on a read-only file system; choose another folder with run.results=PATH",
-    errno.ENOSPC: "the disk is full; free some space or choose another folder with run.results=PATH",
-    errno.EDQUOT: "the disk quota is used up; free some space or choose another folder with run.results=PATH",
-    errno.EACCES: "permission denied; fix its permissions or choose another folder with run.results=PATH",
-    errno.EPERM: "permission denied; fix its permissions or choose another folder with run.results=PATH",
-    errno.ENOTDIR: "a part of the path is not a folder; choose another with run.results=PATH",
-    errno.EEXIST: "it is a file, not a folder; choose another with run.results=PATH",
-}
-
-
-class AttemptTakenError(JoulemarkError, FileExistsError):
-    """The attempt has its record, or another process writes it or died doing so; take the next attempt."""
-
-
-class StoreError(ResourceError):
-    """The store cannot be written, or its plan cannot be read; one line says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +46,16 @@ class UnreadableRecord:
 
 
 class Store:
-    """Records beneath one folder, `<sweep>/<machine_id>/<trial_id>/rRR-aNN/record.json`."""
+    """Records beneath one folder, `<sweep>/<machine_id>/<trial_id>/rRR-aNN/record.json`.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder.
+        journal: where the store keeps which records it wrote; the user's by default.
+    """
+
+    def __init__(self, root: Path, journal: Journal | None = None) -> None:
         self.root = root
+        self.journal = journal if journal is not None else users_journal()
 
     def attempt_dir(self, sweep: str, machine_id: str, trial_id: str, replica: int, attempt: int) -> Path:
         """Return an attempt's folder; nothing is created.
@@ -81,71 +72,84 @@ class Store:
         return self.sweep_dir(sweep) / machine_id / trial_id / name
 
     def next_attempt(self, sweep: str, machine_id: str, trial_id: str, replica: int) -> int:
-        """Return the number after the replica's highest attempt, recorded or abandoned; 0 for the first.
+        """Return the first free number after the replica's last attempt of ours; 0 for the first.
 
-        Where that would be beyond the last number, it is the lowest that is free.
+        Somebody's attempt number 9999 must neither be the last one for ever nor come after ours.
         """
         trial = self.attempt_dir(sweep, machine_id, trial_id, replica, 0).parent
         found = [_ATTEMPT.fullmatch(entry.name) for entry in _entries(trial)]
-        taken = {int(m[2]) for m in found if m and int(m[1]) == replica}
-        after = max(taken, default=-1) + 1
-        # Somebody's attempt number 9999 must not be the last one for ever.
-        return after if after < _ATTEMPTS else min(set(range(_ATTEMPTS)) - taken, default=after)
+        taken = {int(m[2]): trial / m[0] / RECORD for m in found if m and int(m[1]) == replica}
+        ours = self.journal.digests(sweep) if taken else frozenset()
+        last = max((n for n, path in taken.items() if _digest_of(path) in ours), default=-1)
+        free = (n for n in range(last + 1, _ATTEMPTS) if n not in taken)
+        return next(free, min(set(range(_ATTEMPTS)) - taken.keys(), default=_ATTEMPTS))
 
     def write(self, record: Record) -> Path:
         """Write a record so that it is there whole or not at all, and return its path.
+
+        The journal has it before it takes its name, so that whatever is finished counts.
 
         Raises:
             AttemptTakenError: it has its record, or another process writes it or died doing so.
             StoreError: the folder cannot be written; nothing was left behind.
             ValueError: the record holds what JSON cannot (NaN, an infinity), or is too large.
         """
-        path = self._path_of(record)
-        self.write_once(path, serialise(record))
+        path, data = self._path_of(record), serialise(record)
+        digest = hashlib.sha256(data).hexdigest()
+        self.write_once(path, data, lambda: self.journal.add(record.sweep, [digest]))
         return path
 
-    def write_once(self, path: Path, data: bytes) -> None:
+    def write_once(self, path: Path, data: bytes, before: Callable[[], None] = lambda: None) -> None:
         """Write a file beneath the store so that it is there whole or not at all, and is never overwritten.
+
+        Args:
+            path: of the file.
+            data: what it holds.
+            before: done when all is written but its name; if that fails, nothing is left.
 
         Raises:
             AttemptTakenError: it is there, or another process writes it or died doing so.
             StoreError: the folder cannot be written; nothing was left behind.
         """
-        with _advised(self.root), whole():
+        with advised(self.root), whole():
             require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.tmp")
             # The temporary file claims the path: no writer passes between the check and the rename.
             try:
-                _write_synced(temporary, data)
+                write_synced(temporary, data)
             except FileExistsError:
                 raise AttemptTakenError(f"{path}: another process writes it, or died doing so") from None
             if path.exists():
                 temporary.unlink()
                 raise AttemptTakenError(f"{path}: it is there, and records are never overwritten")
-            self._publish(temporary, path)
+            self._publish(temporary, path, before)
 
     def records(
         self, sweep: str | None = None, trials: Collection[str] | None = None
     ) -> tuple[list[Record], list[UnreadableRecord]]:
         """Read the records of a sweep, or of all, by path; what cannot be used is reported, never raised.
 
-        Only those of `trials`, by id, where some are named.
+        Only those of `trials`, by id, where some are named. What the journal lacks is marked as merged.
         """
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
         shared: dict[str, dict[str, Any]] = {}
-        for path in self.record_paths(sweep, trials):
-            try:
-                record = _sharing(parse(read_bounded(path, MAX_RECORD_BYTES)), shared)
-                home = self._path_of(record)
-            except (OSError, ValueError) as error:
-                torn.append(UnreadableRecord(path, _why(error)))
-                continue
-            if home == path:
-                records.append(record)
-            else:
-                torn.append(UnreadableRecord(path, f"misplaced: it belongs at {home.relative_to(self.root)}"))
+        for name in [sweep] if sweep is not None else self.sweeps():
+            ours = self.journal.digests(name)
+            for path in self.record_paths(name, trials):
+                try:
+                    record = _sharing(parse(read_bounded(path, MAX_RECORD_BYTES)), shared)
+                    home = self._path_of(record)
+                except (OSError, ValueError) as error:
+                    torn.append(UnreadableRecord(path, _why(error)))
+                    continue
+                record._merged = record.sha256 not in ours  # noqa: SLF001 - only its reader knows
+                if home == path:
+                    records.append(record)
+                else:
+                    belongs = home.relative_to(self.root)
+                    torn.append(UnreadableRecord(path, f"misplaced: it belongs at {belongs}"))
         return records, torn
 
     def record_paths(self, sweep: str | None = None, trials: Collection[str] | None = None) -> Iterator[Path]:
@@ -184,10 +188,10 @@ class Store:
         except TypeError as error:
             raise ValueError(f"a plan is JSON: {error}") from error
         temporary = path.with_name(f".{PLAN}.{secrets.token_hex(8)}.tmp")
-        with _advised(self.root), whole():
+        with advised(self.root), whole():
             require_inside(self.root, path.parent)
             path.parent.mkdir(parents=True, exist_ok=True)
-            _write_synced(temporary, data + b"\n")
+            write_synced(temporary, data + b"\n")
             self._publish(temporary, path)
         return path
 
@@ -210,12 +214,14 @@ class Store:
 
         Raises:
             StoreError: records could not be written here.
+            ResourceError: the journal could not be.
         """
+        self.journal.check_writable()
         probe = self.root / f".probe-{os.getpid()}"
-        with _advised(self.root), whole():
+        with advised(self.root), whole():
             self.root.mkdir(parents=True, exist_ok=True)
             probe.unlink(missing_ok=True)
-            _write_synced(probe, b"\0" * _PROBE_BYTES)
+            write_synced(probe, b"\0" * _PROBE_BYTES)
             probe.unlink()
 
     def sweep_dir(self, sweep: str) -> Path:
@@ -234,21 +240,22 @@ class Store:
         )
         return folder / RECORD
 
-    def _publish(self, temporary: Path, path: Path) -> None:
+    def _publish(self, temporary: Path, path: Path, before: Callable[[], None] = lambda: None) -> None:
         try:
+            before()
             temporary.rename(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         for folder in path.parents:
-            _sync_dir(folder)
+            sync_folder(folder)
             if folder == self.root:
                 break
 
 
-def open_store(path: str | Path) -> Store:
+def open_store(path: str | Path, journal: Journal | None = None) -> Store:
     """Return the store beneath `path`; nothing is created or read before it is asked for."""
-    return Store(Path(path).absolute())
+    return Store(Path(path).absolute(), journal)
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
@@ -298,40 +305,11 @@ def _find(folder: Path, depth: int) -> Iterator[Path]:
                 yield from _find(Path(entry.path), depth - 1)
 
 
-def _write_synced(path: Path, data: bytes) -> None:
-    """Create the file, which must not exist, and sync it; a failure leaves none."""
-    with path.open("xb") as file:
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            path.unlink()
-            raise
-
-
-def _sync_dir(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _digest_of(path: Path) -> str:
     try:
-        # Some network and user-space file systems cannot sync a folder; the file itself is synced.
-        with contextlib.suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _advised(root: Path) -> Iterator[None]:
-    """Turn the operating system's error into one line that says what to do."""
-    try:
-        yield
-    except AttemptTakenError:
-        raise
-    except OutsideError as error:
-        raise StoreError(f"cannot write records: {error}; copy what it names, or remove it") from error
-    except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
-        raise StoreError(f"cannot write records in {root}: {advice}") from error
+        return hashlib.sha256(read_bounded(path, MAX_RECORD_BYTES)).hexdigest()
+    except (OSError, ValueError):
+        return ""
 
 
 def _why(error: Exception) -> str:

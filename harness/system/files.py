@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from harness.system.errors import access_to
 
 
-@contextmanager
+@contextlib.contextmanager
 def replacing(path: Path, mode: int = 0o777) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes the place of `path` at the end, or goes if that fails.
 
@@ -39,3 +39,35 @@ def write_atomically(path: Path, content: str | bytes, mode: int = 0o777) -> Pat
     with replacing(path, mode) as temporary:
         temporary.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Create a file, which must not exist, and sync it; a failure leaves none.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be written.
+    """
+    with path.open("xb") as file:
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that a name that was made in a folder outlives a loss of power.
+
+    Raises:
+        OSError: the folder cannot be opened.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Some network and user-space file systems cannot sync a folder; the file itself is synced.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -14,6 +14,7 @@ from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.metrics import METRICS
 from harness.records.numbers import quantity
+from harness.records.results import own_first
 from harness.records.schema import Record
 from harness.system.errors import UsageError
 
@@ -25,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     contract = load_contract(Path(options.contract))
     if not options.bundles:
         return _show_run(contract, as_json=options.json)
-    results = trial_results(_records(options.bundles, options.results))
+    results, _ = own_first(trial_results(_records(options.bundles, options.results)))
     verdict, terms = judge_contract(contract, results)
     if options.json:
         print_json(_plain(contract, verdict, terms))

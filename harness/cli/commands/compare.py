@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from harness.cli.commands.compare_foreign import is_foreign, show_beside
-from harness.cli.output import print_json, print_table
-from harness.cli.sweeps import read_sweep
+from harness.cli.output import print_json, print_table, visible
+from harness.cli.sweeps import merged_beside, read_sweep
 from harness.cli.verdict_table import COLUMNS, row
 from harness.comparison.sweeps import Differences, SweepComparison, compare_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
-from harness.records.results import TrialResult
+from harness.records.results import TrialResult, own_first
 from harness.system.errors import InputError, UsageError
 
 _SHOWN = 60
@@ -52,7 +53,10 @@ def _results(name: str, folder: str) -> list[TrialResult]:
     """Read a sweep, by its name or by the path of its folder."""
     path = Path(name)
     store = open_store(path.parent if len(path.parts) > 1 else folder)
-    return trial_results(read_sweep(store, path.name)[0])
+    results, beside = own_first(trial_results(read_sweep(store, path.name)[0]))
+    for result in beside:
+        print(f"joulemark: {visible(merged_beside(result))}", file=sys.stderr)
+    return results
 
 
 def _print(options: argparse.Namespace, joined: SweepComparison) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.output import print_blocks, print_json
-from harness.cli.sweeps import newest, read_sweeps
+from harness.cli.sweeps import current, read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
@@ -22,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
     """Print the answer; 1 when nothing keeps the limits, 4 when replicas allow no probability."""
     store = open_store(options.results)
     records, _ = read_sweeps(store, options.sweeps)
-    results, _ = newest(trial_results(records))
+    results, _ = current(trial_results(records))
     answer = answer_of(results, Path(options.requirements), options.price, day(options.as_of))
     if options.predict:
         from harness.advice.measured import of_work

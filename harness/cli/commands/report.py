@@ -13,7 +13,7 @@ from typing import Any
 from harness.bundles.marks import read_marks
 from harness.cli.decisions import asked_price, decided
 from harness.cli.output import print_json
-from harness.cli.sweeps import newest, read_sweeps
+from harness.cli.sweeps import current, read_sweeps
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
@@ -40,9 +40,8 @@ def main(options: argparse.Namespace) -> int:
 
     from harness.report import build, write
 
-    results, superseded = newest(trial_results(records))
-    if superseded:
-        left_out.append(f"{superseded} results of earlier code, measured again since")
+    results, said = current(trial_results(records))
+    left_out += said
     marks, unread = read_marks(store)
     machines = {record.machine_id for record in records}
     left_out += [str(mark) for mark in marks if machines & set(mark.machines)] + unread
@@ -75,7 +74,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _price(records: Sequence[Record]) -> str:
     """Return the price file that the newest record names; `none` where it names none."""
-    last = max(records, key=lambda r: r.started_at, default=None)
+    last = max(records, key=lambda r: (not r.merged, r.started_at), default=None)
     section = last.config.get("price") if last is not None else None
     return str(section.get("name", "none")) if isinstance(section, dict) else "none"
 

@@ -71,6 +71,7 @@ def show(
                 "sweep": sweep,
                 "trials": rows,
                 "other_records": ledger.elsewhere,
+                "merged_records": sum(map(len, ledger.merged.values())),
                 "left_out": left_out,
                 "blocks": [asdict(block) for block in blocks],
                 "rules_version": RULES_VERSION,
@@ -86,7 +87,8 @@ def show(
         title=f"sweep {sweep}",
     )
     counts = {
-        s: sum(r["state"] == s for r in rows) for s in ("done", "partial", "waiting", "failed", "refused")
+        s: sum(r["state"] == s for r in rows)
+        for s in ("done", "partial", "waiting", "merged", "failed", "refused")
     }
     print("\n" + ", ".join(f"{n} {state}" for state, n in counts.items() if n))
     if blocks:
@@ -96,6 +98,8 @@ def show(
     for row in rows:
         if row["advice"]:
             print(f"{row['label']}: {row['advice']}")
+    if merged := ledger.merged_note(sweep):
+        print(merged)
     for line in left_out:
         print(f"left out {line}")
     return rows
@@ -107,7 +111,7 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
     failure = ledger.last_failure(trial_id)
     state = ledger.state(trial_id, trial["refusal"], trial["replicas"])
     told = failure.reason if failure is not None and state in {"failed", "refused"} else None
-    result, validity, why = _result(trial_id, ledger)
+    result, validity, why = _result(good or ledger.merged_ok(trial_id))
     return {
         "label": trial["label"],
         "trial_id": trial_id,
@@ -115,6 +119,7 @@ def _row(trial: dict[str, Any], ledger: Ledger) -> dict[str, Any]:
         "status": failure.status if failure is not None else ("refused" if trial["refusal"] else None),
         "done": len(good),
         "wanted": max(trial["replicas"], len(good)),
+        "merged": len(ledger.merged_ok(trial_id)),
         "result": result,
         "validity": validity,
         "reason": trial["refusal"] or told or why,
@@ -137,11 +142,10 @@ def _advice(good: list[Record]) -> str | None:
     return None if found is None else str(found)
 
 
-def _result(trial_id: str, ledger: Ledger) -> tuple[str | None, str | None, str | None]:
+def _result(good: list[Record]) -> tuple[str | None, str | None, str | None]:
     """Return the headline with its interval, its validity, and the rules that judged so."""
     from harness.records.estimates import trial_results
 
-    good = ledger.ok(trial_id)
     if not good:
         return None, None, None
     estimates = trial_results(good)[0].estimates

@@ -33,13 +33,15 @@ def plan(sweep: str = "demo") -> Plan:
     )
 
 
-def write_sweep(store: Store, planned: Plan, replicas: int = 3, iterations: int = 40) -> list[Record]:
-    """Write a whole sweep, and return its records in the order in which they were written."""
+def write_sweep(
+    store: Store, planned: Plan, replicas: int = 3, iterations: int = 40, begin: int = 0
+) -> list[Record]:
+    """Write a sweep's replicas from `begin` on as one chain, and return its records in their order."""
     payload = plan_payload(planned, Identity(MACHINE, CODE, machine_id(MACHINE), code_id(CODE)))
     store.write_plan(planned.sweep, payload)
     chain = Chain(plan_digest(payload))
     records = []
-    for replica in range(replicas):
+    for replica in range(begin, replicas):
         for order, trial in enumerate(planned.trials):
             records.append(_write(store, planned.sweep, chain, trial, replica, order, iterations))
     return records

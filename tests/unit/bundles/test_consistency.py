@@ -154,6 +154,15 @@ def test_an_honest_sweep_is_consistent(sweep: tuple[Store, Records]) -> None:
     assert audit_store(store, ["demo"]).label == "consistent"
 
 
+def test_two_users_of_one_machine_are_two_chains(tmp_path: Path) -> None:
+    """Each begins his own, as does one whose journal is gone: nothing was added by a stranger."""
+    store, planned = open_store(tmp_path), honest.plan()
+    honest.write_sweep(store, planned, 2)
+    honest.write_sweep(store, planned, 3, begin=2)
+    found = audit_store(store, ["demo"])
+    assert (found.label, found.lines()) == ("consistent", [])
+
+
 @pytest.mark.parametrize("kind", TAMPERED)
 def test_tampering_is_named(sweep: tuple[Store, Records], kind: str) -> None:
     """One file changed: its own contradiction is named, and the chain shows it too."""

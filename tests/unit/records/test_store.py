@@ -282,13 +282,13 @@ def test_no_path_component_escapes(store: Store, parts: tuple[Any, ...]) -> None
 
 
 def test_attempts_are_numbered_per_replica(store: Store, make_record: Any) -> None:
-    """The next attempt follows the highest of its replica, recorded or only begun, beyond a hundred too."""
+    """The next attempt is free, and follows our last one of its replica, beyond a hundred too."""
     ids = ("demo", "c" * 64, "b" * 64)
     assert store.next_attempt(*ids, 0) == 0
-    store.write(make_record())
-    store.attempt_dir(*ids, 0, 120).mkdir(parents=True)
+    store.write(make_record(attempt=120))
+    store.attempt_dir(*ids, 0, 121).mkdir(parents=True)
     store.write(make_record(replica=1))
-    assert [store.next_attempt(*ids, replica) for replica in (0, 1, 2)] == [121, 1, 0]
+    assert [store.next_attempt(*ids, replica) for replica in (0, 1, 2)] == [122, 1, 0]
 
 
 def test_sweeps_are_the_named_folders(store: Store, make_record: Any) -> None:

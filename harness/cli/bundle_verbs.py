@@ -1,0 +1,53 @@
+"""The verbs of records that travel: options, examples and exit codes."""
+
+from __future__ import annotations
+
+from harness.cli.verb import Verbs
+
+
+def add_bundle_verbs(verbs: Verbs) -> None:
+    """Add `bundle` and what stands beside it."""
+    verb = verbs(
+        "bundle",
+        "put sweeps into one file, listed with their sha256",
+        "examples:\n  joulemark bundle demo -o demo.tar\n"
+        "  joulemark bundle demo --sign ~/.ssh/id_ed25519     as `ssh-keygen -t ed25519` makes it\n",
+    )
+    verb.sweep("sweeps", nargs="+")
+    verb.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
+    verb.add_argument("--sign", metavar="KEY", help="sign it with this ed25519 private key of OpenSSH")
+    verb.results()
+
+    verb = verbs(
+        "verify",
+        "check a bundle file by file, who signed it, and that its numbers follow from what was measured",
+        "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n\n"
+        "exit code 1: its contents contradict each other; 4: a part of the plan is missing; 2: its files or\n"
+        "its signature are wrong\n",
+    )
+    verb.add_argument("bundle", metavar="BUNDLE")
+    verb.trusted()
+
+    verb = verbs(
+        "merge",
+        "add the sweeps of bundles to a results folder; nothing in it is overwritten",
+        "examples:\n  joulemark merge one.tar two.tar --results all\n",
+    )
+    verb.add_argument("bundles", nargs="+", metavar="BUNDLE")
+    verb.add_argument(
+        "--accept-inconsistent",
+        action="store_true",
+        help="also merge inconsistent bundles; the report always says so",
+    )
+    verb.trusted()
+    verb.results()
+
+    verb = verbs(
+        "adopt",
+        "count a sweep's records as measured here, which came from another user, folder or journal",
+        "examples:\n  joulemark adopt demo\n  joulemark adopt demo --results /shared/results\n\n"
+        "`run` and `status` count only what the journal below $XDG_STATE_HOME (~/.local/state) has. Adopt\n"
+        "what you measured on this machine yourself; contradictory records are refused.\n",
+    )
+    verb.sweep()
+    verb.results()
