@@ -2,6 +2,9 @@
 
 import json
 
+from harness.records.schema import Record
+from harness.records.store import open_store
+
 
 def test_results_of_earlier_code_are_left_out_and_said(joulemark):
     """A trial measured by two codes stands once in the report, by the later; the other is counted."""
@@ -14,9 +17,7 @@ def test_results_of_earlier_code_are_left_out_and_said(joulemark):
         "replica": 1,
         "label": "the old one",
     }
-    old = path.parent.parent / "r01-a00" / "record.json"
-    old.parent.mkdir()
-    old.write_text(json.dumps(record))
+    open_store(joulemark.folder / "results").write(Record.model_validate_json(json.dumps(record)))
     done = joulemark("report", "noop", "--format", "md", "-o", "out")
     assert done.returncode == 0, done.stderr
     text = (joulemark.folder / "out/report.md").read_text()
