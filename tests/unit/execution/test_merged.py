@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
@@ -46,7 +47,7 @@ class Workers:
         """Answer."""
         self.calls += 1
         found = [make("iteration.mean", self.seconds), make("throughput.samples", 1 / self.seconds)]
-        metrics = [m.model_dump(mode="json") for m in found]
+        metrics = [asdict(m) for m in found]
         return Outcome(exit_code=0, result={"status": "ok", "metrics": metrics})
 
 
