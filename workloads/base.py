@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODES",
     "PRECISIONS",
+    "SERVE",
     "TRAINING",
     "TRAITS",
     "Batch",
@@ -32,7 +33,9 @@ Size = Mapping[str, Scalar]
 """Sizes of one model and its batch, by name: `layers`, `hidden`, `batch`, `seq`, …"""
 Batch = dict[str, "torch.Tensor"]
 
-MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
+SERVE = "serve"
+"""The mode in which an engine answers requests as they come; `harness.serving` drives it."""
+MODES = ("train", "finetune", "infer", "prefill", "decode", "generate", SERVE)
 TRAINING = ("train", "finetune")
 PRECISIONS = ("fp32", "tf32", "bf16", "fp16", "fp8")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from workloads import optimize
-from workloads.base import TRAINING
+from workloads.base import SERVE, TRAINING
 from workloads.compress.registry import COMPRESSORS
 from workloads.jax.support import refusal as xla_refusal
 from workloads.parallel.registry import STRATEGIES
@@ -48,6 +48,8 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if cell.parallel == NONE:
         return None if cell.ranks == 1 else f"parallel.ranks={cell.ranks} needs a parallel strategy"
+    if cell.mode == SERVE:
+        return "an engine serves in one process: parallel=none"
     strategy = STRATEGIES.get(cell.parallel)
     if cell.compress not in (NONE, *strategy.spec.compress):
         return f"{cell.parallel} does not work with compress {cell.compress}"

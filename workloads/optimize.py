@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from workloads.base import TRAINING, GenerativeWorkload, UnsupportedError, Workload, WorkloadSpec
+from workloads.base import SERVE, TRAINING, GenerativeWorkload, UnsupportedError, Workload, WorkloadSpec
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +47,8 @@ EAGER = Optimize()
 def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str | None:
     """Return why these optimisations cannot work on this workload, mode and device; None when they can."""
     training = mode in TRAINING
+    if mode == SERVE and (reason := _serving_refusal(wanted)) is not None:
+        return reason
     rules = (
         (wanted.compile is not None and "compiles" not in spec.traits, f"{spec.name} cannot be compiled"),
         (
@@ -102,6 +104,12 @@ def refusal(wanted: Optimize, spec: WorkloadSpec, mode: str, device: str) -> str
         ),
     )
     return next((reason for broken, reason in rules if broken), None)
+
+
+def _serving_refusal(wanted: Optimize) -> str | None:
+    if wanted.compile is not None:
+        return "an engine's batch changes with every step, and with it the shapes that optimize.compile takes"
+    return "an engine's cache is made once: its rows are slots" if wanted.kv_cache == "growing" else None
 
 
 def update_refusal(wanted: Optimize, optimizer: str | None, precision: str) -> str | None:

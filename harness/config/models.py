@@ -66,6 +66,47 @@ class WorkloadConfig(Section):
     """Digest of what those name; null takes what is there, and any other one is refused."""
 
 
+class ServeConfig(Section):
+    """The load and the engine of mode `serve`; no other mode reads it (docs/serving.md)."""
+
+    batching: Literal["continuous", "static"] = "continuous"
+    """When requests are let in: as soon as a row is free, or when the whole batch is answered."""
+    slots: PositiveInt = 8
+    """Most answers at once: rows of the cache."""
+    context: PositiveInt | None = None
+    """Positions of a row; null is what the lengths need, at most what the model has."""
+    cache_gib: PositiveFloat | None = None
+    """Memory of the cache: no more slots than fit are made. Null is all slots."""
+    chunk: PositiveInt = 256
+    """Most tokens of a prompt that one step reads: chunked prefill."""
+    queue: PositiveInt = 1024
+    """Most requests that wait; more are rejected."""
+    arrivals: Literal["closed", "constant", "poisson", "gamma", "trace"] = "closed"
+    """`closed`: each of `concurrency` users asks again when answered. The others are open loops."""
+    concurrency: PositiveInt = 8
+    rate_per_s: PositiveFloat | None = None
+    """Mean rate of an open loop; null is the trace's own."""
+    burstiness: PositiveFloat = 1.0
+    """Of gamma arrivals: squared coefficient of variation of the gaps."""
+    lengths: Literal["fixed", "lognormal", "trace"] = "fixed"
+    prompt_tokens: PositiveInt | None = None
+    """Of every request, or the log-normal median; null is the size's `prompt`."""
+    output_tokens: PositiveInt | None = None
+    """Likewise; null is the size's `new_tokens`."""
+    sigma: NonNegativeFloat = 0.5
+    """Standard deviation of the logarithms of log-normal lengths."""
+    trace: str | None = None
+    """A JSONL file of lengths and arrivals (`harness.serving.lengths.from_jsonl`)."""
+    trace_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    """Digest of that file; null takes what is there, and any other one is refused."""
+    ttft_limit_s: PositiveFloat | None = None
+    """Limits of a good answer, for goodput."""
+    tpot_limit_s: PositiveFloat | None = None
+    e2e_limit_s: PositiveFloat | None = None
+    good_share: float = Field(default=0.9, gt=0, le=1)
+    """Least share of good answers at which a rate is met."""
+
+
 class CompressConfig(Section):
     """How the model is made smaller."""
 
@@ -250,6 +291,7 @@ class Config(Section):
 
     seed: int = Field(default=0, ge=0)
     workload: WorkloadConfig
+    serve: ServeConfig = ServeConfig()
     compress: CompressConfig = CompressConfig()
     parallel: ParallelConfig = ParallelConfig()
     precision: PrecisionConfig = PrecisionConfig()

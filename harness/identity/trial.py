@@ -9,9 +9,11 @@ from typing import Any
 
 from harness.config.models import Config
 from harness.system.threads import AUTO
-from workloads.base import Size
+from workloads.base import SERVE, Size
 
 WORK_FIELDS = ("workload", "size", "data", "compress", "parallel", "precision", "optimize", "device", "seed")
+LIMITS = ("ttft_limit_s", "tpot_limit_s", "e2e_limit_s", "good_share")
+"""Of a good answer: part of how served requests are measured."""
 TRIAL_FIELDS = ("work_id", "measure", "power")
 
 
@@ -54,6 +56,7 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
             **({"source": [w["factory"], w["source_sha256"]]} if w.get("source_sha256") is not None else {}),
         },
         "size": dict(size),
+        **({"serve": _load_of(config["serve"])} if w["mode"] == SERVE else {}),
         "data": data_digest,
         "compress": config["compress"],
         # The batch that the scaling gives is in the size; one node is what all records of before had.
@@ -71,8 +74,13 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
         },
         "seed": config["seed"],
     }
-    assert tuple(fields) == WORK_FIELDS
+    assert tuple(key for key in fields if key != "serve") == WORK_FIELDS
     return digest(fields)
+
+
+def _load_of(serve: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the load and the engine: a trace is its contents, and limits only judge what was measured."""
+    return {key: value for key, value in serve.items() if key not in {*LIMITS, "trace"}}
 
 
 def recorded_trial_id(work: str, config: Mapping[str, Any]) -> str:
@@ -83,6 +91,8 @@ def recorded_trial_id(work: str, config: Mapping[str, Any]) -> str:
     """
     fields = {"work_id": work, "measure": config["measure"], "power": config["power"]}
     assert tuple(fields) == TRIAL_FIELDS
+    if config["workload"]["mode"] == SERVE:
+        fields["limits"] = {key: value for key, value in config["serve"].items() if key in LIMITS}
     # A policy that the user fixes is another measurement; `auto` is none, so that ids of before stay.
     wait = config["device"].get("wait", AUTO)
     return digest(fields if wait == AUTO else fields | {"wait": wait})

@@ -17,7 +17,7 @@ from harness.energy.sensors import registry as sensors
 from harness.identity.libraries import Libraries, libraries
 from harness.identity.machine import Identity
 from harness.identity.trial import trial_id, work_id
-from harness.planning import labels
+from harness.planning import labels, serving
 from harness.planning.refusals import refusal
 from workloads import registry as workloads
 from workloads.base import Size, WorkloadSpec
@@ -132,6 +132,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     try:
         config = _with_source(config)
         size = _scaled(resolve_size(spec, config.workload.size, _size_overrides(config)), config)
+        config = serving.resolved(config, size)
         refused = refusal(config, spec, size)
         digest = _data_digest(config.workload.data)
         if refused is None:

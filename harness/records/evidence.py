@@ -24,6 +24,7 @@ _INITIAL = "harness.trial.initial"
 _PASSES = "harness.trial.passes"
 _SESSION = "harness.execution.session"
 _ATTEMPT = "harness.execution.attempt"
+_SERVED = "harness.serving.served"
 _PYTEST = "harness.pytest_plugin.fixture"
 
 
@@ -120,6 +121,8 @@ EVIDENCE = _table(
     _e("bottleneck", dict, "", _PASSES, "what bounds the work, with the shares behind it"),
     _e("memory_bound", dict, "", _PASSES, "a decode step's least bytes over the measured read bandwidth"),
     _e("audit", dict, "", "harness.trial.audit", "what the metrics were made of, the loop aside"),
+    _e("requests", dict, "", _SERVED, "the counted requests by how they ended"),
+    _e("saturated", bool, "", _SERVED, "the engine fell behind the arrivals of an open loop"),
     _e("quality", dict, "", _PASSES, "whose weights the quality was measured with, or why it was not"),
 )  # fmt: skip
 """Every key of `Record.evidence`. One that is not here cannot be written and is read by no rule."""

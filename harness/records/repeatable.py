@@ -9,6 +9,11 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *("name", "mode", "size", "batch", "seq", "new_tokens", "accumulate"),
         *("optimizer", "lr", "temperature", "top_k", "shape"),
     ),
+    "serve": (
+        *("batching", "slots", "context", "cache_gib", "chunk", "queue", "arrivals", "concurrency"),
+        *("rate_per_s", "burstiness", "lengths", "prompt_tokens", "output_tokens", "sigma"),
+        *("ttft_limit_s", "tpot_limit_s", "e2e_limit_s", "good_share"),
+    ),
     "compress": ("name", "settings"),
     "parallel": ("name", "ranks", "scaling", "settings"),
     "precision": ("name",),

@@ -23,8 +23,11 @@ TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
 
-_RAW_TIME = ("throughput.*", "iteration.mean", "latency.*", "flops.rate", "mfu*")
+_RAW_TIME = (
+    *("throughput.*", "goodput.*", "interactivity", "iteration.mean", "latency.*", "flops.rate", "mfu*"),
+)
 _TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
+_SERVED = ("latency.*", "goodput.*", "interactivity")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
 _SHARED = (*_RAW_TIME, "iteration.gated", "iteration.cold", *_ENERGY)
@@ -75,6 +78,14 @@ def _above(value: Any, threshold: float, _metric: Metric) -> bool:
 
 def _below(value: Any, threshold: float, _metric: Metric) -> bool:
     return bool(value < threshold)
+
+
+def _few_requests(endings: Any, threshold: float, _metric: Metric) -> bool:
+    return bool(sum(endings.values()) < threshold)
+
+
+def _unanswered(endings: Any, _threshold: float, _metric: Metric) -> bool:
+    return any(count for ended, count in endings.items() if ended != "answered")
 
 
 def _coarse(tick_ns: Any, threshold: float, metric: Metric) -> bool:
@@ -208,6 +219,9 @@ _RULES = (
     _few("p50", 6),
     _few("p90", 36),
     _few("p99", 368),
+    Rule("few_requests", "Fewer than 6 requests.", _SERVED, "requests", _few_requests, 6),
+    Rule("requests_failed", "Some requests got no answer.", _SERVED, "requests", _unanswered),
+    Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", _is_true),
     _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
     _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),
     _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric),

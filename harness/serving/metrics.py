@@ -68,17 +68,22 @@ class Limits:
 def metrics_of(requests: Sequence[ServedRequest], span_ns: tuple[int, int], limits: Limits) -> list[Metric]:
     """Return a replica's metrics of serving, each with its value or the reason why there is none.
 
-    Latencies, errors and the good share are of the counted requests; rates are of all that ended, and of all
-    tokens that came, within the span, whoever asked for them.
+    Rates are of all requests that ended, and of all tokens that came, within the span, whoever asked.
 
     Args:
         requests: The whole log.
         span_ns: Its begin and end on the clock of the stamps.
         limits: For goodput; it is left out where there is none.
     """
+    return [*_rates(requests, span_ns), *request_metrics(requests, span_ns, limits)]
+
+
+def request_metrics(
+    requests: Sequence[ServedRequest], span_ns: tuple[int, int], limits: Limits
+) -> list[Metric]:
+    """Return the metrics of `metrics_of` but for the rates: latencies and errors of the counted requests."""
     counted = [request for request in requests if request.counted]
     return [
-        *_rates(requests, span_ns),
         *_goodput(requests, counted, span_ns, limits),
         *_latencies(counted),
         *_gaps(counted),

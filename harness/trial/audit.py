@@ -18,6 +18,7 @@ from harness.devices.base import Peak
 from harness.records.evidence import declared
 from harness.records.loop import Series, write_loop
 from harness.records.schema import Facts, Metric
+from harness.serving.served import Served
 from harness.timing import Measurement
 from harness.timing.loop import Stretches
 from harness.timing.steady import drifted, moved
@@ -40,6 +41,7 @@ def evidence(
     single_threaded: bool,
     output_tokens: int | None,
     rank_metrics: Mapping[str, float],
+    served: Served | None = None,
 ) -> Facts:
     """Return what a record keeps of everything that its metrics were made of, the series aside."""
     found = {
@@ -53,12 +55,15 @@ def evidence(
         "rank_metrics": dict(rank_metrics),
         "target": config.measure.target(config.device.kind),
         "steady_tolerance": config.measure.steady_tolerance,
+        **({} if served is None else {"served": served.facts()}),
     }
     return declared(__name__, {"audit": found})
 
 
-def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], folder: str | None) -> None:
-    """Write `loop.parquet` into the attempt's folder: the slowest rank's span, and the losses.
+def keep_series(
+    ranks: Sequence[RankRun], losses: Sequence[float], folder: str | None, served: Served | None = None
+) -> None:
+    """Write `loop.parquet` into the attempt's folder: the slowest rank's span, the losses, the requests.
 
     Raises:
         OSError: it cannot be written.
@@ -73,6 +78,7 @@ def keep_series(ranks: Sequence[RankRun], losses: Sequence[float], folder: str |
         series |= {f"{_EDGE}{name}": values for name, values in edges.items() if values is not None}
     series["warmup.before_ns"], series["warmup.last_ns"] = (np.asarray(w, float) for w in m.warmup_windows)
     series["loss"] = np.asarray(losses, float)
+    series |= {} if served is None else served.series()
     write_loop(series, Path(folder))
 
 
@@ -89,6 +95,7 @@ def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Fa
     try:
         ranks = _ranks(facts, series)
         losses = [float(loss) for loss in series.get("loss", ())]
+        served = Served.kept(facts["served"], series) if "served" in facts else None
         metrics = summarise(
             ranks,
             peak=Peak(**facts["peak"]),
@@ -98,6 +105,7 @@ def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Fa
             output_tokens=facts["output_tokens"],
             losses=losses,
             rank_metrics=facts["rank_metrics"],
+            served=None if served is None else served.metrics(),
         )
         slowest = max((rank.measurement for rank in ranks), key=lambda m: m.span_ns)
         return metrics, _evidence(slowest, facts, series)
@@ -116,6 +124,7 @@ def _rank(rank: RankRun) -> Facts:
         "cycle": [asdict(units) for units in rank.cycle],
         "memory": dict(rank.memory),
         "device": rank.device,
+        **({} if rank.counted is None else {"counted": asdict(rank.counted)}),
     }
 
 
@@ -132,6 +141,7 @@ def _ranks(facts: Mapping[str, Any], series: Series) -> list[RankRun]:
             [Units(**units) for units in one["cycle"]],
             one["memory"],
             one["device"],
+            counted=Units(**one["counted"]) if "counted" in one else None,
         )
         for number, one in enumerate(told)
     ]

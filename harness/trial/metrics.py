@@ -35,10 +35,14 @@ class RankRun:
     """As torch names it; ranks may share one."""
     devices: int = 1
     """How many devices the rank drives itself, from that one on."""
+    counted: Units | None = None
+    """What the span processed, where no step tells it beforehand."""
 
     @property
     def units(self) -> Units:
         """What this rank processed within its span."""
+        if self.counted is not None:
+            return self.counted
         return span_units(self.cycle, self.measurement.first_index, self.measurement.iterations)
 
 
@@ -83,6 +87,7 @@ def summarise(
     output_tokens: int | None = None,
     losses: Sequence[float] = (),
     rank_metrics: Mapping[str, float] | None = None,
+    served: Sequence[Metric] | None = None,
 ) -> list[Metric]:
     """Return a replica's metrics, in the order of the metric table; what is missing carries its reason.
 
@@ -98,6 +103,8 @@ def summarise(
         output_tokens: Tokens that an iteration generates for each sequence, for `latency.tpot`.
         losses: Training losses, the first step's first.
         rank_metrics: Values that the trial knows already, by metric id, e.g. `memory.weights`, `time.build`.
+        served: Metrics of the requests, where the trial served some: a step of an engine is no unit of work,
+            so that they stand in the place of its times.
 
     Raises:
         ValueError: no rank, or a rank without an iteration.
@@ -109,8 +116,7 @@ def summarise(
     total = sum((rank.units for rank in ranks), Units(0))
     metrics = [
         *_rates(total, slowest, peak, ceiling, ranks),
-        *_iterations(slowest, single_threaded=single_threaded),
-        *_latencies(slowest, output_tokens),
+        *(_timed(slowest, output_tokens, single_threaded=single_threaded) if served is None else served),
         make("time.warmup", max(rank.measurement.warmup_ns for rank in ranks) / 1e9),
         make(
             "cpu.time",
@@ -154,6 +160,13 @@ def _rates(
             yield make(metric_id, None, reason=limit.reason or "no dense peak is known for this device")
         else:
             yield make(metric_id, rate / (limit.flop_s * device_count(ranks)), n=n)
+
+
+def _timed(slowest: Measurement, output_tokens: int | None, *, single_threaded: bool) -> list[Metric]:
+    return [
+        *_iterations(slowest, single_threaded=single_threaded),
+        *_latencies(slowest, output_tokens),
+    ]
 
 
 def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metric]:

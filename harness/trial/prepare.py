@@ -13,11 +13,13 @@ from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device, Step
 from harness.isolation.protocol import ReplicaSpec
+from harness.serving import job as serving
 from harness.system import native
 from harness.trial import ranks
 from workloads import registry as workloads
-from workloads.base import Size, Workload
+from workloads.base import SERVE, Size, Workload
 from workloads.engine.setup import Chosen, Setup
+from workloads.kernels import library
 from workloads.optimize import allocator_environment
 from workloads.parallel.base import Ranks
 from workloads.user.source import source as own_model
@@ -63,13 +65,15 @@ def prepare_job(
     `on_weights` is called with the model that has its first weights.
     """
     setup = replace(setup_of(config, device, peers), on_weights=on_weights)
+    if workload.mode == SERVE:
+        library.build_with(native.load)
+        return serving.prepare(workload, setup, config.serve)
     if device.engine == "jax":
         from workloads.jax.job import prepare as prepare_jax
 
         job = prepare_jax(workload, setup, first_device=device.index)
     else:
         from workloads.engine.job import prepare
-        from workloads.kernels import library
 
         library.build_with(native.load)
         job = prepare(workload, setup)

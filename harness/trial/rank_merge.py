@@ -45,6 +45,7 @@ def rank_result(
     output_error: str | None,
     *,
     trains: bool,
+    counted: Units | None = None,
 ) -> RankResult:
     """Return what this rank knows after its span.
 
@@ -55,6 +56,7 @@ def rank_result(
         times: Of building and the first step, by metric id.
         output_error: Why its outputs are wrong; None where they are right.
         trains: It has an optimizer.
+        counted: What the span processed, where no step tells it beforehand.
     """
     from workloads.engine.job import RING
 
@@ -68,7 +70,7 @@ def rank_result(
         **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
     }
     return RankResult(
-        run=RankRun(span.timing, cycle, device.memory(), device.torch_device, job.devices),
+        run=RankRun(span.timing, cycle, device.memory(), device.torch_device, job.devices, counted),
         facts=device.facts(),
         conditions=span.device_state,
         rank_metrics=known,

@@ -7,6 +7,7 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from errno import ENOMEM
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 from harness import energy, timing
 from harness.config.models import Config
 from harness.devices import registry as devices
+from harness.devices.base import Device
 from harness.isolation.protocol import ReplicaSpec
 from harness.records.errors import one_line
 from harness.records.evidence import declared
 from harness.records.schema import Facts
+from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
 from harness.system.errors import HOST_LIMITS, ResourceError
 from harness.trial import audit, prepare, rank_merge, ranks, roofline, span_energy
@@ -107,23 +110,20 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     built_ns = time.perf_counter_ns()
 
     on_phase("check")
-    job.step(0, lambda _mark: None)
-    device.synchronize()
-    first_ns = time.perf_counter_ns()
-    checked = job.check()
-    if (problem := device.fence_problem(job.step)) is not None:
-        raise UnsupportedError(problem)
-    beside = None if job.compiler is None else job.compiler.watch()
+    first_ns, checked = _first_step(job, device)
     span = measure_span(
-        config, device, job.step, peers=peers, session=spec.session, beside=beside, on_phase=on_phase
+        config, device, job.step, peers=peers, session=spec.session, beside=_beside(job), on_phase=on_phase
     )
 
+    served = job.served(config.serve) if isinstance(job, ServingJob) else None
     on_phase("finish")
     began_ns += initial.taken_ns
     times = {"time.build": (built_ns - began_ns) / 1e9, "time.first_iteration": (first_ns - built_ns) / 1e9}
     last, losses = job.check(), job.losses()
     wrong = checked["output_reason"] or last["output_reason"]
-    seen = peers.gather(rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses)))
+    counted = None if served is None else served.units()
+    mine = rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses), counted=counted)
+    seen = peers.gather(mine)
     span_energy.keep_trace(span.window, span.timing, spec.folder)
     measurement = rank_merge.merged(seen)
     spent = span.energy()
@@ -132,9 +132,9 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
         rank_merge.per_device(seen), measurement.span_ns / 1e9, ready.certificate, config.precision.name
     )
     known, runs = _known(ready, seen, spent), [one.run for one in seen]
-    metrics = summarise(runs, losses=losses, **known)
+    metrics = summarise(runs, losses=losses, served=None if served is None else served.metrics(), **known)
     if peers.rank == 0:
-        audit.keep_series(runs, losses, spec.folder)
+        audit.keep_series(runs, losses, spec.folder, served)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
         "metrics": [asdict(m) for m in [*metrics, *more_metrics]],
@@ -144,23 +144,42 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
             **rank_merge.conditions(seen),
             **rank_merge.compiled(seen),
             **_evidence(ready, seen, placed, losses),
+            **({} if served is None else served.evidence()),
             **initial.evidence(workload),
             **spent.evidence(),
             **phase_energy.attribution(span.window, span.timing),
-            **audit.evidence(runs, config, **known),
+            **audit.evidence(runs, config, served=served, **known),
             **rank_merge.evidence(seen, config),
             **more_evidence,
         },
-        "series": _series(measurement, span.window, losses),
+        "series": _series(measurement, span.window, losses, serves=served is not None),
     }
 
 
+def _first_step(job: Any, device: Device) -> tuple[int, Facts]:
+    """Run the first step; return when it ended, ns, and the check of its outputs."""
+    job.step(0, lambda _mark: None)
+    device.synchronize()
+    ended_ns, checked = time.perf_counter_ns(), job.check()
+    if (problem := device.fence_problem(job.step)) is not None:
+        raise UnsupportedError(problem)
+    return ended_ns, checked
+
+
+def _beside(job: Any) -> AbstractContextManager[Any] | None:
+    """Return what is to know where the span begins and ends: the load's session, or the compiler's watch."""
+    if isinstance(job, ServingJob):
+        return job.session
+    watch: AbstractContextManager[Any] | None = None if job.compiler is None else job.compiler.watch()
+    return watch
+
+
 def _series(
-    m: timing.Measurement, used: energy.EnergyResult, losses: Sequence[float]
+    m: timing.Measurement, used: energy.EnergyResult, losses: Sequence[float], *, serves: bool
 ) -> dict[str, list[float]]:
     """Return the short series for figures."""
     return {
-        "iteration_s": thin(m.durations_ns / 1e9 / m.group),
+        **({} if serves else {"iteration_s": thin(m.durations_ns / 1e9 / m.group)}),
         **({"loss": thin(losses)} if losses else {}),
         **span_energy.series(used, thin),
     }

@@ -35,16 +35,18 @@ MAY_IMPORT = {
     "harness.devices": {"shim", "workloads.plugins"},
     "harness.timing": {"devices"},
     "harness.profile": {"devices", "stats"},
-    "harness.serving": {"devices", "records", "stats", "timing", "workloads"},
+    "harness.serving": {"config", "devices", "records", "stats", "timing", "workloads"},
     "harness.config": {"records", "workloads"},
     "harness.identity": {"config", "energy", "records", "workloads"},
     "harness.bundles": {"identity", "records", "stats", "trial"},
     "harness.report": {"records", "stats"},
     "harness.exporters": {"records", "stats", "workloads.plugins"},
     "harness.cost": {"config", "records"},
-    "harness.planning": {"config", "identity", "devices", "energy", "records", "stats", "workloads"},
+    "harness.planning": {
+        *("config", "identity", "devices", "energy", "records", "serving", "stats", "workloads"),
+    },
     "harness.trial": {
-        *("config", "timing", "profile", "energy", "devices", "records", "stats", "workloads"),
+        *("config", "timing", "profile", "energy", "devices", "records", "serving", "stats", "workloads"),
         "isolation.protocol",
     },
     "harness.execution": {

@@ -24,7 +24,7 @@ class GPT(DecoderLanguageModel):
         family="text",
         summary="Decoder-only transformer (GPT-2): training, prefill, decode with a KV cache, generation",
         unit="tokens",
-        modes=("train", "prefill", "decode", "generate"),
+        modes=("train", "prefill", "decode", "generate", "serve"),
         traits=DECODER_TRAITS | {"narrows", "tensor"},
         sizes={
             "tiny": {

@@ -22,7 +22,7 @@ class Llama(DecoderLanguageModel):
         family="text",
         summary="Decoder-only transformer (Llama 3, GQA): training, prefill, decode from a cache, generation",
         unit="tokens",
-        modes=("train", "prefill", "decode", "generate"),
+        modes=("train", "prefill", "decode", "generate", "serve"),
         traits=DECODER_TRAITS | {"narrows", "tensor"},
         sizes={
             "tiny": {

@@ -28,7 +28,7 @@ class Mamba(RecurrentLanguageModel):
         family="text",
         summary="State-space language model (Mamba-2): training, prefill, decode, generation",
         unit="tokens",
-        modes=("train", "prefill", "decode", "generate"),
+        modes=("train", "prefill", "decode", "generate", "serve"),
         traits=frozenset({"compiles", "linear", "blocks", "samples", "classes"}),
         sizes={
             "tiny": {

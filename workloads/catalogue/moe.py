@@ -27,7 +27,7 @@ class MixtureOfExperts(Llama):
         family="text",
         summary="Decoder-only transformer with experts (Mixtral): training, prefill, decode, generation",
         unit="tokens",
-        modes=("train", "prefill", "decode", "generate"),
+        modes=("train", "prefill", "decode", "generate", "serve"),
         traits=DECODER_TRAITS | {"experts"},
         sizes={
             "tiny": {

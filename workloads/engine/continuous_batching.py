@@ -91,6 +91,10 @@ class Engine:
         """Tokens of the first waiting prompt that were read."""
         self._filling = True
         """Of static batching: whether requests may still join."""
+        self.begun: list[int] = []
+        """Numbers of the requests whose reading began in the last step."""
+        self.logits: torch.Tensor | None = None
+        """The last ones, for a check that they are finite."""
 
     @property
     def waiting(self) -> int:
@@ -125,6 +129,7 @@ class Engine:
 
     def step(self) -> list[Token]:
         """Read a part of the first waiting prompt, and make one token of every answer; return the tokens."""
+        self.begun.clear()
         with torch.inference_mode():
             return [*self._read_some(), *self._decode()]
 
@@ -132,8 +137,10 @@ class Engine:
         if not self._waiting or len(self._rows) >= self._slots.count or not self._may_join():
             return []
         request = self._waiting[0]
+        if not self._read:
+            self.begun.append(request.number)
         part = request.prompt[self._read : self._read + self._chunk]
-        logits = self._slots.read(part)
+        logits = self.logits = self._slots.read(part)
         self._read += len(part)
         if self._read < len(request.prompt):
             return []
@@ -186,7 +193,7 @@ class Engine:
 
     def _choose(self, logits: torch.Tensor, rows: list[_Row]) -> torch.Tensor:
         """Return a token for each row of logits, (rows,)."""
-        how = self._sampling
+        how, self.logits = self._sampling, logits
         if how.top_k == 1:
             return logits.argmax(-1)
         drawn = []

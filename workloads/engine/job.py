@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 import torch
 from torch import nn
 
-from workloads.base import TRAINING, Batch, Units, UnsupportedError, Workload
+from workloads.base import SERVE, TRAINING, Batch, Units, UnsupportedError, Workload
 from workloads.compress.base import Compressor
 from workloads.counting.storage import parameter_count, tree_bytes, weights_bytes
 from workloads.engine import trained
@@ -107,7 +107,7 @@ def prepare(workload: Workload, setup: Setup) -> PreparedWorkload:
         ValueError: a setting is out of range, or the data cannot be used.
         OSError: the data cannot be read.
     """
-    if workload.mode not in workload.spec.modes:
+    if workload.mode not in workload.spec.modes or workload.mode == SERVE:  # `serve.prepare_engine` has it
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode!r}")
     training = workload.mode in TRAINING
     if setup.accumulate > 1 and not training:

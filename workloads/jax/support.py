@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workloads.base import WorkloadSpec
+from workloads.base import SERVE, WorkloadSpec
 from workloads.optimize import EAGER
 from workloads.transform import Cell
 
@@ -37,6 +37,8 @@ def refusal(cell: Cell) -> str | None:
     """Return why a combination cannot work under XLA, None when it can."""
     if (reason := untraceable(cell.workload)) is not None:
         return reason
+    if cell.mode == SERVE:
+        return "an engine's batch changes with every step; XLA compiles one shape"
     if cell.precision not in PRECISIONS:
         return f"device=xla runs in {' and '.join(PRECISIONS)}, not in {cell.precision}"
     if cell.optimize != EAGER:

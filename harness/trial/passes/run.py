@@ -18,7 +18,7 @@ from harness.records.schema import Facts, Metric
 from harness.stats.roofline import Placement
 from harness.trial import prepare
 from harness.trial.passes import convergence, gated_cold, memory_bound, phase_energy, profile, quality
-from workloads.base import Size, Workload
+from workloads.base import SERVE, Size, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,10 @@ def run_passes(
     if config.power.phases:
         ready.on_phase("profile")
         metrics += phase_energy.phase_metrics(config, device, ready.workload, job, ready.in_mode)
-    apart, evidence = gated_cold.measure(job, device, measurement, ready.on_phase, peers)
-    metrics += apart
+    evidence: Facts = {}
+    if config.workload.mode != SERVE:  # a step that reads back its tokens cannot wait behind a gate
+        apart, evidence = gated_cold.measure(job, device, measurement, ready.on_phase, peers)
+        metrics += apart
     if config.measure.profile and first_replica:
         ready.on_phase("profile")
         write = config.measure.trace and peers.rank == 0

@@ -16,6 +16,9 @@ from harness.devices import cpu
 from harness.isolation.protocol import ReplicaSpec
 from harness.planning.plan import PlannedTrial, make_plan
 from harness.records.evidence import EVIDENCE
+from harness.serving.metrics import Limits
+from harness.serving.requests import ServedRequest
+from harness.serving.served import Served
 from harness.trial import rank_merge
 from harness.trial.metrics import RankRun
 from harness.trial.replica import run_replica
@@ -152,3 +155,29 @@ def _three_ranks_on_two_cores(world: World, fault: bool) -> dict[str, Any]:
     run = RankRun(steady_span(), [Units(1)], {"peak_rss": 1})
     ranks = [rank_merge.RankResult(run, {"threads": 1}, {}, {}, None)] * 3
     return rank_merge.evidence(ranks, Config.model_validate(trial("workload.mode=infer").payload))
+
+
+def _served(*ended: str, every_ms: int = 10, takes_ms: int = 5) -> dict[str, Any]:
+    """Return what is said of requests that came evenly, were answered one by one, and ended so."""
+    ms = 1_000_000
+    requests = tuple(
+        ServedRequest(i, every_ms * i * ms, max(every_ms * i + takes_ms, takes_ms * (i + 1)) * ms, how)
+        for i, how in enumerate(ended)
+    )
+    span_ns = 0, requests[-1].end_ns
+    return Served(requests, span_ns, Limits(), open_loop=True).evidence()
+
+
+@planted("few_requests")
+def _five_requests(_world: World, fault: bool) -> dict[str, Any]:
+    return _served(*["answered"] * (5 if fault else 6))
+
+
+@planted("requests_failed")
+def _a_request_that_was_rejected(_world: World, fault: bool) -> dict[str, Any]:
+    return _served(*["answered"] * 6, "rejected" if fault else "answered")
+
+
+@planted("saturated")
+def _answers_that_take_longer_than_requests_are_apart(_world: World, fault: bool) -> dict[str, Any]:
+    return _served(*["answered"] * 100, takes_ms=20 if fault else 5)

@@ -17,7 +17,8 @@ def _ids(*prefixes: str) -> set[str]:
 
 
 LATENCY = _ids("latency.")
-TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | LATENCY
+SERVED = _ids("latency.", "goodput.", "interactivity")
+TIME = _ids("throughput.", "iteration.", "flops.rate", "mfu") | SERVED
 ENERGY = _ids("energy.", "efficiency.", "power.mean", "power.peak")
 SHARED = (TIME | ENERGY) - {"iteration.mean.clean"}
 APART = {"iteration.gated", "iteration.cold"}
@@ -91,6 +92,15 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], str, set[str]]] = [
     ("few_for_p50", {"iterations": 5}, {"iterations": 6}, "flagged", {"latency.p50"}),
     ("few_for_p90", {"iterations": 35}, {"iterations": 36}, "flagged", {"latency.p90"}),
     ("few_for_p99", {"iterations": 367}, {"iterations": 368}, "flagged", {"latency.p99"}),
+    ("few_requests", {"requests": {"answered": 5}}, {"requests": {"answered": 6}}, "flagged", SERVED),
+    (
+        "requests_failed",
+        {"requests": {"answered": 9, "rejected": 1}},
+        {"requests": {"answered": 10}},
+        "flagged",
+        SERVED,
+    ),
+    ("saturated", {"saturated": True}, {"saturated": False}, "flagged", SERVED),
     ("output_wrong", {"output_ok": False}, {"output_ok": True}, "invalid", set(METRICS)),
     ("loss_not_finite", {"loss_finite": False}, {"loss_finite": True}, "invalid", set(METRICS)),
     ("all_zero", {"all_zero": ["power.mean"]}, {"all_zero": []}, "invalid", {"power.mean"}),

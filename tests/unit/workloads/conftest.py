@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from workloads import registry
-from workloads.base import Workload
+from workloads.base import SERVE, Workload
 from workloads.sizes import resolve_size
 
 NAMES = (
@@ -37,7 +37,8 @@ HF = [name for name, place in registry.BUILT_IN.items() if place.startswith("wor
 """The models of transformers, whose own tests are in `hf`."""
 MICRO = ("matmul", "attention", "softmax", "layernorm", "convolution", "embedding")
 """Single operators; `optimizer`, which has no batch to speak of, is tested apart."""
-CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes]
+CASES = [(name, mode) for name in NAMES for mode in registry.get(name).spec.modes if mode != SERVE]
+"""An engine that serves is tested apart."""
 
 
 @pytest.fixture(scope="session", autouse=True)

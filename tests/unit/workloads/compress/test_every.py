@@ -7,7 +7,7 @@ import pytest
 import torch
 import yaml
 
-from workloads.base import MODES, TRAITS
+from workloads.base import MODES, SERVE, TRAITS
 from workloads.compatibility import refusal
 from workloads.compress.registry import BUILT_IN, COMPRESSORS
 from workloads.optimize import Optimize
@@ -15,7 +15,7 @@ from workloads.optimize import Optimize
 ROOT = Path(__file__).parents[4]
 NAMES = list(BUILT_IN)
 CANDIDATES = ("mlp", "gpt", "bert", "resnet", "lstm", "t5")
-CASES = [(name, mode) for name in NAMES for mode in COMPRESSORS.get(name).spec.modes]
+CASES = [(name, mode) for name in NAMES for mode in COMPRESSORS.get(name).spec.modes if mode != SERVE]
 
 
 def silent(_name):

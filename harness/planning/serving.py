@@ -1,0 +1,96 @@
+"""The section `serve` of a trial that serves: checked against the model, every default written."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from pathlib import Path
+
+from harness.config.errors import ConfigError
+from harness.config.models import Config, ServeConfig
+from harness.serving.load import arrivals_of, lengths_of, trace_of
+from harness.system.errors import access_to
+from workloads.base import SERVE, Size
+
+_MANY = 8
+"""Median requests that a row of a model without a last position has room for, with lengths that vary."""
+
+
+def resolved(config: Config, size: Size) -> Config:
+    """Return the configuration with its load and engine resolved; of another mode, as it is.
+
+    Raises:
+        ConfigError: keys that do not go together, or a request that fits no row.
+        InputError: a trace that is none.
+        ResourceError: a trace that cannot be read.
+    """
+    if config.workload.mode != SERVE or "prompt" not in size:
+        return config
+    serve = config.serve
+    _check_arrivals(serve)
+    _check_trace(serve)
+    serve = serve.model_copy(
+        update={
+            "prompt_tokens": serve.prompt_tokens or int(size["prompt"]),
+            "output_tokens": serve.output_tokens or int(size["new_tokens"]),
+            "trace_sha256": _digest(serve),
+        }
+    )
+    serve = serve.model_copy(update={"context": _context(serve, size)})
+    arrivals_of(serve, seed=config.seed)
+    assert serve.context is not None
+    longest = max(
+        one.prompt_tokens + one.output_tokens - 1
+        for one in itertools.islice(lengths_of(serve, serve.context + 1, seed=config.seed), 1)
+    )
+    if longest > serve.context:
+        raise ConfigError(
+            f"serve.context={serve.context}: a request of {longest} positions does not fit a row"
+        )
+    return config.model_copy(update={"serve": serve})
+
+
+def _check_arrivals(serve: ServeConfig) -> None:
+    if serve.arrivals in {"constant", "poisson", "gamma"} and serve.rate_per_s is None:
+        raise ConfigError(f"serve.arrivals={serve.arrivals}: an open loop needs serve.rate_per_s")
+    if serve.arrivals == "closed" and serve.rate_per_s is not None:
+        raise ConfigError("serve.rate_per_s: a closed loop has no rate; its load is serve.concurrency")
+    if serve.arrivals != "gamma" and serve.burstiness != 1:
+        raise ConfigError(f"serve.burstiness: gamma arrivals have it; {serve.arrivals} ones have none")
+
+
+def _check_trace(serve: ServeConfig) -> None:
+    wanted = [f"serve.{key}" for key in ("lengths", "arrivals") if getattr(serve, key) == "trace"]
+    if wanted and serve.trace is None:
+        raise ConfigError(f"{wanted[0]}=trace: serve.trace must name a JSONL file")
+    if serve.trace is not None and not wanted:
+        raise ConfigError("serve.trace: neither serve.lengths nor serve.arrivals is trace")
+
+
+def _digest(serve: ServeConfig) -> str | None:
+    if serve.trace is None:
+        return None
+    trace_of(serve)
+    path = Path(serve.trace)
+    with access_to(path):
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if serve.trace_sha256 not in (None, found):
+        raise ConfigError(f"serve.trace_sha256: {serve.trace_sha256} was asked for, {found} is there")
+    return found
+
+
+def _context(serve: ServeConfig, size: Size) -> int:
+    """Return the positions of a row: what was asked for, else what the lengths need and the model has."""
+    has = int(size["positions"]) if "positions" in size else None
+    if serve.context is not None:
+        if has is not None and serve.context > has:
+            raise ConfigError(f"serve.context={serve.context}: the model has {has} positions")
+        return serve.context
+    assert serve.prompt_tokens is not None
+    assert serve.output_tokens is not None
+    needed = serve.prompt_tokens + serve.output_tokens - 1
+    if serve.lengths == "trace":
+        needed = max(one.prompt_tokens + one.output_tokens - 1 for one in trace_of(serve))
+    elif serve.lengths == "lognormal":
+        needed = has or _MANY * needed
+    return needed if has is None else min(needed, has)

@@ -1,0 +1,120 @@
+"""A workload that serves, as the trial runs any other: one step, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from harness.config.models import ServeConfig
+from harness.serving.engines import EngineServer
+from harness.serving.load import arrivals_of, lengths_of, limits_of
+from harness.serving.served import Served
+from harness.serving.session import Session
+from workloads.base import Units, Workload
+
+if TYPE_CHECKING:
+    from workloads.engine.serve import PreparedEngine
+    from workloads.engine.setup import Setup
+
+DRAIN_S, DRAIN_SPANS = 10.0, 2.0
+"""How long counted requests may take to end behind the span: so long, or so many spans if that is longer."""
+
+
+@dataclass
+class ServingJob:
+    """What a trial takes for a `workloads.engine.job.PreparedWorkload`; a step is one of the session."""
+
+    step: Callable[..., object]
+    session: Session
+    prepared: PreparedEngine
+    compiler: None = None
+    compiled: None = None
+    compile_s: None = None
+    update: None = None
+    devices: int = 1
+
+    @property
+    def model(self) -> Any:
+        """The torch module."""
+        return self.prepared.model
+
+    @property
+    def parameters(self) -> int:
+        """Of the whole model."""
+        return self.prepared.parameters
+
+    @property
+    def weights_bytes(self) -> int:
+        """Of the model."""
+        return self.prepared.weights_bytes
+
+    @property
+    def kv_cache_bytes(self) -> int:
+        """Of the cache as it is now."""
+        return self.prepared.slots.nbytes
+
+    def units(self, _index: int) -> Units:
+        """A step tells what it processed only when it is over."""
+        return Units(0)
+
+    def check(self) -> dict[str, Any]:
+        """Judge the last step's logits."""
+        return self.prepared.check()
+
+    def losses(self) -> list[float]:
+        """There are none."""
+        return []
+
+    def outputs(self) -> object:
+        """What a device waits for."""
+        return self.prepared.engine.logits
+
+    def served(self, serve: ServeConfig) -> Served:
+        """Let the counted requests end, with the load kept up, and return what the span served."""
+        begin, end = self.session.span_ns
+        self.session.drain(max(DRAIN_S, DRAIN_SPANS * (end - begin) / 1e9))
+        return Served(
+            self.session.requests, (begin, end), limits_of(serve), open_loop=serve.arrivals != "closed"
+        )
+
+    def evidence(self) -> dict[str, Any]:
+        """What was made of the model and of the engine."""
+        return self.prepared.evidence
+
+
+def prepare(workload: Workload, setup: Setup, serve: ServeConfig) -> ServingJob:
+    """Build engine and load.
+
+    Args:
+        workload: In mode `serve`.
+        setup: Of the trial.
+        serve: Resolved: every default is written.
+
+    Raises:
+        UnsupportedError: the engine cannot be built so.
+        InputError: the load cannot be had.
+    """
+    from workloads.engine.serve import Serving, prepare_engine
+
+    assert serve.context is not None
+    prepared = prepare_engine(
+        workload,
+        setup,
+        Serving(
+            batching=serve.batching,
+            slots=serve.slots,
+            context=serve.context,
+            chunk=serve.chunk,
+            queue=serve.queue,
+            cache_bytes=None if serve.cache_gib is None else int(serve.cache_gib * 2**30),
+        ),
+    )
+    server = EngineServer(prepared.engine, vocab=workload.n("vocab"), seed=workload.seed, device=setup.device)
+    session = Session(
+        server,
+        lengths_of(serve, serve.context + 1, seed=workload.seed),
+        arrivals_s=arrivals_of(serve, seed=workload.seed),
+        concurrency=serve.concurrency,
+    )
+    return ServingJob(session.step, session, prepared)

@@ -1,0 +1,85 @@
+"""The section `serve`: what goes together, what is written, and what is part of a trial's identity."""
+
+import json
+
+import pytest
+
+from harness.config.errors import ConfigError
+from harness.planning.plan import make_plan
+
+CPU = ("workload=gpt", "workload.mode=serve", "device=cpu")
+
+
+def only(*overrides):
+    """The one trial of these overrides."""
+    (trial,) = make_plan([*CPU, *overrides]).trials
+    return trial
+
+
+def test_defaults_are_those_of_the_size():
+    """A row is as long as a request needs."""
+    serve = only().config.serve
+    assert (serve.prompt_tokens, serve.output_tokens, serve.context) == (64, 16, 79)
+    assert only("serve.lengths=lognormal").config.serve.context == 256
+    mamba = only("workload=mamba", "serve.lengths=lognormal").config.serve
+    assert mamba.context == 8 * 79
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("serve.arrivals=poisson", "an open loop needs serve.rate_per_s"),
+        ("serve.rate_per_s=2", "a closed loop has no rate"),
+        ("serve.burstiness=2", "closed ones have none"),
+        ("serve.lengths=trace", "serve.trace must name a JSONL file"),
+        ("serve.trace=x.jsonl", "neither serve.lengths nor serve.arrivals is trace"),
+        ("serve.context=300", "the model has 256 positions"),
+        ("serve.output_tokens=300", "a request of 363 positions does not fit a row"),
+        ("serve.slotz=3", "serve.slotz"),
+        ("serve.batching=dynamic", "serve.batching"),
+        ("serve.concurrency=0", "serve.concurrency"),
+    ],
+)
+def test_what_does_not_go_together_is_named(override, says):
+    """In one line, before anything starts."""
+    with pytest.raises(ConfigError, match=says):
+        only(override)
+
+
+def test_a_trace_is_its_contents(tmp_path):
+    """Two files of the same contents are one load; another file is refused under its digest."""
+    for name, tokens in (("a", 3), ("b", 3), ("c", 4)):
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps({"prompt_tokens": tokens, "output_tokens": 2}))
+    a, b, c = (only("serve.lengths=trace", f"serve.trace={tmp_path}/{name}.jsonl") for name in "abc")
+    assert a.work_id == b.work_id != c.work_id
+    digest = a.config.serve.trace_sha256
+    with pytest.raises(ConfigError, match="was asked for"):
+        only("serve.lengths=trace", f"serve.trace={tmp_path}/c.jsonl", f"serve.trace_sha256={digest}")
+
+
+def test_limits_judge_the_same_work():
+    """They are another trial of it."""
+    plain, limited = only(), only("serve.ttft_limit_s=0.1")
+    assert plain.work_id == limited.work_id
+    assert plain.trial_id != limited.trial_id
+    assert only("serve.slots=4").work_id != plain.work_id
+
+
+def test_other_modes_do_not_read_the_section():
+    """Their identities are what they were."""
+    trials = make_plan(["workload=gpt", "workload.mode=generate", "device=cpu", "serve.slots=2,4"]).trials
+    assert len(trials) == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("optimize=compile", "changes with every step"),
+        ("optimize.kv_cache=growing", "rows are slots"),
+        ("parallel=tensor", "serves in one process"),
+        ("workload=bert", "bert has no mode serve"),
+    ],
+)
+def test_what_no_engine_does_is_refused(override, says):
+    """With the reason, and no error: it is a cell of a sweep."""
+    assert says in only(override).refusal
