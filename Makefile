@@ -113,6 +113,9 @@ bench-energy: $(STAMP)  ## energy against scripted truth in wall-clock time, and
 bench-stats: $(STAMP)  ## simulated machines against our rules and common ones, about 5 minutes; keeps the tables
 	$(BIN)/python -m benchmarks.stats_bench --write docs/statistics.md
 
+bench-goodput: $(STAMP)  ## the search for the highest rate on simulated queues whose truth is known, about 2 minutes
+	$(BIN)/python benchmarks/goodput_search.py
+
 bench-gate: $(STAMP)  ## simulated years of nights against the gate, about 4 minutes
 	$(BIN)/python -m benchmarks.gate_bench.histories --years 200
 
