@@ -140,6 +140,9 @@ bench-hostile: $(STAMP)  ## 663 hostile records and plans through the commands t
 bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's of a third as many, about 8 minutes
 	$(BIN)/python -m benchmarks.report_scale
 
+bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, about 6 minutes
+	$(BIN)/python -m benchmarks.tune_bench
+
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
 

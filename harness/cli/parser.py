@@ -108,6 +108,7 @@ def _sweeps(verbs: Verbs) -> None:
         "run a sweep, or resume it: only what is missing runs",
         "examples:\n  joulemark run +experiment=demo\n"
         "  joulemark run workload=gpt workload.mode=decode measure=quick\n"
+        "  joulemark run +experiment=tune workload=mlp workload.mode=infer\n"
         "  joulemark run +experiment=gpu device=cuda run.on=slurm run.slurm.partition=gpu\n\n" + _OVERRIDES,
     )
     verb.overrides()

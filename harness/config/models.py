@@ -246,6 +246,9 @@ class RunConfig(Section):
     """Tries at a replica within one run; a failed replica is not tried again unless `retry_failed`."""
     retry_failed: bool = False
     order_seed: int = Field(default=0, ge=0)
+    tune: str | None = None
+    """Find the best trial by successive halving, by `throughput`, `latency`, `energy` or a metric's id; null
+    measures every trial."""
     quiet_wait_s: NonNegativeFloat = 0.0
     """How long to wait for a quiet host before measuring; 0 measures at once and says who is there."""
     remeasure: float = Field(default=0.2, ge=0, le=1)
@@ -258,6 +261,16 @@ class RunConfig(Section):
     """Serve the running sweep's metrics to Prometheus, on the loopback address."""
     monitor_port: int = Field(default=9646, ge=0, le=65535)
     """0 takes a free one."""
+
+    @field_validator("tune")
+    @classmethod
+    def _tuned_by_what_has_a_direction(cls, tune: str | None) -> str | None:
+        if tune is None or tune in {"throughput", "latency", "energy"}:
+            return tune
+        if tune not in METRICS or METRICS[tune].direction == "none":
+            hint = nearest(tune, METRICS, "see `joulemark list metrics`")
+            raise ValueError(f"neither throughput, latency, energy nor a metric that can be better{hint}")
+        return tune
 
 
 class PriceConfig(SiteFigures):

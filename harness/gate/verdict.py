@@ -11,6 +11,7 @@ from typing import Any
 from harness.gate.history import History, Series
 from harness.gate.policy import Policy, Rule
 from harness.gate.series import Judgement, Label, is_value, judge_night
+from harness.gate.suspects import Suspects, suspects
 from harness.records.escape import literal
 from harness.records.numbers import quantity
 from harness.records.results import Estimate, TrialResult
@@ -40,6 +41,8 @@ class SeriesVerdict:
     value: float | None
     unit: str
     judgement: Judgement
+    suspects: Suspects | None = None
+    """Of a regression whose commits are known."""
 
     def sentence(self) -> str:
         """Say it in one line."""
@@ -128,6 +131,9 @@ class Verdict:
                     "reason": s.judgement.reason,
                     "screen": asdict(s.judgement.screened) if s.judgement.screened else None,
                     "pairs": asdict(s.judgement.comparison) if s.judgement.comparison else None,
+                    "base": s.suspects.base if s.suspects else None,
+                    "head": s.suspects.head if s.suspects else None,
+                    "bisect": s.suspects.command if s.suspects else None,
                 }
                 for s in self.series
             ],
@@ -151,9 +157,20 @@ class Verdict:
             rows.append("| " + " | ".join(map(literal, cells)) + " |")
         left_out = [f"- left out: {literal(line)}" for line in self.left_out]
         left_out += [f"- {literal(r.sentence())}" for r in self.rules if not (r.matched and r.judged)]
+        found = [line for s in self.series for line in _search(s)]
         return "\n".join(
-            [f"## Gate of {self.night}: {counts or 'nothing was judged'}", "", *rows, *left_out, ""]
+            [f"## Gate of {self.night}: {counts or 'nothing was judged'}", "", *rows, *found, *left_out, ""]
         )
+
+
+def _search(series: SeriesVerdict) -> list[str]:
+    """Return, of a regression, between which commits it lies and the command that finds it."""
+    found = series.suspects
+    if found is None:
+        return []
+    between = f"base `{found.base}`, head `{found.head}`"
+    return ["", f"{literal(series.trial)} {literal(series.metric)}: {between}. To find the commit:", "",
+            "```sh", found.command, "```"]  # fmt: skip
 
 
 def judge_history(
@@ -222,6 +239,9 @@ def _judge_results(
                 estimate.value if estimate is not None else None,
                 estimate.unit if estimate is not None else "",
                 judgement,
+                suspects(result, metric_id, history.good_commit(series))
+                if judgement.label == "regression"
+                else None,
             )
 
 

@@ -157,6 +157,25 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     )
 
 
+def variant(trial: PlannedTrial, update: Mapping[str, Any], overrides: Sequence[str]) -> PlannedTrial:
+    """Return the trial with parts of its configuration replaced, under the identity that it then has.
+
+    Args:
+        trial: a trial of a plan.
+        update: by section or key of `Config`.
+        overrides: the same in the command line's words.
+    """
+    config = trial.config.model_copy(update=dict(update))
+    work = work_id(config, trial.size, trial.data_digest)
+    return replace(
+        trial,
+        config=config,
+        work_id=work,
+        trial_id=trial_id(work, config),
+        overrides=(*trial.overrides, *overrides),
+    )
+
+
 def _with_platform(device: DeviceConfig) -> DeviceConfig:
     """Write the kind that `auto` stands for, and the platform of one that has several."""
     kind = devices.resolve_kind(device.kind)

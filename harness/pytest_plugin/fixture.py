@@ -31,6 +31,7 @@ from harness.trial.evidence import all_zero, thin, timing_evidence
 from harness.trial.measure import measure_span
 from harness.trial.metrics import RankRun, summarise
 from workloads.base import Units
+from workloads.plugins import nearest
 from workloads.unrun import advice, unrun
 
 UNITS = ("samples", "tokens", "requests")
@@ -59,17 +60,24 @@ class DeviceBenchmark:
         """The metrics by id, each with its interval and validity; empty before anything was measured."""
         return trial_results(self.records)[0].estimates if self.records else {}
 
-    def value(self, metric_id: str) -> float | None:
-        """Return a metric's value, None where it is not known.
+    def value(self, metric_id: str) -> float:
+        """Return a metric's value. Where it is not known, the rest of the test is skipped with the reason.
 
-        Where `--benchmark-disable` let nothing be measured the rest of the test is skipped.
-
-        Raises:
-            KeyError: this test has no such metric.
+        So is a test in which `--benchmark-disable` let nothing be measured. An id that this test has no
+        metric of fails it.
         """
         if not self.records and self._is_off():
             pytest.skip("benchmarks are turned off, so that there is no value")
-        return self.estimates[metric_id].value
+        estimates = self.estimates
+        if metric_id not in estimates:
+            hint = nearest(metric_id, estimates)
+            pytest.fail(f"device_benchmark.value: this test has no metric {metric_id!r}{hint}", pytrace=False)
+        found = estimates[metric_id]
+        if found.value is None:
+            pytest.skip(
+                f"{metric_id} is {found.validity}: {'; '.join(found.reasons) or 'no reason was recorded'}"
+            )
+        return found.value
 
     def __call__(
         self,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.cli.output import print_json, print_table
+from harness.cli.plan_warnings import warnings
 from harness.devices import registry as devices
 from harness.execution.progress import duration
 from harness.identity.machine import identify
@@ -52,6 +53,9 @@ def main(options: argparse.Namespace) -> int:
         print()
         print_table(["refused", "reason"], [[t.label, t.refusal] for t in plan.refused])
     _print_times(plan)
+    least = {i: n.least_bytes for i, n in needed.items() if not isinstance(n, str)}
+    for words in warnings(plan.runnable, least, identify()):
+        print(f"warning: {words}")
     return 0 if plan.runnable else 2
 
 
@@ -61,6 +65,10 @@ def _print_times(plan: Plan) -> None:
         f"\n{runnable} trial{'s' * (runnable != 1)}, {len(plan.refused)} refused; "
         f"at least {duration(plan.estimated_s)} of building, warm-up and measuring"
     )
+    if plan.runnable and plan.trials[0].config.run.tune is not None:
+        from harness.advice.halving import estimated_s
+
+        print(f"tuned by successive halving, these take at least {duration(estimated_s(plan))} instead")
     if (words := _compiling(plan)) is not None:
         print(words)
     share = plan.trials[0].config.run.remeasure
@@ -108,6 +116,11 @@ def _plain_plan(plan: Plan, needed: Mapping[str, Needs | str] | None) -> dict[st
             }
             for t in plan.trials
         ],
+        "warnings": warnings(
+            plan.runnable,
+            {i: n.least_bytes for i, n in (needed or {}).items() if not isinstance(n, str)},
+            identity,
+        ),
     }
 
 

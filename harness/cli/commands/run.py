@@ -35,6 +35,9 @@ def main(options: argparse.Namespace) -> int:
         print(f"joulemark: {words}", file=sys.stderr)
     store = open_store(_one(plan, "results", lambda trial: trial.config.run.results))
     scheduler = _one(plan, "on", lambda trial: trial.config.run.on)
+    objective = _one(plan, "tune", lambda trial: trial.config.run.tune or "")
+    if objective and (block is not None or scheduler != "local"):
+        raise UsageError("run.tune searches on this machine: run.on=local goes with it, and no --block")
     identity = identify()
     if scheduler != "local":
         if block is not None:
@@ -42,11 +45,24 @@ def main(options: argparse.Namespace) -> int:
         return _on_cluster(plan, store, identity, options)
     if block is not None:
         return _one_block(plan, store, identity, block, host)
-    sweep = _swept(plan, lambda shown: Sweep(plan, store, identity, shown, host=host))
+
+    def run(part: Plan) -> Sweep:
+        return _swept(part, lambda shown: Sweep(part, store, identity, shown, host=host))
+
+    winners: list[str] = []
+    if objective:
+        from harness.cli.tuned import tuned, winner
+
+        found, sweep = tuned(plan, objective, run)
+        plan, winners = sweep.plan, [winner(each) for each in found]
+    else:
+        sweep = run(plan)
     ledger, torn = status.read(store, plan.sweep, identity.machine_id, code_ids(plan.trials, identity))
     with unheard():
         status.show(store, plan.sweep, ledger, torn, as_json=options.json)
         if not options.json:
+            for words in winners:
+                print(f"\n{words}")
             print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))
     return exit_code(plan, ledger, sweep.wanted)
 

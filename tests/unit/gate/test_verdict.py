@@ -12,6 +12,7 @@ from harness.gate.history import read_history
 from harness.gate.policy import Policy
 from harness.gate.verdict import judge_history
 from harness.records.store import Store
+from harness.stats import Comparison
 
 WATCHED = Policy.model_validate({"metrics": [{"metric": "iteration.mean", "required": True}]})
 
@@ -206,3 +207,27 @@ def test_an_accepted_night_that_is_none_is_told(store: Store, add_night) -> None
     """A name that was mistyped accepts nothing."""
     _history(add_night)
     assert "accept: there is no night nigthly" in "; ".join(read_history(store, accept=("nigthly",)).left_out)
+
+
+def test_a_regression_names_its_commits_and_the_command_that_searches(store: Store, add_night) -> None:
+    """The base is the good night's of two weeks back; overrides that name a file or program are left out."""
+    words = ["+experiment=nightly", "workload=gpt", "run.name=x", "workload.data=/etc/passwd", "seed=$(id)"]
+    _history(add_night, tonight=1.5, config={"overrides": words})
+    worse = Comparison("worse", 0.5, 0.4, 0.6, 0.01, 6, 1e-6)
+    verdict = judge_history(read_history(store), WATCHED, lambda *_: worse)
+    base, head = f"{0:040x}", f"{12:040x}"
+    overrides = "+experiment=nightly workload=gpt 'sweep=[]'"
+    command = f"joulemark bisect {base} {head} {overrides} --metric iteration.mean"
+    text = verdict.markdown()
+    assert f"base `{base}`, head `{head}`" in text
+    assert f"\n{command}\n" in text
+    (series,) = verdict.plain()["verdicts"]
+    assert (series["base"], series["head"], series["bisect"]) == (base, head, command)
+
+
+def test_a_quiet_night_names_no_commits(store: Store, add_night) -> None:
+    """There is nothing to search for."""
+    _history(add_night)
+    verdict = judge_history(read_history(store), WATCHED)
+    assert "bisect" not in verdict.markdown()
+    assert verdict.plain()["verdicts"][0]["bisect"] is None

@@ -253,6 +253,26 @@ def test_it(device_benchmark):
     result.stdout.fnmatch_lines(["*benchmarks are turned off*"])
 
 
+def test_a_value_that_is_not_known_skips_and_one_that_is_misspelt_fails(pytester: pytest.Pytester) -> None:
+    """Energy without a sensor is no number to compare: the reason is given, and a wrong id the right one."""
+    test = (
+        _QUICK
+        + """
+def test_energy(device_benchmark):
+    device_benchmark(sum, [1], items=1)
+    assert device_benchmark.value("energy.sample") < 5
+
+def test_wrong(device_benchmark):
+    device_benchmark(sum, [1], items=1)
+    assert device_benchmark.value("energy.samples") < 5
+"""
+    )
+    result = _run(pytester, test, "--joulemark-power=none", "-rs")
+    result.assert_outcomes(skipped=1, failed=1)
+    result.stdout.fnmatch_lines(["*energy.sample is unavailable: sensor=none measures no energy*"])
+    result.stdout.fnmatch_lines(["*no metric 'energy.samples'; did you mean energy.sample?*"])
+
+
 def test_benchmarks_that_are_turned_off_run_once_and_leave_nothing(pytester: pytest.Pytester) -> None:
     """--benchmark-disable calls the function as a plain test would."""
     test = """

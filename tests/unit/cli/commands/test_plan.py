@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from harness.cli import main
+from harness.cli import main, plan_warnings
+from harness.energy.sensors.none import NullMeter
 
 GPT3 = ("workload=gpt", "workload.size=gpt3", "workload.mode=decode", "workload.batch=1", "device=cpu")
 
@@ -49,3 +50,15 @@ def test_one_model_that_does_not_build_ends_nothing(monkeypatch, capsys):
     assert lstm["needs"] == {"reason": "AttributeError: no backbone_config"}
     assert main(["plan", "--needs", *two]) == 0
     assert "no backbone_config" in capsys.readouterr().out
+
+
+def test_a_plan_warns_of_a_sensor_and_of_memory_that_are_not_there(capsys, monkeypatch):
+    """Both are said before hours are spent; a sensor that was turned off is no news."""
+    monkeypatch.setattr(plan_warnings, "resolve", lambda *_: (NullMeter("all", "no sensor: scripted"),))
+    monkeypatch.setattr(plan_warnings, "available_memory_bytes", lambda: 2**30)
+    assert main(["plan", "--needs", *GPT3]) == 0
+    text = " ".join(capsys.readouterr().out.replace("\u00a0", " ").split())
+    assert "warning: energy will be unavailable on cpu (no sensor: scripted)" in text
+    assert "of memory and 1.00 GiB is there: it will not fit" in text
+    assert main(["plan", "--json", *GPT3, "power.sensor=none"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == []
