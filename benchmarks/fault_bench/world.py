@@ -8,6 +8,7 @@ to be the real command, with processes that are executed anew, says so (`real=Tr
 
 from __future__ import annotations
 
+import codecs
 import ctypes
 import os
 import signal
@@ -261,7 +262,7 @@ def prepare() -> None:
     from harness.execution.host_watch import HostWatch
     from harness.identity.machine import identify
 
-    "".encode("ascii")  # loaded now: not every user may read the folder of Python's library
+    codecs.lookup("ascii")  # loaded now: not every user may read the folder of Python's library
     harness.trial.replica.preload()
     identity, plan, planned = identify(), run.make_plan, {}
 

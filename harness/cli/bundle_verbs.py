@@ -16,6 +16,7 @@ def add_bundle_verbs(verbs: Verbs) -> None:
     verb.sweep("sweeps", nargs="+")
     verb.add_argument("-o", "--output", metavar="FILE", help="the file (default: SWEEP.tar)")
     verb.add_argument("--sign", metavar="KEY", help="sign it with this ed25519 private key of OpenSSH")
+    verb.add_argument("--accept-secrets", action="store_true", help="hand on what looks like a secret too")
     verb.results()
 
     verb = verbs(

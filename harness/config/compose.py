@@ -21,8 +21,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
-from omegaconf.resolvers import oc
 
 from harness.config.bounds import check_count, check_groups, check_overrides, swept_values
 from harness.config.errors import ConfigError
@@ -33,6 +33,10 @@ from workloads.plugins import nearest
 ENTRY_POINTS = "joulemark.conf"
 _OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "report.limits.")
 """Below these a user may name any key: planning knows sizes, settings and metrics."""
+_RESOLVERS = frozenset(
+    {"oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select"}
+)
+"""Of `${…}`: those that see the configuration alone."""
 Composed = dict[str, Any]
 
 
@@ -91,10 +95,12 @@ class Composer:
         self._parts: dict[tuple[str, ...], DictConfig | None] = {}
 
     def __enter__(self) -> Self:
-        # A record keeps what is resolved: nothing of the environment comes into it unseen.
-        OmegaConf.clear_resolver("oc.env")
         self._context = initialize_config_dir(str(config_folder()), version_base="1.3", job_name="joulemark")
         self._context.__enter__()
+        # A record keeps what is resolved: nothing of the environment, or of a file, comes into it unseen.
+        self._resolvers = dict(BaseContainer._resolvers)  # noqa: SLF001 - there is no public list
+        for name in self._resolvers.keys() - _RESOLVERS:
+            OmegaConf.clear_resolver(name)
         loader = GlobalHydra.instance().config_loader()
         self.groups: dict[str, list[str]] = {g: loader.get_group_options(g) for g in loader.list_groups("")}
         # Hydra learns of further folders only when it composes; their options are their files' names.
@@ -105,7 +111,7 @@ class Composer:
 
     def __exit__(self, *error: object) -> None:
         self._context.__exit__(*error)
-        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+        BaseContainer._resolvers.update(self._resolvers)  # noqa: SLF001 - as it was for others
 
     def jobs(self, overrides: Sequence[str]) -> list[Job]:
         """Return every trial asked for: the experiment's grids times the command line's sweeps.

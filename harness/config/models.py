@@ -237,6 +237,8 @@ class RunConfig(Section):
     machine_name: MachineName | None = None
     """What reports call this machine; null takes its hardware's name."""
     results: str = "results"
+    keep_paths: bool = False
+    """Keep paths and a meter's command line in records as they are; else their last part and a digest."""
     worker: Literal["warm", "exec"] = "warm"
     timeout_s: PositiveFloat = 600.0
     """Hard limit of one replica, from start to end."""

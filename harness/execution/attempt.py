@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from harness.config import placement
 from harness.config.models import Config
@@ -14,6 +15,7 @@ from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome, ReplicaSpec
 from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
+from harness.planning.private import hidden
 from harness.records.certificates import certificate_facts
 from harness.records.chain import Chain, record_digest
 from harness.records.evidence import declared
@@ -163,8 +165,11 @@ class Attempts:
         *,
         worker: str | None = None,
     ) -> Record:
-        result, identity = outcome.result or {}, self.identity.using(trial.libraries)
-        place = (self.sweep, identity.machine_id, trial.trial_id, replica, attempt)
+        told = {"result": outcome.result or {}, "reason": reason, "log_tail": outcome.log_tail}
+        told, identity = hidden(told, trial.payload), self.identity.using(trial.libraries)
+        result = told["result"]
+        folder = self.store.attempt_dir(self.sweep, identity.machine_id, trial.trial_id, replica, attempt)
+        _clean(folder / "log.txt", trial.payload)
         planned_here = trial.external_config is None
         record = Record(
             sweep=self.sweep,
@@ -178,30 +183,19 @@ class Attempts:
             round_order=order,
             status=status,
             phase="done" if status == "ok" else outcome.phase,
-            reason=reason,
+            reason=told["reason"],
             started_at=started_at,
             wall_s=outcome.wall_s,
-            config=trial.payload | {"overrides": list(trial.overrides)},
+            config=trial.recorded,
             machine=identity.machine,
             code=identity.code,
             metrics=tuple(Metric(**m) for m in result.get("metrics", ())),
             evidence=self._session(trial) | result.get("evidence", {}),
             series={name: tuple(values) for name, values in result.get("series", {}).items()},
-            worker=WorkerFacts(
-                kind=worker or trial.config.run.worker,  # type: ignore[arg-type]
-                pid=outcome.pid,
-                exit_code=outcome.exit_code,
-                signal=outcome.signal,
-                wall_s=outcome.wall_s,
-                user_s=outcome.user_s,
-                system_s=outcome.system_s,
-                max_rss_bytes=outcome.max_rss_bytes,
-                involuntary_switches=outcome.involuntary_switches,
-                killed=outcome.killed,
-            ),
-            log_tail="" if status == "ok" else outcome.log_tail,
+            worker=_facts(outcome, worker or trial.config.run.worker),
+            log_tail="" if status == "ok" else told["log_tail"],
             seal=self.chain.seal(
-                self.store.attempt_dir(*place),
+                folder,
                 dict(trial.size) if planned_here else None,
                 trial.data_digest,
             ),
@@ -234,6 +228,31 @@ def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
     return (
         "crashed",
         f"exited with code {outcome.exit_code} in phase {outcome.phase}, before there was a result",
+    )
+
+
+def _clean(log: Path, payload: Mapping[str, Any]) -> None:
+    """Let a worker's log name nothing private."""
+    if log.is_file() and not log.is_symlink():
+        with access_to(log):
+            text = log.read_bytes().decode(errors="replace")
+            if (kept := hidden(text, payload)) != text:
+                log.write_bytes(kept.encode())
+
+
+def _facts(outcome: Outcome, kind: str) -> WorkerFacts:
+    """Return what the operating system reported of a worker."""
+    return WorkerFacts(
+        kind=kind,  # type: ignore[arg-type]
+        pid=outcome.pid,
+        exit_code=outcome.exit_code,
+        signal=outcome.signal,
+        wall_s=outcome.wall_s,
+        user_s=outcome.user_s,
+        system_s=outcome.system_s,
+        max_rss_bytes=outcome.max_rss_bytes,
+        involuntary_switches=outcome.involuntary_switches,
+        killed=outcome.killed,
     )
 
 

@@ -35,11 +35,6 @@ def work_id(config: Config, size: Size, data_digest: str | None) -> str:
     return recorded_work_id(config.model_dump(mode="json"), size, data_digest)
 
 
-def trial_id(work: str, config: Config) -> str:
-    """Identify the trial: the work and how it is measured; run control, price and report are no part."""
-    return recorded_trial_id(work, config.model_dump(mode="json"))
-
-
 def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_digest: str | None) -> str:
     """Identify the work of a configuration as a record keeps it, by the keys that it had then.
 

@@ -16,8 +16,8 @@ from harness.devices import registry as devices
 from harness.energy.sensors import registry as sensors
 from harness.identity.libraries import Libraries, libraries
 from harness.identity.machine import Identity
-from harness.identity.trial import trial_id, work_id
-from harness.planning import labels, serving
+from harness.identity.trial import recorded_trial_id, work_id
+from harness.planning import labels, private, serving
 from harness.planning.refusals import refusal
 from workloads import registry as workloads
 from workloads.base import Size, WorkloadSpec
@@ -57,12 +57,19 @@ class PlannedTrial:
 
     @property
     def payload(self) -> dict[str, Any]:
-        """The configuration as plain data, as workers get it and records keep it."""
+        """The configuration as plain data, as workers get it."""
         return (
             self.config.model_dump(mode="json")
             if self.external_config is None
             else dict(self.external_config)
         )
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The configuration as records keep it, with the overrides that asked for it."""
+        payload = self.payload
+        words = private.kept_words(self.overrides, private.shown(payload))
+        return private.recorded(payload) | {"overrides": words}
 
     @property
     def replica_s(self) -> float:
@@ -112,7 +119,10 @@ def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) ->
     sweep = _sweep_name(planned, overrides)
     distinct = list({trial.trial_id: trial for trial in reversed(planned)}.values())[::-1]
     names = labels.told_apart([trial.config for trial in distinct])
-    trials = tuple(replace(trial, label=name) for trial, name in zip(distinct, names, strict=True))
+    trials = tuple(
+        replace(trial, label=private.hide(name, private.shown(trial.payload)))
+        for trial, name in zip(distinct, names, strict=True)
+    )
     return Plan(sweep, trials, tuple(overrides))
 
 
@@ -144,12 +154,13 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     except (ValueError, OSError) as error:
         raise ConfigError(f"workload {spec.name}: {error}") from error
     work = work_id(config, size, digest)
+    kept = private.recorded(config.model_dump(mode="json"))
     return PlannedTrial(
         label=labels.label(config),
         config=config,
         size=size,
         work_id=work,
-        trial_id=trial_id(work, config),
+        trial_id=recorded_trial_id(work, kept),
         overrides=overrides,
         refusal=refused,
         data_digest=digest,
@@ -307,9 +318,10 @@ def plan_payload(
     plan: Plan, identity: Identity, wanted: Callable[[PlannedTrial], int] = planned_replicas
 ) -> dict[str, Any]:
     """Return the plan as plain data, as it is kept beside the records, with the replicas wanted by now."""
+    shown = {text: kept for t in plan.trials for text, kept in private.shown(t.payload).items()}
     return {
         "sweep": plan.sweep,
-        "overrides": list(plan.overrides),
+        "overrides": private.kept_words(plan.overrides, shown),
         "machine_id": identity.machine_id,
         "code_id": identity.code_id,
         "estimated_s": plan.estimated_s,
@@ -321,7 +333,7 @@ def plan_payload(
                 "code_id": identity.using(t.libraries).code_id,
                 "refusal": t.refusal,
                 "replicas": wanted(t),
-                "overrides": list(t.overrides),
+                "overrides": t.recorded["overrides"],
             }
             for t in plan.trials
         ],

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.system.errors import JoulemarkError, ResourceError, access_to
 from harness.system.inside import open_plain, require_inside
@@ -63,10 +64,11 @@ def sweep_lock(folder: Path) -> Iterator[HeldFolder]:
         folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as held:
         file = held.enter_context(open_plain(folder / ".lock"))
-        itself = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with access_to(folder):
+            itself = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         held.callback(os.close, itself)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file, folder / ".lock")
             _lock_folder(itself)
         except BlockingIOError:
             digits = file.read(20).decode(errors="replace").strip()
@@ -74,10 +76,25 @@ def sweep_lock(folder: Path) -> Iterator[HeldFolder]:
             raise SweepBusyError(
                 f"{folder}: another run of this sweep is going on (process {holder}); wait for it or stop it"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()).encode())
-        file.flush()
+        with access_to(folder / ".lock"):
+            file.truncate(0)
+            file.write(str(os.getpid()).encode())
+            file.flush()
         yield HeldFolder(folder, itself)
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """Lock a file, or raise `BlockingIOError` where another process has.
+
+    Raises:
+        ResourceError: its file system locks nothing.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        raise ResourceError(f"{path}: it cannot be locked ({error.strerror})") from error
 
 
 def _lock_folder(descriptor: int) -> None:
@@ -122,7 +139,7 @@ def device_lock(
         reported = False
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _lock(file, path)
                 break
             except BlockingIOError:
                 if not reported:

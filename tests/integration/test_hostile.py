@@ -1,4 +1,4 @@
-"""A sample of the hostile inputs of `make bench-hostile`: no traceback, no escape, nothing outside."""
+"""A sample of the hostile inputs of `make bench-hostile`: no traceback, no escape, nothing run or outside."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from benchmarks.hostile import cases, run_case
+from benchmarks.hostile_bench import bundles, files, links, records
+from benchmarks.hostile_bench.__main__ import by_sort
 
 
 def test_there_are_more_than_five_hundred() -> None:
-    """They are products of tables."""
-    assert len(list(cases())) > 500
+    """They are products of tables, each with a name of its own."""
+    found = [(sort, name) for sort, name, _ in by_sort()]
+    assert len(found) == len(set(found)) > 1500
 
 
 @pytest.mark.parametrize(
@@ -23,11 +25,29 @@ def test_there_are_more_than_five_hundred() -> None:
         ("record", "metrics.0.unit", "controls"),
         ("record", "label", "controls"),
         ("record", "metrics.0.n", "of 400 digits"),
+        ("record", "metrics.0.value", "negative"),
         ("record", "started_at", "text"),
         ("plan", "trials.0", "null"),
         ("plan", "trials.0.replicas", "of 400 digits"),
     ],
 )
-def test_a_hostile_input_ends_nothing(file: str, field: str, kind: str) -> None:
+def test_a_hostile_record_ends_nothing(tmp_path: Path, file: str, field: str, kind: str) -> None:
     """Each went wrong once, or would without the check at the boundary."""
-    assert run_case(file, field, kind) == []
+    assert records.one(file, field, kind).run(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("sort", "name"),
+    [
+        (links, "demo/.lock is a link to a file outside"),
+        (links, "index is a link to a folder outside"),
+        (bundles, "a member '../outside/new', listed"),
+        (bundles, "demo/log.txt is a link"),
+        (files, "policy: a tag that runs"),
+        (files, "limits: aliases"),
+    ],
+)
+def test_a_hostile_file_runs_and_opens_nothing(tmp_path: Path, sort, name: str) -> None:
+    """By what Python tells of every file opened and every process started."""
+    (case,) = [case for case in sort.cases() if case.name == name]
+    assert case.run(tmp_path) == []

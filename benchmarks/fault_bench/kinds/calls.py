@@ -42,7 +42,7 @@ _OF_WORKER: dict[str, tuple[str, ...]] = {
     "write": (*_DISK, "EFBIG"),
     "rename": ("ENOSPC", "EIO"),
 }
-_LINE = "cannot write records|results|Input/output|space left|memory|files|[Ll]ocks?|permitted|quota"
+_LINE = "cannot write records|results|Input/output|space left|memory|files|locked|permitted|quota"
 _BY_PATH = {"create", "write", "fsync", "rename", "mkdir", "flock", "ftruncate", "open", "read", "unlink"}
 
 

@@ -13,7 +13,7 @@ from benchmarks.fault_bench.world import Hooks, Running, World
 _KIB = 1024
 _TOO_LOW: tuple[tuple[str, tuple[int, ...], str], ...] = (
     ("NOFILE", (12, 16, 24, 32, 64, 100), "open files"),
-    ("FSIZE", (0, _KIB, 64 * _KIB, 2**20), "MiB a file"),
+    ("FSIZE", (512, _KIB, 64 * _KIB, 2**20), "MiB a file"),
     ("AS", (2**20, 2**28, 2**30), "address space"),
     ("DATA", (2**20, 2**28), "MiB of data"),
     ("STACK", (16 * _KIB, 64 * _KIB), "MiB of stack"),

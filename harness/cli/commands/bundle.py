@@ -11,6 +11,7 @@ from typing import Any
 from harness.bundles.archive import bundle_signature, merge_bundles, sound_files, write_bundle
 from harness.bundles.consistency import Audit, audit
 from harness.bundles.marks import Mark, file_digest, shortened, write_mark
+from harness.bundles.secrets import refuse_secrets
 from harness.bundles.signature import Signature, SignatureError, read_trusted, signer
 from harness.cli.output import print_json, visible
 from harness.records import open_store
@@ -28,6 +29,8 @@ def main(options: argparse.Namespace) -> int:
     """
     if options.verb == "bundle":
         path = Path(options.output or f"{'+'.join(options.sweeps)}.tar")
+        if not options.accept_secrets:
+            refuse_secrets(open_store(options.results), options.sweeps)
         key = Path(options.sign).expanduser() if options.sign else None
         count = write_bundle(open_store(options.results), options.sweeps, path, key)
         told = {"bundle": str(path), "files": count, "signed": key is not None}

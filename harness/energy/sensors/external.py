@@ -18,6 +18,7 @@ from urllib.parse import parse_qsl
 from harness.energy.sensors.base import PowerMeter, Reading, SensorError, SensorInfo, SensorUnavailable
 from harness.energy.sensors.log_columns import watts_of
 from harness.energy.sensors.power_log import OPTIONS, PowerLog
+from harness.system.private import shown_device
 
 _OUTPUT_BYTES = 4096
 _TIMEOUT_S = 5.0
@@ -39,13 +40,14 @@ class ExternalMeter(PowerMeter):
         # Taken once: a line that is read twice is at one moment.
         self._ahead_ns = time.time_ns() - time.perf_counter_ns()
         self._log: PowerLog | None = None
-        label = f"external meter ({self._what})"
+        label, name = f"external meter ({self._what})", shown_device(device)
+        self._shown = name.partition(":")[2]
         try:
             if self._what == "file":
                 self._log = log = PowerLog(*_choices(self._where))
-                info = SensorInfo("meter", device, label, log.layout.kind, log.layout.scope, taken=log.taken)
+                info = SensorInfo("meter", name, label, log.layout.kind, log.layout.scope, taken=log.taken)
             else:
-                info = SensorInfo("meter", device, label, "instant", "node", taken="what it prints, in W")
+                info = SensorInfo("meter", name, label, "instant", "node", taken="what it prints, in W")
             self.sensors = (info,)
             self.read(info)
         except SensorError as error:
@@ -77,12 +79,12 @@ class ExternalMeter(PowerMeter):
                 check=False,
             )  # fmt: skip
         except (OSError, ValueError, subprocess.TimeoutExpired) as error:
-            raise SensorError(f"{self._where}: {error}") from error
+            raise SensorError(f"{self._shown}: {type(error).__name__}") from error
         printed = done.stdout[:_OUTPUT_BYTES].decode("utf-8", "replace").strip()
         watts = _watts(printed)
         if done.returncode != 0 or watts is None:
             raise SensorError(
-                f"{self._where}: exit code {done.returncode}, and no number of watts: {printed[:80]!r}"
+                f"{self._shown}: exit code {done.returncode}, and no number of watts: {printed[:80]!r}"
             )
         return Reading(t0_ns, time.perf_counter_ns(), power_w=watts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from harness.config.errors import ConfigError
 from harness.planning.plan import make_plan
@@ -21,10 +22,13 @@ from harness.planning.plan import make_plan
         (["workload.data=" + "x" * 20_000], "longer than 10000"),
         (["seed=1"] * 2000, "at most 1000"),
         (["workload.data=${oc.env:HOME}"], "oc.env"),
+        (["workload.data=${hydra:runtime.cwd}"], "hydra"),
+        (["workload.data=${secret:}"], "secret"),
     ],
 )
 def test_what_has_no_end_is_refused(overrides: list[str], said: str) -> None:
     """Neither the parser nor the grid is asked to begin; nothing of the environment comes into a record."""
+    OmegaConf.register_new_resolver("secret", lambda: "of another library", replace=True)
     with pytest.raises(ConfigError) as caught:
         make_plan(["workload=mlp", *overrides])
     assert said in str(caught.value)
@@ -33,8 +37,6 @@ def test_what_has_no_end_is_refused(overrides: list[str], said: str) -> None:
 
 def test_the_environment_is_there_again_for_others() -> None:
     """Another user of the library in this process keeps its resolver."""
-    from omegaconf import OmegaConf
-
     make_plan(["workload=mlp", "device=cpu"])
     assert OmegaConf.has_resolver("oc.env")
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import pytest
 
 from harness.config.models import Config
-from harness.identity.trial import digest, trial_id, work_id
+from harness.identity.trial import digest, recorded_trial_id, work_id
 
 
 def config(workload=None, **sections) -> Config:
     """Return a configuration of GPT on the CPU."""
     base = {"workload": {"name": "gpt", **(workload or {})}, "device": {"kind": "cpu"}}
     return Config.model_validate(base | sections)
+
+
+def trial_id(work, config: Config) -> str:
+    """Identify a trial as records keep it."""
+    return recorded_trial_id(work, config.model_dump(mode="json"))
 
 
 SIZE = {"batch": 4, "seq": 64}

@@ -265,7 +265,8 @@ measure: preset replicas max_replicas seconds min_iterations warmup_s warmup_ite
   warmup_cap_s steady_window_s steady_tolerance target_accelerator target_cpu
   target_loss within_run_only soak soak_window_s soak_cap_s soak_tolerance profile trace
 power: sensor devices sample_hz guard phases phase_s
-run: name machine_name results worker timeout_s memory_limit_gib attempts retry_failed order_seed tune
+run: name machine_name results keep_paths worker timeout_s memory_limit_gib attempts retry_failed order_seed
+  tune
   quiet_wait_s remeasure on slurm ray monitor monitor_port
 price: currency region per_kwh pue utilisation interest years opex_per_hour
   facility_per_kw_month devices machines rates regions stale_days name
