@@ -182,7 +182,7 @@ def variant(trial: PlannedTrial, update: Mapping[str, Any], overrides: Sequence[
         trial,
         config=config,
         work_id=work,
-        trial_id=trial_id(work, config),
+        trial_id=recorded_trial_id(work, private.recorded(config.model_dump(mode="json"))),
         overrides=(*trial.overrides, *overrides),
     )
 
