@@ -10,7 +10,10 @@ from typing import Any
 
 from harness.system.private import shown_device, shown_path, without_home
 
-_PATHS = (("workload", "data"), ("workload", "program"), ("workload", "folder"), ("run", "results"))
+_PATHS = (
+    *(("workload", "data"), ("workload", "program"), ("workload", "folder")),
+    *(("serve", "trace"), ("run", "results")),
+)
 _KEYS = frozenset({*(".".join(key) for key in _PATHS), "power.devices", "hydra.searchpath"})
 
 Shown = dict[str, str]
