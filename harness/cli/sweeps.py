@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 
+from harness.records.chain import positions
 from harness.records.headline import HEADLINES
 from harness.records.numbers import quantity
-from harness.records.results import TrialResult, own_first
+from harness.records.results import TrialResult, own_first, ran
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
 from harness.system.errors import UsageError
@@ -54,9 +54,10 @@ def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str
     """
     kept, beside = own_first(results)
     last: dict[tuple[str, str, str], TrialResult] = {}
+    places = positions(record for result in kept for record in result.records)
     for result in kept:
         key = (result.sweep, result.trial_id, result.machine_id)
-        if key not in last or _ran(result) > _ran(last[key]):
+        if key not in last or ran(result, places) > ran(last[key], places):
             last[key] = result
     said = [merged_beside(result) for result in beside]
     if superseded := len(kept) - len(last):
@@ -73,9 +74,3 @@ def merged_beside(result: TrialResult) -> str:
             shown = quantity(e.value, e.unit, e.low, e.high).whole
             break
     return f"merged beside yours, which stands: {result.label}: {shown}, {result.replicas_ok} replicas"
-
-
-def _ran(result: TrialResult) -> str:
-    # A clock that was wrong, or a stranger, must not be the newest for ever.
-    latest = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    return max((r.started_at for r in result.records if r.started_at <= latest), default="")

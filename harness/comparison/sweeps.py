@@ -9,7 +9,8 @@ from typing import Any
 
 from harness.comparison.verdicts import Line, verdicts
 from harness.identity.fingerprint import CODE_IDENTITY, CODE_IDENTITY_LATER
-from harness.records.results import TrialResult
+from harness.records.chain import positions
+from harness.records.results import TrialResult, ran
 from harness.stats import across_sweep, compare_unpaired
 from harness.system.errors import InputError
 
@@ -76,7 +77,8 @@ def compare_sweeps(
 
 def _newest(results: Sequence[TrialResult]) -> dict[str, TrialResult]:
     """Return each work's last result that has a good record, by work."""
-    good = sorted((r for r in results if r.replicas_ok), key=lambda r: max(x.started_at for x in r.records))
+    places = positions(record for result in results for record in result.records)
+    good = sorted((r for r in results if r.replicas_ok), key=lambda r: ran(r, places))
     last = {r.work_id: r for r in good}
     return {r.work_id: last[r.work_id] for r in results if r.work_id in last}
 

@@ -50,6 +50,25 @@ def last_of(records: Iterable[Record]) -> str | None:
     return max(ends, key=lambda r: (r.started_at, r.sha256)).sha256 if ends else None
 
 
+def positions(records: Iterable[Record]) -> dict[str, int]:
+    """Return how many records the chain says were written before each, by digest; unsealed ones have none.
+
+    Unlike a date, a place cannot be changed by a clock that was wrong.
+    """
+    after: dict[str | None, list[str]] = {}
+    sealed = {record.sha256: record.seal for record in records if record.seal is not None}
+    for digest, seal in sealed.items():
+        after.setdefault(seal.previous if seal.previous in sealed else None, []).append(digest)
+    found: dict[str, int] = {}
+    todo = [(digest, 0) for digest in after.get(None, ())]
+    while todo:
+        digest, place = todo.pop()
+        if digest not in found:
+            found[digest] = place
+            todo += [(one, place + 1) for one in after.get(digest, ())]
+    return found
+
+
 @dataclass
 class Chain:
     """The chain that one run of a sweep continues."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from harness.records.schema import Direction, Facts, Provenance, Record, Status
@@ -60,6 +61,21 @@ def own_first(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[T
     for r in results:
         (beside if r.merged and (r.sweep, r.trial_id, r.machine_id) in measured else kept).append(r)
     return kept, beside
+
+
+def ran(result: TrialResult, places: Mapping[str, int]) -> tuple[int, str]:
+    """Return when a result was measured last, to compare with others of its sweep on its machine.
+
+    By its place in the chain; among results that have none by date, of those that are not in the future: a
+    clock that was wrong, or a stranger, must not be the newest for ever.
+
+    Args:
+        result: of some code.
+        places: from `harness.records.chain.positions`.
+    """
+    latest = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    place = max((places.get(r.sha256, -1) for r in result.records), default=-1)
+    return place, max((r.started_at for r in result.records if r.started_at <= latest), default="")
 
 
 def setting(config: Facts, section: str, key: str) -> str | None:

@@ -34,6 +34,8 @@ from harness.trial.passes.run import PreparedReplica, run_passes
 from workloads import registry as workloads
 from workloads.base import UnsupportedError
 
+_MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
+
 
 def preload() -> None:
     """Import what every replica needs, before workers are forked; open no device, start no thread."""
@@ -230,7 +232,7 @@ def _is_the_hosts(error: Exception) -> bool:
 
 def _names_memory(error: Exception) -> bool:
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError | ImportError) and any(words in text for words in _MEMORY)
 
 
 def _reason(error: Exception, phase: str) -> str:

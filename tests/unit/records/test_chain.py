@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.records.chain import Chain, last_of, plan_digest
+from harness.records.chain import Chain, last_of, plan_digest, positions
 
 PLAN = {
     "sweep": "demo",
@@ -80,3 +80,11 @@ def test_a_run_counts_its_records_and_links_each_to_the_one_before(tmp_path):
     assert (first.number, first.previous) == (0, "0" * 64)
     assert (second.number, second.previous) == (1, "1" * 64)
     assert first.run == second.run != Chain("e" * 64).run
+
+
+def test_a_place_in_the_chain_is_no_matter_of_dates():
+    """A record of 2099 stands where it was written; an unsealed one stands nowhere."""
+    first, second = sealed("a", None, "2099-01-01T00:00:00Z"), sealed("b", "a", "2025-01-01T00:00:00Z")
+    third, lost = sealed("c", "b"), sealed("z", "gone")
+    unsealed = SimpleNamespace(sha256="u", seal=None)
+    assert positions([third, unsealed, first, lost, second]) == {"a": 0, "b": 1, "c": 2, "z": 0}
