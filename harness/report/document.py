@@ -24,6 +24,8 @@ class Item:
 
     term: str
     text: str
+    workload: str = ""
+    """What a reader may select by; empty stands for all."""
 
 
 @dataclass(frozen=True, slots=True)

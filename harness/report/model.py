@@ -158,7 +158,11 @@ def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
 
 def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Sequence[str]) -> Section:
     blocks: list[Block] = [Paragraph(verdict.outcome(named, torn), "lead")]
-    winners = [w for places in ranked if (w := verdict.winner(places)) is not None]
+    winners = [
+        replace(w, workload=places[0].trial.workload)
+        for places in ranked
+        if (w := verdict.winner(places)) is not None
+    ]
     if winners:
         blocks.append(Items(tuple(winners[: verdict.MOST_WINNERS])))
     if len(winners) > verdict.MOST_WINNERS:

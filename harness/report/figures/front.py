@@ -88,6 +88,7 @@ def _frame(axes: Axes, plot: Front) -> None:
         shown = f"{title}, {unit}" if len(unit) > 2 else title
         label = f"{shown} (logarithmic)" if logarithmic else shown
         getattr(axes, f"set_{name}label")(label, fontsize=7.6, labelpad=3)
+    axes.yaxis.set_label_coords(-(LEFT_IN - 0.12) / (WIDTH_IN - LEFT_IN - RIGHT_IN), 0.5)
     axes.minorticks_off()
     axes.tick_params(axis="y", colors=MUTED, width=0.6, size=3.0)
     axes.grid(color=GRID, linewidth=0.6)

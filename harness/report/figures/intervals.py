@@ -238,7 +238,7 @@ def _legend(axes: Axes, plot: Plot, lift: float) -> None:
         ncols=len(handles),
         frameon=False,
         fontsize=7.6,
-        handletextpad=0.2,
+        handletextpad=0.5,
         columnspacing=1.4,
         borderaxespad=0.0,
         borderpad=0.2,

@@ -166,12 +166,14 @@ def _table(answer: Answer) -> Table:
     metrics = dict.fromkeys(m for o in rows_of for m in o["measured"])
     priced = any(o["cost"] for o in rows_of)
     machines = any(o["machine"] for o in rows_of)
+    of_load = priced and answer["objective"] == "cost" and answer["load_per_s"] is not None
     columns = [
         Column("Configuration"),
         *([Column("Machine")] if machines else []),
         Column("Devices", numeric=True),
         *(Column(METRICS[m].title if m in METRICS else m, numeric=True) for m in metrics),
-        *([Column("Cost", numeric=True)] if priced else []),
+        *([Column("Cost of the load", numeric=True)] if of_load else []),
+        *([Column("Cost when used alone" if of_load else "Cost", numeric=True)] if priced else []),
         Column("Limits"),
         Column("Best with", numeric=True),
     ]
@@ -182,6 +184,10 @@ def _table(answer: Answer) -> Table:
             cells.append(Cell(line(o["machine"] or EN_DASH, 60)))
         cells.append(Cell(str(o["devices"]) if o["units"] else EN_DASH, order=float(o["devices"])))
         cells += [_measured(o["measured"].get(m)) for m in metrics]
+        if of_load:
+            cells.append(
+                Cell(_value(answer, o), order=float(o["objective"])) if o["units"] else Cell(EN_DASH)
+            )
         if priced:
             cells.append(_cost_cell(o["cost"]))
         state = f"breaks {', '.join(_limit_name(n) for n in o['broken'])}" if o["broken"] else "kept"
@@ -196,6 +202,11 @@ def _table(answer: Answer) -> Table:
     if priced:
         items = next(o["cost"] for o in rows_of if o["cost"])
         note += f" Cost is of {items['items']:,.0f} {items['item']}s, its range over all prices."
+        if of_load:
+            note += (
+                " That of the load pays for whole units and their idle time; alone, for one at the rate that "
+                "was measured and the utilisation of the price file."
+            )
     return Table("answer-table", "Candidates", tuple(columns), tuple(rows), note)
 
 
@@ -206,7 +217,7 @@ def _tornado(answer: Answer) -> Table | None:
     unit = over["unit"]
     rows = []
     for s in over["tornado"]:
-        ends = (f"{s[k]:.4g}" for k in ("input_low", "input_high"))
+        ends = (quantity(s[k], s["unit"] or "1").text for k in ("input_low", "input_high"))
         moved = " to ".join(ends) + (" (\u00b110\u00a0%, no range given)" if s["assumed"] else "")
         low, high = (quantity(s[k], unit).text for k in ("at_low", "at_high"))
         rows.append(
@@ -214,7 +225,7 @@ def _tornado(answer: Answer) -> Table | None:
         )
     r = over["ratio"]
     shown = quantity(r["mid"], "1", r["low"], r["high"])
-    turns = [f"{name} of {value:.4g}" for name, value in over["turning"].items()]
+    turns = [f"{name} of {quantity(value, '1').text}" for name, value in over["turning"].items()]
     note = (
         f"{line(over['against'], 120)} costs {shown.text}\u00d7 as much"
         f"{f' ({shown.interval})' if shown.interval else ''}, shared prices moving both sides together. "

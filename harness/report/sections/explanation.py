@@ -40,7 +40,14 @@ def explanation_blocks(found: Explained, number: int = 0) -> tuple[Block, ...]:
     columns = (Column("Cause"), Column("Factor", numeric=True), Column("Evidence", wide=True))
     blocks: list[Block] = [
         Paragraph(text),
-        Table(f"explanation-{number}", "Why", columns, rows, _NOTE, sortable=False),
+        Table(
+            f"explanation-{number}",
+            f"Why {line(found['a'], 80)} is faster",
+            columns,
+            rows,
+            _NOTE,
+            sortable=False,
+        ),
     ]
     items = [Item("also differs", line(text, 200)) for text in found["differences"]]
     items += [Item("would tell more", line(text, 200)) for text in found["missing"]]

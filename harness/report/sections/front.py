@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.records.results import Estimate
 from harness.report.document import Front, FrontMark
@@ -31,7 +31,8 @@ def front_figure(members: Sequence[Trial], costs: Costs) -> Front | None:
     by_cost = other in ENERGY and all(money.values())
     x, y = _axis(drawn, other), _axis(drawn, metric)
     marks = []
-    for t, chance in zip(drawn, _chances(drawn, other, metric), strict=True):
+    chances = _chances(drawn, other, metric, money if by_cost else None)
+    for t, chance in zip(drawn, chances, strict=True):
         across = _estimate(t, other)
         up = None if by_cost else _estimate(t, metric)
         value = money[cost_key(t.result)] if by_cost else float(up.value or 0.0) if up else 0.0
@@ -53,20 +54,30 @@ def front_figure(members: Sequence[Trial], costs: Costs) -> Front | None:
     )
 
 
-def _chances(drawn: Sequence[Trial], other: str, metric: str) -> list[float | None]:
-    """Return each trial's probability of being on the front; None for all where one has a single replica."""
+def _chances(
+    drawn: Sequence[Trial],
+    other: str,
+    metric: str,
+    money: Mapping[tuple[str, str], float | None] | None,
+) -> list[float | None]:
+    """Return each trial's probability of being on the front; None for all where one has a single replica.
+
+    Of the two that are drawn: a replica's cost is the trial's over its share of the trial's throughput.
+    """
     from harness.stats import StatsError, pareto  # numpy, which importing the report does not need
 
     points = []
     for t in drawn:
-        pairs = [
-            (a.value, b.value)
-            for r in t.result.replicas()
-            if (a := r.metric(other)) and (b := r.metric(metric)) and a.value and b.value
-        ]
-        points.append(pairs)
+        rate, cost = _estimate(t, metric).value or 0.0, money[cost_key(t.result)] if money else None
+        points.append(
+            [
+                (a.value, b.value if cost is None else cost * rate / b.value)
+                for r in t.result.replicas()
+                if (a := r.metric(other)) and (b := r.metric(metric)) and a.value and b.value
+            ]
+        )
     try:
-        return [*pareto(points, ["lower", "higher"])]
+        return [*pareto(points, ["lower", "lower" if money else "higher"])]
     except StatsError:
         return [None] * len(drawn)
 

@@ -38,17 +38,21 @@
   const text = document.getElementById("filter-text");
   const workload = document.getElementById("filter-workload");
   const count = document.getElementById("filter-count");
-  const rows = [...document.querySelectorAll('tr[data-workload]:not([data-workload=""])')];
-  const figures = [...document.querySelectorAll("figure[data-workload]")];
+  const named = ':not([data-workload=""])';
+  const rows = [...document.querySelectorAll(`tr[data-workload]${named}`)];
+  const others = [...document.querySelectorAll(`figure[data-workload], .items div[data-workload]${named}`)];
+  const matches = (part, words) => {
+    const content = part.textContent.toLowerCase();
+    return (!workload.value || part.dataset.workload === workload.value) && words.every((w) => content.includes(w));
+  };
   const apply = () => {
     const words = text.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
     for (const row of rows) {
-      const content = row.textContent.toLowerCase();
-      row.hidden = !((!workload.value || row.dataset.workload === workload.value) && words.every((w) => content.includes(w)));
+      row.hidden = !matches(row, words);
       shown += !row.hidden;
     }
-    for (const figure of figures) figure.hidden = Boolean(workload.value) && figure.dataset.workload !== workload.value;
+    for (const part of others) part.hidden = !matches(part, words);
     count.textContent = words.length || workload.value ? `${shown} of ${rows.length} rows shown` : "";
   };
   form.addEventListener("input", apply);
