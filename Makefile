@@ -143,6 +143,9 @@ bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's o
 bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, about 6 minutes
 	$(BIN)/python -m benchmarks.tune_bench
 
+bench-verify: $(STAMP)  ## `joulemark verify` of 10,000 records: seconds and memory, about 2 minutes
+	$(BIN)/python benchmarks/verify_speed.py
+
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
 

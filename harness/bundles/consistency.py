@@ -19,7 +19,7 @@ from harness.records.errors import one_line
 from harness.records.loop import LOOP, Series, read_loops
 from harness.records.store import PLAN, RECORD, Store, read_bounded
 
-_BATCH_FILES = 100
+_BATCH_FILES = 400
 _BATCH_BYTES = 32 * 2**20
 LARGEST_FILE_BYTES = 256 * 2**20
 

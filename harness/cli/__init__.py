@@ -34,6 +34,7 @@ _VERBS = {
     "bundle": "harness.cli.commands.bundle",
     "verify": "harness.cli.commands.bundle",
     "merge": "harness.cli.commands.bundle",
+    "audit": "harness.cli.commands.audit",
     "adopt": "harness.cli.commands.adopt",
     "export": "harness.cli.commands.export",
     "index": "harness.cli.commands.index",

@@ -30,6 +30,24 @@ def add_bundle_verbs(verbs: Verbs) -> None:
     verb.trusted()
 
     verb = verbs(
+        "audit",
+        "measure a random sample of a bundle's trials again, and compare by the intervals",
+        "examples:\n  joulemark audit demo.tar +experiment=demo\n"
+        "  joulemark audit gpt.tar --trials 2 --delta 0.05 workload=gpt workload.mode=decode\n\n"
+        "Your overrides say what is measured; nothing that the bundle says is run. Exit code 0: no sampled\n"
+        "headline is worse than recorded; 3: one is; 4: undecided, or other hardware; 1: the bundle\n"
+        "contradicts itself.\n",
+    )
+    verb.add_argument("bundle", metavar="BUNDLE")
+    verb.overrides()
+    verb.add_argument("--trials", type=int, default=3, metavar="N", help="how many trials (default: 3)")
+    verb.add_argument("--seed", metavar="WORD", help="what chooses them (default: a random one, printed)")
+    verb.delta()
+    _taking_in(verbs)
+
+
+def _taking_in(verbs: Verbs) -> None:
+    verb = verbs(
         "merge",
         "add the sweeps of bundles to a results folder; nothing in it is overwritten",
         "examples:\n  joulemark merge one.tar two.tar --results all\n",

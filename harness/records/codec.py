@@ -88,9 +88,11 @@ def _non_finite(value: Any, where: str, depth: int = 0) -> str | None:
     if depth > _DEEPEST:
         return where
     if isinstance(value, dict):
-        pairs = ((_non_finite(v, f"{where}.{k}", depth + 1)) for k, v in value.items())
+        for key, held in value.items():
+            if type(held) is not str and (found := _non_finite(held, f"{where}.{key}", depth + 1)):
+                return found
     elif isinstance(value, list | tuple):
-        pairs = (_non_finite(v, f"{where}[{i}]", depth + 1) for i, v in enumerate(value))
-    else:
-        return None
-    return next(filter(None, pairs), None)
+        for place, held in enumerate(value):
+            if type(held) is not str and (found := _non_finite(held, f"{where}[{place}]", depth + 1)):
+                return found
+    return None

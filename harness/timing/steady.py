@@ -142,8 +142,11 @@ def stalled(durations_ns: npt.NDArray[np.int64]) -> bool:
 
 
 def _level(durations_ns: npt.NDArray[np.int64]) -> Level:
-    batches = np.array_split(durations_ns, min(BATCHES, len(durations_ns)))
-    return Level.of([_median_ns(batch) for batch in batches])
+    # As np.array_split: the first batches are one longer where the parts are not equal.
+    size, longer = divmod(len(durations_ns), count := min(BATCHES, len(durations_ns)))
+    parts = np.split(durations_ns, [longer * (size + 1)])
+    batches = [part.reshape(n, -1) for part, n in zip(parts, (longer, count - longer), strict=True) if n]
+    return Level.of(np.concatenate([_medians_ns(batch) for batch in batches]))
 
 
 def _batch(step: Step, device: Device, timeline: Timeline, first: int, iterations: int) -> tuple[int, float]:
@@ -152,9 +155,12 @@ def _batch(step: Step, device: Device, timeline: Timeline, first: int, iteration
     samples = iterations // group
     run_samples(step, timeline, first=first, samples=samples, group=group)
     device.synchronize()
-    return samples * group, _median_ns(timeline.durations_ns()) / group
+    return samples * group, float(_medians_ns(timeline.durations_ns()[None])[0]) / group
 
 
-def _median_ns(durations_ns: npt.NDArray[np.int64]) -> float:
+def _medians_ns(batches_ns: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """Return the median of each row, at least 1 ns."""
+    medians: npt.NDArray[np.float64] = np.median(batches_ns, axis=1)
     # A clock coarser than the work shows zeros; their mean still gives its size; no level is below 1 ns.
-    return max(1.0, float(np.median(durations_ns)) or float(durations_ns.mean()))
+    sized: npt.NDArray[np.float64] = np.where(medians == 0, batches_ns.mean(axis=1), medians)
+    return np.maximum(sized, 1.0)

@@ -179,12 +179,13 @@ def _measurement(one: Mapping[str, Any], series: Series) -> Measurement:
 def _evidence(m: Measurement, facts: Mapping[str, Any], series: Series) -> Facts:
     target, tolerance = float(facts["target"]), float(facts["steady_tolerance"])
     before, last = series.get("warmup.before_ns", ()), series.get("warmup.last_ns", ())
+    drift = drifted(m.durations_ns, target)
     return {
         "iterations": m.iterations,
         "span_ns": m.span_ns,
         "host_ns": m.host_ns,
-        "drift": bool(drifted(m.durations_ns, target)),
-        "drift_unknown": drifted(m.durations_ns, target) is None,
+        "drift": bool(drift),
+        "drift_unknown": drift is None,
         "grouped": m.group > 1,
         "steady": None if min(len(before), len(last)) < 2 else not moved(before, last, tolerance),
         "durations_ns": int(m.durations_ns.sum()),

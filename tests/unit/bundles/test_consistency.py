@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standins import honest
 
 from harness.bundles.archive import write_bundle
 from harness.bundles.consistency import audit_store
@@ -18,9 +18,6 @@ from harness.records.loop import LOOP, read_loops, write_loop
 from harness.records.schema import Record
 from harness.records.store import Store, open_store
 
-_SPEC = importlib.util.spec_from_file_location("honest", Path(__file__).with_name("honest.py"))
-honest = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(honest)
 Records = list[Record]
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from standins import honest
 
 from harness.cli import main
 from harness.identity.fingerprint import code_id, machine_id
@@ -13,10 +13,6 @@ from harness.identity.machine import Identity
 from harness.records.journal import Journal
 from harness.records.schema import Record
 from harness.records.store import Store, open_store
-
-_SPEC = importlib.util.spec_from_file_location("honest", Path(__file__).parents[2] / "bundles" / "honest.py")
-honest = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(honest)
 
 
 @pytest.fixture

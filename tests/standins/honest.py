@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,12 @@ def plan(sweep: str = "demo") -> Plan:
 
 
 def write_sweep(
-    store: Store, planned: Plan, replicas: int = 3, iterations: int = 40, begin: int = 0
+    store: Store,
+    planned: Plan,
+    replicas: int = 3,
+    iterations: int = 40,
+    begin: int = 0,
+    slower: float = 1.0,
 ) -> list[Record]:
     """Write a sweep's replicas from `begin` on as one chain, and return its records in their order."""
     payload = plan_payload(planned, Identity(MACHINE, CODE, machine_id(MACHINE), code_id(CODE)))
@@ -43,17 +49,25 @@ def write_sweep(
     records = []
     for replica in range(begin, replicas):
         for order, trial in enumerate(planned.trials):
-            records.append(_write(store, planned.sweep, chain, trial, replica, order, iterations))
+            records.append(_write(store, planned.sweep, chain, trial, replica, order, iterations, slower))
     return records
 
 
 def _write(
-    store: Store, sweep: str, chain: Chain, trial: PlannedTrial, replica: int, order: int, iterations: int
+    store: Store,
+    sweep: str,
+    chain: Chain,
+    trial: PlannedTrial,
+    replica: int,
+    order: int,
+    iterations: int,
+    slower: float,
 ) -> Record:
     folder = store.attempt_dir(sweep, machine_id(MACHINE), trial.trial_id, replica, 0)
     folder.mkdir(parents=True)
     random = np.random.default_rng([replica, order])
-    run = _run(random.integers(9_900_000, 10_100_000, iterations).astype(np.int64) * (order + 1))
+    durations_ns = random.integers(9_900_000, 10_100_000, iterations) * (order + 1) * slower
+    run = _run(durations_ns.astype(np.int64))
     known: dict[str, Any] = {
         "peak": Peak(1e12, "a sheet"),
         "ceiling": Peak(None, reason="no ceiling was measured"),
@@ -126,13 +140,12 @@ def reseal(store: Store, records: list[Record]) -> None:
         told = json.loads(path.read_text())
         told["seal"] |= {"previous": previous, "number": number}
         for name in told["seal"]["files"]:
-            told["seal"]["files"][name] = _sha256(path.with_name(name).read_bytes())
+            told["seal"]["files"][name] = sha256(path.with_name(name).read_bytes())
         data = json.dumps(told).encode()
         path.write_bytes(data)
-        previous = _sha256(data)
+        previous = sha256(data)
 
 
-def _sha256(data: bytes) -> str:
-    import hashlib
-
+def sha256(data: bytes) -> str:
+    """Return a digest in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

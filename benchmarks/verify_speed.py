@@ -1,0 +1,76 @@
+"""`joulemark verify` of a bundle of 10,000 honest records, in a process of its own: time and memory.
+
+A few records are made by the trial's own rules; the others are their numbers again under other replicas, each
+sealed in its place, so that the audit does for each of them all that it does for any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from standins import honest
+
+from harness.bundles.archive import write_bundle
+from harness.records.journal import Journal
+from harness.records.store import Store
+
+MADE, ITERATIONS = 20, 200
+MOST_S, MOST_MB = 20.0, 300.0
+
+
+def make(store: Store, count: int) -> None:
+    """Write a sweep of two trials with `count` records in all."""
+    records = honest.write_sweep(store, honest.plan(), MADE, ITERATIONS)
+    number, last = len(records), honest.sha256(honest.path_of(store, records[-1]).read_bytes())
+    plan = store.sweep_dir("demo") / "plan.json"
+    while number < count:
+        source = honest.path_of(store, records[number % len(records)])
+        told = json.loads(source.read_text()) | {"replica": number // 2}
+        told["seal"] |= {"number": number, "previous": last}
+        folder = source.parents[1] / f"r{number // 2:02d}-a00"
+        folder.mkdir()
+        data = json.dumps(told).encode()
+        (folder / "record.json").write_bytes(data)
+        for name in ("loop.parquet", "log.txt"):
+            os.link(source.with_name(name), folder / name)
+        number, last = number + 1, honest.sha256(data)
+    honest.edit(plan, lambda p: [t.update(replicas=count // 2) for t in p["trials"]])
+
+
+def main() -> int:
+    """Measure, print, and return 1 where it took more than is allowed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, default=10_000)
+    count = parser.parse_args().records
+    with tempfile.TemporaryDirectory(prefix="joulemark-verify-") as scratch:
+        folder = Path(scratch)
+        store = Store(folder / "results", Journal(folder / "journal"))
+        make(store, count)
+        bundle = folder / "demo.tar"
+        write_bundle(store, ["demo"], bundle)
+        size_mb = bundle.stat().st_size / 1e6
+        began = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "harness.cli", "verify", str(bundle)], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        said = process.stdout.read().strip()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall_s = time.perf_counter() - began
+    cpu_s, peak_mb = usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    print(said)
+    print(f"{count} records of {ITERATIONS} iterations, {size_mb:.0f} MB")
+    print(f"{wall_s:.1f} s, of which {cpu_s:.1f} s of CPU time; {peak_mb:.0f} MB at most")
+    return int(os.waitstatus_to_exitcode(status) != 0 or wall_s > MOST_S or peak_mb > MOST_MB)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
