@@ -149,6 +149,12 @@ def _left(world: World) -> Iterator[str]:
     temporary += [p for p in (world.folder / "tmp").glob("*") if not _KEPT.fullmatch(p.name)]
     if temporary:
         yield f"temporary files left: {[str(p.relative_to(world.folder)) for p in temporary[:4]]}"
-    known = {"in", "tmp", "moved", "disk", *(f"{n}{r.number}" for r in world.started for n in ("out", "err"))}
+    known = {
+        "in",
+        "tmp",
+        "state",
+        "moved",
+        *(f"{n}{r.number}" for r in world.started for n in ("out", "err")),
+    }
     if strange := {p.name for p in world.folder.iterdir()} - known:
         yield f"written outside: {strange}"

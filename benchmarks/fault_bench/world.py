@@ -85,21 +85,32 @@ class World:
         """The results folder."""
         return self.folder / "in" / "results"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What its commands have of their own: a journal and a folder for temporary files."""
+        own = {"TMPDIR": str(self.folder / "tmp"), "XDG_STATE_HOME": str(self.folder / "state")}
+        return own | {"COLUMNS": "200"}
+
     def start(
-        self, *more: str, words: tuple[str, ...] = WORDS, hooks: Hooks | None = None, real: bool = False
+        self,
+        *more: str,
+        words: tuple[str, ...] = WORDS,
+        hooks: Hooks | None = None,
+        real: bool = False,
+        through: tuple[str, ...] = (),
     ) -> Running:
-        """Start a sweep and return at once."""
+        """Start a sweep and return at once; the real command `through` another one, as a shell."""
         inside = self.folder / "in"
         for each in (inside, self.folder / "tmp"):
             each.mkdir(exist_ok=True)
         number = len(self.started)
-        environment = {"TMPDIR": str(self.folder / "tmp"), "COLUMNS": "200"}
+        environment = self.environment
         arguments = ["run", *words, *more]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         streams = [os.open(self.folder / f"{name}{number}", flags) for name in ("out", "err")]
         if real:
             pid = subprocess.Popen(
-                [sys.executable, "-m", "harness.cli", *arguments],
+                [*through, sys.executable, "-m", "harness.cli", *arguments],
                 cwd=inside, env={**os.environ, **environment}, stdout=streams[0], stderr=streams[1],
                 start_new_session=True,
             ).pid  # fmt: skip

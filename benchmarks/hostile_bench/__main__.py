@@ -6,6 +6,8 @@ What was judged is kept in `build/hostile/`: a run that was stopped goes on, and
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import sys
 import tempfile
@@ -14,8 +16,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.hostile_bench import bundles, files, links, monitor, records
-from benchmarks.hostile_bench.case import Case
-from harness.config.compose import Composer
+from benchmarks.hostile_bench.case import Case, honest
+from harness import cli
 
 _KEPT = Path("build/hostile")
 Judge = Callable[[], list[str]]
@@ -25,6 +27,19 @@ def judged(case: Case) -> list[str]:
     """Run one case in a fresh folder; return what went wrong."""
     with tempfile.TemporaryDirectory(prefix="joulemark-hostile-") as folder:
         return case.run(Path(folder))
+
+
+def warm() -> None:
+    """Run the commands once on honest input: what they import is there before the first case is forked."""
+    readers = [words for commands in files.READERS.values() for words in commands]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "in").mkdir()
+        honest(Path(folder))
+        (Path(folder) / "in" / "f").write_text("metrics:\n  - {metric: iteration.mean}\n")
+        out, inside = io.StringIO(), Path(folder) / "in"
+        with contextlib.chdir(inside), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            for words in (*records.COMMANDS, *readers, *bundles.COMMANDS):
+                cli.main(list(words))
 
 
 def by_sort() -> Iterator[tuple[str, str, Judge]]:
@@ -44,8 +59,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1e9, help="stop then; the next call goes on")
     parser.add_argument("--again", action="store_true", help="forget what was judged before")
     options = parser.parse_args()
-    with Composer():
-        pass  # what composing imports is here before the first case is timed
+    warm()
     deadline, left = time.monotonic() + options.seconds, 0
     kept: dict[str, dict[str, list[str]]] = {}
     for number, (sort, name, judge) in enumerate(by_sort()):

@@ -14,7 +14,7 @@ from random import Random
 from benchmarks.hostile_bench.case import VALUES, Case, Command, honest, put
 from harness.bundles.archive import MANIFEST, write_bundle
 
-_COMMANDS: tuple[Command, ...] = (
+COMMANDS: tuple[Command, ...] = (
     ("verify", "b.tar"),
     ("merge", "b.tar", "--results", "mine"),
     ("status", "demo", "--results", "mine"),
@@ -108,11 +108,11 @@ def cases() -> Iterator[Case]:
     """Yield every case."""
     for name, listed in itertools.product(_NAMES, (True, False)):
         kind = f"a member {name[:30]!r}, {'listed' if listed else 'not listed'}"
-        yield Case(kind, _added(_named(name), listed=listed), _COMMANDS, codes=(1, 2, 4))
+        yield Case(kind, _added(_named(name), listed=listed), COMMANDS, codes=(1, 2, 4))
     for name, kind in _TYPES.items():
         for where in ("demo/plan.json", "demo/log.txt"):
             yield Case(
-                f"{where} is {name}", _added(_named(where, kind), listed=True), _COMMANDS, codes=(1, 2, 4)
+                f"{where} is {name}", _added(_named(where, kind), listed=True), COMMANDS, codes=(1, 2, 4)
             )
     for field, (name, value) in itertools.product(_FIELDS, VALUES.items()):
         if field == "files" and name == "mapping":
@@ -121,21 +121,21 @@ def cases() -> Iterator[Case]:
         def plant(folder: Path, field: str = field, value: object = value) -> None:
             _rewrite(folder, lambda told: _put_listed(told, field, value), [])
 
-        yield Case(f"the list's {field} is {name}", plant, _COMMANDS, codes=(1, 2, 4))
+        yield Case(f"the list's {field} is {name}", plant, COMMANDS, codes=(1, 2, 4))
     for share in range(1, 20):
-        yield Case(f"cut at {share} of 20", _changed(lambda d, s=share: d[: len(d) * s // 20]), _COMMANDS)  # type: ignore[misc]
+        yield Case(f"cut at {share} of 20", _changed(lambda d, s=share: d[: len(d) * s // 20]), COMMANDS)  # type: ignore[misc]
     for number in range(20):
-        yield Case(f"random bytes {number}", _changed(_noise(number)), _COMMANDS)
+        yield Case(f"random bytes {number}", _changed(_noise(number)), COMMANDS)
     for name, data in (
         ("nothing", b""),
         ("noughts", bytes(10_240)),
         ("text", b"joulemark"),
         ("zip", b"PK\x03\x04"),
     ):
-        yield Case(f"a bundle of {name}", _changed(lambda _d, x=data: x), _COMMANDS, codes=(1, 2, 4))  # type: ignore[misc]
-    yield Case("a compressed bundle", _changed(gzip.compress), _COMMANDS, codes=(1, 2, 4))
-    yield Case("a bundle twice", _changed(lambda d: d + d), _COMMANDS)
-    yield Case("a bundle's first half twice", _changed(lambda d: d[: len(d) // 2] * 2), _COMMANDS)
+        yield Case(f"a bundle of {name}", _changed(lambda _d, x=data: x), COMMANDS, codes=(1, 2, 4))  # type: ignore[misc]
+    yield Case("a compressed bundle", _changed(gzip.compress), COMMANDS, codes=(1, 2, 4))
+    yield Case("a bundle twice", _changed(lambda d: d + d), COMMANDS)
+    yield Case("a bundle's first half twice", _changed(lambda d: d[: len(d) // 2] * 2), COMMANDS)
 
 
 def _put_listed(told: dict[str, object], field: str, value: object) -> None:

@@ -40,7 +40,7 @@ _LINKS: dict[str, Callable[[Path, Path], object]] = {
     "a folder": lambda path, _outside: path.mkdir(),
     "not there": lambda _path, _outside: None,
 }
-_READERS: dict[str, tuple[Command, ...]] = {
+READERS: dict[str, tuple[Command, ...]] = {
     "policy": (("gate", "--history", "results", "--policy", "f", "--screen-only"),),
     "floors": (("gate", "--history", "results", "--policy", "good.yaml", "--floors", "f", "--screen-only"),),
     "limits": (
@@ -155,10 +155,10 @@ def _bytes(data: bytes) -> Callable[[Path, Path], object]:
 def cases() -> Iterator[Case]:
     """Yield every case."""
     contents = {name: _bytes(data) for name, data in _BYTES.items()} | _LINKS
-    for (reader, commands), (name, write) in itertools.product(_READERS.items(), contents.items()):
+    for (reader, commands), (name, write) in itertools.product(READERS.items(), contents.items()):
         yield Case(f"{reader}: {name}", _planted(write), commands, check=_not_run)
     for field, (name, value) in itertools.product(_POLICY_FIELDS, VALUES.items()):
-        yield Case(f"policy {field} {name}", _planted(_policy(field, value)), _READERS["policy"])
+        yield Case(f"policy {field} {name}", _planted(_policy(field, value)), READERS["policy"])
     for words in _OVERRIDES:
         yield Case(
             f"override {words[:40]!r}",
@@ -168,7 +168,7 @@ def cases() -> Iterator[Case]:
     for (name, data), tool in itertools.product(
         _foreign(), ("pytest-benchmark", "optimum-benchmark", "mlperf")
     ):
-        commands = (*_READERS[f"file of {tool}"], ("report", "demo", *RESULTS, "--format", "md", "-o", "out"))
+        commands = (*READERS[f"file of {tool}"], ("report", "demo", *RESULTS, "--format", "md", "-o", "out"))
         yield Case(f"{tool} {name}", _planted(_bytes(json.dumps(data).encode())), commands)
 
 

@@ -132,7 +132,7 @@ def wrongs(folder: Path, commands: Sequence[Sequence[str]], codes: Sequence[int]
 
 def _run(folder: Path, commands: Sequence[Sequence[str]], codes: Sequence[int]) -> list[str]:
     inside = folder / "in"
-    for name in ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+    for name in ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"):
         (inside / "own").mkdir(exist_ok=True)
         os.environ[name] = str(inside / "own")
     os.chdir(inside)

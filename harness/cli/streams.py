@@ -9,11 +9,19 @@ from collections.abc import Iterator
 
 
 def prepare() -> None:
-    """Let every character be written somehow, and let a stream that is closed swallow what it gets."""
-    for name in ("stdout", "stderr"):
+    """Let every character be written somehow, and let a stream that is closed swallow what it gets.
+
+    What this process starts finds the three standard streams too: a worker without them could not end well.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest that is free: this one
+    for number, name in ((1, "stdout"), (2, "stderr")):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for good
+            setattr(sys, name, os.fdopen(number, "w", encoding="utf-8", closefd=False))
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
 

@@ -9,7 +9,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 from benchmarks.hostile_bench import bundles, files, links, records
-from benchmarks.hostile_bench.__main__ import by_sort
+from benchmarks.hostile_bench.__main__ import by_sort, warm
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm() -> None:
+    """Import once what every case needs."""
+    warm()
 
 
 def test_there_are_more_than_five_hundred() -> None:

@@ -1,4 +1,4 @@
-"""Small disks: full or without inodes at a random moment, full for a while, read-only, taken away."""
+"""Small disks: full or without inodes at a random moment, full for a while, read-only."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _remount(world: World, options: str) -> None:
 
 def roomy(world: World) -> None:
     """Give the disk room."""
-    (world.results / "filler").unlink(missing_ok=True)
     _remount(world, "rw,size=64m,nr_inodes=100000")
+    (world.results / "filler").unlink(missing_ok=True)
 
 
 def unmount(world: World) -> None:
@@ -83,12 +83,4 @@ def faults() -> Iterator[Fault]:
     yield Fault("a disk that others fill", _during(_fill), full, roomy, weight=6)
     yield Fault("a disk that is full for a moment", _during(_fill_for_a_while), full, roomy, weight=3)
     yield Fault("a read-only disk", _of_size(lambda _w: "ro"), told("read-only"), roomy)
-    once = Promise(frozenset({0, 1, 2}), said="read-only|Read-only", records={"harness": "."})
-    # No file may be open for writing: the kernel refuses to remount, and nothing happens.
-    yield Fault("a disk that turns read-only", _during(_read_only), once, roomy, weight=4)
     yield Fault("a disk of 64 MiB", _of_size(lambda _w: "size=64m"), goes_on())
-
-
-def _read_only(world: World) -> None:
-    with suppress(subprocess.CalledProcessError):
-        _remount(world, "ro")

@@ -42,20 +42,26 @@ _CLOCKS = {
 _WORK = {"raise": "asked for", "exit": "code 7", "kill": "SIGKILL", "segfault": "SIGSEGV", "orphan": "exited"}
 
 
-def _streams(*numbers: int, to: str | None) -> Callable[[World], Running]:
-    """Close standard streams, or lead them to a file, or to a pipe without a reader."""
+def _closed(*numbers: int) -> Callable[[World], Running]:
+    """Return what starts the real command without these standard streams."""
+    shell = 'exec "$@" ' + " ".join(f"{number}>&-" for number in numbers)
+    return lambda world: world.run(real=True, through=("sh", "-c", shell, "sh"))
+
+
+def _streams(*numbers: int, to: str) -> Callable[[World], Running]:
+    """Lead standard streams to a file, or to a pipe without a reader."""
 
     def spoil() -> None:
         for number in numbers:
-            if to is None:
-                os.close(number)
-            elif to == "a broken pipe":
+            if to == "a broken pipe":
                 read, write = os.pipe()
                 os.dup2(write, number)
                 os.close(read)
                 os.close(write)
             else:
                 os.dup2(os.open(to, os.O_RDWR), number)
+        # What Python knows of a stream is what it was opened on.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", closefd=False) for number in (1, 2))
 
     return lambda world: world.run(hooks=Hooks(parent=spoil))
 
@@ -87,7 +93,7 @@ def _installed(world: World, environment: dict[str, str]) -> Running:
         pid = subprocess.Popen(
             [str(Path(sys.executable).with_name("joulemark")), "run", *WORDS],
             cwd=world.folder / "in", stdout=out, stderr=err,
-            env={**os.environ, "TMPDIR": str(world.folder / "tmp"), **environment},
+            env={**os.environ, **world.environment, **environment},
         ).pid  # fmt: skip
     world.started.append(Running(pid, world.folder, number))
     world.started[-1].wait()
@@ -159,7 +165,8 @@ def _fault_of_work(fault: str, at: str) -> Callable[[World], Running]:
 def faults() -> Iterator[Fault]:
     """Yield every kind."""
     for numbers, name in (((1,), "standard output"), ((2,), "standard error"), ((0, 1, 2), "all streams")):
-        for to, how in ((None, "closed"), ("/dev/full", "full"), ("a broken pipe", "without a reader")):
+        yield Fault(f"{name} closed", _closed(*numbers), goes_on())
+        for to, how in (("/dev/full", "full"), ("a broken pipe", "without a reader")):
             yield Fault(f"{name} {how}", _streams(*numbers, to=to), goes_on())
     wrong = Promise(frozenset({0}), audited=False)
     for name, seconds in _CLOCKS.items():
