@@ -161,5 +161,8 @@ bench-wait: $(STAMP)  ## how threads wait at barriers: every policy, idle and bu
 bench-decode: $(STAMP)  ## a decode step in every format beside torch's kernels and the memory's bound, about a minute
 	$(BIN)/python benchmarks/decode_speed.py --quality
 
+bench-endpoint: $(STAMP)  ## the endpoint client beside a scripted server at 1, 32 and 200 streams, about two minutes
+	$(BIN)/python benchmarks/endpoint_client.py
+
 bench-serve: $(STAMP)  ## continuous batching beside static batching and transformers' own, interleaved, about two minutes
 	$(BIN)/python benchmarks/serve_speed.py

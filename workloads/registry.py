@@ -38,6 +38,7 @@ BUILT_IN = {
     "gpt_jax": "workloads.jax.witness:GPTInJax",
     "resnet_jax": "workloads.jax.witness:ResNetInJax",
     "user": "workloads.user.workload:User",
+    "endpoint": "workloads.catalogue.endpoint:Endpoint",
     "matmul": "workloads.catalogue.operators:MatrixProduct",
     "attention": "workloads.catalogue.operators:Attention",
     "softmax": "workloads.catalogue.operators:Softmax",

@@ -31,7 +31,13 @@ from harness.config.grammar import parse_overrides, refuse_without_effect
 from workloads.plugins import nearest
 
 ENTRY_POINTS = "joulemark.conf"
-_OPEN_KEYS = ("workload.shape.", "compress.settings.", "parallel.settings.", "report.limits.")
+_OPEN_KEYS = (
+    "workload.shape.",
+    "workload.extra.",
+    "compress.settings.",
+    "parallel.settings.",
+    "report.limits.",
+)
 """Below these a user may name any key: planning knows sizes, settings and metrics."""
 _RESOLVERS = frozenset(
     {"oc.create", "oc.decode", "oc.deprecated", "oc.dict.keys", "oc.dict.values", "oc.select"}

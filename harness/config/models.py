@@ -64,6 +64,21 @@ class WorkloadConfig(Section):
     """Of `workload=user`: a folder of transformers with config.json and *.safetensors."""
     source_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Digest of what those name; null takes what is there, and any other one is refused."""
+    url: str | None = None
+    """Of `workload=endpoint`: the base address of an OpenAI-compatible server, `http://127.0.0.1:8000/v1`."""
+    model: str | None = Field(default=None, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
+    """Of `workload=endpoint`: what the server calls its model."""
+    api: Literal["chat", "completions"] = "chat"
+    key_env: str | None = Field(default=None, pattern="^[A-Za-z_][A-Za-z0-9_]{0,99}$")
+    """Of `workload=endpoint`: the environment's variable that holds the key."""
+    key_file: str | None = None
+    """Of `workload=endpoint`: the file that holds the key."""
+    extra: dict[str, Scalar] = Field(default_factory=dict)
+    """Of `workload=endpoint`: further fields of each request, e.g. `{ignore_eos: true}`."""
+    request_s: PositiveFloat = 120.0
+    """Of `workload=endpoint`: the longest that a request may take."""
+    pause_s: PositiveFloat = 30.0
+    """Of `workload=endpoint`: the longest that a stream may say nothing before it counts as stalled."""
 
 
 class ServeConfig(Section):

@@ -14,6 +14,8 @@ from workloads.base import SERVE, Size
 WORK_FIELDS = ("workload", "size", "data", "compress", "parallel", "precision", "optimize", "device", "seed")
 LIMITS = ("ttft_limit_s", "tpot_limit_s", "e2e_limit_s", "good_share")
 """Of a good answer: part of how served requests are measured."""
+_SERVER = ("url", "model", "api", "extra")
+"""Of an endpoint: whom it asks, and for what; how long it waits, and with which key, is no part."""
 TRIAL_FIELDS = ("work_id", "measure", "power")
 
 
@@ -52,6 +54,7 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
         },
         "size": dict(size),
         **({"serve": _load_of(config["serve"])} if w["mode"] == SERVE else {}),
+        **({"server": {key: w[key] for key in _SERVER}} if w.get("url") is not None else {}),
         "data": data_digest,
         "compress": config["compress"],
         # The batch that the scaling gives is in the size; one node is what all records of before had.
@@ -69,7 +72,7 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
         },
         "seed": config["seed"],
     }
-    assert tuple(key for key in fields if key != "serve") == WORK_FIELDS
+    assert tuple(key for key in fields if key not in {"serve", "server"}) == WORK_FIELDS
     return digest(fields)
 
 

@@ -29,7 +29,7 @@ Choice = tuple[str, str]
 Cells = dict[str, str]
 """A cell as a value for each dimension."""
 PLAIN = {"precision": "fp32", "compress": NONE, "parallel": NONE, "optimize": "eager"}
-NEEDS_SOURCE = frozenset({"user"})
+NEEDS_SOURCE = frozenset({"user", "endpoint"})
 """Workloads without a model of their own."""
 
 

@@ -140,6 +140,7 @@ def _plan_trial(composed: Composed, overrides: tuple[str, ...]) -> PlannedTrial:
     )
     _check_sensor(config.power.sensor)
     try:
+        serving.check_server(config)
         config = _with_source(config)
         size = _scaled(resolve_size(spec, config.workload.size, _size_overrides(config)), config)
         config = serving.resolved(config, size)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.config.errors import ConfigError
 from harness.config.models import Config, ServeConfig
+from harness.serving.endpoint.address import parse_url
 from harness.serving.load import arrivals_of, lengths_of, trace_of
-from harness.system.errors import access_to
+from harness.system.errors import InputError, access_to
 from workloads.base import SERVE, Size
 
 _MANY = 8
@@ -48,6 +49,25 @@ def resolved(config: Config, size: Size) -> Config:
             f"serve.context={serve.context}: a request of {longest} positions does not fit a row"
         )
     return config.model_copy(update={"serve": serve})
+
+
+def check_server(config: Config) -> None:
+    """Say what an endpoint lacks, or that another workload takes none.
+
+    Raises:
+        ConfigError: an address without an endpoint, or the other way round; an address that is none.
+    """
+    w = config.workload
+    named = [w.url is not None, w.model is not None]
+    if w.name == "endpoint" and not all(named):
+        raise ConfigError("workload=endpoint needs workload.url and workload.model")
+    if w.name != "endpoint" and (any(named) or w.key_env or w.key_file or w.extra or w.api != "chat"):
+        raise ConfigError("workload.url, .model, .api, .key_env, .key_file and .extra need workload=endpoint")
+    if w.url is not None:
+        try:
+            parse_url(w.url)
+        except InputError as error:  # without the address, which may hold a secret
+            raise ConfigError(f"workload.url: {error}") from None
 
 
 def _check_arrivals(serve: ServeConfig) -> None:

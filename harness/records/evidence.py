@@ -21,6 +21,9 @@ _ENERGY = "harness.trial.span_energy"
 _RANKS = "harness.trial.rank_merge"
 _REPLICA = "harness.trial.replica"
 _INITIAL = "harness.trial.initial"
+_ENDPOINT = "harness.trial.endpoint"
+_AUDITS = f"harness.trial.audit {_ENDPOINT}"
+_METERS = f"{_ENERGY} harness.trial.endpoint_energy"
 _PASSES = "harness.trial.passes"
 _SESSION = "harness.execution.session"
 _ATTEMPT = "harness.execution.attempt"
@@ -71,9 +74,9 @@ EVIDENCE = _table(
     _e("steady", bool, "", _TIMING, "the speed had settled when measuring began"),
     _e("drift", bool, "", _TIMING, "the speed moved within the span"),
     _e("timing_flags", list, "", _TIMING, "of timing: `drift_unknown`, `stalled`, `grouped`, `buffer_full`"),
-    _e("iterations", NUMBER, "", _TIMING, "iterations within the span"),
+    _e("iterations", NUMBER, "", f"{_TIMING} {_ENDPOINT}", "iterations, or requests, within the span"),
     _e("warmup_iterations", NUMBER, "", _TIMING, "iterations before the span"),
-    _e("span_ns", NUMBER, "ns", _TIMING, "host time of the span, the device synchronised at both ends"),
+    _e("span_ns", NUMBER, "ns", f"{_TIMING} {_ENDPOINT}", "host time of the span, the device synchronised"),
     _e("host_ns", NUMBER, "ns", _TIMING, "host time until the call of the last step returned"),
     _e("tick_ns", NUMBER, "ns", _TIMING, "the tick of the clock behind the durations"),
     _e("clock", str, "", _TIMING, "the clock behind the durations: `host` or `device events`"),
@@ -109,10 +112,10 @@ EVIDENCE = _table(
     _e("transformed", dict, "", _REPLICA, "what compression and the strategy made of the work"),
     _e("roofline", dict, "", _REPLICA, "the work's place under the ceilings, or why it has none"),
     _e("device", dict, "", f"{_REPLICA} {_PYTEST}", "the device's name, threads, driver and the like"),
-    _e("sensor_method", str, "", _ENERGY, "how the energy was computed from what the sensor shows"),
-    _e("sensor_flags", list, "", _ENERGY, "the energy window's flags"),
-    _e("u_absolute_joules", NUMBER, "J", _ENERGY, "standard uncertainty of the energy, the gain included"),
-    _e("energy", dict, "", _ENERGY, "the energy window: totals, each device's part, the sensors as probed"),
+    _e("sensor_method", str, "", _METERS, "how the energy was computed from what the sensor shows"),
+    _e("sensor_flags", list, "", _METERS, "the energy window's flags"),
+    _e("u_absolute_joules", NUMBER, "J", _METERS, "standard uncertainty of the energy, the gain included"),
+    _e("energy", dict, "", _METERS, "the energy window: totals, each device's part, the sensors as probed"),
     _e("energy_aliased", dict, "", _ENERGY, "the loop that replaced an aliased span, or why none did"),
     _e("device_states", dict, "", _ENERGY, "temperatures, clocks and event reasons over the span, by sensor"),
     _e("attribution", list, "", _PASSES, "the span's energy by phase, of each device"),
@@ -120,7 +123,9 @@ EVIDENCE = _table(
     _e("profile", dict, "", _PASSES, "where the time of a step goes, by operator and kernel"),
     _e("bottleneck", dict, "", _PASSES, "what bounds the work, with the shares behind it"),
     _e("memory_bound", dict, "", _PASSES, "a decode step's least bytes over the measured read bandwidth"),
-    _e("audit", dict, "", "harness.trial.audit", "what the metrics were made of, the loop aside"),
+    _e("client", dict, "", _ENDPOINT, "how late the client read, its loop's lag and its CPU"),
+    _e("endpoint", dict, "", _ENDPOINT, "what an endpoint's streams held and its failures said"),
+    _e("audit", dict, "", _AUDITS, "what the metrics were made of, the loop aside"),
     _e("requests", dict, "", _SERVED, "the counted requests by how they ended"),
     _e("saturated", bool, "", _SERVED, "the engine fell behind the arrivals of an open loop"),
     _e("quality", dict, "", _PASSES, "whose weights the quality was measured with, or why it was not"),

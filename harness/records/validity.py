@@ -27,6 +27,10 @@ _RAW_TIME = (
     *("throughput.*", "goodput.*", "interactivity", "iteration.mean", "latency.*", "flops.rate", "mfu*"),
 )
 _TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
+_LATE_S = 0.003
+"""A client that is never later than this sees what it says (docs/serving.md)."""
+_BUSY_CLIENT = 0.9
+"""Share of a CPU from which a client's one thread is the limit itself."""
 _SERVED = ("latency.*", "goodput.*", "interactivity")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
@@ -122,6 +126,29 @@ def _left_alone(compiled: Any, _threshold: float, _metric: Metric) -> bool:
 
 def _left_in_part(compiled: Any, _threshold: float, _metric: Metric) -> bool:
     return bool("then eager" in compiled)
+
+
+def _client_bound(client: Any, threshold: float, metric: Metric) -> bool:
+    """Tell whether the client's own lateness is more than 3 ms and more than this share of a latency."""
+    share = client.get("cpu_share")
+    if isinstance(share, float | int) and share > _BUSY_CLIENT:
+        return True
+    told = [client.get(key) for key in ("late_s", "sent_late_s")]
+    late = [one for one in told if isinstance(one, float | int) and not isinstance(one, bool)]
+    if metric.value is None or not late or not metric.id.startswith(("latency.", "interactivity")):
+        return False
+    late_s, value_s = max(late), metric.value
+    if metric.id == "interactivity":
+        value_s = 1 / value_s if value_s > 0 else 0.0
+    pieces = client.get("pieces_per_answer")
+    spread = metric.id.startswith(("latency.tpot", "interactivity")) or metric.id == "latency.gap"
+    if spread and isinstance(pieces, float | int):
+        late_s /= max(1.0, pieces - 1)  # first and last alone are late
+    return bool(late_s > max(threshold * value_s, _LATE_S))
+
+
+def _mostly_unanswered(endings: Any, threshold: float, _metric: Metric) -> bool:
+    return bool(sum(endings.values()) - endings.get("answered", 0) > threshold * sum(endings.values()))
 
 
 def _has_any(flags: frozenset[str]) -> Predicate:
@@ -221,6 +248,24 @@ _RULES = (
     _few("p99", 368),
     Rule("few_requests", "Fewer than 6 requests.", _SERVED, "requests", _few_requests, 6),
     Rule("requests_failed", "Some requests got no answer.", _SERVED, "requests", _unanswered),
+    Rule(
+        "mostly_unanswered",
+        "Over a fifth of the requests got no answer.",
+        (*_SERVED, "throughput.*"),
+        "requests",
+        _mostly_unanswered,
+        0.2,
+        "invalid",
+    ),
+    Rule(
+        "client_bound",
+        "The client read or sent later than 3 ms and 2 % of it, or used up its CPU.",
+        (*_SERVED, "throughput.*"),
+        "client",
+        _client_bound,
+        0.02,
+        "invalid",
+    ),
     Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", _is_true),
     _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
     _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),

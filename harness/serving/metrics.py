@@ -21,6 +21,8 @@ from harness.stats.interval import Interval
 from harness.stats.quantiles import quantile_interval
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+_ENDINGS = tuple(f".{word}" for word in QUANTILES)
+UNTOLD = "the server told no tokens of an answer"
 NO_REQUESTS = "no request arrived within the span"
 LATENCIES: dict[str, Callable[[ServedRequest], float | None]] = {
     "ttft": lambda request: request.ttft_ns,
@@ -180,7 +182,7 @@ def _rates(requests: Sequence[ServedRequest], span_ns: tuple[int, int]) -> Itera
     tokens = tokens_within(requests, span_ns)
     done = sum(request.answered and begin < request.end_ns <= end for request in requests)
     if tokens is None:
-        yield make("throughput.tokens", None, reason="the server told no tokens of an answer")
+        yield make("throughput.tokens", None, reason=UNTOLD)
     else:
         yield make("throughput.tokens", tokens / span_s, n=done)
     yield make("throughput.requests", done / span_s, n=done)
@@ -211,6 +213,9 @@ def _latencies(counted: Sequence[ServedRequest]) -> Iterator[Metric]:
         found = [of(request) if request.answered else None for request in population]
         if name == "ttfa" and not any(request.answer_ns is not None for request in counted):
             continue
+        if name == "tpot" and any(request.answered and request.tokens is None for request in population):
+            yield from (make(f"latency.tpot{word}", None, reason=UNTOLD) for word in ("", *_ENDINGS))
+            continue
         values = [value / 1e9 for value in found if value is not None]
         # A request of many tokens tells more of a token's time than one of few.
         weights = [r.tokens - 1 for r in population if r.answered and r.tpot_ns is not None and r.tokens]
@@ -239,6 +244,9 @@ def _summary(
 
 def _interactivity(counted: Sequence[ServedRequest]) -> Iterator[Metric]:
     tpot = [r.tpot_ns / 1e9 for r in counted if r.answered and r.tpot_ns]
+    if any(request.answered and request.tokens is None for request in counted):
+        yield make("interactivity", None, reason=UNTOLD)
+        return
     missing = sum(not request.answered for request in counted)
     value, reason = request_quantile(tpot, missing, 0.5)
     speed = None if value is None else 1 / value

@@ -23,7 +23,7 @@ from harness.records.schema import Facts
 from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
 from harness.system.errors import HOST_LIMITS, ResourceError
-from harness.trial import audit, prepare, rank_merge, ranks, roofline, span_energy
+from harness.trial import audit, endpoint, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
 from harness.trial.evidence import all_zero, thin, timing_evidence
 from harness.trial.initial import InitialWeights
@@ -69,7 +69,8 @@ def run_replica(spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str,
     try:
         config = Config.model_validate(spec.config)
         soaks = spec.task == "soak"
-        found = {"soak": _soaked(config, spec)} if soaks else _measured(config, spec, phase)
+        measured = endpoint.measured if config.workload.name == "endpoint" else _measured
+        found = {"soak": _soaked(config, spec)} if soaks else measured(config, spec, phase)
         ranks.leave()
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}

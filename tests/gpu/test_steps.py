@@ -129,7 +129,9 @@ def test_graphs_of_the_compiler_give_the_eager_result(cuda_torch, name, mode, mo
         assert same == [True] * len(same)
 
 
-@pytest.mark.parametrize("name", [n for n in registry.names() if n not in WAITS | {"user", "collectives"}])
+@pytest.mark.parametrize(
+    "name", [n for n in registry.names() if n not in WAITS | {"user", "collectives", "endpoint"}]
+)
 def test_a_step_waits_for_nothing(cuda_torch, name):
     """Torch raises at what would make the host wait; the first step may set libraries up."""
     spec = registry.get(name).spec

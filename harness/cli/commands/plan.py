@@ -127,14 +127,14 @@ def _plain_plan(plan: Plan, needed: Mapping[str, Needs | str] | None) -> dict[st
 def _needs(trials: Sequence[PlannedTrial]) -> dict[str, Needs | str]:
     """Count what every trial's model needs, or say why that fails; one that fails ends nothing.
 
-    A plan never runs the user's own, and an operator is no model.
+    A plan never runs the user's own, an operator is no model, and a server's is not here.
     """
     from workloads import registry as workloads
 
     return {
         t.trial_id: _need(t)
         for t in trials
-        if workloads.get(t.config.workload.name).spec.family not in {"user", "micro", "selftest"}
+        if workloads.get(t.config.workload.name).spec.family not in {"user", "micro", "selftest", "served"}
     }
 
 

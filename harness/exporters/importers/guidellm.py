@@ -23,10 +23,14 @@ TOOL = Tool(
             "time_to_first_output_token_ms", "the same to the first content after the reasoning",
             "latency.ttfa", mean="mean",
         ),
-        *latency(
-            "inter_token_latency_ms",
-            "(last token - first) / (tokens - 1) of each request, weighted by its tokens",
-            mean="mean",
+        Definition(
+            r"inter_token_latency_ms\.mean", "inter_token_latency_ms.mean", "ms", "mean over tokens",
+            "a request", "(last token - first) / (tokens - 1), weighted by tokens - 1; by usage", "s", 1e-3,
+            ours="latency.tpot",
+        ),
+        Definition(
+            r"inter_token_latency_ms\.(?:p50|p90|p99)", "inter_token_latency_ms.p50", "ms", "as named",
+            "a request", "the same, quantiles over tokens", "s", 1e-3,
         ),
         *latency(
             "time_per_output_token_ms",

@@ -16,6 +16,8 @@ from harness.devices import cpu
 from harness.isolation.protocol import ReplicaSpec
 from harness.planning.plan import PlannedTrial, make_plan
 from harness.records.evidence import EVIDENCE
+from harness.serving.endpoint.client import Seen, Told
+from harness.serving.endpoint.watch import LoopWatch, client_facts
 from harness.serving.metrics import Limits
 from harness.serving.requests import ServedRequest
 from harness.serving.served import Served
@@ -176,6 +178,18 @@ def _five_requests(_world: World, fault: bool) -> dict[str, Any]:
 @planted("requests_failed")
 def _a_request_that_was_rejected(_world: World, fault: bool) -> dict[str, Any]:
     return _served(*["answered"] * 6, "rejected" if fault else "answered")
+
+
+@planted("mostly_unanswered", "requests_failed")
+def _a_server_that_died_half_way(_world: World, fault: bool) -> dict[str, Any]:
+    return _served(*["answered"] * 6, *["reset" if fault else "answered"] * 6)
+
+
+@planted("client_bound")
+def _a_client_whose_reads_were_late(_world: World, fault: bool) -> dict[str, Any]:
+    request = ServedRequest(0, 0, 3, "answered", (1, 2, 3), 3, start_ns=0)
+    late_ns = [30_000_000 if fault else 1_000_000] * 3  # of latencies of one second
+    return {"client": client_facts([Told(request, Seen(reads=3, events=3, late_ns=late_ns))], LoopWatch())}
 
 
 @planted("saturated")

@@ -14,7 +14,7 @@ from workloads.counting.torch_counter import counted
 CATALOGUE = [
     name
     for name in registry.BUILT_IN
-    if registry.get(name).spec.family not in {"micro", "selftest", "user"}
+    if registry.get(name).spec.family not in {"micro", "selftest", "served", "user"}
     and not name.endswith("_jax")  # the models of gpt and resnet again, by hand in JAX
 ]
 PARAMETERS = [

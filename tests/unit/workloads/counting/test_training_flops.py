@@ -20,7 +20,7 @@ CASES = [
     for name, place in registry.BUILT_IN.items()
     for mode in registry.get(name).spec.modes
     if mode in {"train", "finetune"}
-    and registry.get(name).spec.family not in {"micro", "selftest", "user"}
+    and registry.get(name).spec.family not in {"micro", "selftest", "served", "user"}
     and name != "lstm"  # torch sees one product of a cell where there are many
     and not name.endswith("_jax")  # torch counts nothing of JAX
 ]

@@ -1,0 +1,150 @@
+"""A whole replica of an endpoint against the scripted server: its record, its audit, its failures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from standins.endpoint import SCRIPTS, serving
+
+from harness.config.errors import ConfigError
+from harness.isolation.protocol import ReplicaSpec
+from harness.planning.plan import make_plan
+from harness.records.loop import LOOP, read_loops
+from harness.records.schema import Metric
+from harness.trial import endpoint
+from harness.trial.replica import run_replica
+
+QUICK = (
+    "workload=endpoint", "device=cpu", "power=none", "serve.concurrency=2", "serve.output_tokens=6",
+    "serve.prompt_tokens=4", "measure.seconds=0.1", "measure.warmup_s=0", "workload.pause_s=0.3",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Serve the scripts without their delays."""
+    quick = {"role_s": 0.001, "first_s": 0.002, "gap_s": 0.001}
+    with serving({name: replace(script, **quick) for name, script in SCRIPTS.items()}) as found:
+        yield found
+
+
+def run(url: str, folder: Path | None, *overrides: str):
+    """Run one replica in this process."""
+    (trial,) = make_plan([*QUICK, f"workload.url={url}", *overrides]).trials
+    assert trial.refusal is None
+    spec = ReplicaSpec(trial.payload, trial.size, folder=None if folder is None else str(folder))
+    return run_replica(spec, lambda _phase: None)
+
+
+@pytest.mark.parametrize("api", ["chat", "completions"])
+def test_a_replica_and_its_audit(server, tmp_path, api):
+    """Every latency has a value, energy a reason, and the same metrics follow from what was kept."""
+    found = run(server[0], tmp_path, "workload.model=three", f"workload.api={api}")
+    assert found["status"] == "ok", found
+    metrics = {m["id"]: m for m in found["metrics"]}
+    for name in ("ttft", "ttfa", "tpot", "gap", "e2e"):
+        assert metrics[f"latency.{name}"]["value"] > 0
+    assert metrics["requests.failed"]["value"] == 0
+    assert metrics["throughput.tokens"]["value"] > 0
+    assert metrics["energy.token"]["value"] is None
+    assert metrics["energy.token"]["reason"]
+    assert not [m for m in metrics if m.startswith("latency.queue")]
+    evidence = json.loads(json.dumps(found["evidence"]))
+    assert evidence["endpoint"]["answered"] == evidence["iterations"] == evidence["requests"]["answered"]
+    assert (evidence["endpoint"]["empty_first"] > 0) == (api == "chat")
+    assert evidence["client"]["kernel_stamps"]
+    assert evidence["client"]["late_s"] is not None
+    ((_, series),) = read_loops([("x", (tmp_path / LOOP).read_bytes())])
+    again = endpoint.replayed(evidence["audit"]["endpoint"], series)
+    assert again == [Metric(**m) for m in found["metrics"]]
+
+
+def test_an_open_loop(server):
+    """Requests come by their schedule."""
+    overrides = ("serve.arrivals=constant", "serve.rate_per_s=50", "measure.seconds=0.2")
+    found = run(server[0], None, "workload.model=plain", *overrides)
+    assert found["status"] == "ok"
+    assert 8 <= found["evidence"]["iterations"] <= 10
+
+
+def test_without_usage_no_time_per_token(server):
+    """The server tells no tokens: what needs them has that reason, the rest its value."""
+    metrics = {m["id"]: m for m in run(server[0], None, "workload.model=no-usage")["metrics"]}
+    for name in ("latency.tpot", "latency.tpot.p50", "interactivity", "throughput.tokens"):
+        assert (metrics[name]["value"], metrics[name]["reason"]) == (
+            None,
+            "the server told no tokens of an answer",
+        )
+    assert metrics["latency.ttft"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("nobody", "(http_404): HTTP 404: The model `nobody` does not exist."),
+        ("error-500", "(http_500): HTTP 500: scripted"),
+        ("busy-429", "(http_429)"),
+        ("stall", "(stalled): nothing came for 0.3 s after 2 pieces"),
+        ("malformed", "(malformed)"),
+    ],
+)
+def test_a_server_that_refuses_is_a_record_with_the_reason(server, model, said):
+    """One line, from the first request."""
+    found = run(server[0], None, f"workload.model={model}")
+    assert found["status"] == "crashed"
+    assert "in phase check: the first request failed" in found["reason"]
+    assert said in found["reason"]
+
+
+def test_nobody_is_there():
+    """A port that nothing listens on."""
+    found = run("http://127.0.0.1:1", None, "workload.model=m")
+    assert found["reason"].startswith("EndpointError in phase check: the first request failed (refused)")
+
+
+def test_energy_of_another_machine_is_not_this_ones():
+    """A local sensor does not cover it; a meter in the network may."""
+    from harness.serving.endpoint.address import parse_url
+    from harness.trial.endpoint_energy import Metered
+
+    far = ("workload.url=https://far.example/v1", "workload.model=m")
+    (local,) = make_plan([*QUICK, *far, "power=auto"]).trials
+    reason = Metered(local.config, parse_url("https://far.example/v1")).energy().reason
+    assert reason is not None
+    assert reason.startswith("the server runs on another machine")
+    assert Metered(local.config, parse_url("http://127.0.0.1:8/v1")).energy().reason is None
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        (["workload=endpoint"], "needs workload.url and workload.model"),
+        (["workload=endpoint", "workload.url=http://h"], "needs workload.url and workload.model"),
+        (["workload=gpt", "workload.url=http://h"], "need workload=endpoint"),
+        (["workload=gpt", "workload.extra.ignore_eos=true"], "need workload=endpoint"),
+        (["workload=endpoint", "workload.url=ftp://h", "workload.model=m"], "only http:// and https://"),
+        (["workload=endpoint", "workload.url=http://u:p@h", "workload.model=m"], "a user or password"),
+    ],
+)
+def test_what_cannot_be_planned(overrides, said):
+    """One line that holds no secret."""
+    with pytest.raises(ConfigError, match=said) as error:
+        make_plan(overrides)
+    assert "u:p" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_key_is_no_part_of_who_a_trial_is(monkeypatch):
+    """The same work with another key, and another work with another server or model."""
+    base = ["workload=endpoint", "workload.url=http://h/v1", "workload.model=m"]
+
+    def work(*more: str) -> str:
+        return make_plan([*base, *more]).trials[0].work_id
+
+    assert work() == work("workload.key_env=SOME_KEY") == work("workload.request_s=5")
+    others = ("workload.url=http://g/v1", "workload.model=n", "workload.api=completions")
+    assert len({work(), *map(work, others), work("workload.extra.ignore_eos=true")}) == 5
+    assert make_plan(base).trials[0].label == "endpoint m serve"
