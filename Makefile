@@ -146,6 +146,9 @@ bench-tune: $(STAMP)  ## the search by halving beside the full grid that it sear
 bench-verify: $(STAMP)  ## `joulemark verify` of 10,000 records: seconds and memory, about 2 minutes
 	$(BIN)/python benchmarks/verify_speed.py
 
+bench-scale: $(STAMP)  ## index, query and no-op trials of an earlier build and this one, about 20 minutes
+	$(BIN)/python -m benchmarks.scale_bench.run
+
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures
 	$(BIN)/python benchmarks/overhead.py
 

@@ -16,8 +16,9 @@ from harness.bundles.chain_audit import Found, check_sweep, read_plan
 from harness.bundles.marks import Label
 from harness.records.codec import MAX_RECORD_BYTES, parse
 from harness.records.errors import one_line
+from harness.records.listing import RECORD
 from harness.records.loop import LOOP, Series, read_loops
-from harness.records.store import PLAN, RECORD, Store, read_bounded
+from harness.records.store import PLAN, Store, read_bounded
 
 _BATCH_FILES = 400
 _BATCH_BYTES = 32 * 2**20

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.records.chain import positions
 from harness.records.headline import HEADLINES
+from harness.records.index import read_records
 from harness.records.numbers import quantity
 from harness.records.results import TrialResult, own_first, ran
 from harness.records.schema import Record
@@ -22,7 +23,7 @@ def read_sweep(
         ValueError: there is no record, and none that cannot be read either where such suffice; the message
             names the sweeps that there are.
     """
-    records, torn = store.records(sweep)
+    records, torn = read_records(store, sweep)
     if not records and not (torn and unread_suffice):
         known = ", ".join(store.sweeps())
         hint = f"there are: {known}" if known else "no sweep has been run yet"

@@ -19,6 +19,7 @@ from harness.planning.private import hidden
 from harness.records.certificates import certificate_facts
 from harness.records.chain import Chain, record_digest
 from harness.records.evidence import declared
+from harness.records.loop import pack
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.system.errors import access_to
@@ -84,13 +85,17 @@ class Attempts:
             why = "interrupted by the user"
             self._write(trial, replica, attempt, order, "interrupted", why, outcome, started_at)
             raise
+        with access_to(folder):
+            pack(folder)
         status, reason = judge(outcome, config.run.timeout_s)
         return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
 
     def _tried(self, workers: Workers, trial: PlannedTrial, replica: int, folder: Path) -> Outcome:
         """Run a replica; where the harness fails, run it again, with whatever was left removed."""
         run = trial.config.run
-        spec = ReplicaSpec(trial.payload, trial.size, replica, str(folder), self._session(trial))
+        spec = ReplicaSpec(
+            trial.payload, trial.size, replica, str(folder), self._session(trial), raw_loop=True
+        )
         limit = run.memory_limit_gib
         for last in (*[False] * (_TRIES - 1), True):
             self.still_mine()

@@ -12,6 +12,7 @@ from harness.gate.policy import matches, unmatched
 from harness.gate.series import GOOD_NIGHTS_BACK, Event, Label, Night, last_good
 from harness.records.errors import faults_of
 from harness.records.estimates import trial_results
+from harness.records.index import read_records
 from harness.records.results import TrialResult, own_first
 from harness.records.store import Store, read_bounded
 from harness.system.errors import UsageError
@@ -93,7 +94,7 @@ def read_history(
     left_out: list[str] = []
     unread: dict[str, str] = {}
     for name in names:
-        records, torn = store.records(name)
+        records, torn = read_records(store, name)
         left_out += [f"{bad.path}: {bad.reason}" for bad in torn]
         if torn and not records:
             unread[name] = left_out[-1]

@@ -43,6 +43,8 @@ class ReplicaSpec:
     """`soak` where the device is only to be warmed."""
     rank: int = 0
     """Of several, set by the worker for each of its ranks."""
+    raw_loop: bool = False
+    """The sender makes `loop.parquet` of the numbers that the worker leaves."""
 
     @property
     def world(self) -> int:
@@ -59,6 +61,7 @@ class ReplicaSpec:
             "session": dict(self.session),
             "task": self.task,
             "rank": self.rank,
+            "raw_loop": self.raw_loop,
         }
         return plain if self.folder is None else plain | {"folder": self.folder}
 
@@ -83,6 +86,7 @@ class ReplicaSpec:
             session=_mapping("spec.session", told.get("session", {})),
             task=task,
             rank=_whole("spec.rank", told.get("rank", 0), 0, 1 << 16),
+            raw_loop=told.get("raw_loop") is True,
         )
 
 

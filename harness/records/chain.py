@@ -12,8 +12,8 @@ from typing import Any
 
 from harness.records.codec import serialise
 from harness.records.errors import one_line
+from harness.records.listing import RECORD
 from harness.records.schema import Facts, Record, Seal
-from harness.records.store import RECORD
 from harness.system.errors import InputError
 
 

@@ -75,9 +75,30 @@ def _require_known_version(data: bytes, version: int | None = None) -> None:
 def _require_finite(record: Record) -> None:
     # Free-form facts are outside the model's own check, and JSON would turn their NaN into null in silence.
     for name in ("config", "machine", "code", "evidence"):
-        where = _non_finite(getattr(record, name), name)
-        if where:
+        facts = getattr(record, name)
+        if not _is_sound(facts):
+            where = _non_finite(facts, name)
             raise InputError(f"{where} is not a finite number, or nested too deeply")
+
+
+def _is_sound(value: Any, depth: int = 0) -> bool:
+    """Say quickly whether `_non_finite` would find nothing; it says where."""
+    if depth > _DEEPEST:
+        return False
+    for one in value.values() if isinstance(value, dict) else value:
+        kind = type(one)
+        if kind is float:
+            if not -math.inf < one < math.inf:
+                return False
+        elif kind is int:
+            if not -_LARGEST_INTEGER < one < _LARGEST_INTEGER:
+                return False
+        elif kind is dict or kind is list:
+            if not _is_sound(one, depth + 1):
+                return False
+        elif kind is not str and kind is not bool and one is not None and _non_finite(one, "", depth + 1):
+            return False
+    return True
 
 
 def _non_finite(value: Any, where: str, depth: int = 0) -> str | None:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from statistics import fmean, median_low
 from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult, Validity, last_good
-from harness.records.schema import UNJUDGED, Metric, Record
+from harness.records.schema import UNJUDGED, Direction, Metric, Provenance, Record
 from harness.records.validity import PLANNED, REPLICAS_DISAGREE, TARGET_MISSED, WITHIN_RUN_ONLY, judge
 
 LEVEL = 0.95
@@ -30,7 +31,13 @@ class _Combined(NamedTuple):
     invalid: bool = False
 
 
-def trial_results(records: Iterable[Record], *, level: float = LEVEL) -> list[TrialResult]:
+Verdicts = Mapping[str, tuple[Validity, tuple[str, ...]]]
+"""By metric id, as `judge` returns them."""
+
+
+def trial_results(
+    records: Iterable[Record], *, level: float = LEVEL, judged: Callable[[Record], Verdicts] = judge
+) -> list[TrialResult]:
     """Derive one result for each (sweep, trial, machine, code), in the order of first appearance.
 
     Results of different code are kept apart, because a difference between them is a finding; so is what was
@@ -39,15 +46,16 @@ def trial_results(records: Iterable[Record], *, level: float = LEVEL) -> list[Tr
     Args:
         records: records in any order, of any number of sweeps.
         level: confidence level of the intervals.
+        judged: returns a record's verdicts, for a caller that has them.
     """
     groups: dict[tuple[str, str, str, str, bool], list[Record]] = defaultdict(list)
     for record in records:
         key = (record.sweep, record.trial_id, record.machine_id, record.code_id, record.merged)
         groups[key].append(record)
-    return [_trial_result(group, level) for group in groups.values()]
+    return [_trial_result(group, level, judged) for group in groups.values()]
 
 
-def _trial_result(group: list[Record], level: float) -> TrialResult:
+def _trial_result(group: list[Record], level: float, verdicts: Callable[[Record], Verdicts]) -> TrialResult:
     attempts = sorted(group, key=lambda r: (r.replica, r.attempt))
     ok = last_good(attempts)
     judged = [r for r in attempts if r.status not in UNJUDGED]
@@ -65,67 +73,107 @@ def _trial_result(group: list[Record], level: float) -> TrialResult:
         reason=last.reason,
         replicas_ok=len(ok),
         records=tuple(attempts),
-        estimates=_estimates(ok, level),
+        estimates=_estimates(ok, [verdicts(record) for record in ok], level),
     )
 
 
-def _estimates(replicas: Sequence[Record], level: float) -> dict[str, Estimate]:
-    judged = [judge(record) for record in replicas]
+class _Plan(NamedTuple):
+    """What a trial's configuration says of its replicas."""
+
+    replicas: float | None
+    target: float | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> _Plan:
+        on_cpu = _fact(config, "device", "kind") == "cpu"
+        target = _number(config, "measure", "target_cpu" if on_cpu else "target_accelerator")
+        return cls(_number(config, "measure", "replicas"), target)
+
+
+def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: float) -> dict[str, Estimate]:
+    held = [{metric.id: metric for metric in reversed(record.metrics)} for record in replicas]
     present = dict.fromkeys(metric.id for record in replicas for metric in record.metrics)
     ordered = [i for i in METRICS if i in present] + [i for i in present if i not in METRICS]
+    plan = _Plan.of(replicas[-1].config) if replicas else None
     estimates = {}
     for metric_id in ordered:
-        metrics = [record.metric(metric_id) for record in replicas]
-        verdicts = [verdict.get(metric_id) for verdict in judged]
-        estimates[metric_id] = _estimate(metric_id, metrics, verdicts, replicas[-1], level)
+        metrics = [metric for by_id in held if (metric := by_id.get(metric_id)) is not None]
+        verdicts = [verdict for by_id in judged if (verdict := by_id.get(metric_id)) is not None]
+        values = [metric.value for metric in metrics if metric.value is not None]
+        if values and plan is not None:
+            combined = _combine(metric_id, values, replicas[-1], plan, level)
+            estimates[metric_id] = _estimate(metrics[0], values, verdicts, combined, len(replicas), level)
+        else:
+            first = metrics[0]
+            shown = (first.unit, first.direction, first.estimator, first.provenance)
+            estimates[metric_id] = _without_value(metric_id, shown, tuple(verdicts))
     return estimates
 
 
-def _estimate(
+@lru_cache(maxsize=1 << 12)
+def _without_value(
     metric_id: str,
-    metrics: Sequence[Metric | None],
-    verdicts: Sequence[tuple[Validity, tuple[str, ...]] | None],
-    last: Record,
-    level: float,
+    shown: tuple[str, Direction, str, Provenance],
+    verdicts: tuple[tuple[Validity, tuple[str, ...]], ...],
 ) -> Estimate:
-    known = [metric for metric in metrics if metric is not None]
-    values = [metric.value for metric in known if metric.value is not None]
-    reasons = [reason for verdict in verdicts if verdict for reason in verdict[1]]
-    validity = max((v[0] for v in verdicts if v), key=_WORST.index)
-    combined: _Combined | None = None
-    if values:
-        combined = _combine(metric_id, values, last, level)
-        reasons += combined.flags
-        if len(values) < len(metrics) and not _told_once(metric_id):
-            reasons.append(f"no value in {len(metrics) - len(values)} of {len(metrics)} replicas")
-        if combined.invalid:
-            validity = "invalid"
-        elif reasons and validity != "invalid":
-            validity = "flagged"
-    first = known[0]
+    """Return the estimate of a metric that no replica has; many trials have the same ones."""
+    unit, direction, estimator, provenance = shown
     definition = METRICS.get(metric_id)
     return Estimate(
         metric_id=metric_id,
         title=definition.title if definition else metric_id,
+        unit=unit,
+        direction=direction,
+        estimator=estimator,
+        provenance=provenance,
+        value=None,
+        low=None,
+        high=None,
+        level=None,
+        n=0,
+        validity=max((verdict[0] for verdict in verdicts), key=_WORST.index),
+        reasons=tuple(dict.fromkeys(reason for verdict in verdicts for reason in verdict[1])),
+    )
+
+
+def _estimate(
+    first: Metric,
+    values: list[float],
+    verdicts: Sequence[tuple[Validity, tuple[str, ...]]],
+    combined: _Combined,
+    replicas: int,
+    level: float,
+) -> Estimate:
+    definition = METRICS.get(first.id)
+    validity, reasons = verdicts[0]
+    if any(verdict is not verdicts[0] for verdict in verdicts):
+        validity = max((verdict[0] for verdict in verdicts), key=_WORST.index)
+        reasons = tuple(reason for verdict in verdicts for reason in verdict[1])
+    reasons += combined.flags
+    if len(values) < replicas and not (definition and definition.scale == "once"):
+        reasons += (f"no value in {replicas - len(values)} of {replicas} replicas",)
+    if combined.invalid:
+        validity = "invalid"
+    elif reasons and validity != "invalid":
+        validity = "flagged"
+    return Estimate(
+        metric_id=first.id,
+        title=definition.title if definition else first.id,
         unit=first.unit,
         direction=first.direction,
         estimator=first.estimator,
         provenance=first.provenance,
-        value=combined.value if combined else None,
-        low=combined.low if combined else None,
-        high=combined.high if combined else None,
-        level=level if combined and combined.low is not None else None,
+        value=combined.value,
+        low=combined.low,
+        high=combined.high,
+        level=None if combined.low is None else level,
         n=len(values),
         validity=validity,
-        reasons=tuple(dict.fromkeys(reasons)),
+        reasons=tuple(dict.fromkeys(reasons)) if reasons else (),
     )
 
 
-def _told_once(metric_id: str) -> bool:
-    return metric_id in METRICS and METRICS[metric_id].scale == "once"
-
-
-def _combine(metric_id: str, values: list[float], last: Record, level: float) -> _Combined:
+def _combine(metric_id: str, values: list[float], last: Record, plan: _Plan, level: float) -> _Combined:
     definition = METRICS.get(metric_id)
     # Nothing is known of a foreign metric's distribution: its plain mean is the least claim.
     scale = definition.scale if definition else "linear"
@@ -134,7 +182,9 @@ def _combine(metric_id: str, values: list[float], last: Record, level: float) ->
     if scale == "max":
         return _Combined(max(values))
     if scale == "same":
-        if all(math.isclose(value, values[0], rel_tol=1e-9) for value in values):
+        if values.count(values[0]) == len(values) or all(
+            math.isclose(value, values[0], rel_tol=1e-9) for value in values
+        ):
             return _Combined(values[0])
         return _Combined(fmean(values), flags=(REPLICAS_DISAGREE,), invalid=True)
     if len(values) == 1:
@@ -143,33 +193,47 @@ def _combine(metric_id: str, values: list[float], last: Record, level: float) ->
         return _linear(values, level)
     if min(values) <= 0:
         return _Combined(fmean(values), flags=("zero_value",), invalid=True)
-    return _log(metric_id, values, last.config, level)
+    return _log(metric_id, values, plan, level)
 
 
 def _within_run(metric_id: str, value: float, record: Record, level: float) -> _Combined:
     """Return one process's value, with the interval of ten batch means where it is a matter of mean time."""
-    from harness.stats import StatsError, within_run_interval
-
     alone = _Combined(value, flags=(WITHIN_RUN_ONLY,))
-    if not any(fnmatchcase(metric_id, pattern) for pattern in _OF_MEAN_TIME):
+    if not _matches(metric_id, _OF_MEAN_TIME):
         return alone
-    try:
-        found = within_run_interval(record.series.get("iteration_s", ()), level)
-    except StatsError:
+    bounds = _bounds_within(record.series.get("iteration_s", ()), level)
+    if bounds is None:
         return alone
-    if found.low is None or found.high is None:
-        return alone
-    low, high = found.low / found.estimate, found.high / found.estimate
+    low, high = bounds
     if metric_id != "iteration.mean":
         low, high = 1 / high, 1 / low  # a rate falls as the time rises
     return _Combined(value, value * low, value * high, (WITHIN_RUN_ONLY,))
 
 
-def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: float) -> _Combined:
+@lru_cache(maxsize=8)
+def _bounds_within(durations: tuple[float, ...], level: float) -> tuple[float, float] | None:
+    """Return the bounds of a process's mean over that mean; every rate of a record asks for the same."""
+    from harness.stats import StatsError, within_run_interval
+
+    try:
+        found = within_run_interval(durations, level)
+    except StatsError:
+        return None
+    if found.low is None or found.high is None:
+        return None
+    return found.low / found.estimate, found.high / found.estimate
+
+
+@lru_cache(maxsize=4096)
+def _matches(metric_id: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(metric_id, pattern) for pattern in patterns)
+
+
+def _log(metric_id: str, values: list[float], plan: _Plan, level: float) -> _Combined:
     from harness.stats import StatsError, interval
 
-    planned = _number(config, "measure", "replicas")
     # More replicas than the pilot means that the plan for more was made from the pilot's spread (Stein).
+    planned = plan.replicas
     pilot = int(planned) if planned is not None and 2 <= planned < len(values) else None
     try:
         found = interval(values, level, pilot)
@@ -178,11 +242,8 @@ def _log(metric_id: str, values: list[float], config: Mapping[str, Any], level: 
     flags = found.flags
     if found.low is None or found.high is None:
         return _Combined(found.estimate, flags=flags)
-    on_cpu = _fact(config, "device", "kind") == "cpu"
-    target = _number(config, "measure", "target_cpu" if on_cpu else "target_accelerator")
     half_width = math.log(found.high / found.estimate)
-    planned_for = any(fnmatchcase(metric_id, pattern) for pattern in PLANNED)
-    if target is not None and planned_for and math.expm1(half_width) > target:
+    if plan.target is not None and math.expm1(half_width) > plan.target and _matches(metric_id, PLANNED):
         flags += (TARGET_MISSED,)
     return _Combined(found.estimate, found.low, found.high, flags)
 

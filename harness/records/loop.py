@@ -7,17 +7,55 @@ neighbouring whole numbers as their differences, so that an iteration takes a by
 from __future__ import annotations
 
 import tempfile
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.system.errors import ResourceError
 
+if TYPE_CHECKING:
+    import duckdb
+
 LOOP = "loop.parquet"
+_RAW = ".loop.npz"
 MOST_ROWS = 16 * 2**20
 """Of one file that is read: a span on the host's clock keeps at most 2^20 samples, and marks beside them."""
 Series = dict[str, Any]
 """By name, a numpy array of int64 or float64."""
+
+
+def keep_raw(series: Mapping[str, Any], folder: Path) -> None:
+    """Leave the series where `pack` finds them: a process that measures has no time to start DuckDB.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    import numpy as np
+
+    with (folder / _RAW).open("wb") as file:
+        np.savez(file, allow_pickle=False, **series)
+
+
+def pack(folder: Path) -> None:
+    """Make `loop.parquet` of series that a worker left, if it left any.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    import numpy as np
+
+    raw = folder / _RAW
+    if raw.is_symlink() or not raw.is_file():
+        return
+    try:
+        with np.load(raw, allow_pickle=False) as kept:
+            series = {name: kept[name] for name in kept.files}
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        return  # the worker died while it wrote them; its record says that it died
+    write_loop(series, folder)
+    raw.unlink()
 
 
 def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
@@ -30,7 +68,6 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    import duckdb
     import numpy as np
 
     names = [name for name, values in series.items() if len(values)]
@@ -39,7 +76,7 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
     real = [a if a.dtype.kind == "f" else np.full(len(a), np.nan) for a in arrays]
     counts = [len(a) for a in arrays]
     kinds = np.array([a.dtype.kind == "i" for a in arrays], bool)
-    rows = {  # DuckDB finds it by its name  # noqa: F841
+    rows = {
         "series": np.repeat(np.arange(len(names), dtype=np.int64), counts),
         "whole": np.repeat(kinds, counts),
         "value": np.concatenate([*whole, np.empty(0, np.int64)]),
@@ -52,16 +89,35 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
         f"SELECT ([{order}])[series + 1] AS series, CASE WHEN whole THEN value END AS value, "  # noqa: S608
         "CASE WHEN NOT whole AND NOT isnan(real) THEN real END AS real FROM rows"
     )
-    with duckdb.connect(config={"threads": 1, "memory_limit": "512MB"}) as connection:
-        try:
-            connection.execute(
-                f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
-            )
-        except duckdb.IOException as error:
-            temporary.unlink(missing_ok=True)
-            raise ResourceError(f"cannot write {path}: {error}") from error
+    copy = f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
+    try:
+        _run(copy, rows)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise ResourceError(f"cannot write {path}: {error}") from error
     temporary.replace(path)
     return path
+
+
+def _run(copy: str, rows: dict[str, Any]) -> None:
+    import duckdb
+
+    connection = _connection()
+    connection.register("rows", rows)
+    try:
+        connection.execute(copy)
+    except duckdb.IOException as error:
+        raise OSError(str(error)) from error
+    finally:
+        connection.unregister("rows")
+
+
+@cache
+def _connection() -> duckdb.DuckDBPyConnection:
+    """Start DuckDB once: a sweep writes a loop after each replica, and starting takes longer than writing."""
+    import duckdb
+
+    return duckdb.connect(config={"threads": 1, "memory_limit": "512MB"})
 
 
 def read_loops(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Series | None]]:

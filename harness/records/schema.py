@@ -5,7 +5,9 @@ Schema history: 1 — the first. 2 — the seal: what an audit needs of a record
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, PrivateAttr, StringConstraints
@@ -29,6 +31,7 @@ Count = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """A whole number that fits a database's column."""
 
 
+@lru_cache(maxsize=1 << 12)
 def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("it holds what cannot be printed")
@@ -93,6 +96,14 @@ class Metric:
     provenance: Provenance = "measured"
     reason: str | None = None
     """Why there is no value."""
+
+
+def plain(metric: Metric) -> Facts:
+    """Return a metric as plain data, as it crosses a socket."""
+    return {name: getattr(metric, name) for name in _METRIC_FIELDS}
+
+
+_METRIC_FIELDS = tuple(field.name for field in fields(Metric))
 
 
 class WorkerFacts(Frozen):

@@ -16,15 +16,16 @@ from typing import Any
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
 from harness.records.journal import Journal, users_journal
+from harness.records.listing import RECORD, entries, find
 from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 from harness.records.store_errors import AttemptTakenError, StoreError, advised
-from harness.system.errors import InputError, ResourceError, UsageError
+from harness.system.collector import uncollected
+from harness.system.errors import InputError, UsageError
 from harness.system.files import sync_folder, write_synced
 from harness.system.inside import require_inside
 from harness.system.interrupts import whole
 
-RECORD = "record.json"
 PLAN = "plan.json"
 RESERVED = ("index", "reference", "certificates", "foreign", "merged")
 """Folders beside the sweeps: the derived index, a store of its own that ships with the repository, what
@@ -77,7 +78,7 @@ class Store:
         Somebody's attempt number 9999 must neither be the last one for ever nor come after ours.
         """
         trial = self.attempt_dir(sweep, machine_id, trial_id, replica, 0).parent
-        found = [_ATTEMPT.fullmatch(entry.name) for entry in _entries(trial)]
+        found = [_ATTEMPT.fullmatch(entry.name) for entry in entries(str(trial))]
         taken = {int(m[2]): trial / m[0] / RECORD for m in found if m and int(m[1]) == replica}
         ours = self.journal.digests(sweep) if taken else frozenset()
         last = max((n for n, path in taken.items() if _digest_of(path) in ours), default=-1)
@@ -94,7 +95,7 @@ class Store:
             StoreError: the folder cannot be written; nothing was left behind.
             ValueError: the record holds what JSON cannot (NaN, an infinity), or is too large.
         """
-        path, data = self._path_of(record), serialise(record)
+        path, data = Path(self._path_of(record)), serialise(record)
         digest = hashlib.sha256(data).hexdigest()
         self.write_once(path, data, lambda: self.journal.add(record.sweep, [digest]))
         return path
@@ -135,43 +136,58 @@ class Store:
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
         shared: dict[str, dict[str, Any]] = {}
-        for name in [sweep] if sweep is not None else self.sweeps():
-            ours = self.journal.digests(name)
-            for path in self.record_paths(name, trials):
-                try:
-                    record = _sharing(parse(read_bounded(path, MAX_RECORD_BYTES)), shared)
-                    home = self._path_of(record)
-                except (OSError, ValueError) as error:
-                    torn.append(UnreadableRecord(path, _why(error)))
-                    continue
-                record._merged = record.sha256 not in ours  # noqa: SLF001 - only its reader knows
-                if home == path:
-                    records.append(record)
-                else:
-                    belongs = home.relative_to(self.root)
-                    torn.append(UnreadableRecord(path, f"misplaced: it belongs at {belongs}"))
+        with uncollected():
+            for name in [sweep] if sweep is not None else self.sweeps():
+                ours = self.journal.digests(name)
+                for path in self._paths(name, trials):
+                    found = self.read_at(path, ours)
+                    if isinstance(found, Record):
+                        records.append(_sharing(found, shared))
+                    else:
+                        torn.append(found)
         return records, torn
 
+    def read_at(self, path: str, ours: Collection[str]) -> Record | UnreadableRecord:
+        """Read one record, or say why what lies at the path, one of `record_paths`, cannot be used.
+
+        Args:
+            path: of the record.
+            ours: what the journal has of its sweep; a record that is not there was merged.
+        """
+        try:
+            record = parse(read_bounded(path, MAX_RECORD_BYTES))
+            home = self._path_of(record)
+        except (OSError, ValueError) as error:
+            return UnreadableRecord(Path(path), _why(error))
+        if home != path:
+            where = Path(home).relative_to(self.root)
+            return UnreadableRecord(Path(path), f"misplaced: it belongs at {where}")
+        record._merged = record.sha256 not in ours  # noqa: SLF001 - only its reader knows
+        return record
+
     def record_paths(self, sweep: str | None = None, trials: Collection[str] | None = None) -> Iterator[Path]:
-        """Yield the path of every `record.json` of a sweep, or of all, in order.
+        """Return the path of every `record.json` of a sweep, or of all, in order.
 
         A sweep's own folder may be a link; beneath it none is followed. A folder that cannot be read is
         yielded itself, so that whoever reads it reports it.
         """
+        return map(Path, self._paths(sweep, trials))
+
+    def _paths(self, sweep: str | None, trials: Collection[str] | None) -> Iterator[str]:
         for name in [sweep] if sweep is not None else self.sweeps():
             if trials is None:
-                yield from _find(self.sweep_dir(name), depth=3)
+                yield from (path for path, _ in find(str(self.sweep_dir(name))))
                 continue
-            for machine in _entries(self.sweep_dir(name)):
+            for machine in entries(str(self.sweep_dir(name))):
                 if _DIGEST.fullmatch(machine.name) and machine.is_dir(follow_symlinks=False):
                     for trial in sorted(trials):
-                        yield from _find(Path(machine.path) / trial, depth=1)
+                        yield from (path for path, _ in find(f"{machine.path}/{trial}", 1))
 
     def sweeps(self) -> list[str]:
         """Return the names of the sweeps, sorted."""
         return sorted(
             entry.name
-            for entry in _entries(self.root)
+            for entry in entries(str(self.root))
             if entry.is_dir() and _NAME.fullmatch(entry.name) and entry.name not in RESERVED
         )
 
@@ -234,11 +250,11 @@ class Store:
             raise UsageError(f"not a sweep's name: {sweep!r}")
         return self.root / sweep
 
-    def _path_of(self, record: Record) -> Path:
-        folder = self.attempt_dir(
-            record.sweep, record.machine_id, record.trial_id, record.replica, record.attempt
-        )
-        return folder / RECORD
+    def _path_of(self, record: Record) -> str:
+        if record.sweep in RESERVED:
+            raise UsageError(f"not a sweep's name: {record.sweep!r}")
+        trial = f"{self.root}/{record.sweep}/{record.machine_id}/{record.trial_id}"  # the schema knows names
+        return f"{trial}/r{record.replica:02d}-a{record.attempt:02d}/{RECORD}"
 
     def _publish(self, temporary: Path, path: Path, before: Callable[[], None] = lambda: None) -> None:
         try:
@@ -258,7 +274,7 @@ def open_store(path: str | Path, journal: Journal | None = None) -> Store:
     return Store(Path(path).absolute(), journal)
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
+def read_bounded(path: Path | str, limit: int) -> bytes:
     """Return the bytes of a plain file: no link, no pipe, at most `limit` bytes.
 
     Raises:
@@ -267,42 +283,17 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode):
             raise InputError("not a plain file")
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            data = file.read(limit + 1)
+        data = os.read(descriptor, min(facts.st_size, limit) + 1)
+        while len(data) <= limit and (more := os.read(descriptor, 1 << 16)):  # it may have grown
+            data += more
     finally:
         os.close(descriptor)
     if len(data) > limit:
         raise InputError(f"larger than {limit} bytes")
     return data
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as found:
-            return sorted(found, key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise ResourceError(f"{folder}: {error.strerror or error}") from error
-
-
-def _find(folder: Path, depth: int) -> Iterator[Path]:
-    """Yield every `record.json` at most `depth` folders below `folder`, also where none belongs."""
-    try:
-        entries = _entries(folder)
-    except OSError:
-        yield folder
-        return
-    for entry in entries:
-        if entry.name == RECORD:
-            yield Path(entry.path)
-        elif depth and entry.is_dir():
-            if entry.is_symlink():
-                yield Path(entry.path)
-            else:
-                yield from _find(Path(entry.path), depth - 1)
 
 
 def _digest_of(path: Path) -> str:

@@ -57,6 +57,8 @@ class Rule:
     fires: Predicate
     threshold: float = 0.0
     severity: Literal["flagged", "invalid"] = "flagged"
+    by_metric: bool = False
+    """Its predicate looks at the metric; the others say the same of every metric that they touch."""
 
     def touches(self, metric_id: str) -> bool:
         """Say whether the rule concerns a metric."""
@@ -161,8 +163,8 @@ def _has_other(flags: frozenset[str]) -> Predicate:
     )
 
 
-def _void(rule_id: str, text: str, reads: str, fires: Predicate) -> Rule:
-    return Rule(rule_id, text, ("*",), reads, fires, severity="invalid")
+def _void(rule_id: str, text: str, reads: str, fires: Predicate, *, by_metric: bool = False) -> Rule:
+    return Rule(rule_id, text, ("*",), reads, fires, severity="invalid", by_metric=by_metric)
 
 
 def _few(metric: str, least: int) -> Rule:
@@ -241,7 +243,9 @@ _RULES = (
         "invalid",
     ),
     Rule("cpus_changed", "CPUs came or went.", _SHARED, "contention", _cpus_changed),
-    Rule("timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, 0.01),
+    Rule(
+        "timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, 0.01, by_metric=True
+    ),
     Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, 3),
     _few("p50", 6),
     _few("p90", 36),
@@ -269,7 +273,7 @@ _RULES = (
     Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", _is_true),
     _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
     _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),
-    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric),
+    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric, by_metric=True),
     _sensor("sensor_gap", "Samples of the sensor are missing.", "sample_gap", "trace_truncated"),
     _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
     _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
@@ -290,6 +294,13 @@ _RULES = (
     ),
 )
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}
+_READERS = {
+    key: tuple((place, rule) for place, rule in enumerate(_RULES) if rule.reads == key)
+    for key in dict.fromkeys(rule.reads for rule in _RULES)
+}
+"""The rules that read a key of the evidence, each with its place in the table."""
+_ANY = Metric(id="any", value=None, unit="1", direction="none", estimator="")
+"""Stands for every metric where a rule looks at none."""
 
 _TEXTS = {rule.id: rule.text for rule in _RULES} | {
     "evidence_unreadable": "The evidence that a rule reads is not of the kind it expects.",
@@ -314,33 +325,64 @@ def judge(record: Record) -> dict[str, tuple[Validity, tuple[str, ...]]]:
 
     A metric without a value is `unavailable`, and its reason is the record's own.
     """
-    known = [
-        (rule, evidence, EVIDENCE[rule.reads].fits(evidence))
-        for rule in _RULES
-        if (evidence := EVIDENCE[rule.reads].read(record.evidence)) is not None
-    ]
-    return {metric.id: _judge_metric(known, metric) for metric in record.metrics}
+    fired: list[int] = []
+    by_metric: list[tuple[int, Rule, Any]] = []
+    for key, rules in _READERS.items():
+        row = EVIDENCE[key]
+        evidence = row.read(record.evidence)
+        if evidence is None or evidence == []:  # no rule fires for a list of nothing
+            continue
+        fits = row.fits(evidence)
+        for place, rule in rules:
+            if not fits:
+                fired.append(~place)
+            elif rule.by_metric:
+                by_metric.append((place, rule, evidence))
+            elif rule.fires(evidence, rule.threshold, _ANY):
+                fired.append(place)
+    whole = tuple(fired)
+    return {metric.id: _judge_metric(whole, by_metric, metric) for metric in record.metrics}
 
 
 def _judge_metric(
-    known: Sequence[tuple[Rule, Any, bool]], metric: Metric
+    whole: tuple[int, ...], by_metric: Sequence[tuple[int, Rule, Any]], metric: Metric
 ) -> tuple[Validity, tuple[str, ...]]:
-    """Judge a metric by the rules that have evidence, each with whether that is of the kind it reads."""
+    """Judge a metric by the rules that fired for its record and those that look at it."""
     if metric.value is None:
-        return "unavailable", (metric.reason or "no reason was recorded",)
+        return _unavailable(metric.reason)
+    for place, rule, evidence in by_metric:
+        if rule.touches(metric.id) and rule.fires(evidence, rule.threshold, metric):
+            whole = (*whole, place)
+    definition = METRICS.get(metric.id)
+    if definition is None:
+        return _verdict(whole, metric.id, zero=False, other=False)
+    zero = definition.scale == "log" and metric.value <= 0
+    return _verdict(whole, metric.id, zero=zero, other=definition.version != metric.semantics_version)
+
+
+@lru_cache(maxsize=1 << 12)
+def _unavailable(reason: str | None) -> tuple[Validity, tuple[str, ...]]:
+    return "unavailable", (reason or "no reason was recorded",)
+
+
+@lru_cache(maxsize=1 << 15)
+def _verdict(
+    fired: tuple[int, ...], metric_id: str, *, zero: bool, other: bool
+) -> tuple[Validity, tuple[str, ...]]:
+    """Return what fired rules, by their places (inverted where unreadable), make of a metric."""
     invalid: list[str] = []
     flagged: list[str] = []
-    for rule, evidence, fits in known:
-        if not rule.touches(metric.id):
+    for place in sorted(fired, key=lambda place: max(place, ~place)):
+        rule = _RULES[max(place, ~place)]
+        if not rule.touches(metric_id):
             continue
-        if not fits:
+        if place < 0:
             flagged.append("evidence_unreadable")
-        elif rule.fires(evidence, rule.threshold, metric):
+        else:
             (invalid if rule.severity == "invalid" else flagged).append(rule.id)
-    definition = METRICS.get(metric.id)
-    if definition is not None and definition.scale == "log" and metric.value <= 0:
+    if zero:
         invalid.append("zero_value")
-    if definition is not None and definition.version != metric.semantics_version:
+    if other:
         flagged.append("other_semantics")
     reasons = tuple(dict.fromkeys((*invalid, *flagged)))
     return ("invalid" if invalid else "flagged" if flagged else "valid"), reasons

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
-from harness.stats.errors import Floats, StatsError, exp, finite, in_unit, positive
+from harness.stats.errors import LARGEST, StatsError, exp, finite, in_unit, positive
 
 WITHIN_RUN = "within-run only"
 NO_SPREAD = "no spread"
@@ -45,7 +47,7 @@ def interval(process_means: npt.ArrayLike, level: float = 0.95, pilot: int | Non
         StatsError: no value, or one that is NaN, infinite, zero or negative; a pilot below 2 or above n;
             values that scatter beyond all numbers.
     """
-    logs = np.log(positive(process_means))
+    logs = [math.log(value) for value in _few(process_means, 0.0) or positive(process_means).tolist()]
     centre, half, flags = _t_interval(logs, level, pilot)
     if half is None:
         return Interval(exp(centre), None, None, level, len(logs), flags)
@@ -58,11 +60,11 @@ def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | Non
     Raises:
         StatsError: as `interval`, but of zero and negative values.
     """
-    array = finite(values)
-    centre, half, flags = _t_interval(array, level, pilot)
+    plain = _few(values, -LARGEST) or finite(values).tolist()
+    centre, half, flags = _t_interval(plain, level, pilot)
     if half is None:
-        return Interval(centre, None, None, level, len(array), flags)
-    return Interval(centre, centre - half, centre + half, level, len(array), flags)
+        return Interval(centre, None, None, level, len(plain), flags)
+    return Interval(centre, centre - half, centre + half, level, len(plain), flags)
 
 
 def plan_replicas(pilot_means: npt.ArrayLike, d: float, level: float = 0.95, cap: int = 30) -> int:
@@ -107,8 +109,16 @@ def within_run_interval(durations: npt.ArrayLike, level: float = 0.95, batches: 
     return Interval(whole.estimate, whole.low, whole.high, level, len(array), (WITHIN_RUN, *whole.flags))
 
 
+def _few(values: npt.ArrayLike, above: float) -> list[float] | None:
+    """Return a list of plain numbers above a bound as it is, else None: an array costs more than a few do."""
+    if not isinstance(values, list) or not values:
+        return None
+    plain = all(type(value) is float and above < value <= LARGEST for value in values)
+    return values if plain else None
+
+
 def _t_interval(
-    values: Floats, level: float, pilot: int | None
+    values: Sequence[float], level: float, pilot: int | None
 ) -> tuple[float, float | None, tuple[str, ...]]:
     """Return centre, half-width (None from one value) and flags."""
     in_unit("level", level)
@@ -116,16 +126,19 @@ def _t_interval(
     first = n if pilot is None else pilot
     if pilot is not None and not 2 <= pilot <= n:
         raise StatsError(f"a pilot of {pilot} among {n} values: needs at least 2 and at most all")
-    centre = float(values.mean())
+    centre = math.fsum(values) / n
     if n == 1:
         return centre, None, (WITHIN_RUN,)
-    spread = float(values[:first].std(ddof=1))
-    if np.ptp(values[:first]) == 0 or spread == 0:  # equal values may differ from their mean by rounding
+    early = values[:first]
+    middle = centre if first == n else math.fsum(early) / first
+    spread = math.sqrt(math.fsum([(value - middle) ** 2 for value in early]) / (first - 1))
+    if min(early) == max(early) or spread == 0:  # equal values may differ from their mean by rounding
         return centre, 0.0, (NO_SPREAD,)
     half = _t(level, first - 1) * spread / math.sqrt(n)
-    return centre, half, (TIES,) if len(np.unique(values)) < n else ()
+    return centre, half, (TIES,) if len(set(values)) < n else ()
 
 
+@lru_cache(maxsize=4096)
 def _t(level: float, degrees: int) -> float:
     from scipy.special import stdtrit
 

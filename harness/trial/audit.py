@@ -16,7 +16,7 @@ import numpy as np
 from harness.config.models import Config
 from harness.devices.base import Peak
 from harness.records.evidence import declared
-from harness.records.loop import Series, write_loop
+from harness.records.loop import Series, keep_raw, write_loop
 from harness.records.schema import Facts, Metric
 from harness.serving.served import Served
 from harness.timing import Measurement
@@ -61,9 +61,21 @@ def evidence(
 
 
 def keep_series(
-    ranks: Sequence[RankRun], losses: Sequence[float], folder: str | None, served: Served | None = None
+    ranks: Sequence[RankRun],
+    losses: Sequence[float],
+    folder: str | None,
+    served: Served | None = None,
+    *,
+    raw: bool = False,
 ) -> None:
     """Write `loop.parquet` into the attempt's folder: the slowest rank's span, the losses, the requests.
+
+    Args:
+        ranks: all of them.
+        losses: of training.
+        folder: None keeps nothing.
+        served: the requests, where there were any.
+        raw: leave the numbers to the sweep, which makes the file of them.
 
     Raises:
         OSError: it cannot be written.
@@ -79,7 +91,7 @@ def keep_series(
     series["warmup.before_ns"], series["warmup.last_ns"] = (np.asarray(w, float) for w in m.warmup_windows)
     series["loss"] = np.asarray(losses, float)
     series |= {} if served is None else served.series()
-    write_loop(series, Path(folder))
+    (keep_raw if raw else write_loop)(series, Path(folder))
 
 
 def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Facts]:

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from errno import ENOMEM
 from typing import Any
 
@@ -19,7 +18,7 @@ from harness.devices.base import Device
 from harness.isolation.protocol import ReplicaSpec
 from harness.records.errors import one_line
 from harness.records.evidence import declared
-from harness.records.schema import Facts
+from harness.records.schema import Facts, plain
 from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
 from harness.system.errors import HOST_LIMITS, ResourceError
@@ -39,8 +38,12 @@ _MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
 
 def preload() -> None:
     """Import what every replica needs, before workers are forked; open no device, start no thread."""
-    import numpy.ma  # noqa: F401 - numpy loads it at the first `unique`
+    import numpy.fft
+    import numpy.ma  # noqa: F401 - numpy loads both when they are first used
     import torch  # noqa: F401 - imported here so that no replica pays for it
+
+    from workloads.engine import digest, job  # noqa: F401 - what every replica runs
+    from workloads.inputs import sources  # noqa: F401 - and looks for its data with
 
     devices.get("cpu")
     for name in workloads.names():
@@ -137,10 +140,10 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     known, runs = _known(ready, seen, spent), [one.run for one in seen]
     metrics = summarise(runs, losses=losses, served=None if served is None else served.metrics(), **known)
     if peers.rank == 0:
-        audit.keep_series(runs, losses, spec.folder, served)
+        audit.keep_series(runs, losses, spec.folder, served, raw=spec.raw_loop)
     more_metrics, more_evidence = run_passes(ready, measurement, placed, losses)
     return {
-        "metrics": [asdict(m) for m in [*metrics, *more_metrics]],
+        "metrics": [plain(m) for m in [*metrics, *more_metrics]],
         "evidence": {
             **timing_evidence(measurement),
             **all_zero(measurement, losses, span_energy.zero_metrics(span.window)),

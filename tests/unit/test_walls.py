@@ -79,6 +79,10 @@ WITHIN = {
         *("harness.energy.sensors", "harness.energy.sampling", "harness.energy.estimation"),
     },
     "harness.exporters.importers": set(),
+    "harness.records.index": {
+        *("harness.records.estimates", "harness.records.listing", "harness.records.results"),
+        *("harness.records.schema", "harness.records.store", "harness.records.validity"),
+    },
     "harness.report.figures": {"harness.report.document", "harness.report.text"},
     "harness.report.formats": {
         *("harness.report.figures", "harness.report.document"),

@@ -14,6 +14,7 @@ from harness.execution.ledger import Ledger
 from harness.execution.places import chosen
 from harness.records import open_store
 from harness.records.headline import HEADLINES
+from harness.records.index import read_records
 from harness.records.numbers import quantity
 from harness.records.results import Estimate
 from harness.records.schema import Record
@@ -37,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
         ledger, torn = read(store, options.sweep, str(plan["machine_id"]), codes)
         blocks = []
     else:
-        records, torn = store.records(options.sweep)
+        records, torn = read_records(store, options.sweep)
         ledger = chosen(records, jobs.is_of_this_code)
         blocks = standings(jobs, store.sweep_dir(options.sweep))
     rows = show(store, options.sweep, ledger, torn, blocks, as_json=options.json)
@@ -48,7 +49,7 @@ def read(
     store: Store, sweep: str, machine_id: str, code_ids: Mapping[str, str]
 ) -> tuple[Ledger, list[UnreadableRecord]]:
     """Read a sweep's ledger for one machine and each trial's code, and the records that could not be read."""
-    records, torn = store.records(sweep)
+    records, torn = read_records(store, sweep)
     return Ledger.read(records, machine_id, code_ids), torn
 
 

@@ -1,9 +1,11 @@
 """The loop beside a record comes back as it was written, to the last bit; what is no loop is None."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from harness.records.loop import LOOP, read_loops, write_loop
+from harness.records.loop import LOOP, keep_raw, pack, read_loops, write_loop
 
 SERIES = {
     "durations_ns": np.array([2**62, 1, -5, 0, 3], np.int64),
@@ -50,3 +52,21 @@ def test_a_folder_that_is_not_there_is_an_error_that_names_the_file(tmp_path):
     """Nothing is left behind."""
     with pytest.raises(OSError, match=LOOP):
         write_loop(SERIES, tmp_path / "absent")
+
+
+def test_what_a_worker_leaves_is_packed_into_the_same_file(tmp_path: Path) -> None:
+    """The numbers that a worker left become the loop; a half-written file of them and none become nothing."""
+    (tmp_path / "other").mkdir()
+    expected = write_loop(SERIES, tmp_path / "other").read_bytes()
+    pack(tmp_path)
+    keep_raw(SERIES, tmp_path)
+    (raw,) = tmp_path.glob(".loop*")
+    whole = raw.read_bytes()
+    for torn in (whole[:100], b""):
+        raw.write_bytes(torn)
+        pack(tmp_path)
+        assert not (tmp_path / LOOP).exists()
+    raw.write_bytes(whole)
+    pack(tmp_path)
+    assert (tmp_path / LOOP).read_bytes() == expected
+    assert not raw.exists()

@@ -1,0 +1,1 @@
+"""What a hundred thousand records cost, this build beside an earlier one."""

@@ -1,0 +1,157 @@
+"""Index, query and no-op trials of this build and an earlier one, on the same records, in turn.
+
+Run by `make bench-scale`. Prints what each took and the ratios; nothing is asserted, since machines differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.scale_bench.made import SWEEP, make
+
+BASE = "c26ec0a"
+"""The build that is compared with: the last one whose index was derived whole."""
+_HERE = Path(__file__).parents[2]
+_MEASURED = """
+import json, resource, sys, time
+from harness.records import open_store
+from harness.records.index import query, rebuild
+what, store = sys.argv[1], open_store(sys.argv[2])
+began, cpu = time.perf_counter(), time.process_time()
+found = {}
+if what == "index":
+    found["rows"] = rebuild(store)
+elif what == "list":
+    found["rows"] = sum(1 for _ in store.record_paths())
+else:
+    found["rows"] = query(store, sys.argv[3]).rows
+found["wall_s"] = time.perf_counter() - began
+found["cpu_s"] = time.process_time() - cpu
+found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps(found))
+"""
+_QUERY = (
+    "SELECT workload, count(*), avg(value) FROM metrics JOIN records USING (trial_id, replica, attempt) "
+    "WHERE metric_id = 'iteration.mean' GROUP BY workload"
+)
+_NOOP = ("run", "+experiment=overhead", "seed=range(50)")
+
+
+def _python(build: Path, *arguments: str, folder: Path) -> str:
+    """Run a build's code by this interpreter, with the libraries of this environment."""
+    environment = {**os.environ, "PYTHONPATH": str(build)}
+    command = [sys.executable, "-P", *arguments]
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{build.name}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _base(folder: Path, commit: str) -> Path:
+    """Lay the earlier build's files into a folder."""
+    packed = subprocess.run(["git", "-C", _HERE, "archive", commit], capture_output=True, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+def _beyond_ms(build: Path, scratch: Path) -> float:
+    """Run fifty no-op trials; return the median milliseconds that one costs beyond its span."""
+    with tempfile.TemporaryDirectory(dir=scratch) as results:
+        _python(build, "-m", "harness.cli", *_NOOP, f"run.results={results}", folder=scratch)
+        records = [json.loads(path.read_bytes()) for path in Path(results).rglob("record.json")]
+    return statistics.median(r["wall_s"] * 1e3 - r["evidence"]["span_ns"] / 1e6 for r in records)
+
+
+def _turns(builds: dict[str, Path], rounds: int, measure: Callable[[Path], Any]) -> dict[str, list[Any]]:
+    """Measure each build in turn, the earlier one first in one round and last in the next."""
+    found: dict[str, list[Any]] = {name: [] for name in builds}
+    for number in range(rounds):
+        for name in sorted(builds, reverse=bool(number % 2)):
+            found[name].append(measure(builds[name]))
+    return found
+
+
+def _indexes(builds: dict[str, Path], root: Path, records: int, rounds: int) -> None:
+    scratch = root.parent
+
+    def measure(build: Path) -> Any:
+        return json.loads(_python(build, "-c", _MEASURED, "index", str(root), folder=scratch))
+
+    found = _turns(builds, rounds, measure)
+    cpu = {name: min(one["cpu_s"] for one in of) for name, of in found.items()}
+    print(f"index of {records:,} records:")
+    for name, of in found.items():
+        peak = max(one["peak_mb"] for one in of)
+        print(f"  {name:<5} {cpu[name]:8.2f} s of CPU   {peak:7.0f} MB")
+    print(f"  ratio {cpu['base'] / cpu['head']:.1f}", flush=True)
+
+
+def _queries(head: Path, root: Path, example: Path, records: int) -> None:
+    """Time this build's query of an index that is there, and after one more record."""
+    scratch = root.parent
+
+    def timed(what: str, *sql: str) -> float:
+        runs = [
+            json.loads(_python(head, "-c", _MEASURED, what, str(root), *sql, folder=scratch))
+            for _ in range(3)
+        ]
+        return float(min(one["wall_s"] for one in runs))
+
+    timed("query", "SELECT 1 FROM records")
+    listed, asked = timed("list"), timed("query", _QUERY)
+    print(f"{records:,} records, indexed: a query {asked:.2f} s, of which listing the files {listed:.2f} s")
+    more = []
+    for number in range(records, records + 3):
+        make(example, root, number, number + 1)
+        answer = _python(head, "-c", _MEASURED, "query", str(root), _QUERY, folder=scratch)
+        more.append(json.loads(answer)["wall_s"])
+    print(f"  one record added: {min(more):.2f} s, {min(more) - listed:.2f} s beyond listing", flush=True)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--records", type=int, nargs="+", default=[10_000, 30_000, 100_000])
+    parser.add_argument("--both-up-to", type=int, default=30_000, help="more records only for this build")
+    parser.add_argument("--base", default=BASE)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="joulemark-scale-") as folder:
+        scratch = Path(folder)
+        builds = {"base": _base(scratch / "base", options.base), "head": _HERE}
+        beyond = _turns(builds, 3, lambda build: _beyond_ms(build, scratch))
+        best = {name: min(found) for name, found in beyond.items()}
+        print("a no-op trial beyond its span:")
+        print(f"  base {best['base']:.1f} ms   head {best['head']:.1f} ms   ratio "
+              f"{best['base'] / best['head']:.1f}", flush=True)  # fmt: skip
+        _python(_HERE, "-m", "harness.cli", "run", "workload=gpt", "workload.size=tiny", "measure=quick",
+                "measure.replicas=1", "run.name=example", f"run.results={scratch / 'example'}",
+                folder=scratch)  # fmt: skip
+        example = next((scratch / "example").rglob("record.json"))
+        root, made = scratch / "results", 0
+        for records in sorted(options.records):
+            make(example, root, made, records)
+            made = records
+            if records <= options.both_up_to:
+                _indexes(builds, root, records, options.rounds if records <= 10_000 else 1)
+            _queries(builds["head"], root, example, records)
+            made += 3
+            size = sum(p.stat().st_size for p in (root / SWEEP).rglob("record.json"))
+            index = sum(p.stat().st_size for p in (root / "index").rglob("*") if p.is_file())
+            print(f"  {size / made:,.0f} B a record, {index / made:,.0f} B of index a record", flush=True)
+
+
+if __name__ == "__main__":
+    main()
