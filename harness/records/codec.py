@@ -96,7 +96,7 @@ def _is_sound(value: Any, depth: int = 0) -> bool:
         elif kind is dict or kind is list:
             if not _is_sound(one, depth + 1):
                 return False
-        elif kind is not str and kind is not bool and one is not None and _non_finite(one, "", depth + 1):
+        elif kind is not str and kind is not bool and one is not None and _non_finite(one, "it", depth + 1):
             return False
     return True
 
