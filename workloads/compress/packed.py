@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import abc
-import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import Workload
+from workloads.compress import torch_int8
 from workloads.compress.base import Compressor
 from workloads.compress.quantisation import FIRST_CALIBRATION_BATCH
 from workloads.transform import Cell, Setting, TransformSpec
@@ -31,8 +31,7 @@ class Packed(Compressor):
         from workloads.counting.storage import parameter_count, weights_bytes
 
         before = {"parameters_before": parameter_count(model), "weights_bytes_before": weights_bytes(model)}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch announces to replace these by torchao, which lacks them
+        with torch_int8.packed():
             model, done = self.quantise(workload, model)
         after = {"parameters": parameter_count(model), "weights_bytes": weights_bytes(model)}
         return model, {

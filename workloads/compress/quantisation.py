@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import abc
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from workloads.base import MODES, TRAINING, GenerativeWorkload, UnsupportedError, Workload
-from workloads.compress import layers, packing
+from workloads.compress import layers, packing, torch_int8
 from workloads.compress.base import PRECISIONS, Compressor
 from workloads.transform import Cell, Setting, TransformSpec
 
@@ -139,16 +138,14 @@ class Int8Dynamic(Int8Product):
     )
 
     def quantise(self, workload: Workload, model: nn.Module, found: Mapping[str, nn.Linear]) -> str:
-        """By torch on the CPU in fp32, else by torchao."""
+        """By torch on the CPU in fp32 as long as it has the kernels, else by torchao."""
         import torch
 
         weight = next(iter(found.values())).weight
-        if weight.device.type == "cpu" and weight.dtype == torch.float32:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch announces to replace these by torchao's slower ones
-                torch.ao.quantization.quantize_dynamic(  # type: ignore[no-untyped-call]
-                    model, set(found), torch.qint8, inplace=True
-                )
+        plain = weight.device.type == "cpu" and weight.dtype == torch.float32
+        if plain and torch_int8.removed() is None:
+            with torch_int8.packed() as quantization:
+                quantization.quantize_dynamic(model, set(found), torch.qint8, inplace=True)
             return f"torch {torch.backends.quantized.engine}"
         from torchao.quantization import Int8DynamicActivationInt8WeightConfig
 

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from transformers import cache_utils
+from transformers import cache_utils, masking_utils
+
+
+def cache_word(function: Callable[..., Any]) -> str:
+    """Return what a function of the library calls a cache: `cache` since 5.24, `past_key_values` before."""
+    return "cache" if "cache" in inspect.signature(function).parameters else "past_key_values"
+
+
+WORD = cache_word(masking_utils.create_causal_mask)
+"""What every model of the installed version calls it."""
 
 
 class Slots(cache_utils.DynamicLayer):  # type: ignore[no-untyped-call]
@@ -50,6 +61,11 @@ class Cache(NamedTuple):
     held: cache_utils.Cache
     slots: list[Slots]
     tensors: list[torch.Tensor]
+
+    @property
+    def given(self) -> dict[str, cache_utils.Cache]:
+        """It as a model's argument."""
+        return {WORD: self.held}
 
     def rewind(self, length: int) -> Cache:
         """Forget what is behind `length` places."""

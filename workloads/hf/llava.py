@@ -167,12 +167,12 @@ class LLaVA(HuggingFace, GenerativeWorkload):
 
         empty = cache.decoder_cache(self.n("text_layers"), self._patches + capacity)
         read = self._embedded(model, batch)
-        out = model(inputs_embeds=read, past_key_values=empty.held, use_cache=True, logits_to_keep=1)
+        out = model(inputs_embeds=read, use_cache=True, logits_to_keep=1, **empty.given)
         return out.logits[:, -1], cache.filled(empty)
 
     def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Cache]:
         """Write one word for each image."""
-        out = model(input_ids=tokens[:, None], past_key_values=cache.held, use_cache=True)
+        out = model(input_ids=tokens[:, None], use_cache=True, **cache.given)
         return out.logits[:, -1], cache
 
     def rewind(self, cache: Any, length: int) -> Cache:

@@ -71,7 +71,7 @@ class Seq2Seq(HuggingFace, GenerativeWorkload):
 
         empty = cache.seq2seq_cache(self.n("layers"), self.prompt_length + self.n("new_tokens") - 1)
         begin = self.beginning(batch)
-        out = model(**self.source(batch), decoder_input_ids=begin, past_key_values=empty.held)
+        out = model(**self.source(batch), decoder_input_ids=begin, **empty.given)
         return out.logits[:, -1], cache.filled(empty)
 
     def decode(self, model: nn.Module, tokens: torch.Tensor, cache: Any) -> tuple[torch.Tensor, Cache]:
@@ -79,7 +79,7 @@ class Seq2Seq(HuggingFace, GenerativeWorkload):
         out = model(
             encoder_outputs=(tokens.new_empty((len(tokens), 0, 0)),),  # its keys and values are in the cache
             decoder_input_ids=tokens[:, None],
-            past_key_values=cache.held,
+            **cache.given,
         )
         return out.logits[:, -1], cache
 
