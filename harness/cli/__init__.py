@@ -21,6 +21,7 @@ _VERBS = {
     "list": "harness.cli.commands.listing",
     "plan": "harness.cli.commands.plan",
     "run": "harness.cli.commands.run",
+    "goodput": "harness.cli.commands.goodput",
     "status": "harness.cli.commands.status",
     "ab": "harness.cli.commands.ab",
     "explain": "harness.cli.commands.explain",

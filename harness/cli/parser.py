@@ -38,6 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     verbs = Verbs(made)
     _machine(verbs)
     _sweeps(verbs)
+    _goodput(verbs)
     _report(verbs)
     add_decision_verbs(verbs)
     _comparisons(verbs)
@@ -123,6 +124,27 @@ def _sweeps(verbs: Verbs) -> None:
     )
     verb.sweep()
     verb.results()
+
+
+def _goodput(verbs: Verbs) -> None:
+    verb = verbs(
+        "goodput",
+        "find the highest rate at which served requests keep their limits",
+        "examples:\n"
+        "  joulemark goodput workload=gpt workload.mode=serve serve.arrivals=poisson serve.ttft_limit_s=0.1\n"
+        "  joulemark goodput workload=mamba workload.mode=serve serve.arrivals=poisson serve.e2e_limit_s=2 "
+        "--start 4\n\nexit code 3: no rate keeps them\n\n" + _OVERRIDES,
+    )
+    verb.overrides()
+    verb.add_argument(
+        "--start", type=float, default=1.0, metavar="R", help="requests/s to begin with (default: 1)"
+    )
+    verb.add_argument(
+        "--tolerance", type=float, default=0.02, metavar="T", help="relative width to stop at (default: 0.02)"
+    )
+    verb.add_argument(
+        "--most", type=int, default=10, metavar="N", help="runs of a rate at most (default: 10)"
+    )
 
 
 def _report(verbs: Verbs) -> None:

@@ -15,6 +15,11 @@ from harness.records.validity import describe, judge
 from harness.stats import Comparison, StatsError, interval
 
 _LATENCIES = ("latency.p50", "latency.p90", "latency.p99", "latency.ttft", "latency.tpot")
+_SERVED = (
+    *("goodput.requests", "goodput.share", "latency.ttft", "latency.tpot", "latency.e2e"),
+    *("latency.ttft.p90", "latency.tpot.p90", "latency.e2e.p90"),
+)
+"""Of requests that came to an engine, whose steps are no unit of work."""
 _MEMORY = ("memory.peak_allocated", "memory.peak_rss")
 DIFFERENT_WORK = "different work"
 """Flag: the sides run different workloads or modes, so that a difference says nothing of how they are run."""
@@ -109,10 +114,12 @@ def compared(base: Sequence[Record], head: Sequence[Record]) -> list[str]:
     """
     records = [*base, *head]
     kind = item_kind(records)
-    alike = kind is None or _same_step(base, head, kind)
+    served = not any(record.metric(RAW) for record in records)
+    alike = not served and (kind is None or _same_step(base, head, kind))
     ids = [RAW] if alike else []
     ids += [f"throughput.{kind}"] if kind else []
-    ids += [i for i in _LATENCIES if (alike or i == "latency.tpot") and _any_value(records, i)]
+    latencies = _SERVED if served else _LATENCIES
+    ids += [i for i in latencies if (alike or served or i == "latency.tpot") and _any_value(records, i)]
     ids += [next((i for i in _MEMORY if _any_value(records, i)), _MEMORY[0])]
     ids += [f"energy.{kind.removesuffix('s')}" if kind else "energy.iteration"]
     return ids

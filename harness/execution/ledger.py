@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from harness.planning.plan import Plan, PlannedTrial
-from harness.records.headline import iteration_metric
+from harness.records.headline import RAW, item_kind, iteration_metric
 from harness.records.schema import Record, Status
 from harness.stats import StatsError, plan_replicas
 
@@ -108,7 +108,8 @@ def replicas_wanted(trial: PlannedTrial, good: list[Record]) -> int:
     pilot = good[: m.replicas]
     if len(pilot) < m.replicas or m.max_replicas == m.replicas:
         return m.replicas
-    timed = iteration_metric(pilot)
+    served = not any(record.metric(RAW) for record in pilot)
+    timed = f"throughput.{item_kind(pilot)}" if served else iteration_metric(pilot)
     means = [metric.value for r in pilot if (metric := r.metric(timed)) and metric.value]
     try:
         return plan_replicas(means, math.log1p(m.target(trial.config.device.hardware)), 0.95, m.max_replicas)

@@ -47,7 +47,7 @@ def main(options: argparse.Namespace) -> int:
         return _one_block(plan, store, identity, block, host)
 
     def run(part: Plan) -> Sweep:
-        return _swept(part, lambda shown: Sweep(part, store, identity, shown, host=host))
+        return swept(part, lambda shown: Sweep(part, store, identity, shown, host=host))
 
     winners: list[str] = []
     if objective:
@@ -67,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     return exit_code(plan, ledger, sweep.wanted)
 
 
-def _swept(plan: Plan, sweep_under: Callable[[Progress], Sweep]) -> Sweep:
+def swept(plan: Plan, sweep_under: Callable[[Progress], Sweep]) -> Sweep:
     """Run a sweep under the progress of its plan, and return it."""
     with contextlib.ExitStack() as stack:
         terminal = progress.make(plan)
@@ -92,9 +92,7 @@ def _one_block(plan: Plan, store: Store, identity: Identity, block: Block, host:
     part = shared_out(plan, block.of)[block.number - 1]
     lease = Lease(store.sweep_dir(plan.sweep), str(block), allocation())
 
-    sweep = _swept(
-        part, lambda shown: Sweep(part, store, identity, shown, host=host, lease=lease, whole=plan)
-    )
+    sweep = swept(part, lambda shown: Sweep(part, store, identity, shown, host=host, lease=lease, whole=plan))
     # What other nodes have finished is no longer in the sweep's plan.
     return exit_code(sweep.plan, sweep.ledger, sweep.wanted) if sweep.plan.trials else 0
 

@@ -22,6 +22,15 @@ def test_more_items_in_an_iteration_make_throughput_the_headline(record):
     assert lines(base, head)["throughput.samples"].label == "better"
 
 
+def test_what_was_served_is_compared_by_its_requests(record):
+    """An engine's step is no unit of work: there is no iteration time, and its latencies are compared."""
+    served = (make("throughput.tokens", 100.0), make("latency.ttft", 0.1), make("memory.peak_rss", 1e6))
+    records = [record(1.0, replica=i).model_copy(update={"metrics": served}) for i in range(6)]
+    assert compared(records, records) == [
+        "throughput.tokens", "latency.ttft", "memory.peak_rss", "energy.token",
+    ]  # fmt: skip
+
+
 def test_an_invalid_process_leaves_no_verdict(record):
     """Wrong outputs void every number: the line says why instead of comparing."""
     base = [record(1.0, replica=i) for i in range(6)]
