@@ -6,17 +6,36 @@ with the records, so that a better rule also judges old records; `RULES_VERSION`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
 from harness.records.evidence import EVIDENCE
 from harness.records.metrics import METRICS
 from harness.records.results import Validity
+from harness.records.rules import (
+    Predicate,
+    Rule,
+    above,
+    below,
+    client_bound,
+    coarse,
+    contended,
+    cpus_changed,
+    few_requests,
+    has_any,
+    has_other,
+    is_false,
+    is_true,
+    left_alone,
+    left_in_part,
+    mostly_unanswered,
+    names_metric,
+    over,
+    unanswered,
+    unsteady_soak,
+)
 from harness.records.schema import Metric, Record
-from harness.system.contention import is_contended
 
 RULES_VERSION = 8
 TARGET_MISSED = "target_missed"
@@ -27,10 +46,6 @@ _RAW_TIME = (
     *("throughput.*", "goodput.*", "interactivity", "iteration.mean", "latency.*", "flops.rate", "mfu*"),
 )
 _TIME = (*_RAW_TIME, "iteration.mean.clean", "iteration.gated", "iteration.cold")
-_LATE_S = 0.003
-"""A client that is never later than this sees what it says (docs/serving.md)."""
-_BUSY_CLIENT = 0.9
-"""Share of a CPU from which a client's one thread is the limit itself."""
 _SERVED = ("latency.*", "goodput.*", "interactivity")
 _ENERGY = ("energy.*", "efficiency.*", "power.mean", "power.peak")
 _DEVICE = (*_TIME, *_ENERGY)
@@ -38,129 +53,6 @@ _SHARED = (*_RAW_TIME, "iteration.gated", "iteration.cold", *_ENERGY)
 """Metrics that others on the host disturb; the clean mean leaves out what they disturbed."""
 PLANNED = ("throughput.*", "iteration.mean*", "flops.rate", "mfu*", "energy.*", "efficiency.*", "power.mean")
 """Patterns of the metrics whose interval a trial plans for; wider ones carry the reason `target_missed`."""
-
-Predicate = Callable[[Any, float, Metric], bool]
-"""Over the evidence, the rule's threshold and the metric; it has no other input and no effect."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One reason to doubt, or to reject, some metrics of a record."""
-
-    id: str
-    text: str
-    """One sentence for the reader of a report."""
-    metrics: tuple[str, ...]
-    """Patterns of the metric ids it touches."""
-    reads: str
-    """The key of `harness.records.evidence.EVIDENCE` it reads; another kind fires `evidence_unreadable`."""
-    fires: Predicate
-    threshold: float = 0.0
-    severity: Literal["flagged", "invalid"] = "flagged"
-    by_metric: bool = False
-    """Its predicate looks at the metric; the others say the same of every metric that they touch."""
-
-    def touches(self, metric_id: str) -> bool:
-        """Say whether the rule concerns a metric."""
-        return _matches(self.metrics, metric_id)
-
-
-@lru_cache(maxsize=4096)
-def _matches(patterns: tuple[str, ...], metric_id: str) -> bool:
-    return any(fnmatchcase(metric_id, pattern) for pattern in patterns)
-
-
-def _is_true(value: Any, _threshold: float, _metric: Metric) -> bool:
-    return bool(value)
-
-
-def _is_false(value: Any, _threshold: float, _metric: Metric) -> bool:
-    return not value
-
-
-def _above(value: Any, threshold: float, _metric: Metric) -> bool:
-    return bool(value > threshold)
-
-
-def _below(value: Any, threshold: float, _metric: Metric) -> bool:
-    return bool(value < threshold)
-
-
-def _few_requests(endings: Any, threshold: float, _metric: Metric) -> bool:
-    return bool(sum(endings.values()) < threshold)
-
-
-def _unanswered(endings: Any, _threshold: float, _metric: Metric) -> bool:
-    return any(count for ended, count in endings.items() if ended != "answered")
-
-
-def _coarse(tick_ns: Any, threshold: float, metric: Metric) -> bool:
-    return metric.value is not None and bool(tick_ns > threshold * metric.value * 1e9)
-
-
-def _names_metric(metric_ids: Any, _threshold: float, metric: Metric) -> bool:
-    return metric.id in metric_ids
-
-
-def _unsteady_soak(soak: Any, _threshold: float, _metric: Metric) -> bool:
-    return soak.get("done") is True and soak.get("steady") is not True
-
-
-def _contended(contention: Any, _threshold: float, _metric: Metric) -> bool:
-    return is_contended(contention)
-
-
-def _over(key: str) -> Predicate:
-    def fires(contention: Any, threshold: float, _metric: Metric) -> bool:
-        share = contention.get(key)
-        return isinstance(share, float | int) and share > threshold
-
-    return fires
-
-
-def _cpus_changed(contention: Any, _threshold: float, _metric: Metric) -> bool:
-    return contention.get("cpus_changed") is True
-
-
-def _left_alone(compiled: Any, _threshold: float, _metric: Metric) -> bool:
-    return bool(compiled == "not compiled")
-
-
-def _left_in_part(compiled: Any, _threshold: float, _metric: Metric) -> bool:
-    return bool("then eager" in compiled)
-
-
-def _client_bound(client: Any, threshold: float, metric: Metric) -> bool:
-    """Tell whether the client's own lateness is more than 3 ms and more than this share of a latency."""
-    share = client.get("cpu_share")
-    if isinstance(share, float | int) and share > _BUSY_CLIENT:
-        return True
-    told = [client.get(key) for key in ("late_s", "sent_late_s")]
-    late = [one for one in told if isinstance(one, float | int) and not isinstance(one, bool)]
-    if metric.value is None or not late or not metric.id.startswith(("latency.", "interactivity")):
-        return False
-    late_s, value_s = max(late), metric.value
-    if metric.id == "interactivity":
-        value_s = 1 / value_s if value_s > 0 else 0.0
-    pieces = client.get("pieces_per_answer")
-    spread = metric.id.startswith(("latency.tpot", "interactivity")) or metric.id == "latency.gap"
-    if spread and isinstance(pieces, float | int):
-        late_s /= max(1.0, pieces - 1)  # first and last alone are late
-    return bool(late_s > max(threshold * value_s, _LATE_S))
-
-
-def _mostly_unanswered(endings: Any, threshold: float, _metric: Metric) -> bool:
-    return bool(sum(endings.values()) - endings.get("answered", 0) > threshold * sum(endings.values()))
-
-
-def _has_any(flags: frozenset[str]) -> Predicate:
-    return lambda value, _threshold, _metric: any(flag in value for flag in flags)
-
-
-def _has_other(flags: frozenset[str]) -> Predicate:
-    return lambda value, _threshold, _metric: any(
-        not (isinstance(flag, str) and flag in flags) for flag in value
-    )
 
 
 def _void(rule_id: str, text: str, reads: str, fires: Predicate, *, by_metric: bool = False) -> Rule:
@@ -170,17 +62,17 @@ def _void(rule_id: str, text: str, reads: str, fires: Predicate, *, by_metric: b
 def _few(metric: str, least: int) -> Rule:
     """Iterations that a two-sided interval takes (docs/method.md, section 1)."""
     text = f"An interval takes {least} iterations."
-    return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", _below, least)
+    return Rule(f"few_for_{metric}", text, (f"latency.{metric}",), "iterations", below, least)
 
 
 def _timing(rule_id: str, text: str, metrics: tuple[str, ...]) -> Rule:
-    return Rule(rule_id, text, metrics, "timing_flags", _has_any(frozenset({rule_id})))
+    return Rule(rule_id, text, metrics, "timing_flags", has_any(frozenset({rule_id})))
 
 
 def _sensor(
     rule_id: str, text: str, *flags: str, severity: Literal["flagged", "invalid"] = "flagged"
 ) -> Rule:
-    fires = _has_any(frozenset(flags))
+    fires = has_any(frozenset(flags))
     return Rule(rule_id, text, _ENERGY, "sensor_flags", fires, severity=severity)
 
 
@@ -199,65 +91,65 @@ _SENSOR_FLAGS = _SENSOR_NOTES | {
 }  # fmt: skip
 
 _RULES = (
-    Rule("not_steady", "The speed was still changing when measuring began.", _DEVICE, "steady", _is_false),
-    Rule("drift", "The first and the last third of the measured part differ.", _DEVICE, "drift", _is_true),
+    Rule("not_steady", "The speed was still changing when measuring began.", _DEVICE, "steady", is_false),
+    Rule("drift", "The first and the last third of the measured part differ.", _DEVICE, "drift", is_true),
     _timing("drift_unknown", "Too few iterations to say whether the speed moved.", _DEVICE),
     _timing("stalled", "For over 5 % of the measured part nothing went on.", _DEVICE),
     _timing("buffer_full", "Measuring ended early: no room for more samples.", _DEVICE),
     _timing("grouped", "A quantile of groups of iterations, not of single ones.", ("latency.p*",)),
-    Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", _is_true),
-    Rule("sm_clock_fell", "The SMs' own clock fell by 3 % or more.", _DEVICE, "sm_throttled", _is_true),
-    Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", _below, 0.97),
-    Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", _unsteady_soak),
-    Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", _is_true),
-    Rule("ranks_beyond_cores", "Ranks shared processor cores.", _DEVICE, "ranks_beyond_cores", _is_true),
-    Rule("not_compiled", "The compiler made nothing of the model.", _DEVICE, "compiled", _left_alone),
+    Rule("throttled", "Heat or hardware slowed the device down.", _DEVICE, "throttled", is_true),
+    Rule("sm_clock_fell", "The SMs' own clock fell by 3 % or more.", _DEVICE, "sm_throttled", is_true),
+    Rule("clock_fell", "The clock fell by over 3 %.", _DEVICE, "clock_ratio", below, 0.97),
+    Rule("soak_not_steady", "The soak found no steady state.", _DEVICE, "soak", unsteady_soak),
+    Rule("clock_low", "Clocks ran below what was asked for.", _DEVICE, "clock_below_request", is_true),
+    Rule("ranks_beyond_cores", "Ranks shared processor cores.", _DEVICE, "ranks_beyond_cores", is_true),
+    Rule("not_compiled", "The compiler made nothing of the model.", _DEVICE, "compiled", left_alone),
     Rule(
         "compiled_in_part",
         "A part was compiled too often, then ran eagerly.",
         _DEVICE,
         "compiled",
-        _left_in_part,
+        left_in_part,
     ),
-    Rule("recompiled", "The model was compiled again in the span.", _DEVICE, "recompiles_in_span", _above),
-    Rule("cotenant", "Other processes had the device open.", _DEVICE, "cotenants", _above),
-    Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", _above, 0.025),
-    Rule("host_contended", "Others used the host's CPUs.", _SHARED, "contention", _contended),
+    Rule("recompiled", "The model was compiled again in the span.", _DEVICE, "recompiles_in_span", above),
+    Rule("cotenant", "Other processes had the device open.", _DEVICE, "cotenants", above),
+    Rule("cpu_steal", "Over 2.5 % of CPU time was stolen.", _RAW_TIME, "steal_ratio", above, 0.025),
+    Rule("host_contended", "Others used the host's CPUs.", _SHARED, "contention", contended),
     Rule(
         "host_overloaded",
         "Threads waited for CPUs over three quarters of the time.",
         _SHARED,
         "contention",
-        _over("delay_share"),
+        over("delay_share"),
         0.75,
         "invalid",
     ),
-    Rule("cpu_throttled", "A quota took CPU time.", _SHARED, "contention", _over("throttled_share"), 0.01),
+    Rule("cpu_throttled", "A quota took CPU time.", _SHARED, "contention", over("throttled_share"), 0.01),
     Rule(
         "cpu_throttled_hard",
         "A quota stopped over nine of ten of its periods.",
         _SHARED,
         "contention",
-        _over("throttled_share"),
+        over("throttled_share"),
         0.9,
         "invalid",
     ),
-    Rule("cpus_changed", "CPUs came or went.", _SHARED, "contention", _cpus_changed),
+    Rule("cpus_changed", "CPUs came or went.", _SHARED, "contention", cpus_changed),
     Rule(
-        "timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", _coarse, 0.01, by_metric=True
+        "timer_coarse", "A tick is over 1 % of it.", ("latency.*",), "tick_ns", coarse, 0.01, by_metric=True
     ),
-    Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", _below, 3),
+    Rule("few_samples", "Fewer than 3 iterations.", _DEVICE, "iterations", below, 3),
     _few("p50", 6),
     _few("p90", 36),
     _few("p99", 368),
-    Rule("few_requests", "Fewer than 6 requests.", _SERVED, "requests", _few_requests, 6),
-    Rule("requests_failed", "Some requests got no answer.", _SERVED, "requests", _unanswered),
+    Rule("few_requests", "Fewer than 6 requests.", _SERVED, "requests", few_requests, 6),
+    Rule("requests_failed", "Some requests got no answer.", _SERVED, "requests", unanswered),
     Rule(
         "mostly_unanswered",
         "Over a fifth of the requests got no answer.",
         (*_SERVED, "throughput.*"),
         "requests",
-        _mostly_unanswered,
+        mostly_unanswered,
         0.2,
         "invalid",
     ),
@@ -266,14 +158,15 @@ _RULES = (
         "The client read or sent later than 3 ms and 2 % of it, or used up its CPU.",
         (*_SERVED, "throughput.*"),
         "client",
-        _client_bound,
+        client_bound,
         0.02,
         "invalid",
+        by_metric=True,
     ),
-    Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", _is_true),
-    _void("output_wrong", "The outputs failed their check.", "output_ok", _is_false),
-    _void("loss_not_finite", "The loss was not finite.", "loss_finite", _is_false),
-    _void("all_zero", "Every sample of it was zero.", "all_zero", _names_metric, by_metric=True),
+    Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", is_true),
+    _void("output_wrong", "The outputs failed their check.", "output_ok", is_false),
+    _void("loss_not_finite", "The loss was not finite.", "loss_finite", is_false),
+    _void("all_zero", "Every sample of it was zero.", "all_zero", names_metric, by_metric=True),
     _sensor("sensor_gap", "Samples of the sensor are missing.", "sample_gap", "trace_truncated"),
     _sensor("sensor_error", "A sensor or its sampler failed.", "sensor_error", "sampler_failed"),
     _sensor("sensor_coarse", "The window is too short for the sensor.", "below_resolution"),
@@ -290,7 +183,7 @@ _RULES = (
         "The sensor raised a flag that has no rule.",
         _ENERGY,
         "sensor_flags",
-        _has_other(_SENSOR_FLAGS),
+        has_other(_SENSOR_FLAGS),
     ),
 )
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from typing import Any
 
@@ -226,3 +227,9 @@ def test_what_is_not_declared_cannot_be_written() -> None:
         declared("harness.trial.replica", {"drift": True})
     with pytest.raises(TypeError, match="declared is number"):
         declared("harness.trial.evidence", {"iterations": True})
+
+
+def test_a_rule_that_looks_at_the_metric_says_so() -> None:
+    """The others are asked once for a record, whatever metrics it has."""
+    looking = {rule.id for rule in RULES.values() if "metric" in inspect.signature(rule.fires).parameters}
+    assert looking == {rule.id for rule in RULES.values() if rule.by_metric}
