@@ -15,11 +15,11 @@ _LOADED = "JOULEMARK_FAILING"
 def load_first(folder: Path) -> None:
     """Start this process again with the library before libc, unless it is there."""
     if os.environ.get(_LOADED):
-        del os.environ["LD_PRELOAD"]  # what this process starts is not to have it
+        Path(os.environ.pop("LD_PRELOAD")).unlink()  # what this process starts is not to have it
         return
-    built = folder / "failing.so"
+    built = folder / f"joulemark-failing-{os.getpid()}.so"
     subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-w", "-o", str(built), str(SOURCE), "-ldl"], check=True)
-    environment = {**os.environ, "LD_PRELOAD": str(built), _LOADED: str(built)}
+    environment = {**os.environ, "LD_PRELOAD": str(built), _LOADED: "1"}
     os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - this program again
 
 
@@ -39,4 +39,4 @@ def move_clock(seconds: int) -> None:
 
 
 def _library() -> ctypes.CDLL:
-    return ctypes.CDLL(os.environ[_LOADED])
+    return ctypes.CDLL(None)  # its names are the process's own

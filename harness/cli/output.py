@@ -41,7 +41,10 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title:
         table.add_row(*("" if cell is None else Text(visible(cell)) for cell in row))
     # Where nobody watches, a line is never folded to a width that nobody has.
     console = Console() if sys.stdout.isatty() else Console(width=400)
-    console.print(table)
+    # By our own hand: rich ends the process where its reader has left.
+    with console.capture() as shown:
+        console.print(table)
+    sys.stdout.write(shown.get())
 
 
 def print_blocks(blocks: Sequence[Block]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import sys
+from typing import TextIO
 
 import pytest
 
 from harness.cli import streams
+from harness.cli.output import print_table
 from harness.execution.progress import PlainProgress
 from harness.planning.plan import make_plan
 
@@ -36,6 +38,22 @@ def test_what_nobody_hears_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(sys, "stdout", _Gone())
     with streams.unheard():
         print("a table")
+
+
+def test_a_table_for_a_reader_who_left_is_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its error is an `OSError`, which callers expect; rich alone would end the process with 1."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w", closefd=False) as broken:
+        monkeypatch.setattr(sys, "stdout", broken)
+        with pytest.raises(BrokenPipeError):
+            _shown_at_once(broken)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), write)
+
+
+def _shown_at_once(broken: TextIO) -> None:
+    print_table(["a"], [["b"]])
+    broken.flush()
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
