@@ -4,8 +4,10 @@
 with the worker's outcome. Warm workers are forked from the server, which has imported torch but opened no
 device and started no thread; `exec` workers start a new interpreter. When the socket closes, all die with it.
 
-This module's name, its two commands and the messages of `harness.isolation.protocol` are a contract between
-versions: `ab`, `gate` and `bisect` start it in other checkouts, older and newer.
+`python -m harness.worker join` runs the ranks of another node's trial on this one.
+
+This module's name, its first two commands and the messages of `harness.isolation.protocol` are a contract
+between versions: `ab`, `gate` and `bisect` start it in other checkouts, older and newer.
 """
 
 from __future__ import annotations
@@ -41,7 +43,7 @@ def _work(request: Request) -> None:
     try:
         faulthandler.enable()
         spec, world = request.spec, request.spec.world
-        process.limit_memory(request.memory_limit_bytes // world)
+        process.limit_memory(request.memory_limit_bytes // (world // spec.nodes))
         from harness.trial.replica import run_replica
 
         def tell(phase: str) -> None:
@@ -59,6 +61,24 @@ def _work(request: Request) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _join() -> None:
+    """Run this node's ranks of a trial whose first node started this process."""
+    try:
+        faulthandler.enable()
+        from harness.system.nodes import rank_of_node
+        from harness.trial import ranks
+        from harness.trial.replica import preload, run_replica
+
+        request, node = json.loads(os.environ.pop("JOULEMARK_REQUEST")), rank_of_node()
+        preload()
+        ranks.preload()
+        ranks.join_from(request, run_replica, node)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)  # what failed was told
 
 
 def _become_worker(log_fd: int, messages_fd: int) -> None:
@@ -168,6 +188,7 @@ def _preload(world: int) -> None:
 def _main(arguments: list[str]) -> None:
     commands: dict[str, Callable[[], None]] = {
         "serve": lambda: _serve(int(arguments[1])),
+        "join": _join,
         "work": lambda: _work(Request.from_dict(json.loads(os.environ.pop("JOULEMARK_REQUEST")))),
     }
     commands[arguments[0]]()

@@ -16,11 +16,16 @@ def shares_device(config: Config) -> bool:
 
 def device_index(config: Config, rank: int) -> int:
     """Return the index of a rank's device."""
-    return config.device.index + (0 if shares_device(config) else rank)
+    return config.device.index + (0 if shares_device(config) else rank % ranks_of_node(config))
+
+
+def ranks_of_node(config: Config) -> int:
+    """Return how many ranks of a trial run on each of its nodes."""
+    return config.parallel.ranks // config.parallel.nodes
 
 
 def device_names(config: Config) -> list[str]:
-    """Return all devices of a trial, in the order of their indices, e.g. `cuda-0`."""
+    """Return a trial's devices on each of its nodes, in the order of their indices, e.g. `cuda-0`."""
     indices = sorted({device_index(config, rank) for rank in range(config.parallel.ranks)})
     return [f"{config.device.hardware}-{index}" for index in indices]
 
@@ -29,4 +34,4 @@ def threads(config: Config) -> int | None:
     """Return the CPU threads of a rank: its share of the cores, at least one, where none were asked for."""
     if config.device.threads is not None or config.parallel.ranks == 1:
         return config.device.threads
-    return max(1, host.usable_cores() // config.parallel.ranks)
+    return max(1, host.usable_cores() // ranks_of_node(config))

@@ -86,7 +86,8 @@ def devices_of(result: TrialResult) -> int:
     """Count the devices that a trial used, by its configuration; one where that is of another version."""
     parts = {k: v for k, v in result.config.items() if k in {"workload", "device", "parallel"}}
     try:
-        return len(device_names(Config.model_validate(parts)))
+        config = Config.model_validate(parts)
+        return len(device_names(config)) * config.parallel.nodes
     except ValidationError:
         return 1
 

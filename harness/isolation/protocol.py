@@ -52,6 +52,12 @@ class ReplicaSpec:
         found = self.config.get("parallel") or {}
         return _whole("config.parallel.ranks", found.get("ranks", 1), 1, 1 << 16)
 
+    @property
+    def nodes(self) -> int:
+        """Nodes over which those are spread."""
+        found = self.config.get("parallel") or {}
+        return _whole("config.parallel.nodes", found.get("nodes", 1), 1, 1 << 16)
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, without a folder where there is none."""
         plain: dict[str, Any] = {

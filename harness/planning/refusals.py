@@ -8,6 +8,7 @@ from harness.config import placement
 from harness.config.errors import ConfigError
 from harness.config.models import Config
 from harness.devices import registry as devices
+from harness.system.allocation import allocation
 from workloads import compatibility
 from workloads.base import MODES, TRAINING, Size, WorkloadSpec
 from workloads.inputs import sources
@@ -47,10 +48,25 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
         return f"{spec.name} reads {' or '.join(spec.data) or 'no real data'}, and workload.data is {kind}"
     if config.power.phases and config.device.kind == "xla" and w.mode in TRAINING:
         return "power.phases runs the forward pass alone, which XLA has in one program with the backward pass"
+    if (reason := _nodes_refusal(config)) is not None:
+        return reason
     if config.run.on != "local":
         return None  # the nodes know what they have
-    last = placement.device_index(config, config.parallel.ranks - 1)
+    last = placement.device_index(config, placement.ranks_of_node(config) - 1)
     return _device_refusal(config.device.kind, config.device.platform, last)
+
+
+def _nodes_refusal(config: Config) -> str | None:
+    parallel = config.parallel
+    if parallel.nodes == 1:
+        return None
+    if parallel.ranks % parallel.nodes:
+        return f"{parallel.ranks} ranks are not spread evenly over {parallel.nodes} nodes"
+    if config.power.sensor != "none":
+        return "power.sensor: rank 0 meters its own node alone; trials on several nodes take power=none"
+    if config.run.on == "local" and parallel.nodes > allocation().nodes:
+        return f"{parallel.nodes} nodes: a trial on several runs in an allocation of them, by run.on=slurm"
+    return None
 
 
 @cache

@@ -27,6 +27,8 @@ class Allocation:
     node: str | None = None
     restarts: int = 0
     """How often the scheduler has started this job again."""
+    nodes: int = 1
+    """How many nodes the job has."""
 
     def facts(self) -> dict[str, Any]:
         """Return plain data, as records keep it."""
@@ -43,11 +45,13 @@ def allocation(environment: Mapping[str, str] = os.environ) -> Allocation:
         return Allocation()
     array, task = (_word(environment.get(f"SLURM_ARRAY_{part}_ID")) for part in ("JOB", "TASK"))
     restarts = environment.get("SLURM_RESTART_COUNT", "0")  # unset in the first run
+    nodes = environment.get("SLURM_JOB_NUM_NODES", "1")
     return Allocation(
         "slurm",
         f"{array}_{task}" if array and task else job,
         _word(environment.get("SLURMD_NODENAME")),
         int(restarts) if restarts.isascii() and restarts.isdigit() else 0,
+        int(nodes) if nodes.isascii() and nodes.isdigit() else 1,
     )
 
 

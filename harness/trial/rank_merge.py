@@ -15,6 +15,7 @@ from harness.system.contention import together
 from harness.timing import Measurement
 from harness.trial.measure import MeasuredSpan
 from harness.trial.metrics import RankRun, device_count
+from harness.trial.ranks import place_of
 from workloads.base import Units
 
 
@@ -70,7 +71,7 @@ def rank_result(
         **({"memory.kv_cache": job.kv_cache_bytes} if job.kv_cache_bytes else {}),
     }
     return RankResult(
-        run=RankRun(span.timing, cycle, device.memory(), device.torch_device, job.devices, counted),
+        run=RankRun(span.timing, cycle, device.memory(), place_of(device.torch_device), job.devices, counted),
         facts=device.facts(),
         conditions=span.device_state,
         rank_metrics=known,
@@ -144,7 +145,7 @@ def evidence(results: Sequence[RankResult], config: Config) -> Facts:
     if len(results) == 1:
         return {}
     spans = [one.run.measurement.span_ns for one in results]
-    crowded = config.device.kind == "cpu" and len(results) > host.usable_cores()
+    crowded = config.device.kind == "cpu" and len(results) // config.parallel.nodes > host.usable_cores()
     found = {
         "ranks": [_of(rank, one) for rank, one in enumerate(results)],
         "rank_skew": (max(spans) - min(spans)) / max(spans),

@@ -209,6 +209,24 @@ def test_a_time_limit_leaves_the_rest_for_the_next_command(sweep, cluster):
     expect_each_replica_once(records)
 
 
+def test_a_trial_on_two_nodes_leaves_one_record_of_all_ranks(joulemark, cluster):
+    """The second node's ranks are started by a job step; each rank has its node, and the record the job."""
+    joulemark.environment["SLURM_CONF"] = cluster.environment["SLURM_CONF"]
+    done = joulemark(
+        "run", "workload=gpt", "parallel=ddp", "parallel.ranks=2", "parallel.nodes=2", "run.name=pair",
+        *joulemark.TINY, "run.on=slurm", "run.slurm.partition=low", "run.timeout_s=150",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (record,) = joulemark.records("pair")
+    assert [rank["device"] for rank in record["evidence"]["ranks"]] == ["n1/cpu", "n2/cpu"]
+    assert record["evidence"]["allocation"]["nodes"] == 2
+    assert record["evidence"]["allocation"]["job"].endswith("_1")
+    metrics = {m["id"]: m["value"] for m in record["metrics"]}
+    first, second = record["evidence"]["ranks"]
+    span_s = max(first["span_ns"], second["span_ns"]) / 1e9
+    assert metrics["throughput.tokens"] * span_s == pytest.approx(4 * 64 * first["iterations"])
+
+
 def test_what_can_never_start_is_one_line(sweep, cluster):
     """Five nodes of two: Slurm accepts the request and leaves it pending."""
     said = ended(sweep.start("run.slurm.nodes=5"), 2)

@@ -188,7 +188,8 @@ def test_a_device_that_this_host_would_choose_is_refused(store):
 def test_too_few_nodes_for_a_trial_are_refused(store, sweep):
     """Before anything is submitted."""
     plan = make_plan(
-        ["device=cpu", "workload=gpt", "parallel=ddp", "parallel.ranks=4", "parallel.nodes=4", "run.on=slurm",
+        ["device=cpu", "workload=gpt", "parallel=ddp", "parallel.ranks=4", "parallel.nodes=4", "power=none",
+         "run.on=slurm",
          "run.slurm.nodes=2"]
     )  # fmt: skip
     _, queue, _ = sweep({})
