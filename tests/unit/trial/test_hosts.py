@@ -60,7 +60,8 @@ def test_real_stacks_are_read(tmp_path):
         ({0: WAITING}, "rank 1 on n2 does not answer; all others wait"),
         (
             {0: AT_WORK, 1: AT_WORK},
-            f"no rank stands out: rank 0 on n1 is at {AT_WORK['where']}; rank 1 on n2 is at {AT_WORK['where']}",
+            "no rank stands out: "
+            + "; ".join(f"rank {r} on {n} is at {AT_WORK['where']}" for r, n in enumerate(NODES)),
         ),
     ],
 )  # fmt: skip

@@ -21,7 +21,7 @@ from harness.trial import ranks
 )
 def test_a_rank_that_died_without_a_word_is_told_by_how_it_ended(code, oom, expected):
     """A signal by its name; only a kill is one for memory."""
-    found = ranks._silent(1, code, oom=oom)
+    found = ranks._silent(1, code, None, oom=oom)
     assert (found["status"], found["reason"]) == expected
 
 
@@ -43,7 +43,7 @@ def test_no_failure_told_is_an_empty_list():
 
 def test_every_line_is_printed_behind_its_rank(capfdbinary):
     """Lines in parts, several at once, and a last one without an end; nothing is lost or mixed."""
-    with ranks._prefixed(2) as (first, second):
+    with ranks._prefixed(0, 2) as (first, second):
         os.write(first, b"one\ntw")
         os.write(second, b"other")
         os.write(first, b"o\n")
