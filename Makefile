@@ -99,6 +99,10 @@ test-oldest: $(STACKS)/lowest-direct/.installed  ## the unit tests of third part
 test-newest: $(STACKS)/highest/.installed  ## the same on the newest versions there are
 	$(call stack_test,highest)
 
+lock: $(STACKS)/uv/bin/uv  ## requirements.lock anew: what constraints.txt pins, with the hash of every file
+	$(STACKS)/uv/bin/uv pip compile --quiet --system-certs --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url -c constraints.txt --extra test pyproject.toml -o requirements.lock
+
 # The tests of half the rooms alone (records to report, without workloads, shim and devices) cover 54 %: all cover more.
 coverage: $(STAMP)  ## what the fast unit tests cover, lines and branches; less than the floor fails
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" --cov --cov-report=term --cov-fail-under=50 $(PYTEST_ARGS)
@@ -142,6 +146,10 @@ bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's o
 
 bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, about 6 minutes
 	$(BIN)/python -m benchmarks.tune_bench
+
+bench-fuzz: $(STAMP)  ## every reader of untrusted files, led by the code that inputs reach, ten minutes; keeps its corpus
+	PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_CONSTRAINT=$(CURDIR)/constraints.txt $(BIN)/pip install --quiet atheris
+	$(BIN)/python benchmarks/fuzz.py
 
 bench-verify: $(STAMP)  ## `joulemark verify` of 10,000 records: seconds and memory, about 2 minutes
 	$(BIN)/python benchmarks/verify_speed.py

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build the sdist and the wheel, and test each from the artifact alone: in an environment of its own, away from the checkout.
+# Build the sdist and the wheel, twice to equal bytes, and test each from the artifact alone: in an environment of its
+# own, away from the checkout.
 # usage: check_dist.sh OUT
 # environment: PYTHON, the interpreter; CHECK_SITE=1 lets the environments use its packages instead of installing them
 set -euo pipefail
@@ -12,6 +13,16 @@ trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 
 (cd "$root" && "$python" -m hatchling build -d "$out")
+# The same sources elsewhere, with other times and permissions, must give the same bytes.
+mkdir "$work/again" "$work/dist"
+tar -C "$root" --exclude=./.venv --exclude=./.git --exclude=./build --exclude=./dist -cf - . |
+  (umask 077 && tar -C "$work/again" -xmf - --no-same-permissions)
+(cd "$work/again" && "$python" -m hatchling build -d "$work/dist" > /dev/null)
+for made in "$work"/dist/*; do
+  cmp "$made" "$out/$(basename "$made")"
+  echo "$(basename "$made"): reproducible, sha256 $(sha256sum "$made" | cut -d' ' -f1)"
+done
+
 for artifact in "$out"/*.whl "$out"/*.tar.gz; do
   name=$(basename "$artifact")
   environment=$work/$name.venv

@@ -193,6 +193,19 @@ def test_records_of_the_release_before_are_not_sealed_and_clean(sweep: tuple[Sto
     assert (found.label, found.lines()) == ("not sealed", [])
 
 
+def test_a_bundle_of_the_release_before_is_sound_and_not_sealed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the last commit before the seal made it (4cb1b64~1): verified and merged without a finding."""
+    bundle = Path(__file__).parents[2] / "golden" / "bundles" / "unsealed.tar"
+    assert main(["verify", str(bundle)]) == 0
+    told = capsys.readouterr()
+    assert told.out.endswith("sound, 5 files; unsigned; not sealed\n")
+    assert told.err == ""
+    assert main(["merge", str(bundle), "--results", str(tmp_path)]) == 0
+    assert len(open_store(tmp_path).records("old")[0]) == 2
+
+
 def test_a_merge_refuses_what_contradicts_itself_or_marks_it(
     sweep: tuple[Store, Records], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
