@@ -19,11 +19,13 @@ from harness.records.loop import Series, write_loop
 from harness.records.schema import Metric
 from harness.serving.endpoint.address import Address, check_key_goes_safely, parse_url, read_key
 from harness.serving.endpoint.client import Asked, Client, Told
+from harness.serving.endpoint.failures import NO_TOKEN
 from harness.serving.endpoint.load import Load, Loaded, Span
 from harness.serving.endpoint.watch import LoopWatch, client_facts
 from harness.serving.lengths import Length
 from harness.serving.load import arrivals_of, lengths_of, limits_of
 from harness.serving.metrics import metrics_of
+from harness.serving.requests import ANSWERED
 from harness.serving.served import Served
 from harness.system.contention import Contention, between
 from harness.system.host_counters import read_counters
@@ -123,7 +125,7 @@ async def _run(
     try:
         on_phase("check")
         first = await ask.one(client, 0, arrival_ns=time.perf_counter_ns(), counted=False)
-        if not first.request.answered:
+        if first.request.ended not in (ANSWERED, NO_TOKEN):  # a model may end at once
             raise EndpointError(f"the first request failed ({first.request.ended}): {first.seen.problem}")
         on_phase("warmup")
         m = config.measure
