@@ -178,7 +178,7 @@ class FrontMark:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """Trials by two objectives. Less of x is better, and more of y where `higher`, else less."""
+    """Trials by two objectives; the caption says what is better. `higher` is of y."""
 
     id: str
     title: str

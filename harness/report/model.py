@@ -23,6 +23,7 @@ from harness.report.sections.question import question_section
 from harness.report.sections.ranking import Place, rank
 from harness.report.sections.roofline import certificate_section, roofline_section
 from harness.report.sections.scaling import scaling_section
+from harness.report.sections.serving import serving_section
 from harness.report.sections.side_by_side import side_by_side_section
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.systems import device_section, machine_section, software_section
@@ -98,6 +99,7 @@ def _decided(
         side_by_side_section(ok),
         gains_section(ok, verdict.energy(named), [test for _, test in tests]),
         scaling_section(ok),
+        serving_section(ok),
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
         _energy(ok, named),

@@ -13,7 +13,7 @@ from harness.records.numbers import EN_DASH
 from harness.records.results import TrialResult
 from harness.report.text import line
 
-MODES = ("train", "finetune", "infer", "prefill", "decode", "generate")
+MODES = ("train", "finetune", "infer", "prefill", "decode", "generate", "serve")
 """The order in which modes stand; others follow."""
 
 

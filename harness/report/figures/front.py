@@ -65,7 +65,7 @@ def draw(plot: Front) -> str:
         svg = svg_of(figure)
     for n, mark in enumerate(plot.marks):
         words = f"{mark.label}: {quantity(mark.x, plot.x[1]).text}, {quantity(mark.y, plot.y[1]).text}"
-        group = f'<g id="front-mark-{n}">'
+        group = f'<g id="{plot.id}-mark-{n}">'
         svg = svg.replace(group, f"{group}<title>{escape(words)}</title>", 1)
     return svg
 
@@ -106,7 +106,7 @@ def _marks(axes: Axes, plot: Front) -> None:
         axes.plot(
             [mark.x],
             [mark.y],
-            gid=f"front-mark-{n}",
+            gid=f"{plot.id}-mark-{n}",
             linestyle="none",
             marker=MARKERS[0],
             markersize=5.6 if front else 4.4,
