@@ -91,7 +91,7 @@ def chances(
         own = members[0].config.get("report", {}).get("limits", {}) if limits is None else limits
         known = {k: v for k, v in own.items() if all(k in r.estimates for r in members)}
         needs = Requirements(limits=known)
-        answer = recommend(candidates_of(_contenders(members, metric), needs, item), needs, item)
+        answer = recommend(candidates_of(_contenders(members, metric, known), needs, item), needs, item)
         for option in answer.options:
             if option.probability is not None:
                 key = option.candidate.result
@@ -99,9 +99,26 @@ def chances(
     return found
 
 
-def _contenders(members: Sequence[TrialResult], metric: str) -> list[TrialResult]:
+def _contenders(
+    members: Sequence[TrialResult], metric: str, limits: Mapping[str, float]
+) -> list[TrialResult]:
+    """Return what may be the best: all whose interval reaches that of the fastest that keeps the limits."""
     rated = sorted((r for r in members if _rate(r, metric)), key=lambda r: -_rate(r, metric))
-    return rated[:MOST_CONTENDERS]
+    best = next((r for r in rated if _keeps(r, limits)), None)
+    if best is None:
+        return rated[:MOST_CONTENDERS]
+    least = best.estimates[metric].low or _rate(best, metric)
+    reach = [r for r in rated if (r.estimates[metric].high or _rate(r, metric)) >= least]
+    return reach[:MOST_CONTENDERS]
+
+
+def _keeps(result: TrialResult, limits: Mapping[str, float]) -> bool:
+    """Say whether the values themselves keep every limit."""
+    held = ((METRICS[m].direction, result.estimates[m].value, limit) for m, limit in limits.items())
+    return all(
+        value is not None and (value <= limit if direction == "lower" else value >= limit)
+        for direction, value, limit in held
+    )
 
 
 def _rate(result: TrialResult, metric: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 NBSP, EN_DASH, MINUS = "\u00a0", "\u2013", "\u2212"
 PREFIXES = {-4: "p", -3: "n", -2: "µ", -1: "m", 0: "", 1: "k", 2: "M", 3: "G", 4: "T", 5: "P", 6: "E"}
@@ -47,15 +48,18 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
         low, high = (None if end is None else 1e3 * end for end in (low, high))
         return quantity(1e3 * value, "gCO2e", low, high)
     half = (high - low) / 2 if low is not None and high is not None else 0.0
-    power = _power(value, unit)
-    decimals = _decimals(value / _step(unit) ** power, half / _step(unit) ** power)
-    if abs(round(value / _step(unit) ** power, decimals)) >= _step(unit) and power < _highest(unit):
+    step, power = _step(unit), _power(value, unit)
+    scale = step**power
+    decimals = _decimals(value / scale, half / scale)
+    if abs(round(value / scale, decimals)) >= step and power < _highest(unit):
         power += 1
-        decimals = _decimals(value / _step(unit) ** power, half / _step(unit) ** power)
-    scale = _step(unit) ** power
+        scale = step**power
+        decimals = _decimals(value / scale, half / scale)
+
+    places = max(decimals, 0)
 
     def digits(x: float) -> str:
-        return f"{round(x / scale, decimals):.{max(decimals, 0)}f}".replace("-", MINUS)
+        return f"{round(x / scale, decimals):.{places}f}".replace("-", MINUS)
 
     interval = ""
     if low is not None and high is not None and high > low:
@@ -87,9 +91,15 @@ def _step(unit: str) -> float:
     return 1024.0 if unit == "B" else 1000.0
 
 
+@lru_cache(maxsize=256)
+def _is_money(unit: str) -> bool:
+    return _MONEY.fullmatch(unit) is not None
+
+
+@lru_cache(maxsize=256)
 def _is_word(unit: str) -> bool:
     """Say whether a prefix stands apart from the unit, and below one there is none."""
-    return (len(unit) > 2 and unit[0].islower() and unit != "gCO2e") or bool(_MONEY.fullmatch(unit))
+    return (len(unit) > 2 and unit[0].islower() and unit != "gCO2e") or _is_money(unit)
 
 
 def _highest(unit: str) -> int:
@@ -104,7 +114,7 @@ def _power(value: float, unit: str) -> int:
     power = math.floor(math.log10(abs(value)) / 3 + 1e-12)
     if unit == "1" and (power < 0 or abs(value) < 1e4):
         return 0
-    if _MONEY.fullmatch(unit) and (power < 0 or abs(value) < 1e4):
+    if _is_money(unit) and (power < 0 or abs(value) < 1e4):
         return 0
     if power == -1 and _is_word(unit):  # 0.5 samples/s, where people say no milli-samples
         return 0
@@ -124,6 +134,7 @@ def _decimals(value: float, half: float) -> int:
     return min(max(wanted, least), MOST_DIGITS - 1 - magnitude)
 
 
+@lru_cache(maxsize=1024)
 def _suffix(unit: str, power: int) -> str:
     prefix = BINARY[power] if unit == "B" else PREFIXES[power]
     if unit == "1":
