@@ -19,6 +19,7 @@ from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
+from harness.system.collector import uncollected
 from harness.system.errors import UsageError
 from harness.system.ranges import too_old
 
@@ -40,7 +41,8 @@ def main(options: argparse.Namespace) -> int:
 
     from harness.report import build, write
 
-    results, said = current(trial_results(records))
+    with uncollected():
+        results, said = current(trial_results(records))
     left_out += said
     marks, unread = read_marks(store)
     machines = {record.machine_id for record in records}
@@ -53,15 +55,16 @@ def main(options: argparse.Namespace) -> int:
         (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
     )
     prices = _costs(results, asked_price(options), _price(records), generated_at, left_out)
-    model = build(
-        results,
-        title=title,
-        torn=left_out,
-        generated_at=generated_at,
-        costs=prices,
-        foreign=foreign,
-        decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
-    )
+    with uncollected():
+        model = build(
+            results,
+            title=title,
+            torn=left_out,
+            generated_at=generated_at,
+            costs=prices,
+            foreign=foreign,
+            decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
+        )
     folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
     paths = write(model, folder, formats)
     if options.json:

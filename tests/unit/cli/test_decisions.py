@@ -19,7 +19,7 @@ def result(rate, latency, *, half=0.05):
 
 
 def test_what_lies_wholly_below_the_best_is_no_contender():
-    """What its interval reaches is one, and so is what is faster and breaks a limit, which it may truly keep."""
+    """What its interval reaches is one; so is what is faster and breaks a limit, which it may truly keep."""
     members = [result(rate, latency) for rate, latency in ((100, 2), (80, 1), (74, 1), (60, 1), (10, 1))]
     assert [r.rate for r in _contenders(members, RATE, {LATENCY: 1.5})] == [100, 80, 74]
     assert [r.rate for r in _contenders(members, RATE, {})] == [100]
