@@ -83,13 +83,14 @@ class ServingJob:
         return self.prepared.evidence
 
 
-def prepare(workload: Workload, setup: Setup, serve: ServeConfig) -> ServingJob:
+def prepare(workload: Workload, setup: Setup, serve: ServeConfig, *, seed: int) -> ServingJob:
     """Build engine and load.
 
     Args:
         workload: In mode `serve`.
         setup: Of the trial.
         serve: Resolved: every default is written.
+        seed: Of the load; the model has the workload's own.
 
     Raises:
         UnsupportedError: the engine cannot be built so.
@@ -110,11 +111,11 @@ def prepare(workload: Workload, setup: Setup, serve: ServeConfig) -> ServingJob:
             cache_bytes=None if serve.cache_gib is None else int(serve.cache_gib * 2**30),
         ),
     )
-    server = EngineServer(prepared.engine, vocab=workload.n("vocab"), seed=workload.seed, device=setup.device)
+    server = EngineServer(prepared.engine, vocab=workload.n("vocab"), seed=seed, device=setup.device)
     session = Session(
         server,
-        lengths_of(serve, serve.context + 1, seed=workload.seed),
-        arrivals_s=arrivals_of(serve, seed=workload.seed),
+        lengths_of(serve, serve.context + 1, seed=seed),
+        arrivals_s=arrivals_of(serve, seed=seed),
         concurrency=serve.concurrency,
     )
     return ServingJob(session.step, session, prepared)

@@ -59,15 +59,18 @@ def prepare_job(
     device: Device,
     peers: timing.Peers,
     on_weights: Callable[[Any], None] | None = None,
+    *,
+    replica: int = 0,
 ) -> Any:
     """Return the `workloads.engine.job.PreparedWorkload` on this rank, its outputs held for the fence.
 
-    `on_weights` is called with the model that has its first weights.
+    `on_weights` is called with the model that has its first weights. Each `replica` that serves draws a load
+    of its own, so that an interval over replicas holds what arrivals and lengths scatter by.
     """
     setup = replace(setup_of(config, device, peers), on_weights=on_weights)
     if workload.mode == SERVE:
         library.build_with(native.load)
-        return serving.prepare(workload, setup, config.serve)
+        return serving.prepare(workload, setup, config.serve, seed=config.seed * 10_000 + replica)
     if device.engine == "jax":
         from workloads.jax.job import prepare as prepare_jax
 

@@ -111,7 +111,8 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     workload = prepare.workload_of(config, spec.size)
     initial = InitialWeights(device)
     began_ns = time.perf_counter_ns()
-    job = prepare.prepare_job(config, workload, device, peers, initial if peers.rank == 0 else None)
+    first = initial if peers.rank == 0 else None
+    job = prepare.prepare_job(config, workload, device, peers, first, replica=spec.replica)
     device.synchronize()
     built_ns = time.perf_counter_ns()
 

@@ -2,11 +2,13 @@
 
 import pytest
 
+from harness.config.models import Config
 from harness.devices import cpu
 from harness.isolation.protocol import ReplicaSpec
 from harness.planning.plan import make_plan
 from harness.records.loop import LOOP, read_loops
 from harness.records.schema import Metric
+from harness.trial import prepare
 from harness.trial.audit import replayed
 from harness.trial.replica import run_replica
 
@@ -56,6 +58,22 @@ def test_a_decoder_serves(served, tmp_path, workload):
         assert (kept[one.id].value, kept[one.id].n, kept[one.id].reason) == (
             pytest.approx(one.value), one.n, one.reason,
         )  # fmt: skip
+
+
+def test_each_replica_draws_a_load_of_its_own(monkeypatch):
+    """The k-th of every trial the same, so that trials are compared under equal loads."""
+    (planned,) = make_plan([*QUICK, "workload=gpt", "serve.lengths=lognormal"]).trials
+    monkeypatch.setattr(cpu, "set_threads", lambda _threads: None)
+    config = Config.model_validate(planned.payload)
+    device, peers = prepare.open_device(config, ReplicaSpec(planned.payload, planned.size))
+    workload = prepare.workload_of(config, planned.size)
+
+    def lengths(replica):
+        job = prepare.prepare_job(config, workload, device, peers, replica=replica)
+        job.step()
+        return [request.prompt_tokens for request in job.session.requests]
+
+    assert lengths(1) == lengths(1) != lengths(2)
 
 
 def test_an_open_loop_beyond_the_engine_is_told_apart(served):
