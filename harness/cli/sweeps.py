@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.records.chain import positions
 from harness.records.headline import HEADLINES
@@ -63,7 +63,31 @@ def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str
     said = [merged_beside(result) for result in beside]
     if superseded := len(kept) - len(last):
         said.append(f"{superseded} results of earlier code, measured again since")
-    return list(last.values()), said
+    whole = _whole_copies(list(last.values()), places)
+    if copies := len(last) - len(whole):
+        said.append(f"{copies} results that a cluster's blocks began on one node and measured on another")
+    return whole, said
+
+
+def _whole_copies(results: Sequence[TrialResult], places: Mapping[str, int]) -> list[TrialResult]:
+    """Keep, of what a cluster's blocks left of one trial on several machines, the one with most replicas."""
+    best: dict[tuple[str, str], TrialResult] = {}
+
+    def standing(result: TrialResult) -> tuple[int, object]:
+        return result.replicas_ok, ran(result, places)
+
+    of_blocks = [result for result in results if any(map(_of_block, result.records))]
+    for result in of_blocks:
+        key = (result.sweep, result.trial_id)
+        if key not in best or standing(result) > standing(best[key]):
+            best[key] = result
+    left_out = {id(result) for result in of_blocks} - {id(result) for result in best.values()}
+    return [result for result in results if id(result) not in left_out]
+
+
+def _of_block(record: Record) -> bool:
+    told = record.evidence.get("allocation")
+    return isinstance(told, dict) and told.get("block") is not None
 
 
 def merged_beside(result: TrialResult) -> str:

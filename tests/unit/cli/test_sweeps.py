@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli.sweeps import read_sweep
+from harness.cli.sweeps import current, read_sweep
+from harness.records.estimates import trial_results
 
 
 def test_a_sweep_is_read_with_what_cannot_be_read(store, make_record):
@@ -32,3 +33,20 @@ def test_records_that_cannot_be_read_may_suffice(store, make_record):
     assert read_sweep(store, "demo", unread_suffice=True)[0] == []
     with pytest.raises(ValueError, match="no records of a sweep demo, and 1 that cannot be read: "):
         read_sweep(store, "demo")
+
+
+def test_of_a_blocks_copies_on_two_nodes_the_whole_one_counts(make_record):
+    """GPUs make nodes different machines; what one of them only began is no second result."""
+
+    def on(node, machine, replica):
+        told = {"allocation": {"job": "7_1", "node": node, "block": "1/2"}}
+        return make_record(
+            {"throughput.samples": 1.0}, machine_id=machine * 64, replica=replica, evidence=told
+        )
+
+    records = [on("n1", "c", 0), on("n2", "e", 0), on("n2", "e", 1)]
+    kept, said = current(trial_results(records))
+    assert [result.machine_id[0] for result in kept] == ["e"]
+    assert said == ["1 results that a cluster's blocks began on one node and measured on another"]
+    alone = [make_record({"throughput.samples": 1.0}, machine_id=machine * 64) for machine in "ce"]
+    assert len(current(trial_results(alone))[0]) == 2
