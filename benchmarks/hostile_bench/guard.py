@@ -33,6 +33,8 @@ _RUNS = (
     "pty.spawn",
     "pickle.find_class",
 )
+_OURS = frozenset({"git", "c++", "cc"})
+"""Programs that tell what code and compiler this is, whatever the input."""
 _REACHES = ("socket.connect", "socket.getaddrinfo", "urllib.Request")
 _CHANGES = {
     "os.remove": 1,
@@ -70,13 +72,15 @@ class Watch:
             self._busy = False
 
     def _note(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event == "subprocess.Popen" and Path(os.fsdecode(arguments[0])).name in _OURS:
+            return
         if event in _RUNS:
             self.noted.append(f"ran {arguments[:2]!r}"[:200])
         elif event in _REACHES:
             self.noted.append(f"reached {arguments!r}"[:200])
         elif event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
             path, _, flags = arguments
-            where = os.path.realpath(os.fsdecode(path))
+            where = _leads_to(Path(os.fsdecode(path)), flags)
             if where.startswith(self._outside):
                 self.noted.append(f"opened {where}")
             elif isinstance(flags, int) and flags & _WRITES and not self._is_inside(where):
@@ -92,6 +96,13 @@ class Watch:
 
     def _is_inside(self, where: str) -> bool:
         return where.startswith(self._inside) or where in _DEVICES
+
+
+def _leads_to(path: Path, flags: Any) -> str:
+    """Return where an open leads; one that follows no link stays where the last part stands."""
+    if isinstance(flags, int) and flags & os.O_NOFOLLOW:
+        return str(Path(os.path.realpath(path.parent)) / path.name)
+    return os.path.realpath(path)
 
 
 def wrongs(folder: Path, commands: Sequence[Sequence[str]], codes: Sequence[int] = range(5)) -> list[str]:

@@ -14,7 +14,7 @@ _PLACES = (
     "demo", "demo/plan.json", "demo/.lock", "demo/{machine}", "demo/{machine}/{trial}",
     "demo/{machine}/{trial}/r00-a00", "demo/{machine}/{trial}/r00-a00/record.json",
     "demo/{machine}/{trial}/r00-a00/log.txt", "demo/{machine}/{trial}/r00-a00/loop.parquet",
-    "index", "merged", "foreign", "certificates", "out", "out.tar",
+    "index", "merged", "foreign", "certificates",
 )  # fmt: skip
 _BECOMES: dict[str, Callable[[Path, Path], object]] = {
     "a link to a file outside": lambda path, outside: path.symlink_to(outside / "secret"),
@@ -28,17 +28,17 @@ _BECOMES: dict[str, Callable[[Path, Path], object]] = {
 }
 _COMMANDS: tuple[Command, ...] = (
     ("status", "demo", *RESULTS),
-    ("report", "demo", *RESULTS, "--format", "md", "-o", "results/out"),
+    ("report", "demo", *RESULTS, "--format", "md", "-o", "out"),
     ("index", "rebuild", *RESULTS),
-    ("bundle", "demo", "-o", "results/out.tar", *RESULTS),
+    ("bundle", "demo", "-o", "out.tar", *RESULTS),
 )
 
 
 def cases() -> Iterator[Case]:
     """Yield every case."""
     for place, (name, become) in itertools.product(_PLACES, _BECOMES.items()):
-        if place.startswith("out") and "pipe" in name:
-            continue  # where the user says to write: a pipe may be meant, and somebody reads it
+        if place == "demo" and "outside" in name:
+            continue  # a sweep's own folder may be a link; beneath it none is followed
         yield Case(f"{place} is {name}", _planted(place, become), _COMMANDS)
 
 

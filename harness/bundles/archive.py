@@ -119,6 +119,7 @@ def bundle_signature(path: Path) -> Signature | None:
         SignatureError: it is not the signature of this list.
         OSError: it cannot be read.
     """
+    _require_plain(path)
     try:
         with access_to(path), tarfile.open(path, "r:") as tar:
             _, manifest = _manifest(path, tar)
@@ -178,8 +179,15 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
+def _require_plain(path: Path) -> None:
+    """Make sure that a bundle is a file: a pipe that nobody writes to would be waited for."""
+    if path.exists() and not path.is_file():
+        raise BundleError(f"{path}: not a plain file")
+
+
 def sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and contents of every file, each checked before it is yielded."""
+    _require_plain(path)
     try:
         if path.stat().st_size > LARGEST_BUNDLE_BYTES:
             raise BundleError(f"{path}: larger than {LARGEST_BUNDLE_BYTES} bytes")

@@ -23,6 +23,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.basecontainer import BaseContainer
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from harness.config.bounds import check_count, check_groups, check_overrides, swept_values
 from harness.config.errors import ConfigError
@@ -155,7 +156,8 @@ class Composer:
         search = [f"hydra.searchpath=[{','.join(self._search)}]"] if self._search else []
         try:
             return compose("config", overrides=[*overrides, *search])
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+            # The last two are a group's file that is no YAML, or holds what YAML alone cannot make.
             raise ConfigError(_one_line(error)) from error
 
     def _merged(self, fixed: tuple[str, ...], varying: list[str]) -> Composed:

@@ -22,6 +22,8 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     Raises:
         ValueError: absent, too large, no YAML, or no mapping; the message names the file.
     """
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a plain file")
     try:
         with path.open("rb") as file:
             data = file.read(_LIMIT_BYTES + 1)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.config.prices import DevicePrice, Figure, Prices, UnknownPrice
+from harness.records.evidence import metered_devices
 from harness.records.results import Estimate, TrialResult
 
 Origin = Literal["site", "device", "measured"]
@@ -279,10 +280,10 @@ def _why(result: TrialResult) -> str:
 
 def _whole_node(result: TrialResult) -> bool:
     """Say whether the energy was that of the whole node."""
-    scopes = {
+    scopes = [
         device.get("scope")
         for record in result.records
-        for device in (record.evidence.get("energy") or {}).get("devices", ())
+        for device in metered_devices(record.evidence)
         if device.get("in_total")
-    }
-    return scopes == {"node"}
+    ]
+    return bool(scopes) and all(scope == "node" for scope in scopes)

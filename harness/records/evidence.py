@@ -151,3 +151,10 @@ def declared(producer: str, facts: Facts) -> Facts:
         if value is not None and not row.fits(value):
             raise TypeError(f"the evidence {key} is {type(value).__name__}; declared is {row.kind_name}")
     return facts
+
+
+def metered_devices(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what a record's evidence `energy` says of each device; nothing where it is of another kind."""
+    energy = facts.get("energy")
+    devices = energy.get("devices") if isinstance(energy, Mapping) else None
+    return [one for one in devices if isinstance(one, Mapping)] if isinstance(devices, list | tuple) else []

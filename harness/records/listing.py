@@ -27,6 +27,14 @@ def entries(folder: str) -> list[os.DirEntry[str]]:
         raise ResourceError(f"{folder}: {error.strerror or error}") from error
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Tell whether an entry leads to a folder; one that leads nowhere, as a link to itself, does not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
 def find(folder: str, depth: int = DEPTH) -> Iterator[tuple[str, os.stat_result | None]]:
     """Yield every `record.json` at most `depth` folders below `folder`, in order, also where none belongs.
 
@@ -41,7 +49,7 @@ def find(folder: str, depth: int = DEPTH) -> Iterator[tuple[str, os.stat_result 
     for entry in found:
         if entry.name == RECORD:
             yield entry.path, _lstat(entry.path)
-        elif not depth or not entry.is_dir():
+        elif not depth or not is_folder(entry):
             continue
         elif entry.is_symlink():
             yield entry.path, None

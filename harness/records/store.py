@@ -16,7 +16,7 @@ from typing import Any
 from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
 from harness.records.errors import one_line
 from harness.records.journal import Journal, users_journal
-from harness.records.listing import RECORD, entries, find
+from harness.records.listing import RECORD, entries, find, is_folder
 from harness.records.plan import read_plan_bytes
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 from harness.records.store_errors import AttemptTakenError, StoreError, advised
@@ -188,7 +188,7 @@ class Store:
         return sorted(
             entry.name
             for entry in entries(str(self.root))
-            if entry.is_dir() and _NAME.fullmatch(entry.name) and entry.name not in RESERVED
+            if is_folder(entry) and _NAME.fullmatch(entry.name) and entry.name not in RESERVED
         )
 
     def write_plan(self, sweep: str, payload: dict[str, Any]) -> Path:

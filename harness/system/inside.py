@@ -24,7 +24,11 @@ def require_inside(root: Path, folder: Path) -> None:
     Raises:
         OutsideError: a link leads out of `root`.
     """
-    if not folder.resolve().is_relative_to(root.resolve()):
+    try:
+        inside = folder.resolve().is_relative_to(root.resolve())
+    except (OSError, RuntimeError) as error:  # a link that leads to itself, by the version of Python
+        raise OutsideError(f"{folder} leads nowhere: it is a link to itself, or lies beneath one") from error
+    if not inside:
         raise OutsideError(f"{folder} leads out of {root}: it is a link, or lies beneath one")
 
 

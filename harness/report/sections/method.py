@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from harness.records.evidence import metered_devices as devices_of
 from harness.records.numbers import quantity
 from harness.records.schema import Record
 from harness.records.validity import RULES_VERSION
@@ -144,16 +145,19 @@ def _own_models(trials: Sequence[Trial]) -> str:
     return listing(list(found)) + "." if found else ""
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def metered_devices(records: Sequence[Record]) -> str:
     """Name what the power sources metered, and what could not be, by the ids that `list sensors` shows."""
     found: dict[str, None] = {}
     for record in records:
-        devices = (record.evidence.get("energy") or {}).get("devices")
-        for device in devices if isinstance(devices, list) else []:
-            if not isinstance(device, Mapping):
-                continue
+        for device in devices_of(record.evidence):
             name = line(f"{device.get('source')}:{device.get('device')}", 200)
-            taken = next((s.get("taken") for s in device.get("sensors") or () if isinstance(s, Mapping)), "")
+            taken = next(
+                (s.get("taken") for s in _listed(device.get("sensors")) if isinstance(s, Mapping)), ""
+            )
             said = f" ({line(str(taken), 300)})" if taken else ""
             missing = f", not metered: {line(str(device['reason']), 300)}" if device.get("reason") else ""
             found[name + said + missing] = None

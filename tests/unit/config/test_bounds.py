@@ -59,3 +59,15 @@ def test_a_group_beyond_the_bounds_is_refused_by_name(tmp_path: Path, text: str,
         make_plan(["workload=mlp"], user_folders=[tmp_path])
     assert said in str(caught.value)
     assert "mine.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["!!python/object/apply:os.system [ls]", "a: 1\na: 2", "<<: *a", "1" * 5000, "x: !include /etc/passwd"],
+)
+def test_a_group_that_makes_no_plain_values_is_one_line(tmp_path: Path, text: str) -> None:
+    """A tag, an alias of nothing, a key twice, a number without end: bad input, and no fault of ours."""
+    (tmp_path / "price").mkdir()
+    (tmp_path / "price" / "mine.yaml").write_text(text)
+    with pytest.raises(ConfigError):
+        make_plan(["workload=noop", "device=cpu", "price=mine"], user_folders=[tmp_path])

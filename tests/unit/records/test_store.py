@@ -351,3 +351,13 @@ def test_nothing_but_json_is_written(store: Store, make_record: Any) -> None:
     with pytest.raises(ValueError, match="JSON"):
         store.write_plan("demo", {"a": object()})
     assert not store.root.exists()
+
+
+def test_a_link_to_itself_is_no_sweep_and_no_record(store, make_record):
+    """What leads nowhere is passed over, wherever it lies."""
+    path = store.write(make_record())
+    for folder in (store.root, *path.relative_to(store.root).parents[:-1]):
+        loop = store.root / folder / "loop"
+        loop.symlink_to(loop)
+    assert store.sweeps() == [path.relative_to(store.root).parts[0]]
+    assert len(store.records()[0]) == 1

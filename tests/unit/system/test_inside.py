@@ -93,3 +93,10 @@ def test_an_index_that_is_a_link_is_not_written(tmp_path: Path, outside: Path, c
     assert "leads out of" in capsys.readouterr().err
     assert main(["index", "query", "SELECT 1 AS one", "--results", str(root)]) == 0
     assert [p.name for p in outside.iterdir()] == ["file"]
+
+
+def test_a_link_to_itself_leads_nowhere(tmp_path):
+    """It is refused like one that leads out."""
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    with pytest.raises(OutsideError, match="link"):
+        require_inside(tmp_path, tmp_path / "loop" / "x")
