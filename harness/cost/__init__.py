@@ -5,6 +5,7 @@ from harness.config.prices import Figure, Prices, UnknownPrice
 from harness.cost.contrast import Range, Swing, break_even, contrast, cost, ratio, tornado, turning
 from harness.cost.derive import CostFigure, costs, costs_or_reason, devices_of
 from harness.cost.inputs import Basis, Input, basis_of
+from harness.cost.ownership import buying_from
 
 __all__ = [
     "Basis",
@@ -17,6 +18,7 @@ __all__ = [
     "UnknownPrice",
     "basis_of",
     "break_even",
+    "buying_from",
     "contrast",
     "cost",
     "costs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +16,8 @@ from harness.report.text import line
 
 MODES = ("train", "finetune", "infer", "prefill", "decode", "generate", "serve")
 """The order in which modes stand; others follow."""
+
+_NUMBERED = re.compile(r"([^0-9]*)([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +45,14 @@ class Trial:
         return " ".join(p for p in parts if p and p != EN_DASH)
 
 
-def _place(trial: Trial) -> tuple[str, int, str, str, str]:
+def _place(trial: Trial) -> tuple[str, int, str, list[tuple[str, int]], str]:
     mode = MODES.index(trial.mode) if trial.mode in MODES else len(MODES)
-    return trial.workload, mode, trial.mode, trial.config, trial.where
+    return trial.workload, mode, trial.mode, _by_number(trial.config), trial.where
+
+
+def _by_number(text: str) -> list[tuple[str, int]]:
+    """Return a key by which a batch of 4 stands before one of 16."""
+    return [(words, int(digits or 0)) for words, digits in _NUMBERED.findall(text)]
 
 
 def fact(facts: Mapping[str, Any], *path: str) -> Any:

@@ -90,7 +90,7 @@ def _costs(
     Only the user's own `--price` may name a file; a record may name one of our tables, if it is here.
     """
     from harness.config.folder import config_folder
-    from harness.cost import costs_or_reason, load_prices
+    from harness.cost import buying_from, costs_or_reason, load_prices
 
     folder = config_folder() / "price"
     if asked is None and recorded not in {path.stem for path in folder.glob("*.yaml")}:
@@ -105,7 +105,11 @@ def _costs(
     day = datetime.fromisoformat(as_of).date()
     ok = [r for r in results if r.status == "ok"]
     return {
-        (r.trial_id, r.machine_id): [asdict(figure) for figure in costs_or_reason(r, prices, as_of=day)]
+        (r.trial_id, r.machine_id): [
+            asdict(figure)
+            for figure in (*costs_or_reason(r, prices, as_of=day), buying_from(r, prices, as_of=day))
+            if figure is not None
+        ]
         for r in ok
     }
 

@@ -42,7 +42,11 @@ def cost_section(named: Sequence[Trial], figures: Costs) -> Section:
     said = dict.fromkeys(
         [
             *((("stale"), str(s)) for figure in every for s in figure["stale"]),
-            *((("unavailable"), str(figure["reason"])) for figure in every if figure["mid"] is None),
+            *(
+                (("unavailable"), str(figure["reason"]))
+                for figure in every
+                if figure["mid"] is None and figure["id"] != "break_even"
+            ),
         ]
     )
     if said:
@@ -54,12 +58,14 @@ def cost_section(named: Sequence[Trial], figures: Costs) -> Section:
 
 def _table(shown: Sequence[tuple[Trial, Sequence[Shown]]]) -> Table:
     where = any(t.where for t, _ in shown)
+    owned = any(f["id"] == "break_even" for _, found in shown for f in found)
     columns = (
         *name_columns(where=where),
         Column("Of"),
         Column("Cost", numeric=True),
         Column("Its parts", wide=True),
         Column("Emissions", numeric=True),
+        *([Column("Buying is cheaper from", numeric=True)] if owned else []),
     )
     rows = []
     for t, found in shown:
@@ -67,8 +73,19 @@ def _table(shown: Sequence[tuple[Trial, Sequence[Shown]]]) -> Table:
         carbon = next((f for f in found if str(f["id"]).startswith("carbon")), None)
         of = str(money["title"]).removeprefix("Cost of ") if money and money["mid"] is not None else NONE
         cells = (Cell(line(of, 60)), _cell(money), Cell(_parts(money)), _cell(carbon))
-        rows.append(Row((*name_cells(t, where=where), *cells), t.workload))
+        bought = (_share(next((f for f in found if f["id"] == "break_even"), None)),) if owned else ()
+        rows.append(Row((*name_cells(t, where=where), *cells, *bought), t.workload))
     return Table("cost-table", "Cost and carbon", columns, tuple(rows))
+
+
+def _share(figure: Shown | None) -> Cell:
+    """Say from which share of the hours on buying costs less than renting."""
+    if figure is None:
+        return Cell(NONE, mark="unavailable")
+    if figure["mid"] is None:
+        return Cell("never")
+    share = 100 * float(figure["mid"])
+    return Cell(f"{quantity(share, '%').text} of the hours", order=share)
 
 
 def _cell(figure: Shown | None) -> Cell:

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.cost import UnknownPrice, costs, costs_or_reason, load_prices
+from harness.cost import UnknownPrice, buying_from, costs, costs_or_reason, load_prices
 from harness.records.results import Estimate
 
 SHIPPED = Path(__file__).parents[3] / "conf" / "price"
@@ -207,3 +207,25 @@ def test_the_shipped_tables_are_sound(folder):
     assert prices.model_copy(update={"region": "US"}).grid().kgco2e_per_kwh.mid == pytest.approx(0.39)
     with pytest.raises(UnknownPrice, match="no price of the device"):
         prices.device("Nothing")
+
+
+def test_buying_breaks_even_at_the_share_of_the_hours_that_hand_and_paper_say(folder):
+    """Without interest and power: 40,000 over 4 years of hours x u is 4 an hour; without both prices none."""
+    text = (
+        SITE
+        + """
+machines:
+  left:
+    capex: {mid: 40000, source: an offer, date: 2025-01-01}
+    resale: {mid: 0, source: ours, date: 2025-01-01}
+    hourly: {mid: 4.0, source: a list, date: 2025-01-01}
+"""
+    )
+    (folder / "site.yaml").write_text(text)
+    prices = load_prices("site", folder)
+    named = result(throughput_tokens=1000.0)
+    assert buying_from(named, prices) is None
+    named.config["run"] = {"machine_name": "left"}
+    found = buying_from(named, prices)
+    assert found is not None
+    assert found.mid == pytest.approx(40_000 / (4 * 8760 * 4.0))

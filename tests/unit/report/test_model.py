@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.report import build
 from harness.report.document import Code, Paragraph, Plot, Table
 from harness.report.sections.tables import NONE
+from harness.report.trials import trials
 
 WHEN = "2025-03-04T05:06:07Z"
 
@@ -52,6 +53,14 @@ def test_building_is_pure(sweep):
 def test_the_order_of_records_does_not_matter(sweep):
     """However the store lists the trials, the report is the same."""
     assert model(sweep[::-1]) == model(sweep)
+
+
+def test_rows_stand_in_the_order_of_their_numbers(make_trial, make_estimate):
+    """A batch of 4 comes before one of 16, wherever rows are not ranked."""
+    rate = make_estimate("throughput.tokens", 100.0)
+    labels = [f"gpt tiny train fp32 batch={n}" for n in (16, 4, 128, 64)]
+    named = trials([make_trial("gpt", "train", "fp32", rate, label=x, identity=x) for x in labels])
+    assert [t.config for t in named] == [f"fp32 batch={n}" for n in (4, 16, 64, 128)]
 
 
 def test_energy_is_unavailable_with_the_records_own_reason(sweep):
