@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from importlib.util import find_spec
 from pathlib import Path
 
 from harness.config.errors import ConfigError
@@ -61,6 +62,8 @@ def check_server(config: Config) -> None:
     named = [w.url is not None, w.model is not None]
     if w.name == "endpoint" and not all(named):
         raise ConfigError("workload=endpoint needs workload.url and workload.model")
+    if w.name == "endpoint" and find_spec("httptools") is None:
+        raise ConfigError("workload=endpoint needs httptools: pip install 'joulemark[serve]'")
     if w.name != "endpoint" and (any(named) or w.key_env or w.key_file or w.extra or w.api != "chat"):
         raise ConfigError("workload.url, .model, .api, .key_env, .key_file and .extra need workload=endpoint")
     if w.url is not None:

@@ -18,8 +18,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import httptools
-
 from harness.serving.endpoint.address import Address
 from harness.serving.endpoint.failures import MALFORMED, REFUSED, RESET, TOO_LARGE, TRUNCATED, RequestError
 
@@ -214,7 +212,10 @@ class Connection:
     # --- reading --------------------------------------------------------------------------------------------
 
     def _begin_response(self) -> None:
+        import httptools  # of the extra serve; every worker loads this file, and only this needs it
+
         self._parser = httptools.HttpResponseParser(self)
+        self._malformed = (httptools.HttpParserError, httptools.HttpParserUpgrade)
         self.status, self.received = 0, 0
         self.headers: dict[str, str] = {}
         self._ended = False
@@ -257,7 +258,7 @@ class Connection:
         self.received += len(data)
         try:
             self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+        except self._malformed as error:
             self.refuse(RequestError(MALFORMED, f"no HTTP/1.1: {error}"))
             return
         if self.received > (ANSWER_LIMIT_BYTES if self.status else HEAD_LIMIT_BYTES):

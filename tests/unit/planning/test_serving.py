@@ -83,3 +83,10 @@ def test_other_modes_do_not_read_the_section():
 def test_what_no_engine_does_is_refused(override, says):
     """With the reason, and no error: it is a cell of a sweep."""
     assert says in only(override).refusal
+
+
+def test_an_endpoint_without_the_extra_is_refused(monkeypatch):
+    """One line that says what to install."""
+    monkeypatch.setattr("harness.planning.serving.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match=r"needs httptools: pip install 'joulemark\[serve\]'"):
+        make_plan(["workload=endpoint", "workload.url=http://localhost:1/v1", "workload.model=m"])
