@@ -138,7 +138,7 @@ bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the h
 bench-faults: $(STAMP)  ## 583 injected faults of 368 kinds, about 25 minutes; goes on where it stopped
 	$(BIN)/python -m benchmarks.fault_bench
 
-bench-hostile: $(STAMP)  ## 1595 hostile records, links, bundles, files and requests, about 10 minutes; goes on where it stopped
+bench-hostile: $(STAMP)  ## 1577 hostile records, links, bundles, files and requests, about 20 minutes; goes on where it stopped
 	$(BIN)/python -m benchmarks.hostile_bench
 
 bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's of a third as many, about 8 minutes

@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.errors import HydraException
 
 from harness.config.errors import ConfigError
 from harness.records.bounded_yaml import MOST_BYTES, check_yaml
@@ -41,14 +42,17 @@ def swept_values(override: Override) -> list[str]:
     """Return the values that one override sweeps over.
 
     Raises:
-        ConfigError: more than a sweep may have trials.
+        ConfigError: more than a sweep may have trials, or none that can be told.
     """
     value = override.value()
     if isinstance(value, RangeSweep):
         start, stop, step = (float(n) for n in (value.start or 0, value.stop or 0, value.step))
         if step == 0 or not (stop - start) / step <= MOST_TRIALS:
             raise _too_many(override.key_or_group)
-    found = list(islice(override.sweep_string_iterator(), MOST_TRIALS + 1))
+    try:
+        found = list(islice(override.sweep_string_iterator(), MOST_TRIALS + 1))
+    except HydraException as error:  # a glob, which names options of a group, over a key that has none
+        raise ConfigError(f"{override.key_or_group}: this has no values to sweep over: {error}") from error
     if len(found) > MOST_TRIALS:
         raise _too_many(override.key_or_group)
     return found

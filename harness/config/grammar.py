@@ -25,6 +25,8 @@ def parse_overrides(overrides: Sequence[str]) -> list[Override]:
             parsed += parser.parse_overrides([override])
         except HydraException as error:
             raise ConfigError(_refused(override, error)) from error
+        except ValueError as error:  # a number of more digits than Python reads
+            raise ConfigError(f"{override[:60]}: {error}") from error
     return parsed
 
 

@@ -22,6 +22,8 @@ from harness.planning.plan import make_plan
         (["workload.data=" + "x" * 20_000], "longer than 10000"),
         (["seed=1"] * 2000, "at most 1000"),
         (["workload.data=${oc.env:HOME}"], "oc.env"),
+        (["seed=glob(*)"], "no values to sweep over"),
+        (["seed=" + "9" * 5000], "digits"),
         (["workload.data=${hydra:runtime.cwd}"], "hydra"),
         (["workload.data=${secret:}"], "secret"),
     ],
