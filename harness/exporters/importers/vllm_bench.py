@@ -79,6 +79,8 @@ def results(data: Any) -> Iterator[ForeignResult | LeftOut]:
         for key in ("model_id", "num_prompts", "request_rate", "burstiness", "max_concurrency", "failed")
     }
     for metric, value in data.items():
-        if _TAKEN.fullmatch(metric) and value is not None:
+        if n == 0 and metric.endswith("_ms"):  # it writes 0 for what it has not
+            yield LeftOut(f"{metric}: no request was completed")
+        elif _TAKEN.fullmatch(metric) and value is not None:
             key = f"{backend}:{metric}"
             yield result(TOOL, key, "vllm bench serve", key, value, metric, n=n, facts=facts)
