@@ -28,6 +28,7 @@ from harness.serving.metrics import metrics_of
 from harness.serving.requests import ANSWERED
 from harness.serving.served import Served
 from harness.system.contention import Contention, between
+from harness.system.errors import JoulemarkError
 from harness.system.host_counters import read_counters
 from harness.trial.audit import VERSION
 from harness.trial.endpoint_energy import Energy, Metered, energy_metrics
@@ -35,7 +36,7 @@ from harness.trial.endpoint_energy import Energy, Metered, energy_metrics
 _WORDS = ("the", "of", "and", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on")
 
 
-class EndpointError(Exception):
+class EndpointError(JoulemarkError, RuntimeError):
     """The endpoint gives no answer that could be measured; the message says what it gives."""
 
 

@@ -87,6 +87,8 @@ def refreshed(
 
         def update(target: Path) -> Index:
             home = target if key is None else owned_folder(store, key)
+            if keep:
+                prepare(store, target)  # also where there is nothing to write
             manifest = Manifest() if anew or key is None else load(home, key)
             index = Index(store, manifest, (home, target))
             if index.bring_up(listings, files, whole=whole) and key is not None and target == home:

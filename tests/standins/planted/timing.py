@@ -85,7 +85,7 @@ def _eight_iterations(_world: World, fault: bool) -> dict[str, Any]:
 def _stopped_by_a_signal(_world: World, fault: bool) -> dict[str, Any]:
     """Once, for 1.2 s, after a second of the span."""
     left = [1200.0] if fault else []
-    return timing_evidence(span(lambda measured, s: 5 + left.pop() if left and measured and s > 1.0 else 5))
+    return timing_evidence(span(lambda measured, s: 2 + left.pop() if left and measured and s > 1.0 else 2))
 
 
 @planted("buffer_full")

@@ -50,7 +50,8 @@ def test_a_new_error_says_whose_it_is():
                 if any(issubclass(kind, Exception) for kind in kinds) and "JoulemarkError" not in bases:
                     bare.add(node.name)
     assert bare == {
-        "JoulemarkError", "ProtocolError", "StatsError", "NoNativeSampler", "UnreadableProfileError",
+        "JoulemarkError", "ProtocolError", "StatsError", "NoNativeSampler", "RequestError",
+        "UnreadableProfileError",
     }  # fmt: skip
 
 
