@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 
+from harness.cli.output import visible
 from harness.records.chain import positions
 from harness.records.headline import HEADLINES
 from harness.records.index import read_records
@@ -12,6 +14,9 @@ from harness.records.results import TrialResult, own_first, ran
 from harness.records.schema import Record
 from harness.records.store import Store, UnreadableRecord
 from harness.system.errors import UsageError
+
+_SAID = 10
+"""Lines of what is left out; the report has all."""
 
 
 def read_sweep(
@@ -88,6 +93,14 @@ def _whole_copies(results: Sequence[TrialResult], places: Mapping[str, int]) -> 
 def _of_block(record: Record) -> bool:
     told = record.evidence.get("allocation")
     return isinstance(told, dict) and told.get("block") is not None
+
+
+def say_left_out(lines: Sequence[str]) -> None:
+    """Name on standard error what an answer does not rest on, ten at most."""
+    for line in lines[:_SAID]:
+        print(f"joulemark: {visible(line)}", file=sys.stderr)
+    if len(lines) > _SAID:
+        print(f"joulemark: and {len(lines) - _SAID} more", file=sys.stderr)
 
 
 def merged_beside(result: TrialResult) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.advice.contract import Contract, TermVerdict, judge_contract, load_contract
 from harness.bundles.archive import merge_bundles
 from harness.cli.output import print_json, print_table
+from harness.cli.sweeps import merged_beside, say_left_out
 from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.metrics import METRICS
@@ -26,7 +27,8 @@ def main(options: argparse.Namespace) -> int:
     contract = load_contract(Path(options.contract))
     if not options.bundles:
         return _show_run(contract, as_json=options.json)
-    results, _ = own_first(trial_results(_records(options.bundles, options.results)))
+    results, beside = own_first(trial_results(_records(options.bundles, options.results)))
+    say_left_out([merged_beside(result) for result in beside])
     verdict, terms = judge_contract(contract, results)
     if options.json:
         print_json(_plain(contract, verdict, terms))

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from harness.cli.output import print_blocks, print_json
-from harness.cli.sweeps import current, read_sweeps
+from harness.cli.sweeps import current, read_sweeps, say_left_out
 from harness.comparison.explain import explain
 from harness.records import open_store
 from harness.records.estimates import trial_results
@@ -54,8 +54,9 @@ def described(a: TrialResult, b: TrialResult, names: dict[str, str]) -> dict[str
 def chosen(store: Store, side: str, work: str | None) -> list[TrialResult]:
     """Return a side's results: a sweep's, or those of it whose labels have the words behind the colon."""
     sweep, _, words = side.partition(":")
-    records, _ = read_sweeps(store, [sweep])
-    results, _ = current(trial_results(records))
+    records, unread = read_sweeps(store, [sweep])
+    results, left_out = current(trial_results(records))
+    say_left_out([*unread, *left_out])
     wanted = f"{words} {work or ''}".split()
     return [r for r in results if r.replicas_ok and all(w in r.label.split() for w in wanted)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.cli.sweeps import current, read_sweep
+from harness.cli.sweeps import current, read_sweep, read_sweeps, say_left_out
 from harness.records.estimates import trial_results
 
 
@@ -50,3 +50,17 @@ def test_of_a_blocks_copies_on_two_nodes_the_whole_one_counts(make_record):
     assert said == ["1 results that a cluster's blocks began on one node and measured on another"]
     alone = [make_record({"throughput.samples": 1.0}, machine_id=machine * 64) for machine in "ce"]
     assert len(current(trial_results(alone))[0]) == 2
+
+
+def test_an_answer_names_what_it_does_not_rest_on(store, make_record, capsys):
+    """Ten lines at most, on standard error, without control characters; the answer itself stays as it is."""
+    store.write(make_record())
+    for replica in range(1, 13):
+        store.write(make_record(replica=replica)).write_text("{")
+    say_left_out(read_sweeps(store, ["demo"])[1])
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert len(said.err.splitlines()) == 11
+    assert said.err.splitlines()[-1] == "joulemark: and 2 more"
+    say_left_out(["a\x1b[31mb"])
+    assert "\x1b" not in capsys.readouterr().err
