@@ -81,7 +81,7 @@ def test_debug_shows_the_traceback(monkeypatch, error):
         (["recommend", "demo", "--for", "absent.yaml"], "no records of a sweep demo"),
         (["accept", "absent.yaml"], "absent.yaml: No such file"),
         (["verify", "absent.tar"], "absent.tar: No such file"),
-        (["verify", "."], ".: Is a directory"),
+        (["verify", "."], ".: not a plain file"),
         (["merge", "absent.tar"], "absent.tar: No such file"),
         (["bundle", "absent"], "no sweep absent"),
         (["export", "absent", "--to", "cvs"], "did you mean csv?"),

@@ -139,4 +139,4 @@ def test_the_clock_is_held_against_nvmls(mhz, visible, status):
 def test_without_nvml_the_clock_check_says_so():
     """No GPU in NVML's facts: not available, with the reason."""
     check = cuda.clock_agreement(Scripted(), None, lambda: {"gpus": []})
-    assert (check.status, check.reason) == ("not available", "NVML tells no clock of this device")
+    assert (check.status, check.reason) == ("not available", "NVML reports no clock of this device")

@@ -99,8 +99,12 @@ def able(**choices: str) -> Iterator[Cells]:
 
 
 def works() -> list[str]:
-    """Return every workload with each of its modes, but for exchanges between ranks."""
-    return [work for work in MATRIX.values["work"] if not work.startswith("collectives")]
+    """Return every workload with each mode whose steps it makes itself, but for exchanges between ranks."""
+    return [
+        work
+        for work in MATRIX.values["work"]
+        if not work.startswith("collectives") and not work.endswith(" serve")
+    ]
 
 
 def by_sgd(work: str) -> bool:
