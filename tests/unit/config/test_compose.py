@@ -29,7 +29,7 @@ def test_the_cache_composes_what_hydra_composes(composer):
     groups = {g: o for g, o in composer.groups.items() if g not in {"hydra", "experiment"}}
     values = ["workload.batch=3", "seed=5", "measure.seconds=0.25", "run.timeout_s=9", "workload.data=null"]
     values += ["workload.mode=infer", "power.devices=[a,b]", "report.title='a, b'", "workload.lr=1e-4"]
-    for _ in range(20):
+    for _ in range(12):
         chosen = [f"{g}={rng.choice(groups[g])}" for g in rng.sample(sorted(groups), 4)]
         lines = chosen + rng.sample(values, 4)
         fixed, varying = lines[:2], lines[2:]
