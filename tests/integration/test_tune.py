@@ -6,7 +6,7 @@ from harness.records import open_store
 
 
 def test_tuning_names_a_winner_and_a_second_call_measures_nothing(joulemark):
-    """Five no-op configurations, of which the finalists are measured again with a fresh seed; then all is there.
+    """Five no-op configurations: the finalists are measured again with a fresh seed; then all is there.
 
     They are tuned by memory, which no busy host voids. How many are tied for the end is the machine's to say.
     """
