@@ -36,9 +36,9 @@ demo-xla: $(STAMP)  ## GPT, BERT and ResNet by XLA beside torch, on the CPU, and
 	$(BIN)/joulemark report demo_xla --format html,pdf,md -o reports/demo_xla
 
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 3 --dist worksteal -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,unit)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/devices tests/unit/workloads/jax -n 3 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,xla)
-	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -n 3 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,unit)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/devices tests/unit/workloads/jax -n 2 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,xla)
+	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -n 2 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu and not xla" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-unit)
