@@ -22,7 +22,7 @@ from harness.records.evidence import declared
 from harness.records.loop import pack
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
-from harness.system.errors import access_to
+from harness.records.store_errors import advised
 from harness.system.inside import require_inside
 from harness.system.interrupts import whole
 from harness.system.locks import device_locks
@@ -85,7 +85,7 @@ class Attempts:
             why = "interrupted by the user"
             self._write(trial, replica, attempt, order, "interrupted", why, outcome, started_at)
             raise
-        with access_to(folder):
+        with advised(self.store.root):
             pack(folder)
         status, reason = judge(outcome, config.run.timeout_s)
         return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
@@ -100,7 +100,7 @@ class Attempts:
         for last in (*[False] * (_TRIES - 1), True):
             self.still_mine()
             require_inside(self.store.root, folder)
-            with access_to(folder):
+            with advised(self.store.root):
                 folder.mkdir(parents=True, exist_ok=True)
             outcome = workers.run(
                 spec,
@@ -126,7 +126,7 @@ class Attempts:
             attempt = self.store.next_attempt(*where)
             folder = self.store.attempt_dir(*where, attempt)
             require_inside(self.store.root, folder)
-            with access_to(folder):
+            with advised(self.store.root):
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     folder.mkdir()  # whole or not at all on a network file system too
@@ -174,7 +174,8 @@ class Attempts:
         told, identity = hidden(told, trial.payload), self.identity.using(trial.libraries)
         result = told["result"]
         folder = self.store.attempt_dir(self.sweep, identity.machine_id, trial.trial_id, replica, attempt)
-        _clean(folder / "log.txt", trial.payload)
+        with advised(self.store.root):
+            _clean(folder / "log.txt", trial.payload)
         planned_here = trial.external_config is None
         record = Record(
             sweep=self.sweep,
@@ -239,10 +240,9 @@ def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:
 def _clean(log: Path, payload: Mapping[str, Any]) -> None:
     """Let a worker's log name nothing private."""
     if log.is_file() and not log.is_symlink():
-        with access_to(log):
-            text = log.read_bytes().decode(errors="replace")
-            if (kept := hidden(text, payload)) != text:
-                log.write_bytes(kept.encode())
+        text = log.read_bytes().decode(errors="replace")
+        if (kept := hidden(text, payload)) != text:
+            log.write_bytes(kept.encode())
 
 
 def _facts(outcome: Outcome, kind: str) -> WorkerFacts:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.exporters.common import COLUMNS, rows
+from harness.records.parquet_errors import system_errors
 from harness.records.results import TrialResult
-from harness.system.errors import ResourceError
+from harness.system.errors import access_to
 from harness.system.files import replacing
 
 
@@ -32,8 +33,6 @@ def export(results: Sequence[TrialResult], path: Path) -> list[Path]:
                 f"CREATE TABLE rows AS FROM read_json($1, format = 'newline_delimited', columns = {columns})",
                 [str(lines)],
             )
-            try:
+            with access_to(path), system_errors(path):
                 connection.execute(f"COPY rows TO '{target}' (FORMAT parquet)")
-            except duckdb.IOException as error:
-                raise ResourceError(f"cannot write {path}: {' '.join(str(error).split())}") from error
     return [path]

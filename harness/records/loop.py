@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.system.errors import ResourceError
+from harness.records.parquet_errors import system_errors
 
 if TYPE_CHECKING:
     import duckdb
@@ -91,23 +91,20 @@ def write_loop(series: Mapping[str, Any], folder: Path) -> Path:
     )
     copy = f"COPY ({select}) TO '{target}' (FORMAT parquet, PARQUET_VERSION v2, COMPRESSION zstd)"
     try:
-        _run(copy, rows)
-    except OSError as error:
+        with system_errors(path):
+            _run(copy, rows)
+    except OSError:
         temporary.unlink(missing_ok=True)
-        raise ResourceError(f"cannot write {path}: {error}") from error
+        raise
     temporary.replace(path)
     return path
 
 
 def _run(copy: str, rows: dict[str, Any]) -> None:
-    import duckdb
-
     connection = _connection()
     connection.register("rows", rows)
     try:
         connection.execute(copy)
-    except duckdb.IOException as error:
-        raise OSError(str(error)) from error
     finally:
         connection.unregister("rows")
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.system.errors import ResourceError
+from harness.records.parquet_errors import system_errors
 from harness.system.files import replacing
 
 TRACE = "trace.parquet"
@@ -38,8 +38,6 @@ def write_trace(columns: Mapping[str, Any], folder: Path) -> Path:
     with replacing(path) as temporary, duckdb.connect(config=settings) as connection:
         target = str(temporary).replace("'", "''")
         select = "SELECT * REPLACE (CASE WHEN isnan(value) THEN NULL ELSE value END AS value) FROM rows"
-        try:
+        with system_errors(path):
             connection.execute(f"COPY ({select}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
-        except duckdb.IOException as error:
-            raise ResourceError(f"cannot write {path}: {error}") from error
     return path
