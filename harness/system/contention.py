@@ -18,6 +18,8 @@ BUSY_SHARE = 0.05
 """Of the CPUs that this process may use: others who use more make a host busy (docs/method.md, section 5)."""
 DELAY_SHARE = 0.02
 """Time without a CPU that an undisturbed team does not reach."""
+NOBODY_SHARE = 0.01
+"""Of the CPUs: others who use less held no thread up that waited longer than `DELAY_SHARE`."""
 _RAN_SHARE = 0.01
 """A thread counts as one of the team if it ran or waited for so much of the span."""
 
@@ -84,9 +86,24 @@ def uses_of_others(evidence: Mapping[str, Any]) -> bool:
 
 
 def is_contended(evidence: Mapping[str, Any]) -> bool:
-    """Tell from what a record keeps whether others used the host, or our threads waited for CPUs."""
+    """Tell from what a record keeps whether others used the host, or our threads waited for CPUs.
+
+    A team of more threads than CPUs waits for itself: where others are still, its delay is nobody's.
+    """
     delay = evidence.get("delay_share")
-    return uses_of_others(evidence) or (isinstance(delay, float | int) and delay > DELAY_SHARE)
+    waited = isinstance(delay, float | int) and delay > DELAY_SHARE
+    return uses_of_others(evidence) or (waited and not _waits_for_itself(evidence))
+
+
+def _waits_for_itself(evidence: Mapping[str, Any]) -> bool:
+    threads, others, cpus = (evidence.get(key) for key in ("threads", "others_cpus", "cpus"))
+    return (
+        isinstance(threads, int)
+        and isinstance(cpus, int)
+        and isinstance(others, float | int)
+        and threads > cpus
+        and others <= NOBODY_SHARE * cpus
+    )
 
 
 def between(before: HostCounters, after: HostCounters) -> Contention:

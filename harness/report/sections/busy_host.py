@@ -22,6 +22,8 @@ def busy_host(trials: Sequence[Trial]) -> str | None:
         (most, cpus), typical = max(known), sorted(known)[(len(known) - 1) // 2][0]
         reach = f"{typical:.1f}" + ("" if f"{most:.1f}" == f"{typical:.1f}" else f", at most {most:.1f}")
         used = f": others used {reach} of {cpus} CPUs"
+        if f"{most:.1f}" == "0.0":
+            used = ", though others used no CPU worth naming: threads that could have run had none"
     ran = plural(len(trials), "trial")
     many = f"All {ran}" if len(seen) == len(trials) else f"{len(seen)} of {ran}"
     return (

@@ -104,6 +104,10 @@ def test_a_policy_that_the_user_fixes_holds_on_any_host():
     [
         ({"delay_share": 0.5, "others_cpus": 1.0, "cpus": 2}, True),
         ({"delay_share": 0.03, "others_cpus": 0.0, "cpus": 2}, True),
+        ({"delay_share": 0.03, "others_cpus": 0.0, "cpus": 2, "threads": 2}, True),
+        ({"delay_share": 0.03, "others_cpus": 0.01, "cpus": 2, "threads": 5}, False),
+        ({"delay_share": 0.03, "others_cpus": 0.03, "cpus": 2, "threads": 5}, True),
+        ({"delay_share": 0.03, "others_cpus": None, "cpus": 2, "threads": 5}, True),
         ({"delay_share": 0.01, "others_cpus": 0.05, "cpus": 2}, False),
         ({"delay_share": None, "others_cpus": None, "cpus": 2}, False),
         ({"delay_share": 0.0, "others_cpus": 5.0, "cpus": 128}, False),
@@ -111,5 +115,5 @@ def test_a_policy_that_the_user_fixes_holds_on_any_host():
     ],
 )
 def test_contention_is_delay_or_others(evidence, contended):
-    """Either counts; five of 128 CPUs are nobody's disturbance."""
+    """Either counts; five of 128 CPUs disturb nobody, and a team larger than the machine waits for itself."""
     assert is_contended(evidence) is contended

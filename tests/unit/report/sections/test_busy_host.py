@@ -43,3 +43,9 @@ def test_delay_without_knowing_the_others_is_busy_all_the_same():
     """Threads waited; who had the CPUs is unknown and not made up."""
     said = busy_host([trial({"delay_share": 0.3, "others_cpus": None, "cpus": 2})])
     assert said.startswith("The machine was busy. All 1 trial")
+
+
+def test_threads_that_waited_for_nobody_are_not_said_to_have_waited_for_others():
+    """Their wait is evidence, but not of 0.0 CPUs."""
+    said = busy_host([trial({"delay_share": 0.3, "others_cpus": 0.01, "cpus": 2})])
+    assert said.startswith("The machine was busy, though others used no CPU worth naming: threads")
