@@ -35,7 +35,7 @@ def keep_raw(series: Mapping[str, Any], folder: Path) -> None:
     import numpy as np
 
     with (folder / _RAW).open("wb") as file:
-        np.savez(file, allow_pickle=False, **series)
+        np.savez(file, **series)  # numpy 2.0 takes `allow_pickle` for one of them
 
 
 def pack(folder: Path) -> None:
@@ -165,9 +165,9 @@ def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
         raise ValueError("too many rows")
     # Where each series lies is asked apart: the name in every row would be a string for each.
     series = db.execute(
-        "SELECT parse_filename(filename) AS file, series, count(*), count(value), min(file_row_number) first "
+        "SELECT parse_filename(filename) AS file, series, count(*), count(value), min(file_row_number) AS least "
         "FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY file, series "
-        "ORDER BY file, first",
+        "ORDER BY file, least",
         [names],
     ).fetchall()
     # A file's rows come in its own order, and the files in theirs.
