@@ -76,8 +76,8 @@ docs: $(STAMP)  ## the documentation site in build/site; a warning is an error
 # Both ends of the ranges in pyproject.toml, each in an environment of its own. uv resolves, from a third one, and
 # reads UV_* variables: UV_TORCH_BACKEND=cpu takes CPU builds of torch where their index can be reached.
 STACKS := build/stacks
-STACK_TESTS := tests/unit/bundles tests/unit/config tests/unit/energy/sensors tests/unit/exporters tests/unit/profile tests/unit/records \
-	tests/unit/report tests/unit/workloads/compress tests/unit/workloads/hf tests/unit/workloads/jax
+STACK_TESTS := $(addprefix tests/unit/,bundles config energy/sensors exporters profile records report workloads/compress \
+	workloads/hf workloads/jax)
 
 $(STACKS)/uv/bin/uv:
 	$(PYTHON) -m venv $(STACKS)/uv

@@ -165,8 +165,8 @@ def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
         raise ValueError("too many rows")
     # Where each series lies is asked apart: the name in every row would be a string for each.
     series = db.execute(
-        "SELECT parse_filename(filename) AS file, series, count(*), count(value), min(file_row_number) AS least "
-        "FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY file, series "
+        "SELECT parse_filename(filename) AS file, series, count(*), count(value), "
+        "min(file_row_number) AS least FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY file, series "
         "ORDER BY file, least",
         [names],
     ).fetchall()
