@@ -166,8 +166,8 @@ def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
     # Where each series lies is asked apart: the name in every row would be a string for each.
     series = db.execute(
         "SELECT parse_filename(filename) AS file, series, count(*), count(value), "
-        "min(file_row_number) AS least FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY file, series "
-        "ORDER BY file, least",
+        "min(file_row_number) AS least FROM read_parquet($1, filename = true, file_row_number = true) "
+        "GROUP BY file, series ORDER BY file, least",
         [names],
     ).fetchall()
     # A file's rows come in its own order, and the files in theirs.
