@@ -119,7 +119,7 @@ def _sweeps(verbs: Verbs) -> None:
 
     verb = verbs(
         "status",
-        "tell what of a sweep is done, failed and left",
+        "show what of a sweep is done, failed and left",
         "examples:\n  joulemark status demo\n  joulemark status demo --json\n",
     )
     verb.sweep()

@@ -28,7 +28,7 @@ def prepare() -> None:
 
 @contextlib.contextmanager
 def unheard() -> Iterator[None]:
-    """Go on where nobody takes what is printed: the exit code still tells the truth."""
+    """Go on where nobody takes what is printed: the exit code still is the truth."""
     try:
         yield
         sys.stdout.flush()

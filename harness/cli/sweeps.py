@@ -91,8 +91,8 @@ def _whole_copies(results: Sequence[TrialResult], places: Mapping[str, int]) -> 
 
 
 def _of_block(record: Record) -> bool:
-    told = record.evidence.get("allocation")
-    return isinstance(told, dict) and told.get("block") is not None
+    allocation = record.evidence.get("allocation")
+    return isinstance(allocation, dict) and allocation.get("block") is not None
 
 
 def say_left_out(lines: Sequence[str]) -> None:

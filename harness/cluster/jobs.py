@@ -67,7 +67,7 @@ class Jobs(BaseModel):
         write_atomically(path, self.model_dump_json(indent=1).encode() + b"\n")
 
     def is_of_this_code(self, record: Record) -> bool:
-        """Tell whether a record is of the code that was submitted, whatever its node's drivers."""
+        """Return whether a record is of the code that was submitted, whatever its node's drivers."""
         return all(record.code.get(name) == self.code.get(name) for name in SAME_CODE)
 
 

@@ -42,7 +42,7 @@ def swept_values(override: Override) -> list[str]:
     """Return the values that one override sweeps over.
 
     Raises:
-        ConfigError: more than a sweep may have trials, or none that can be told.
+        ConfigError: more than a sweep may have trials, or none that can be counted.
     """
     value = override.value()
     if isinstance(value, RangeSweep):

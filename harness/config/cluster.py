@@ -31,7 +31,7 @@ Memory = Annotated[str, BeforeValidator(_text), StringConstraints(pattern=r"^[0-
 
 
 class SlurmConfig(Section):
-    """What `sbatch` is told of each block. Null leaves it to the cluster's defaults."""
+    """What `sbatch` is asked for each block. Null leaves it to the cluster's defaults."""
 
     partition: Word | None = None
     account: Word | None = None

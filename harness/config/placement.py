@@ -9,7 +9,7 @@ from workloads.transform import NONE
 
 
 def shares_device(config: Config) -> bool:
-    """Tell whether all ranks of a trial run on one device."""
+    """Return whether all ranks of a trial run on one device."""
     name = config.parallel.name
     return config.device.hardware == "cpu" or (name != NONE and STRATEGIES.get(name).spec.shares_device)
 

@@ -155,7 +155,7 @@ class Prices(SiteFigures):
         """Return one of the site's own figures.
 
         Raises:
-            UnknownPrice: the file does not say it; `why` tells what needs it.
+            UnknownPrice: the file does not say it; `why` names what needs it.
         """
         found = getattr(self, key)
         if not isinstance(found, Figure):

@@ -131,7 +131,7 @@ class AcceleratorDevice(Device):
         }
 
     def facts(self) -> dict[str, Any]:
-        """Return what torch tells of it, that it is untested, and the host's threads."""
+        """Return what torch reports of it, that it is untested, and the host's threads."""
         return {
             "kind": self.kind,
             "name": self._name(),

@@ -35,7 +35,7 @@ class DeviceError(JoulemarkError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What the operating system had counted at one moment; None is what it does not tell."""
+    """What the operating system had counted at one moment; None is what it does not report."""
 
     cpu_ns: int
     """CPU time of this process, all threads."""
@@ -46,7 +46,7 @@ class Counters:
     total_jiffies: int | None
     """Time of any kind, all CPUs; the unit of `steal_jiffies`."""
     host: HostCounters | None = None
-    """What tells how busy the host was."""
+    """What shows how busy the host was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The gated and the cold pass on a CUDA device, by the shim (docs/method.md, section 2).
 
 Both time work that stands whole behind the gate before any of it runs, so that no launch latency is in it; a
-step that waits for the device cannot stand there, and the gate's deadline tells.
+step that waits for the device cannot stand there, and the gate's deadline shows it.
 """
 
 from __future__ import annotations

@@ -35,9 +35,9 @@ class Timeline(abc.ABC):
     clock: ClassVar[str]
     """What time it is: `host` or `device events`."""
     paced_by_host: ClassVar[bool]
-    """True when the host's clock tells how far the work has come, so that a span can end by time."""
+    """True when the host's clock shows how far the work has come, so that a span can end by time."""
     in_thread: ClassVar[bool] = False
-    """True when the work runs in the thread that calls the steps, whose CPU time then tells of it."""
+    """True when the work runs in the thread that calls the steps, whose CPU time then shows it."""
     ends: memoryview | None = None
     """Where samples' ends are stored, by the host's clock: a loop that cannot afford to call `stamp` stores
     there itself, and counts in `count`. None where a stamp is more than that."""

@@ -114,7 +114,7 @@ class Matrix:
                         yield (first, a), (second, b)
 
     def possible(self, a: Choice, b: Choice) -> bool:
-        """Tell whether two choices can be combined, with some work where neither names it."""
+        """Return whether two choices can be combined, with some work where neither names it."""
         if a[0] == "work":
             return self.refusal(a, b) is None
         return any(self.refusal(("work", work), a, b) is None for work in self.values["work"])

@@ -26,7 +26,7 @@ which there are not enough GPUs.
 
 **What was run.** On the CPU, `make test-slow` runs cells of the whole matrix in which every two values that
 work together meet at least once, and checks their results; `make test` runs the sixty that cover most. The
-signs for CUDA follow from the same rules, and none stands for a run on a GPU: `make gpu-check` is what tells
+signs for CUDA follow from the same rules, and none stands for a run on a GPU: `make gpu-check` is what shows
 on one.
 
 The tables are generated from what workloads, strategies and compressors say of themselves, as the refusals of

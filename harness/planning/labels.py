@@ -20,7 +20,7 @@ _USUAL_DEVICES = ("auto", "cpu", "cuda")
 def label(config: Config) -> str:
     """Return workload, size, mode, precision and what is not plain, e.g. `gpt tiny train bf16 ddp x2`."""
     w = config.workload
-    if w.model is not None:  # a server's own size and precision are not ours to tell
+    if w.model is not None:  # a server's own size and precision are not ours to state
         return f"{w.name} {Path(w.model).name} {w.mode}"
     own = w.factory or w.program or w.folder
     words = [w.name, *([Path(own).name] if own else []), w.size, w.mode, config.precision.name]

@@ -67,7 +67,7 @@ def kept_words(words: Iterable[str], replaced: Shown) -> list[str]:
 
 
 def hidden(value: Any, payload: Mapping[str, Any]) -> Any:
-    """Return what a worker told of a trial, plain data, as records keep it: texts name no private path."""
+    """Return what a worker reported of a trial, as records keep it: texts name no private path."""
     if _at(payload, "run", "keep_paths") is True:
         return value
     return _hidden(value, shown(payload))

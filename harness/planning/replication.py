@@ -43,7 +43,7 @@ def advise(replicas: Sequence[Record]) -> Advice | None:
     """Say whether a trial should have longer processes; within one sweep all of them are equally long.
 
     None where the pilot was enough, where the gain is not clear, where the trial is judged by its undisturbed
-    mean (no record tells that one's noise within a process), and where records lack what this needs.
+    mean (no record holds that one's noise within a process), and where records lack what this needs.
 
     Args:
         replicas: The good records of one trial, by replica.

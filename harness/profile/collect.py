@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from harness.devices.base import Device
 
 MODULE = "module: "
-"""Start of the names of the ranges that tell which module an operator belongs to."""
+"""Start of the names of the ranges that name which module an operator belongs to."""
 SPAN = "joulemark span"
 """The range around all profiled steps."""
 SECONDS, MOST_ITERATIONS = 0.3, 5
@@ -121,7 +121,7 @@ def host_events(found: Iterable[Any]) -> Iterator[Event]:
 
 
 def launcher_of(running: Any) -> LauncherOf:
-    """Return what tells which host event launched an event of the device, of a profile that has ended.
+    """Return what says which host event launched an event of the device, of a profile that has ended.
 
     From torch 2.13 on events carry it. Before, only the profiler's raw events do: they are joined to the
     others by their start, device and stream.

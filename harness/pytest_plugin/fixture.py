@@ -204,7 +204,7 @@ class DeviceBenchmark:
         return self._request.getfixturevalue("benchmark")
 
     def _is_off(self) -> bool:
-        """Tell whether the user turned benchmarks off; pytest-xdist does too, and there we still measure."""
+        """Return whether the user turned benchmarks off; pytest-xdist does too, where we still measure."""
         benchmark = self._benchmark()
         return benchmark is not None and benchmark.disabled and self._session.worker is None
 

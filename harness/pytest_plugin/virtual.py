@@ -40,7 +40,7 @@ _TIMER = pytest.StashKey[DeviceTimer]()
 def use_device_time(item: pytest.Item) -> None:
     """Give the test's `benchmark` fixture the virtual timer; its other settings stay.
 
-    That fixture is ours to use: a test that fails before it measured is not told that it went unused.
+    That fixture is ours to use: a test that fails before it measured is not warned that it went unused.
     """
     marker = item.get_closest_marker("benchmark")
     timer = item.stash[_TIMER] = DeviceTimer()

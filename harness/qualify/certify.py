@@ -65,7 +65,7 @@ def target(name: str) -> Target:
 
 @dataclass
 class Findings:
-    """What a qualification has found so far; each check is told as it comes."""
+    """What a qualification has found so far; each check is shown as it comes."""
 
     on_check: OnCheck
     on_stage: OnStage

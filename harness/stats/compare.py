@@ -99,7 +99,7 @@ def next_look(pairs: int, looks: tuple[int, ...] = LOOKS) -> int | None:
 
 
 def finished(comparison: Comparison, looks: tuple[int, ...] = LOOKS) -> bool:
-    """Tell whether to stop: at a look with a verdict, or at the last one whatever it says."""
+    """Return whether to stop: at a look with a verdict, or at the last one whatever it says."""
     if comparison.pairs >= looks[-1]:
         return True
     return comparison.pairs in looks and comparison.label != "inconclusive"

@@ -113,7 +113,7 @@ def night_label(
 
 
 def _holds(comparison: Comparison, effect: float) -> bool:
-    """Tell whether the interval leaves `effect` possible; without bounds everything is."""
+    """Return whether the interval leaves `effect` possible; without bounds everything is."""
     if comparison.low is None or comparison.high is None:
         return True
     return comparison.low <= effect <= comparison.high

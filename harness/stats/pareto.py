@@ -58,7 +58,7 @@ def pareto(
 
 
 def undecided(probability: float) -> bool:
-    """Tell whether the data leave open if a configuration with this probability is on the front."""
+    """Return whether the data leave open if a configuration with this probability is on the front."""
     return DECIDED <= probability <= 1 - DECIDED
 
 

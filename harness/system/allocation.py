@@ -1,4 +1,4 @@
-"""What a scheduler gave this process: the job, the node and its fellow nodes, as the environment tells.
+"""What a scheduler gave this process: the job, the node and its fellow nodes, as the environment says.
 
 Nodes are told apart by the scheduler's own names: several may be one host, and hosts may share a name.
 """
@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 SCHEDULER, JOB, NODE = "JOULEMARK_SCHEDULER", "JOULEMARK_JOB", "JOULEMARK_NODE"
-"""Where a scheduler without names of its own tells them: Ray's tasks and Kubernetes' templates set these."""
+"""Where a scheduler without names of its own puts them: Ray's tasks and Kubernetes' templates set these."""
 _WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,199}")
 
 
@@ -36,7 +36,7 @@ class Allocation:
 
 
 def allocation(environment: Mapping[str, str] = os.environ) -> Allocation:
-    """Return what the environment tells; what is no plain word there says nothing."""
+    """Return what the environment says; what is no plain word there says nothing."""
     if SCHEDULER in environment:
         scheduler, job, node = (_word(environment.get(name)) for name in (SCHEDULER, JOB, NODE))
         return Allocation(scheduler, job, node)

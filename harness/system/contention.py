@@ -80,13 +80,13 @@ class Contention:
 
 
 def uses_of_others(evidence: Mapping[str, Any]) -> bool:
-    """Tell from `Contention.evidence` whether others used over `BUSY_SHARE` of the CPUs."""
+    """Return, from `Contention.evidence`, whether others used over `BUSY_SHARE` of the CPUs."""
     others, cpus = evidence.get("others_cpus"), evidence.get("cpus")
     return isinstance(others, float | int) and isinstance(cpus, int) and others > BUSY_SHARE * cpus
 
 
 def is_contended(evidence: Mapping[str, Any]) -> bool:
-    """Tell from what a record keeps whether others used the host, or our threads waited for CPUs.
+    """Return, from what a record keeps, whether others used the host, or our threads waited for CPUs.
 
     A team of more threads than CPUs waits for itself: where others are still, its delay is nobody's.
     """

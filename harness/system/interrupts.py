@@ -16,7 +16,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass
 class _Interrupt:
-    """Whether this process was told to end, and whether it knows."""
+    """Whether this process was asked to end, and whether it knows."""
 
     asked: bool = False
     raised: bool = False

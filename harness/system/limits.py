@@ -1,4 +1,4 @@
-"""What the shell's limits (`ulimit`) must leave to a sweep, told before its first trial."""
+"""What the shell's limits (`ulimit`) must leave to a sweep, checked before its first trial."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _too_low(soft_of: Callable[[int], int], proc: Path) -> Iterator[str]:
 
 
 def _may_start_any() -> bool:
-    """Tell whether the kernel counts this user's processes: it does not for root."""
+    """Return whether the kernel counts this user's processes: it does not for root."""
     return os.geteuid() == 0
 
 

@@ -98,7 +98,7 @@ def _build(name: str, compiler: str, flags: Sequence[str], sources: Sequence[Pat
 
 
 def _is_whole(target: Path) -> bool:
-    """Tell whether a library is there as it was built: loading a damaged one may end the process."""
+    """Return whether a library is there as it was built: loading a damaged one may end the process."""
     try:
         return target.with_suffix(".sha256").read_text() == _digest(target)
     except (OSError, UnicodeDecodeError):

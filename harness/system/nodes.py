@@ -40,15 +40,15 @@ class SlurmNodes:
     """The first nodes of a Slurm allocation, in its order."""
 
     def __init__(self, count: int) -> None:
-        told = _ask(["scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", "")])
-        self.names = tuple(told.split()[:count])
+        said = _ask(["scontrol", "show", "hostnames", os.environ.get("SLURM_JOB_NODELIST", "")])
+        self.names = tuple(said.split()[:count])
         if len(self.names) < count:
             raise ResourceError(f"the allocation has {len(self.names)} nodes, and the trial needs {count}")
 
     def address(self) -> str:
         """Return the first node's address, as the others reach it."""
-        told = _ask(["scontrol", "show", "node", self.names[0], "--oneliner"])
-        found = re.search(r"\bNodeAddr=(\S+)", told)
+        said = _ask(["scontrol", "show", "node", self.names[0], "--oneliner"])
+        found = re.search(r"\bNodeAddr=(\S+)", said)
         return socket.gethostbyname(found[1] if found else self.names[0])
 
     def start(
@@ -82,10 +82,10 @@ def interface_towards(address: str) -> str | None:
         for _, name in socket.if_nameindex():
             request = struct.pack("256s", name.encode()[:15])
             try:
-                told = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
+                said = fcntl.ioctl(probe.fileno(), _SIOCGIFADDR, request)
             except OSError:
                 continue
-            if socket.inet_ntoa(told[20:24]) == mine:
+            if socket.inet_ntoa(said[20:24]) == mine:
                 return name
     return None
 

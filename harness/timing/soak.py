@@ -107,7 +107,7 @@ def soak(
 
 
 def agree(before: Window, after: Window, settings: SoakSettings) -> bool:
-    """Tell whether two windows in a row show a device that has settled.
+    """Return whether two windows in a row show a device that has settled.
 
     |m_k / m_{k-1} - 1| is below the tolerance; the temperature, where there is a sensor, changes by less than
     the rate allowed; and nothing, thermal or of the hardware, slows the device down.

@@ -38,7 +38,7 @@ class Level:
         return cls(float(logs.mean()), float(logs.std(ddof=1) / math.sqrt(len(logs))))
 
     def moved_from(self, other: Level, tolerance: float) -> bool:
-        """Tell whether |ln(this / other)| is at least `tolerance` + 2 standard errors of the difference."""
+        """Return whether |ln(this / other)| is at least `tolerance` + 2 standard errors of the difference."""
         error = math.hypot(self.log_se, other.log_se)
         return abs(self.log_mean - other.log_mean) >= tolerance + 2 * error
 
@@ -113,12 +113,12 @@ def warm_up(
 
 
 def moved(before: npt.ArrayLike, last: npt.ArrayLike, tolerance: float) -> bool:
-    """Tell whether one window's level moved from another's, each given by its batch medians."""
+    """Return whether one window's level moved from another's, each given by its batch medians."""
     return Level.of(last).moved_from(Level.of(before), tolerance)
 
 
 def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:
-    """Tell whether the first and last third differ by more than d/2 + 2 standard errors, d = ln(1 + target).
+    """Return whether the first and last third differ by over d/2 + 2 standard errors, d = ln(1 + target).
 
     None when there are fewer than nine durations: too few to say.
     """
@@ -130,7 +130,7 @@ def drifted(durations_ns: npt.NDArray[np.int64], target: float) -> bool | None:
 
 
 def stalled(durations_ns: npt.NDArray[np.int64]) -> bool:
-    """Tell whether nothing went on for over a twentieth of a span, as where a signal stopped its process.
+    """Return whether nothing went on for over a twentieth of a span, as where a signal stopped its process.
 
     A duration stalls by what it has over the median, where that is over the median again and over 0.1 s.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 STEPS = 1000
 """Steps of the noise's schedule, a cosine."""
 WAVES = 256
-"""Sines and cosines that tell the step to the model."""
+"""Sines and cosines that give the step to the model."""
 
 
 class DiT(Workload):

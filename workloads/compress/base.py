@@ -31,7 +31,7 @@ class Compressor(Transform):
     unjudged: ClassVar[str | None] = None
     """Why its outputs held against the uncompressed model's tell nothing, where they do not."""
     starts_equal: ClassVar[bool] = False
-    """Whether it changes no output before training: then they tell the error of a lower precision."""
+    """Whether it changes no output before training: then they show the error of a lower precision."""
     own_loss: ClassVar[bool] = False
     """Whether it trains on another loss than the workload's, which says nothing beside that of others."""
     works_after_cast: ClassVar[bool] = False

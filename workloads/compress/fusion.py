@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-UNTRAINED = "no models that were trained apart are at hand, and random ones tell nothing of fusion"
+UNTRAINED = "no models that were trained apart are at hand, and random ones say nothing of fusion"
 MODELS = Setting(3, "models that are fused, the trial's own among them", (), 2, 64)
 
 

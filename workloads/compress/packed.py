@@ -44,7 +44,7 @@ class Packed(Compressor):
 
     @abc.abstractmethod
     def quantise(self, workload: Workload, model: nn.Module) -> tuple[nn.Module, dict[str, Any]]:
-        """Return the quantised model, and what else there is to tell."""
+        """Return the quantised model, and what else there is to report."""
 
 
 class Int8Recurrent(Packed):

@@ -140,7 +140,7 @@ def two_in_four(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _has_kernel(weight: torch.Tensor) -> bool:
-    """Tell whether torch's sparse tensor-core kernels take this weight: 16 bits, sides of 64s, on CUDA."""
+    """Return whether torch's sparse tensor-core kernels take this weight: 16 bits, sides of 64s, on CUDA."""
     import torch
 
     sized = all(side % 64 == 0 for side in weight.shape)

@@ -55,7 +55,7 @@ class Quantisation(Compressor):
         }
 
     def fits(self, layer: nn.Linear) -> bool:
-        """Tell whether the kernels take the layer's shape."""
+        """Return whether the kernels take the layer's shape."""
         return True
 
     @abc.abstractmethod

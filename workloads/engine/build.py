@@ -29,7 +29,7 @@ class Built:
     compressor: Compressor
     """The one that made this model, and knows what it did to it."""
     evidence: dict[str, Any]
-    """What the compressor tells of its work."""
+    """What the compressor reports of its work."""
 
 
 def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Built:

@@ -21,7 +21,7 @@ FP8_MULTIPLE = 16
 
 
 def set_matmul(device: torch.device, precision: str) -> None:
-    """Tell torch what fp32 products may be rounded to.
+    """Set what torch's fp32 products may be rounded to.
 
     Raises:
         UnsupportedError: the device has no such format.

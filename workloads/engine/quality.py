@@ -45,7 +45,7 @@ def measure(workload: Workload, setup: Setup) -> Quality:
     Trained weights are calibrated on the text that they were trained on and judged by the rest of it.
 
     Raises:
-        UnsupportedError: the workload has no outputs to compare, or comparing them would tell nothing.
+        UnsupportedError: the workload has no outputs to compare, or comparing them would say nothing.
     """
     compressor = setup.compressor()
     if compressor.unjudged and (setup.precision == "fp32" or not compressor.starts_equal):

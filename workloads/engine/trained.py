@@ -44,7 +44,7 @@ def held_out(seq: int) -> Batch:
 
 
 def fits(workload: Workload) -> bool:
-    """Tell whether the trained weights are those of this workload's model."""
+    """Return whether the trained weights are those of this workload's model."""
     keys = ("vocab", "positions", "hidden", "layers", "heads")
     tiny = workload.spec.sizes["tiny"]
     return workload.spec.name == "gpt" and all(workload.size[key] == tiny[key] for key in keys)

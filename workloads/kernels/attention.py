@@ -52,5 +52,5 @@ def attend(
 
 
 def fits(size: int) -> bool:
-    """Tell whether the kernel takes heads of this size."""
+    """Return whether the kernel takes heads of this size."""
     return size % LANES == 0 and size <= WIDEST

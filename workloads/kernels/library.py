@@ -31,7 +31,7 @@ def missing() -> str | None:
 
 
 def packs() -> bool:
-    """Tell whether the kernels for packed weights are there, which need AVX-512 VNNI."""
+    """Return whether the kernels for packed weights are there, which need AVX-512 VNNI."""
     lib = library()
     return lib is not None and bool(lib.packed_kernels())
 

@@ -32,7 +32,7 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
 
 
 def _readable(given: torch.Tensor | None, dtype: torch.dtype) -> bool:
-    """Tell whether C may read a tensor row by row: a quantised one is a class of its own, without memory."""
+    """Return whether C may read a tensor row by row: a quantised one is its own class, without memory."""
     if given is None:
         return True
     plain = type(given) in (torch.Tensor, nn.Parameter) and given.device.type == "cpu"
@@ -40,7 +40,7 @@ def _readable(given: torch.Tensor | None, dtype: torch.dtype) -> bool:
 
 
 def callable_here(x: torch.Tensor) -> bool:
-    """Tell whether C may read x and write a result: plain memory of the CPU, no gradient, no tracing."""
+    """Return whether C may read x and write a result: plain memory of the CPU, no gradient, no tracing."""
     plain = type(x) is torch.Tensor and x.device.type == "cpu" and x.dtype in DTYPES
     return plain and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 

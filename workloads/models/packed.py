@@ -65,7 +65,7 @@ def kmeans(values: torch.Tensor, count: int, iterations: int) -> torch.Tensor:
 
 
 class RowLinear(nn.Linear):
-    """A linear layer that sees any input (…, in) as rows (N, in), for kernels that tell them apart."""
+    """A linear layer that sees any input (…, in) as rows (N, in), for kernels that treat each alone."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (…, in) to (…, out)."""

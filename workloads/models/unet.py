@@ -1,4 +1,4 @@
-"""Diffusion UNet (Ho et al. 2020, appendix B): residual blocks down and up, joined across, told the step.
+"""Diffusion UNet (Ho et al. 2020, appendix B): residual blocks down and up, joined across, given the step.
 
 The published model starts some convolutions at zero and drops out; here all are drawn and nothing is dropped,
 so that every step is full work.

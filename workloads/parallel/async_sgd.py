@@ -103,6 +103,6 @@ class AsyncSGD(Strategy):
         return total / (self.ranks.world - 1)
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout, and on the server what it did."""
-        told: dict[str, Any] = {"parallel": {"server": 1, "workers": self.ranks.world - 1}}
-        return told if self.counts else told | self._server.evidence()
+        """Report the layout, and on the server what it did."""
+        layout: dict[str, Any] = {"parallel": {"server": 1, "workers": self.ranks.world - 1}}
+        return layout if self.counts else layout | self._server.evidence()

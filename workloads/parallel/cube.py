@@ -140,6 +140,6 @@ class Cube(Pipeline):
         return combined(line, split, means)
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout, with the pipeline's own."""
+        """Report the layout, with the pipeline's own."""
         copies, _, tensor = self._shape
         return {"parallel": {"data": copies, "tensor": tensor} | super().evidence()["parallel"]}

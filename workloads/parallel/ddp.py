@@ -62,10 +62,10 @@ class DataParallel(Shares):
         return sent
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world}}
 
 
 def _sends_buffers(module: nn.Module) -> bool:
-    """Tell whether rank 0's buffers are sent: those of floating point may be running statistics."""
+    """Return whether rank 0's buffers are sent: those of floating point may be running statistics."""
     return any(buffer.is_floating_point() for buffer in module.buffers())

@@ -90,5 +90,5 @@ class Expert(OwnedWeights):
         return [*super().traffic(training), Traffic("all_to_all", workload.n("layers") * layer, calls)]
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world, "expert": self.ranks.world}}

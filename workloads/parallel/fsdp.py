@@ -97,7 +97,7 @@ class FullyShardedDataParallel(Shares):
         return self.ranks.world
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world, "weight_shards": self.shards}}
 
 

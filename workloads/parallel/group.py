@@ -31,5 +31,5 @@ class Group(Strategy):
         return f"{cell.workload.name} needs two ranks at least" if cell.ranks < 2 else None
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"ranks": self.ranks.world}}

@@ -96,6 +96,6 @@ class Hybrid(FullyShardedDataParallel):
         return combined(sharded if self.shards > 1 else [], states, norms)
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         layout = {"data": self.shards, "tensor": self._tensor, "weight_shards": self.ranks.world}
         return {"parallel": layout | {"sequence": bool(self.settings["sequence"])}}

@@ -54,5 +54,5 @@ class LocalSGD(DataParallel):
         return [Traffic("all_reduce", size)]
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world, "local_steps": self.settings["every"]}}

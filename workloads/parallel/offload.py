@@ -75,5 +75,5 @@ class Offload(Strategy):
         return wrapped_step(training, self._module) if self._weights else train_step(training)
 
     def evidence(self) -> dict[str, Any]:
-        """Tell what lies on the host."""
+        """Report what lies on the host."""
         return {"parallel": {"offload": self.settings["what"]}}

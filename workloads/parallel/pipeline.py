@@ -151,16 +151,16 @@ class Pipeline(Strategy):
         return [*moved, Traffic("all_reduce", gradient_bytes(self._shared), len(self._shared))]
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout, and the share of time that a rank waits where all stages take equally long.
+        """Report the layout, and the share of time that a rank waits where all stages take equally long.
 
         It is (p-1)/(v·m + p-1) for p ranks of v stages and m micro-batches (Narayanan et al. 2021, section
         2.2); of zero bubble there is no such formula.
         """
         ranks, micro, each = self.line.world, int(self.settings["micro_batches"]), _stages_each(self.settings)
-        told = {"pipeline": ranks, "stages": ranks * each, "micro_batches": micro}
+        layout = {"pipeline": ranks, "stages": ranks * each, "micro_batches": micro}
         if self.settings["schedule"] == "zero_bubble":
-            return {"parallel": told}
-        return {"parallel": told | {"bubble_share": (ranks - 1) / (each * micro + ranks - 1)}}
+            return {"parallel": layout}
+        return {"parallel": layout | {"bubble_share": (ranks - 1) / (each * micro + ranks - 1)}}
 
 
 def _stages_each(settings: Any) -> int:

@@ -22,5 +22,5 @@ class Replicated(Shares):
     )
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"replicas": self.ranks.world}}

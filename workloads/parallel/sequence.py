@@ -97,5 +97,5 @@ class Sequence(DataParallel):
         return [*super().traffic(training), Traffic("all_to_all", size, calls * len(parts))]
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"sequence": self.ranks.world}}

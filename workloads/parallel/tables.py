@@ -60,5 +60,5 @@ class Tables(OwnedWeights):
         return [*super().traffic(training), Traffic("all_to_all", pooled + numbers, 3 * len(parts))]
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world, "tables": self.ranks.world}}

@@ -32,5 +32,5 @@ class Task(Strategy):
         return True
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"tasks": self.ranks.world}}

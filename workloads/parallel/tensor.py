@@ -81,7 +81,7 @@ class TensorParallel(Strategy):
         return combined(states, norm_traffic(training.model)) if sequence else states
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"tensor": self.ranks.world, "sequence": bool(self.settings["sequence"])}}
 
 

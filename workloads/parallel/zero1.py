@@ -49,5 +49,5 @@ class Zero1(DataParallel):
         return combined(super().traffic(training), [sent])
 
     def evidence(self) -> dict[str, Any]:
-        """Tell the layout."""
+        """Report the layout."""
         return {"parallel": {"data": self.ranks.world, "optimizer_shards": self.ranks.world}}

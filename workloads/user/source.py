@@ -96,9 +96,9 @@ def source(factory: str | None, program: str | None, folder: str | None) -> Sour
 
 
 def import_path() -> list[str]:
-    """Return where modules are looked for: first in the user's folder, which a worker is told of.
+    """Return where modules are looked for: first in the user's folder, which a worker learns of.
 
-    Elsewhere it is the working folder, unless Python was told not to look there.
+    Elsewhere it is the working folder, unless Python was started so that it does not look there.
     """
     if IMPORT_FROM in os.environ:
         return [os.environ[IMPORT_FROM], *sys.path]

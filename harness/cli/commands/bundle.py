@@ -33,8 +33,8 @@ def main(options: argparse.Namespace) -> int:
             refuse_secrets(open_store(options.results), options.sweeps)
         key = Path(options.sign).expanduser() if options.sign else None
         count = write_bundle(open_store(options.results), options.sweeps, path, key)
-        told = {"bundle": str(path), "files": count, "signed": key is not None}
-        _say(options, told, f"{path}: {count} files{', signed' if key else ''}")
+        said = {"bundle": str(path), "files": count, "signed": key is not None}
+        _say(options, said, f"{path}: {count} files{', signed' if key else ''}")
         return 0
     return _verify(options) if options.verb == "verify" else _merge(options)
 
@@ -131,15 +131,15 @@ def _merge(options: argparse.Namespace) -> int:
     differing = [name for name in done.conflicts if not name.endswith("plan.json")]
     for name in differing:
         print(f"joulemark: kept {store.root / name}: the bundle's differs", file=sys.stderr)
-    told = {
+    said = {
         "added": done.added,
         "known": done.known,
         "conflicts": list(done.conflicts),
         "bundles": [one.plain() for one in checked],
     }
-    _say(options, told, f"{done.added} files added, {done.known} were there, {len(differing)} differ")
+    _say(options, said, f"{done.added} files added, {done.known} were there, {len(differing)} differ")
     return 1 if any(name.endswith("record.json") for name in done.conflicts) else 0
 
 
-def _say(options: argparse.Namespace, told: dict[str, Any], line: str) -> None:
-    print_json(told) if options.json else print(visible(line))
+def _say(options: argparse.Namespace, said: dict[str, Any], line: str) -> None:
+    print_json(said) if options.json else print(visible(line))

@@ -19,7 +19,7 @@ NO_VERDICT = 4
 
 
 def is_foreign(name: str) -> bool:
-    """Tell whether a side of a comparison names an imported file: `foreign/NAME`, in any results folder."""
+    """Return whether a side of a comparison names an imported file: `foreign/NAME`, in any results folder."""
     return Path(name).parent.name == FOLDER
 
 

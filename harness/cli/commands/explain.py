@@ -45,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
 
 
 def described(a: TrialResult, b: TrialResult, names: dict[str, str]) -> dict[str, Any]:
-    """Return an explanation as plain data, its sides named by what tells them apart."""
+    """Return an explanation as plain data, its sides named by what sets them apart."""
     apart = a.machine_id != b.machine_id
     sides = [f"{r.label}{f' on {names[r.machine_id]}' if apart else ''} ({r.sweep})" for r in (a, b)]
     return {"a": sides[0], "b": sides[1], **asdict(explain(a, b))}

@@ -74,7 +74,7 @@ class Rates:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Search and tell; 3 when no rate meets the limits."""
+    """Search and report; 3 when no rate meets the limits."""
     rates = Rates(options.overrides, [Path(folder) for folder in options.config_dir], options.start)
     try:
         found = highest_rate(

@@ -79,7 +79,7 @@ def _print_times(plan: Plan) -> None:
 
 
 def _compiling(plan: Plan) -> str | None:
-    """Say how long XLA will compile, by earlier records of the same work, and for how many none tells."""
+    """Say how long XLA will compile, by earlier records of the same work, and for how many none says it."""
     ahead = [t for t in plan.runnable if devices.get(t.config.device.kind).engine == "jax"]
     if not ahead:
         return None

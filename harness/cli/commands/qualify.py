@@ -43,7 +43,7 @@ def _note(text: str) -> None:
 
 
 class _Stages:
-    """Says each stage once, however often it is told."""
+    """Says each stage once, however often it comes."""
 
     def __init__(self) -> None:
         self._last = ""

@@ -1,4 +1,4 @@
-"""`joulemark run`: run what is missing of a sweep, here or on a cluster, then tell what the disk holds."""
+"""`joulemark run`: run what is missing of a sweep, here or on a cluster, then report what the disk holds."""
 
 from __future__ import annotations
 

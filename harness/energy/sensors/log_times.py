@@ -58,7 +58,7 @@ def epoch_s(text: str, now_s: float, zone: tzinfo | None, scale: float | None = 
 
 
 def names_zone(text: str) -> bool:
-    """Tell whether a time needs no zone of ours: a number since 1970, or a date with its own."""
+    """Return whether a time needs no zone of ours: a number since 1970, or a date with its own."""
     text = text.strip()
     try:
         float(text)

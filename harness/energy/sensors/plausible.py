@@ -70,7 +70,7 @@ def energy_fault(joules: float, wrap_j: float | None = None) -> str | None:
 
 
 def _all_ones(watts: float, quantum_w: float | None) -> bool:
-    """Tell whether the raw value has all its bits set, in the source's unit or a usual one."""
+    """Return whether the raw value has all its bits set, in the source's unit or a usual one."""
     for unit_w in {*_UNITS_W, quantum_w or 1.0}:
         raw = watts / unit_w
         for bits in _ONES_BITS:

@@ -86,6 +86,6 @@ def metrics_of(
 
 
 def _as_told(tool: Tool, key: str, unit: str) -> bool:
-    """Tell whether the file has a metric in the table's unit; of another one it keeps the file's own word."""
+    """Return whether a file has a metric in the table's unit; another keeps the file's own word."""
     definition = tool.of(key)
     return definition is not None and definition.their_unit == unit

@@ -12,7 +12,7 @@ from harness.records.foreign import ForeignResult
 
 _STATISTICS = {"mean": "mean", "p50": "median", "p90": "p90", "p99": "p99"}
 """By our word, theirs."""
-_OWN = "tokens by its own tokenizer unless the run says otherwise, which the file does not tell"
+_OWN = "tokens by its own tokenizer unless the run says otherwise, which the file does not say"
 
 TOOL = Tool(
     "inference-perf",

@@ -97,15 +97,15 @@ def _problem(row: Any) -> str:
 
 
 def _name(row: dict[str, Any]) -> str:
-    """Return what tells a row from others of its system: accelerators, division, platform."""
+    """Return what sets a row apart from others of its system: accelerators, division, platform."""
     count = row.get("a#")
     counted = f"{count:g}x " if isinstance(count, int | float) and not isinstance(count, bool) else ""
     accelerator = row.get("Accelerator")
     parts = [f"{counted}{accelerator}" if isinstance(accelerator, str) and accelerator else counted.strip()]
     parts += [str(row[k]) for k in ("Division", "Category", "Platform", "Availability") if row.get(k)]
-    told = ", ".join(dict.fromkeys(p for p in parts if p and p != row["System"]))
+    said = ", ".join(dict.fromkeys(p for p in parts if p and p != row["System"]))
     model = f"{row['Model']} {row['Scenario']}"
-    return f"{row['System']} [{told}]: {model}" if told else f"{row['System']}: {model}"
+    return f"{row['System']} [{said}]: {model}" if said else f"{row['System']}: {model}"
 
 
 def _numbers(one: _Row, name: str) -> Iterator[ForeignResult | LeftOut]:

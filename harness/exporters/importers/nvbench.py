@@ -76,7 +76,7 @@ def _summaries(name: str, state: dict[str, Any], where: str) -> Iterator[Foreign
 
 
 def _number(value: Any) -> Any:
-    """Return the number that a text is; what is none is left for the reader to tell."""
+    """Return the number that a text is; what is none is left to the reader."""
     try:
         return float(value) if isinstance(value, str) else value
     except ValueError:

@@ -13,7 +13,7 @@ _HEAD = """\
 `joulemark import FILE --from TOOL` keeps another tool's numbers beside our records, labelled foreign,
 unverified and without interval; `joulemark compare SWEEP foreign/FILE` puts them beside ours and gives no
 verdict. Each number is taken as its tool's documents define it. A name that is in no table keeps its value,
-and has no unit and no counterpart of ours. A number that cannot be taken is told with its place, and the
+and has no unit and no counterpart of ours. A number that cannot be taken is listed with its place, and the
 others are kept.
 
 The importers read these tables, and this page is written from them: a test holds the two together.

@@ -17,7 +17,7 @@ _COMPLETIONS = (
 )
 _OTHER = (
     "chat: from the request's start to the first event with a choice; whether an empty role delta is one"
-    " differs between versions (0.33 passes over it), and the file tells no version"
+    " differs between versions (0.33 passes over it), and the file states no version"
 )
 
 
@@ -47,7 +47,7 @@ TOOL = Tool(
         _none(
             "tpot",
             "(last event with a choice - first) / (tokens - 1); tokens by usage, else by its tokenizer, which"
-            " the file does not tell",
+            " the file does not say",
         ),
         _none("itl", "between neighbouring events with a choice, all pooled: tokens of one event are one"),
         _none("e2el", "from the request's start to the last event with a choice, though it be empty"),

@@ -102,7 +102,7 @@ def one_cpu_a_core() -> tuple[int, ...]:
 
 
 def data_caches(folder: Path = CACHES) -> list[Cache]:
-    """Return the levels of data cache, nearest first; none where the kernel tells none."""
+    """Return the levels of data cache, nearest first; none where the kernel names none."""
     found = {}
     for index in folder.glob("index[0-9]*"):
         try:

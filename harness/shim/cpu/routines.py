@@ -128,7 +128,7 @@ def flush_ns(set_bytes: int, sweep_bytes: int) -> tuple[float, float]:
 
 
 def triad_streams() -> bool:
-    """Tell whether the triad's stores bypass the caches on this processor."""
+    """Return whether the triad's stores bypass the caches on this processor."""
     return bool(library().triad_streams())
 
 
