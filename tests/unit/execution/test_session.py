@@ -113,7 +113,7 @@ def test_a_device_that_tells_nothing_is_not_called_unthrottled():
 def test_a_real_worker_soaks(tmp_path):
     """The task runs in a worker of its own and comes back with windows, on whatever device it is told."""
     (trial,) = make_plan(
-        ["workload=noop", "device=cpu", "measure.soak_window_s=0.02", "measure.soak_cap_s=0.2"]
+        ["workload=noop", "device=cpu", "measure.soak_window_s=0.02", "measure.soak_cap_s=2"]
     ).trials
     spec = ReplicaSpec(trial.payload, trial.size, task="soak")
     with Workers() as workers:
