@@ -48,8 +48,8 @@ def refusal(cell: Cell) -> str | None:
         return reason
     if cell.parallel == NONE:
         return None if cell.ranks == 1 else f"parallel.ranks={cell.ranks} needs a parallel strategy"
-    if cell.mode == SERVE:
-        return "an engine serves in one process: parallel=none"
+    if cell.mode == SERVE and cell.parallel != "tensor":
+        return "an engine serves in one process, or with its matrices split: parallel=none or tensor"
     strategy = STRATEGIES.get(cell.parallel)
     if cell.compress not in (NONE, *strategy.spec.compress):
         return f"{cell.parallel} does not work with compress {cell.compress}"

@@ -33,7 +33,10 @@ LARGEST_BUNDLE_BYTES = 16 * 2**30
 MOST_FILES = 500_000
 _MANIFEST_BYTES = 128 * 2**20
 _CHUNK = 1 << 20
-_ATTEMPT_FILES = r"record\.json|log\.txt|loop\.parquet|trace\.parquet|profile-trace\.json|profile\.json"
+_ATTEMPT_FILES = (
+    r"record\.json|log\.txt|loop\.parquet|trace\.parquet|profile-trace\.json|profile\.json"
+    r"|mlperf_log_(?:detail|summary)\.txt"
+)
 _PATH = re.compile(
     rf"{NAME_PATTERN}/(?:(?:plan|gate)\.json|{DIGEST_PATTERN}/{DIGEST_PATTERN}/r[0-9]{{2,4}}-a[0-9]{{2,4}}/"
     rf"(?:{_ATTEMPT_FILES}))"

@@ -13,7 +13,7 @@ from harness.identity.trial import recorded_trial_id, recorded_work_id
 from harness.records.loop import LOOP, Series
 from harness.records.metrics import METRICS
 from harness.records.schema import Metric, Record
-from harness.trial import endpoint
+from harness.trial import endpoint, loadgen
 from harness.trial.audit import VERSION, replayed
 
 _FUTURE = timedelta(days=1)
@@ -182,6 +182,9 @@ def _made_again(record: Record, series: Series | None) -> _Found:
     try:
         if isinstance(kept.get("endpoint"), dict):
             yield from _compared(record, endpoint.replayed(kept["endpoint"], series))
+            return
+        if isinstance(kept.get("loadgen"), dict):
+            yield from _compared(record, loadgen.replayed(kept["loadgen"], series))
             return
         metrics, told = replayed(kept, series)
     except ValueError as error:

@@ -18,6 +18,7 @@ from pydantic import (
 from harness.config.cluster import RayConfig, Scheduler, SlurmConfig
 from harness.config.prices import SiteFigures
 from harness.config.section import Section
+from harness.config.serving import ServeConfig
 from harness.records.metrics import METRICS
 from harness.records.schema import Name
 from harness.system.threads import AUTO, parse_wait
@@ -64,8 +65,11 @@ class WorkloadConfig(Section):
     """Of `workload=user`: a folder of transformers with config.json and *.safetensors."""
     source_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Digest of what those name; null takes what is there, and any other one is refused."""
-    url: str | None = None
-    """Of `workload=endpoint`: the base address of an OpenAI-compatible server, `http://127.0.0.1:8000/v1`."""
+    url: str | tuple[str, ...] | None = None
+    """Of `workload=endpoint`: the base address of an OpenAI-compatible server, `http://127.0.0.1:8000/v1`.
+
+    Several are servers of the same model, between which `serve.balance` chooses.
+    """
     model: str | None = Field(default=None, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")
     """Of `workload=endpoint`: what the server calls its model."""
     api: Literal["chat", "completions"] = "chat"
@@ -80,46 +84,10 @@ class WorkloadConfig(Section):
     pause_s: PositiveFloat = 30.0
     """Of `workload=endpoint`: the longest that a stream may say nothing before it counts as stalled."""
 
-
-class ServeConfig(Section):
-    """The load and the engine of mode `serve`; no other mode reads it (docs/serving.md)."""
-
-    batching: Literal["continuous", "static"] = "continuous"
-    """When requests are let in: as soon as a row is free, or when the whole batch is answered."""
-    slots: PositiveInt = 8
-    """Most answers at once: rows of the cache."""
-    context: PositiveInt | None = None
-    """Positions of a row; null is what the lengths need, at most what the model has."""
-    cache_gib: PositiveFloat | None = None
-    """Memory of the cache: no more slots than fit are made. Null is all slots."""
-    chunk: PositiveInt = 256
-    """Most tokens of a prompt that one step reads: chunked prefill."""
-    queue: PositiveInt = 1024
-    """Most requests that wait; more are rejected."""
-    arrivals: Literal["closed", "constant", "poisson", "gamma", "trace"] = "closed"
-    """`closed`: each of `concurrency` users asks again when answered. The others are open loops."""
-    concurrency: PositiveInt = 8
-    rate_per_s: PositiveFloat | None = None
-    """Mean rate of an open loop; null is the trace's own."""
-    burstiness: PositiveFloat = 1.0
-    """Of gamma arrivals: squared coefficient of variation of the gaps."""
-    lengths: Literal["fixed", "lognormal", "trace"] = "fixed"
-    prompt_tokens: PositiveInt | None = None
-    """Of every request, or the log-normal median; null is the size's `prompt`."""
-    output_tokens: PositiveInt | None = None
-    """Likewise; null is the size's `new_tokens`."""
-    sigma: NonNegativeFloat = 0.5
-    """Standard deviation of the logarithms of log-normal lengths."""
-    trace: str | None = None
-    """A JSONL file of lengths and arrivals (`harness.serving.lengths.from_jsonl`)."""
-    trace_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """Digest of that file; null takes what is there, and any other one is refused."""
-    ttft_limit_s: PositiveFloat | None = None
-    """Limits of a good answer, for goodput."""
-    tpot_limit_s: PositiveFloat | None = None
-    e2e_limit_s: PositiveFloat | None = None
-    good_share: float = Field(default=0.9, gt=0, le=1)
-    """Least share of good answers at which a rate is met."""
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The addresses of the endpoint's servers."""
+        return (self.url,) if isinstance(self.url, str) else self.url or ()
 
 
 class CompressConfig(Section):

@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from harness.config.errors import ConfigError
-from harness.config.models import Config, ServeConfig
+from harness.config.models import Config
+from harness.config.serving import ServeConfig
 from harness.serving.endpoint.address import parse_url
 from harness.serving.load import arrivals_of, lengths_of, trace_of
 from harness.system.errors import InputError, access_to
@@ -16,6 +17,9 @@ from workloads.base import SERVE, Size
 
 _MANY = 8
 """Median requests that a row of a model without a last position has room for, with lengths that vary."""
+
+_LOADGEN_DECIDES = ("arrivals", "concurrency", "rate_per_s", "queue")
+_LIMITS = ("ttft_limit_s", "tpot_limit_s", "e2e_limit_s")
 
 
 def resolved(config: Config, size: Size) -> Config:
@@ -29,6 +33,7 @@ def resolved(config: Config, size: Size) -> Config:
     if config.workload.mode != SERVE or "prompt" not in size:
         return config
     serve = config.serve
+    _check_loadgen(config)
     _check_arrivals(serve)
     _check_trace(serve)
     serve = serve.model_copy(
@@ -59,18 +64,42 @@ def check_server(config: Config) -> None:
         ConfigError: an address without an endpoint, or the other way round; an address that is none.
     """
     w = config.workload
-    named = [w.url is not None, w.model is not None]
+    named = [bool(w.urls), w.model is not None]
     if w.name == "endpoint" and not all(named):
         raise ConfigError("workload=endpoint needs workload.url and workload.model")
     if w.name == "endpoint" and find_spec("httptools") is None:
         raise ConfigError("workload=endpoint needs httptools: pip install 'joulemark[serve]'")
     if w.name != "endpoint" and (any(named) or w.key_env or w.key_file or w.extra or w.api != "chat"):
         raise ConfigError("workload.url, .model, .api, .key_env, .key_file and .extra need workload=endpoint")
-    if w.url is not None:
+    if len(w.urls) < 2 and config.serve.balance != ServeConfig().balance:
+        raise ConfigError("serve.balance: it chooses between several servers, workload.url=[URL,URL]")
+    for url in w.urls:
         try:
-            parse_url(w.url)
+            parse_url(url)
         except InputError as error:  # without the address, which may hold a secret
             raise ConfigError(f"workload.url: {error}") from None
+
+
+def _check_loadgen(config: Config) -> None:
+    """Say what LoadGen decides itself, and what it needs."""
+    serve = config.serve
+    if serve.loadgen is None:
+        return
+    if config.workload.name == "endpoint":
+        raise ConfigError("serve.loadgen: LoadGen drives an engine in this process, not an endpoint")
+    if find_spec("mlperf_loadgen") is None:
+        raise ConfigError("serve.loadgen needs mlcommons-loadgen: pip install 'joulemark[serve]'")
+    own = ServeConfig()
+    for key in _LOADGEN_DECIDES:
+        if getattr(serve, key) != getattr(own, key):
+            raise ConfigError(f"serve.{key}: with serve.loadgen LoadGen decides when requests come")
+    stated = [key for key in _LIMITS if getattr(serve, key) is not None]
+    wanted = ["ttft_limit_s", "tpot_limit_s"] if serve.loadgen == "server" else []
+    if stated != wanted:
+        takes = " and ".join(f"serve.{key}" for key in wanted) or "no limit"
+        raise ConfigError(f"serve.loadgen={serve.loadgen} takes {takes}")
+    if serve.good_share == 1:
+        raise ConfigError("serve.good_share=1: LoadGen estimates a quantile below 1")
 
 
 def _check_arrivals(serve: ServeConfig) -> None:

@@ -22,8 +22,10 @@ _RANKS = "harness.trial.rank_merge"
 _REPLICA = "harness.trial.replica"
 _INITIAL = "harness.trial.initial"
 _ENDPOINT = "harness.trial.endpoint"
-_AUDITS = f"harness.trial.audit {_ENDPOINT}"
-_METERS = f"{_ENERGY} harness.trial.endpoint_energy"
+_LOADGEN = "harness.trial.loadgen"
+_ASKED = f"{_ENDPOINT} {_LOADGEN}"
+_AUDITS = f"harness.trial.audit {_ASKED}"
+_METERS = f"{_ENERGY} harness.trial.endpoint_energy {_LOADGEN}"
 _PASSES = "harness.trial.passes"
 _SESSION = "harness.execution.session"
 _ATTEMPT = "harness.execution.attempt"
@@ -74,15 +76,15 @@ EVIDENCE = _table(
     _e("steady", bool, "", _TIMING, "the speed had settled when measuring began"),
     _e("drift", bool, "", _TIMING, "the speed moved within the span"),
     _e("timing_flags", list, "", _TIMING, "of timing: `drift_unknown`, `stalled`, `grouped`, `buffer_full`"),
-    _e("iterations", NUMBER, "", f"{_TIMING} {_ENDPOINT}", "iterations, or requests, within the span"),
+    _e("iterations", NUMBER, "", f"{_TIMING} {_ASKED}", "iterations, or requests, within the span"),
     _e("warmup_iterations", NUMBER, "", _TIMING, "iterations before the span"),
-    _e("span_ns", NUMBER, "ns", f"{_TIMING} {_ENDPOINT}", "host time of the span, the device synchronised"),
+    _e("span_ns", NUMBER, "ns", f"{_TIMING} {_ASKED}", "host time of the span, the device synchronised"),
     _e("host_ns", NUMBER, "ns", _TIMING, "host time until the call of the last step returned"),
     _e("tick_ns", NUMBER, "ns", _TIMING, "the tick of the clock behind the durations"),
     _e("clock", str, "", _TIMING, "the clock behind the durations: `host` or `device events`"),
     _e("steal_ratio", NUMBER, "1", _TIMING, "share of the CPU time that the hypervisor took"),
     _e("involuntary_switches", NUMBER, "", _TIMING, "involuntary context switches within the span"),
-    _e("contention", dict, "", _TIMING, "what others took of the host within the span"),
+    _e("contention", dict, "", f"{_TIMING} {_LOADGEN}", "what others took of the host within the span"),
     _e("clean_share", NUMBER, "1", _TIMING, "share of stretches of the span that nothing disturbed"),
     _e("all_zero", list, "", _TIMING, "ids of metrics whose every sample was zero"),
     _e("temperature_c", NUMBER, "°C", _STATE, "the device's temperature right after the span"),
@@ -98,8 +100,8 @@ EVIDENCE = _table(
     _e("soak", dict, "", _SESSION, "`done` when the device was warmed before, `steady` when that settled"),
     _e("allocation", dict, "", _ATTEMPT, "the scheduler, job, node and block that it was measured in"),
     _e("certificate", dict, "", _ATTEMPT, "the certificate that holds for the device, or why none does"),
-    _e("output_ok", bool, "", _REPLICA, "the outputs passed their check"),
-    _e("output_reason", str, "", _REPLICA, "why the outputs failed their check"),
+    _e("output_ok", bool, "", f"{_REPLICA} {_LOADGEN}", "the outputs passed their check"),
+    _e("output_reason", str, "", f"{_REPLICA} {_LOADGEN}", "why the outputs failed their check"),
     _e("loss_finite", bool, "", _REPLICA, "every loss was finite"),
     _e("compiled", str, "", _RANKS, "what the compiler made of the model"),
     _e("recompiles_in_span", NUMBER, "", _RANKS, "graphs compiled in the span", "compiled_within"),
@@ -109,9 +111,9 @@ EVIDENCE = _table(
     _e("initial_weights_sha256", str, "", _INITIAL, "digest of the weights that the seed gave"),
     _e("first_batch_sha256", str, "", _INITIAL, "digest of the first batch that the seed gave"),
     _e("update", str, "", _REPLICA, "how the optimizer's update was run"),
-    _e("transformed", dict, "", _REPLICA, "what compression and the strategy made of the work"),
+    _e("transformed", dict, "", f"{_REPLICA} {_LOADGEN}", "what was made of the work, e.g. by compression"),
     _e("roofline", dict, "", _REPLICA, "the work's place under the ceilings, or why it has none"),
-    _e("device", dict, "", f"{_REPLICA} {_PYTEST}", "the device's name, threads, driver and the like"),
+    _e("device", dict, "", f"{_REPLICA} {_LOADGEN} {_PYTEST}", "the device's name, threads, driver"),
     _e("sensor_method", str, "", _METERS, "how the energy was computed from what the sensor shows"),
     _e("sensor_flags", list, "", _METERS, "the energy window's flags"),
     _e("u_absolute_joules", NUMBER, "J", _METERS, "standard uncertainty of the energy, the gain included"),
@@ -125,6 +127,8 @@ EVIDENCE = _table(
     _e("memory_bound", dict, "", _PASSES, "a decode step's least bytes over the measured read bandwidth"),
     _e("client", dict, "", _ENDPOINT, "how late the client read, its loop's lag and its CPU"),
     _e("endpoint", dict, "", _ENDPOINT, "what an endpoint's streams held and its failures said"),
+    _e("balance", dict, "", _ENDPOINT, "the balancer's policy, and how each server's requests ended"),
+    _e("loadgen", dict, "", _LOADGEN, "LoadGen's verdict, what the search tried, both sides' percentiles"),
     _e("audit", dict, "", _AUDITS, "what the metrics were made of, the loop aside"),
     _e("requests", dict, "", _SERVED, "the counted requests by how they ended"),
     _e("saturated", bool, "", _SERVED, "the engine fell behind the arrivals of an open loop"),

@@ -92,6 +92,16 @@ _DEFS = (
         "counted requests rejected, failed or unfinished / all counted",
         scale="linear",
     ),
+    MetricDef("mlperf.samples", "MLPerf samples", "samples/s", "higher", "LoadGen's completed samples / run"),
+    MetricDef("mlperf.tokens", "MLPerf tokens", "tokens/s", "higher", "LoadGen's completed tokens / run"),
+    *(
+        MetricDef(f"mlperf.{name}", title, "s", "lower", "LoadGen's early-stopping estimate of the quantile")
+        for name, title in (
+            ("ttft", "MLPerf time to first token"),
+            ("tpot", "MLPerf time per output token"),
+            ("query", "MLPerf query latency"),
+        )
+    ),
     MetricDef("time.first_iteration", "First iteration", "s", "lower", "host time of the first step"),
     MetricDef("time.compile", "Compile", "s", "lower", "host time to compile ahead of the first step"),
     MetricDef("time.build", "Build", "s", "lower", "host time to build the workload"),

@@ -146,6 +146,17 @@ def mostly_unanswered(endings: Any, threshold: float, _metric: Metric) -> bool:
     return bool(sum(endings.values()) - endings.get("answered", 0) > threshold * sum(endings.values()))
 
 
+def not_valid(loadgen: Any, _threshold: float, _metric: Metric) -> bool:
+    """Fire when LoadGen's verdict is against the run, or something is against its verdict."""
+    return loadgen.get("valid") is not True
+
+
+def disagrees(loadgen: Any, _threshold: float, metric: Metric) -> bool:
+    """Fire for a metric of which LoadGen's log has another percentile."""
+    apart = loadgen.get("disagree")
+    return isinstance(apart, list) and metric.id in apart
+
+
 def has_any(flags: frozenset[str]) -> Predicate:
     """Return a predicate that fires for a list with one of the flags."""
     return lambda value, _threshold, _metric: any(flag in value for flag in flags)

@@ -22,6 +22,7 @@ from harness.records.rules import (
     coarse,
     contended,
     cpus_changed,
+    disagrees,
     few_requests,
     has_any,
     has_other,
@@ -31,13 +32,14 @@ from harness.records.rules import (
     left_in_part,
     mostly_unanswered,
     names_metric,
+    not_valid,
     over,
     unanswered,
     unsteady_soak,
 )
 from harness.records.schema import Metric, Record
 
-RULES_VERSION = 8
+RULES_VERSION = 9
 TARGET_MISSED = "target_missed"
 WITHIN_RUN_ONLY = "within-run only"
 REPLICAS_DISAGREE = "replicas_disagree"
@@ -161,6 +163,15 @@ _RULES = (
         client_bound,
         0.02,
         "invalid",
+        by_metric=True,
+    ),
+    Rule("loadgen_invalid", "LoadGen's run is not valid.", (*_SERVED, "throughput.*"), "loadgen", not_valid),
+    Rule(
+        "loadgen_disagrees",
+        "LoadGen's percentile differs by over 1 % and 50 µs.",
+        ("latency.*",),
+        "loadgen",
+        disagrees,
         by_metric=True,
     ),
     Rule("saturated", "Requests came faster than they were answered.", _SERVED, "saturated", is_true),

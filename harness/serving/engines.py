@@ -49,6 +49,9 @@ class EngineServer:
         """Let the engine work once."""
         return self._engine.step()
 
+    def rest(self) -> None:
+        """Do nothing: an engine without work waits."""
+
     def prompt(self, number: int, length: Length) -> torch.Tensor:
         """Return the prompt of a request, (S,) int64."""
         import torch

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
-from harness.config.models import ServeConfig
+from harness.config.serving import ServeConfig
 from harness.serving.arrivals import Process, arrivals_s, rescaled_s
 from harness.serving.lengths import Length, fixed, from_jsonl, log_normal
 from harness.serving.metrics import Limits

@@ -7,16 +7,19 @@ of one token has a negative time per output token; Offline tells no token latenc
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+DETAIL, SUMMARY, TRACE = "mlperf_log_detail.txt", "mlperf_log_summary.txt", "mlperf_log_trace.json"
 LOG_LIMIT_BYTES = 256 * 2**20
 PREFIX = ":::MLLOG "
-SLACK_S, SLACK = 50e-6, 0.01
-"""Our percentiles and LoadGen's agree within the larger of the two."""
+_SAMPLE = re.compile(
+    r'"name":"Sample",.*"ph":"b",.*"ts":(\d+)\.(\d{3}),.*"sample_seq":(\d+),.*"complete_ns":(\d+)'
+)
+"""A line of the trace; the file as a whole is no JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,16 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A sample by LoadGen's clock, ns."""
+
+    at_ns: int
+    """When it was due."""
+    took_ns: int
+    """From then to its end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What may be published of a run, and why the rest may not."""
 
@@ -46,7 +59,7 @@ class Judged:
     reasons: tuple[str, ...]
     """Against the whole run."""
     void: Mapping[str, str] = field(default_factory=dict)
-    """Metrics that say nothing (`ttft`, `tpot`, `latency`), with the reason."""
+    """What of LoadGen's figures says nothing (`ttft`, `tpot`, `tokens`), with the reason."""
 
 
 def read_log(path: Path) -> Log:
@@ -81,6 +94,23 @@ def read_log(path: Path) -> Log:
     return Log(values, tuple(errors))
 
 
+def read_schedule(path: Path) -> dict[int, Scheduled]:
+    """Read from `mlperf_log_trace.json` when each sample was due, by its number in the order of issue.
+
+    Raises:
+        ValueError: it is absent.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            found = [match for line in lines if (match := _SAMPLE.search(line))]
+    except OSError as error:
+        raise ValueError(f"LoadGen left no trace: {error}") from None
+    return {
+        int(number): Scheduled(int(us) * 1000 + int(ns), int(took))
+        for us, ns, number, took in (match.groups() for match in found)
+    }
+
+
 def judged(log: Log, *, scenario: str, answers: Sequence[int], told_first: int) -> Judged:
     """Say what of a run holds.
 
@@ -98,11 +128,11 @@ def judged(log: Log, *, scenario: str, answers: Sequence[int], told_first: int) 
     if not answers or min(answers) == 0:
         reasons.append(f"{sum(1 for n in answers if not n)} of {len(answers)} answers have no token")
     if told_first < len(answers):
-        missing = f"{len(answers) - told_first} of {len(answers)} first tokens were never told"
+        missing = f"LoadGen was never told {len(answers) - told_first} of {len(answers)} first tokens"
         void |= {"ttft": missing, "tpot": missing}
-    if scenario == "Offline":
-        told = "Offline tells no token latencies"
-        void |= {"ttft": told, "tpot": told}
+    if scenario == "offline":
+        none = "Offline has no token latencies"
+        void |= {"ttft": none, "tpot": none}
     for name, key in (
         ("ttft", "result_first_token_99.00_percentile_latency_ns"),
         ("tpot", "result_time_per_output_token_99.00_percentile_ns"),
@@ -110,15 +140,10 @@ def judged(log: Log, *, scenario: str, answers: Sequence[int], told_first: int) 
         value = log.seconds(key)
         if name not in void and value is not None and value <= 0:
             void[name] = f"LoadGen's own is {value} s, which no answer takes"
-    single = sum(1 for n in answers if n == 1)
-    if single and "tpot" not in void:
-        void["tpot"] = f"{single} answers of one token have no time per output token"
+    if single := sum(1 for n in answers if n == 1):
+        none = f"{single} answers of one token have no time per output token"
+        void = {"tpot": none, "tokens": f"LoadGen leaves out {single} answers of one token"} | void
     return Judged(not reasons, tuple(reasons), void)
-
-
-def agrees(ours_s: float, theirs_s: float | None) -> bool:
-    """Tell whether a percentile of ours is LoadGen's, within 1 % or 50 µs."""
-    return theirs_s is not None and math.isclose(ours_s, theirs_s, rel_tol=SLACK, abs_tol=SLACK_S)
 
 
 def _why(log: Log) -> str:

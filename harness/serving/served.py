@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,16 @@ from harness.records.schema import Facts, Metric
 from harness.serving.metrics import Limits, endings, request_metrics, saturated, tokens_within
 from harness.serving.requests import ServedRequest, from_series, to_series
 from workloads.base import Units
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Model FLOPs of one sequence, in closed form."""
+
+    read: Callable[[int], float]
+    """Of a prompt of so many tokens, and its first token."""
+    step: Callable[[int], float]
+    """Of the next token, behind so many positions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +33,20 @@ class Served:
     limits: Limits
     open_loop: bool
 
-    def units(self) -> Units:
-        """Return the tokens that came and the requests that were answered within the span."""
+    def units(self, work: Work) -> Units:
+        """Return the tokens that came and the requests that were answered within the span, with their FLOPs.
+
+        A prompt counts where its first token came, and each further token for its own step.
+        """
         begin, end = self.span_ns
         done = sum(request.answered and begin < request.end_ns <= end for request in self.requests)
-        return Units(0, round(tokens_within(self.requests, self.span_ns) or 0), done)
+        flops = 0.0
+        for request in self.requests:
+            prompt = request.prompt_tokens
+            for made, stamp in enumerate(request.token_ns):
+                if begin < stamp <= end and prompt is not None:
+                    flops += work.step(prompt + made - 1) if made else work.read(prompt)
+        return Units(0, round(tokens_within(self.requests, self.span_ns) or 0), done, flops)
 
     def metrics(self) -> list[Metric]:
         """Return the metrics of the requests, but for the rates that every trial has."""

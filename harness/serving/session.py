@@ -40,6 +40,9 @@ class Server(Protocol):
     def step(self) -> list[Token]:
         """Work a little; return the tokens that came."""
 
+    def rest(self) -> None:
+        """Hear that a step of the session had no work."""
+
 
 @dataclass(slots=True)
 class _Open:
@@ -123,6 +126,7 @@ class Session:
         if self._server.idle:
             wait_ns = min(LONGEST_WAIT_NS, self._due[0] - begin_ns) if self._due else LONGEST_WAIT_NS
             self._sleep_s(max(0, wait_ns) / 1e9)
+            self._server.rest()
             self._now_ns()  # the wait was no pause
             return
         tokens = self._server.step()

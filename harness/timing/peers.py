@@ -14,7 +14,10 @@ class Peers:
     world: int = 1
 
     def agree(self, value: _T) -> _T:
-        """Return rank 0's value; every rank calls it, never within a measured span."""
+        """Return rank 0's value; every rank calls it.
+
+        Within a measured span only where it is part of the work: an engine over ranks agrees on every step.
+        """
         return value
 
     def gather(self, value: _T) -> list[_T]:

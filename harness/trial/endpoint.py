@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +18,7 @@ from harness.isolation.protocol import ReplicaSpec
 from harness.records.evidence import declared
 from harness.records.loop import Series, write_loop
 from harness.records.schema import Metric
+from harness.serving.balancer import Balancer
 from harness.serving.endpoint.address import Address, check_key_goes_safely, parse_url, read_key
 from harness.serving.endpoint.client import Asked, Client, Told
 from harness.serving.endpoint.failures import NO_TOKEN
@@ -57,11 +59,11 @@ def measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None])
         InputError: the address or the key cannot be used.
     """
     on_phase("start")
-    address = parse_url(config.workload.url or "")
-    asked = _asked(config, address)
+    addresses = [parse_url(url) for url in config.workload.urls]
+    asked = [_asked(config, address) for address in addresses]
     on_phase("build")
-    metered = Metered(config, address)
-    run = asyncio.run(_run(config, asked, _Asking(config, spec.replica), metered, on_phase))
+    metered, ask = Metered(config, addresses), _Asking(config, spec.replica)
+    run = asyncio.run(_run(config, asked, ask, metered, on_phase))
     on_phase("finish")
     told = [one for one in run.loaded.told if one.request.counted]
     if not any(one.request.answered for one in told):
@@ -78,6 +80,7 @@ def measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None])
     facts = {
         "client": client_facts(run.loaded.told, run.watch) | {"delay_share": run.host.delay_share},
         "endpoint": _endpoint_facts(told),
+        **({"balance": _balance_facts(config, told, ask.places)} if len(asked) > 1 else {}),
         "iterations": len(told),
         "span_ns": served.span_ns[1] - served.span_ns[0],
         "audit": {"version": VERSION, "endpoint": {"served": served.facts(), "energy": asdict(used)}},
@@ -120,19 +123,23 @@ def _asked(config: Config, address: Address) -> Asked:
 
 
 async def _run(
-    config: Config, asked: Asked, ask: _Asking, metered: Metered, on_phase: Callable[[str], None]
+    config: Config,
+    asked: Sequence[Asked],
+    ask: _Asking,
+    metered: Metered,
+    on_phase: Callable[[str], None],
 ) -> _Run:
-    client = await Client.open(asked)
+    clients = list[Client]()
     try:
+        for one in asked:
+            clients.append(await Client.open(one))
         on_phase("check")
-        first = await ask.one(client, 0, arrival_ns=time.perf_counter_ns(), counted=False)
-        if first.request.ended not in (ANSWERED, NO_TOKEN):  # a model may end at once
-            raise EndpointError(f"the first request failed ({first.request.ended}): {first.seen.problem}")
+        _check([(await ask.at(client, 0)) for client in clients])
         on_phase("warmup")
         m = config.measure
-        span = Span(m.warmup_s, m.seconds, m.min_iterations, longest_s=m.seconds + asked.timeout_s)
+        span = Span(m.warmup_s, m.seconds, m.min_iterations, longest_s=m.seconds + asked[0].timeout_s)
         before = read_counters()
-        load = Load(partial(ask.one, client), span, on_phase=on_phase, around=metered)
+        load = Load(partial(ask.one, clients), span, on_phase=on_phase, around=metered)
         arrivals = arrivals_of(config.serve, seed=ask.seed)
         with LoopWatch() as watch:
             if arrivals is None:
@@ -141,7 +148,19 @@ async def _run(
                 loaded = await load.open(arrivals)
         return _Run(loaded, watch, between(before, read_counters()))
     finally:
-        client.close()
+        for client in clients:
+            client.close()
+
+
+def _check(first: Sequence[Told]) -> None:
+    """Go on where a server answers; the failures of others are counted.
+
+    Raises:
+        EndpointError: none answers.
+    """
+    if not any(told.request.ended in (ANSWERED, NO_TOKEN) for told in first):  # a model may end at once
+        ended, problem = first[0].request.ended, first[0].seen.problem
+        raise EndpointError(f"the first request failed ({ended}): {problem}")
 
 
 class _Asking:
@@ -152,15 +171,37 @@ class _Asking:
         assert config.serve.context is not None
         self._drawn: list[Length] = []
         self._lengths: Iterator[Length] = lengths_of(config.serve, config.serve.context + 1, seed=self.seed)
+        self._balancer = Balancer(config.serve.balance, len(config.workload.urls))
+        self.places: dict[int, int] = {}
+        """Which server got which request."""
 
-    async def one(self, client: Client, number: int, *, arrival_ns: int, counted: bool) -> Told:
-        """Ask request `number`."""
+    async def one(self, clients: Sequence[Client], number: int, *, arrival_ns: int, counted: bool) -> Told:
+        """Ask request `number` of the server whose turn it is."""
+        with self._balancer.chosen() as place:
+            self.places[number] = place
+            return await self.at(clients[place], number, arrival_ns=arrival_ns, counted=counted)
+
+    async def at(
+        self, client: Client, number: int, *, arrival_ns: int | None = None, counted: bool = False
+    ) -> Told:
+        """Ask request `number` of one server; without an arrival it comes now."""
         while len(self._drawn) <= number:
             self._drawn += itertools.islice(self._lengths, 256)
         length = self._drawn[number]
         drawn = random.Random(self.seed * 1_000_003 + number)
         prompt = " ".join(drawn.choices(_WORDS, k=length.prompt_tokens))
+        arrival_ns = time.perf_counter_ns() if arrival_ns is None else arrival_ns
         return await client.ask(number, prompt, length.output_tokens, arrival_ns=arrival_ns, counted=counted)
+
+
+def _balance_facts(config: Config, told: Sequence[Told], places: Mapping[int, int]) -> dict[str, Any]:
+    """Return how the counted requests were shared among the servers, in the order of `workload.url`."""
+    servers = []
+    for place in range(len(config.workload.urls)):
+        mine = [one.request for one in told if places.get(one.request.number) == place]
+        ended = dict(Counter(request.ended for request in mine))
+        servers.append({"requests": len(mine), "ended": ended})
+    return {"policy": config.serve.balance, "servers": servers}
 
 
 def _problems(told: Sequence[Told]) -> str:

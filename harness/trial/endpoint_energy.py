@@ -61,13 +61,14 @@ def energy_metrics(
 class Metered(AbstractAsyncContextManager["Metered"]):
     """Meters from its entry to its exit, beside the event loop."""
 
-    def __init__(self, config: Config, address: Address) -> None:
-        """Take whose sensor it is, and where the server runs."""
+    def __init__(self, config: Config, addresses: Sequence[Address]) -> None:
+        """Take whose sensor it is, and where the servers run."""
         self._config = config
         self._reason: str | None = None
         self._result: energy.EnergyResult | None = None
         sensor = config.power.sensor.partition(":")[0]
-        if not address.on_this_machine and sensor not in _NETWORK_SENSORS:
+        elsewhere = not all(address.on_this_machine for address in addresses)
+        if elsewhere and sensor not in _NETWORK_SENSORS:
             self._reason = "the server runs on another machine, and power.sensor names no sensor of that one"
 
     async def __aenter__(self) -> Self:

@@ -154,7 +154,8 @@ def _rates(
         return
     rate = total.flops / span_s
     yield make("flops.rate", rate, n=n)
-    yield make("flops.step", sum(sum(u.flops for u in rank.cycle) / len(rank.cycle) for rank in ranks))
+    if all(rank.counted is None for rank in ranks):
+        yield make("flops.step", sum(sum(u.flops for u in rank.cycle) / len(rank.cycle) for rank in ranks))
     for metric_id, limit in (("mfu", peak), ("mfu.measured", ceiling)):
         if limit.flop_s is None:
             yield make(metric_id, None, reason=limit.reason or "no dense peak is known for this device")

@@ -70,7 +70,9 @@ def prepare_job(
     setup = replace(setup_of(config, device, peers), on_weights=on_weights)
     if workload.mode == SERVE:
         library.build_with(native.load)
-        return serving.prepare(workload, setup, config.serve, seed=config.seed * 10_000 + replica)
+        return serving.prepare(
+            workload, setup, config.serve, seed=config.seed * 10_000 + replica, agree=peers.agree
+        )
     if device.engine == "jax":
         from workloads.jax.job import prepare as prepare_jax
 

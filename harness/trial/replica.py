@@ -22,7 +22,7 @@ from harness.records.schema import Facts, plain
 from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
 from harness.system.errors import HOST_LIMITS, ResourceError
-from harness.trial import audit, endpoint, prepare, rank_merge, ranks, roofline, span_energy
+from harness.trial import audit, endpoint, loadgen, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
 from harness.trial.evidence import all_zero, thin, timing_evidence
 from harness.trial.initial import InitialWeights
@@ -72,8 +72,7 @@ def run_replica(spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str,
     try:
         config = Config.model_validate(spec.config)
         soaks = spec.task == "soak"
-        measured = endpoint.measured if config.workload.name == "endpoint" else _measured
-        found = {"soak": _soaked(config, spec)} if soaks else measured(config, spec, phase)
+        found = {"soak": _soaked(config, spec)} if soaks else _recipe(config)(config, spec, phase)
         ranks.leave()
     except UnsupportedError as error:
         return {"status": "refused", "reason": str(error)}
@@ -84,6 +83,13 @@ def run_replica(spec: ReplicaSpec, on_phase: Callable[[str], None]) -> dict[str,
         memory = isinstance(error, (MemoryError, torch.OutOfMemoryError)) or _names_memory(error)
         return {"status": "oom" if memory else "crashed", "reason": _reason(error, reached)}
     return {"status": "ok", **found}
+
+
+def _recipe(config: Config) -> Callable[[Config, ReplicaSpec, Callable[[str], None]], dict[str, Any]]:
+    """Return what measures such a trial."""
+    if config.workload.name == "endpoint":
+        return endpoint.measured
+    return _measured if config.serve.loadgen is None else loadgen.measured
 
 
 def _soaked(config: Config, spec: ReplicaSpec) -> Facts:
@@ -128,7 +134,7 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
     times = {"time.build": (built_ns - began_ns) / 1e9, "time.first_iteration": (first_ns - built_ns) / 1e9}
     last, losses = job.check(), job.losses()
     wrong = checked["output_reason"] or last["output_reason"]
-    counted = None if served is None else served.units()
+    counted = None if served is None else job.counted(served)
     mine = rank_merge.rank_result(job, device, span, times, wrong, trains=bool(losses), counted=counted)
     seen = peers.gather(mine)
     span_energy.keep_trace(span.window, span.timing, spec.folder)

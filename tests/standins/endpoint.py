@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -137,6 +138,8 @@ class Seen:
     """Bodies, with the path and the header `authorization`."""
     late_s: list[float] = field(default_factory=list)
     """Of every write, after its time."""
+    written_ns: dict[str, list[int]] = field(default_factory=dict)
+    """When each write of an answer was begun, on CLOCK_MONOTONIC, by the text that was asked."""
 
 
 class ScriptedServer(asyncio.Protocol):
@@ -209,6 +212,8 @@ class ScriptedServer(asyncio.Protocol):
             queue = queue[: script.fault_after]
         else:
             queue[-1] = (queue[-1][0], queue[-1][1] + b"0\r\n\r\n")
+        asked_text = str(body["messages"][0]["content"] if chat else body.get("prompt"))
+        self._written_ns = self._seen.written_ns.setdefault(asked_text, [])
         self._send(iter(queue), script)
         return None
 
@@ -222,7 +227,9 @@ class ScriptedServer(asyncio.Protocol):
     def _write(
         self, entry: tuple[float, bytes], queue: Iterator[tuple[float, bytes]], script: Script
     ) -> None:
-        self._seen.late_s.append(self._loop.time() - entry[0])
+        now_ns = time.monotonic_ns()
+        self._written_ns.append(now_ns)
+        self._seen.late_s.append(now_ns / 1e9 - entry[0])
         self._transport.write(entry[1])
         self._send(queue, script)
 
@@ -290,7 +297,8 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     await loop.run_in_executor(None, sys.stdin.read)  # until the other end closes
     late = sorted(seen.late_s)
-    print(json.dumps({"writes": len(late), "late_p99_s": late[int(0.99 * len(late))] if late else None}))
+    told = {"writes": len(late), "late_p99_s": late[int(0.99 * len(late))] if late else None}
+    print(json.dumps({**told, "written_ns": seen.written_ns}))
 
 
 if __name__ == "__main__":

@@ -62,10 +62,13 @@ def prepare_engine(workload: Workload, setup: Setup, how: Serving) -> PreparedEn
     """
     if workload.mode != "serve" or not isinstance(workload, GenerativeWorkload):
         raise UnsupportedError(f"{workload.spec.name} has no mode {workload.mode} that an engine serves")
-    built = build(workload, setup, pretrained=trained.fits(workload))
+    built, strategy = build(workload, setup, pretrained=trained.fits(workload)), setup.strategy()
+    parameters = parameter_count(built.model)
+    model = strategy.place(workload, built.model)
     dtype = built.cast_to or torch.float32
-    rows = _rows(how, rehearsed_cache_bytes(workload, dtype, {"tokens": _one_token()}, how.context))
-    slots = slots_of(workload, built.model, rows, how.context)
+    row_bytes = rehearsed_cache_bytes(workload, dtype, {"tokens": _one_token()}, how.context)
+    rows = _rows(how, row_bytes // strategy.cache_parts)
+    slots = slots_of(workload, model, rows, how.context)
     engine = Engine(
         slots,
         batching=how.batching,
@@ -76,10 +79,10 @@ def prepare_engine(workload: Workload, setup: Setup, how: Serving) -> PreparedEn
     return PreparedEngine(
         engine,
         slots,
-        built.model,
-        parameter_count(built.model),
-        weights_bytes(built.model),
-        {**built.evidence, "slots": rows, "context": how.context},
+        model,
+        parameters,
+        weights_bytes(model),
+        {**built.evidence, **strategy.evidence(), "slots": rows, "context": how.context},
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.report.document import Block, Cell, Column, Front, FrontMark, Row, Section, Table
+from harness.report.sections.balancing import balancing, servers
+from harness.report.sections.loadgen import loadgen_table, scenario
 from harness.report.sections.overview import percent
 from harness.report.sections.plots import drawable, machines_of
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
@@ -36,11 +38,16 @@ _NOTE = (
 
 
 def serving_section(ok: Sequence[Trial]) -> Section:
-    """Tabulate every load that was served, and draw throughput against interactivity of each group."""
+    """Tabulate every load that was served, and draw throughput against interactivity of each group.
+
+    Trials that LoadGen drove have a table of their own.
+    """
     where = any(t.where for t in ok)
     rows: list[Row] = []
     figures: list[Block] = []
-    for members in groups([t for t in ok if t.mode == MODE]).values():
+    served = [t for t in ok if t.mode == MODE]
+    driven = [t for t in served if scenario(t) is not None]
+    for members in _curves([t for t in served if t not in driven]):
         loads = sorted(members, key=_load)
         chances = _chances(loads)
         for i, (trial, chance) in enumerate(zip(loads, chances, strict=True)):
@@ -55,7 +62,20 @@ def serving_section(ok: Sequence[Trial]) -> Section:
         Column("Front", numeric=True),
     )
     table = Table("serving-table", "Serving under load", columns, tuple(rows), _NOTE)
-    return Section("serving", "Serving", (table, *figures) if rows else ())
+    loadgen = [loadgen_table(driven)] if driven else []
+    blocks = [*([table] if rows else []), *figures, *balancing(served), *loadgen]
+    return Section("serving", "Serving", tuple(blocks))
+
+
+def _curves(served: Sequence[Trial]) -> list[list[Trial]]:
+    """Gather the loads of one curve: equal servers, or one engine."""
+    found = dict[tuple[str, ...], list[Trial]]()
+    for name, members in groups(served).items():
+        for trial in members:
+            url = str(fact(trial.result.config, "workload", "url")) if servers(trial) > 1 else ""
+            balance = str(fact(trial.result.config, "serve", "balance")) if url else ""
+            found.setdefault((*name, url, balance), []).append(trial)
+    return list(found.values())
 
 
 def _row(trial: Trial, chance: float | None, *, where: bool, first: bool) -> Row:

@@ -21,14 +21,18 @@ from harness.records.schema import Facts, Metric
 from harness.timing import Measurement
 from harness.trial import span_energy
 from harness.trial.metrics import FIRST_TOKEN
+from workloads.base import SERVE
 
 PREFILL, DECODE, FORWARD, BACKWARD = "energy.prefill", "energy.decode", "energy.forward", "energy.backward"
+_GENERATES = ("generate", SERVE)
 Prepare = Callable[[str], Any]
 """Returns the job of the same workload in another mode."""
 
 
 def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepare: Prepare) -> list[Metric]:
-    """Measure prefill and decode of generation, or forward and backward of training; nothing else has phases.
+    """Measure prefill and decode of generation and serving, or forward and backward of training.
+
+    Nothing else has phases.
 
     A strategy's step has phases of its own on each rank, which no loop of one of them can measure.
 
@@ -40,11 +44,11 @@ def phase_metrics(config: Config, device: Device, workload: Any, job: Any, prepa
         prepare: Makes the jobs of the modes `prefill` and `decode`.
     """
     mode, modes = config.workload.mode, workload.spec.modes
-    if config.parallel.name != "none" and mode in {"generate", "train", "finetune"}:
-        keys = (PREFILL, DECODE) if mode == "generate" else (FORWARD, BACKWARD)
+    if config.parallel.name != "none" and mode in {*_GENERATES, "train", "finetune"}:
+        keys = (PREFILL, DECODE) if mode in _GENERATES else (FORWARD, BACKWARD)
         why = f"parallel {config.parallel.name} has no phase that runs alone"
         return [make(key, None, reason=why) for key in keys]
-    if mode == "generate" and {"prefill", "decode"} <= set(modes):
+    if mode in _GENERATES and {"prefill", "decode"} <= set(modes):
         jobs = {PREFILL: prepare("prefill"), DECODE: prepare("decode")}
         steps: Mapping[str, Callable[[int], object]] = {key: _of(made) for key, made in jobs.items()}
     elif mode in {"train", "finetune"} and config.workload.accumulate == 1:

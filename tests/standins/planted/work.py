@@ -18,10 +18,14 @@ from harness.planning.plan import PlannedTrial, make_plan
 from harness.records.evidence import EVIDENCE
 from harness.serving.endpoint.client import Seen, Told
 from harness.serving.endpoint.watch import LoopWatch, client_facts
+from harness.serving.loadgen import LoadGenRun, LoadGenSettings
+from harness.serving.loadgen_log import Log, judged
+from harness.serving.loadgen_search import Settled
 from harness.serving.metrics import Limits
 from harness.serving.requests import ServedRequest
 from harness.serving.served import Served
 from harness.trial import rank_merge
+from harness.trial.loadgen import loadgen_facts
 from harness.trial.metrics import RankRun
 from harness.trial.replica import run_replica
 from workloads import registry
@@ -190,6 +194,26 @@ def _a_client_whose_reads_were_late(_world: World, fault: bool) -> dict[str, Any
     request = ServedRequest(0, 0, 3, "answered", (1, 2, 3), 3, start_ns=0)
     late_ns = [30_000_000 if fault else 1_000_000] * 3  # of latencies of one second
     return {"client": client_facts([Told(request, Seen(reads=3, events=3, late_ns=late_ns))], LoopWatch())}
+
+
+def _under_loadgen(**said: Any) -> dict[str, Any]:
+    """Return what is said of one answer of two tokens, the first after a second, with LoadGen's log of it."""
+    request = ServedRequest(0, 0, 2 * 10**9, "answered", (10**9, 2 * 10**9), 2)
+    log = Log({"result_validity": "VALID", "result_first_token_50.00_percentile_latency_ns": 10**9} | said)
+    run = LoadGenRun(LoadGenSettings("server"), (request,), 1, log)
+    found = judged(log, scenario="server", answers=[2], told_first=1)
+    return {"loadgen": loadgen_facts(Settled(run, ()), found, [])}
+
+
+@planted("loadgen_invalid")
+def _a_run_that_loadgen_calls_invalid(_world: World, fault: bool) -> dict[str, Any]:
+    return _under_loadgen(result_validity="INVALID" if fault else "VALID")
+
+
+@planted("loadgen_disagrees")
+def _a_first_token_that_loadgen_saw_later(_world: World, fault: bool) -> dict[str, Any]:
+    late_ns = 20_000_000 if fault else 9_000_000  # of a second
+    return _under_loadgen(**{"result_first_token_50.00_percentile_latency_ns": 10**9 + late_ns})
 
 
 @planted("saturated")

@@ -228,11 +228,16 @@ PLAIN = {
     ],
 )
 def test_what_a_tool_wrote_of_the_scripted_stream_stands_beside_the_script(file, tool, likes):
-    """Each mean with a like of ours is the script's, within what the tool's own machine took."""
+    """Each mean with a like of ours is the script's, and by no other definition.
+
+    A first token counts the tool's own connection, up to 4.1 ms; the next piece or the role would be 10 ms
+    off or more. Times between tokens count none of it; with the first token among n they would be 0.6 ms off.
+    """
     found = {r.comparable_to: r for r in read_file(FILES / file, tool).results if r.comparable_to}
     assert {name for name in found if not name.endswith(("p50", "p90", "p99"))} == likes
     for name in likes:
-        assert found[name].value == pytest.approx(PLAIN[name], abs=0.006), name
+        between = name in {"latency.tpot", "latency.gap"}
+        assert found[name].value == pytest.approx(PLAIN[name], abs=1e-4 if between else 5e-3), name
         assert found[name].unit == "s"
 
 

@@ -46,6 +46,39 @@ def test_what_does_not_go_together_is_named(override, says):
         only(override)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("serve.loadgen=server",), "takes serve.ttft_limit_s and serve.tpot_limit_s"),
+        (("serve.loadgen=server", "serve.ttft_limit_s=1", "serve.e2e_limit_s=1"), "takes serve.ttft"),
+        (("serve.loadgen=offline", "serve.ttft_limit_s=1"), "takes no limit"),
+        (("serve.loadgen=offline", "serve.concurrency=2"), "serve.concurrency: with serve.loadgen"),
+        (("serve.loadgen=offline", "serve.queue=2"), "serve.queue: with serve.loadgen"),
+        (("serve.loadgen=single_stream", "serve.good_share=1"), "a quantile below 1"),
+        (("serve.loadgen=Offline",), "serve.loadgen"),
+    ],
+)
+def test_what_loadgen_decides_is_not_ours_to_say(overrides, says):
+    """And Server needs the limits that it judges by."""
+    pytest.importorskip("mlperf_loadgen")
+    with pytest.raises(ConfigError, match=says):
+        only(*overrides)
+
+
+def test_loadgen_drives_no_endpoint():
+    """It has an engine in this process."""
+    endpoint = ("workload.url=http://127.0.0.1/v1", "workload.model=m")
+    with pytest.raises(ConfigError, match="not an endpoint"):
+        make_plan(["workload=endpoint", *endpoint, "serve.loadgen=offline"])
+
+
+def test_without_loadgen_the_extra_is_named(monkeypatch):
+    """In one line."""
+    monkeypatch.setattr("harness.planning.serving.find_spec", lambda _name: None)
+    with pytest.raises(ConfigError, match="pip install 'joulemark\\[serve\\]'"):
+        only("serve.loadgen=offline")
+
+
 def test_a_trace_is_its_contents(tmp_path):
     """Two files of the same contents are one load; another file is refused under its digest."""
     for name, tokens in (("a", 3), ("b", 3), ("c", 4)):
@@ -76,7 +109,7 @@ def test_other_modes_do_not_read_the_section():
     [
         ("optimize=compile", "changes with every step"),
         ("optimize.kv_cache=growing", "rows are slots"),
-        ("parallel=tensor", "serves in one process"),
+        ("parallel=ddp", "serves in one process, or with its matrices split"),
         ("workload=bert", "bert has no mode serve"),
     ],
 )

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from harness.config.models import ServeConfig
+from harness.config.serving import ServeConfig
 from harness.serving.load import arrivals_of, lengths_of, limits_of
 from harness.system.errors import InputError
 

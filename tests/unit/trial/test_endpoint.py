@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,10 +113,10 @@ def test_energy_of_another_machine_is_not_this_ones():
 
     far = ("workload.url=https://far.example/v1", "workload.model=m")
     (local,) = make_plan([*QUICK, *far, "power=auto"]).trials
-    reason = Metered(local.config, parse_url("https://far.example/v1")).energy().reason
+    reason = Metered(local.config, [parse_url("https://far.example/v1")]).energy().reason
     assert reason is not None
     assert reason.startswith("the server runs on another machine")
-    assert Metered(local.config, parse_url("http://127.0.0.1:8/v1")).energy().reason is None
+    assert Metered(local.config, [parse_url("http://127.0.0.1:8/v1")]).energy().reason is None
 
 
 @pytest.mark.parametrize(
@@ -148,3 +149,62 @@ def test_a_key_is_no_part_of_who_a_trial_is(monkeypatch):
     others = ("workload.url=http://g/v1", "workload.model=n", "workload.api=completions")
     assert len({work(), *map(work, others), work("workload.extra.ignore_eos=true")}) == 5
     assert make_plan(base).trials[0].label == "endpoint m serve"
+
+
+SLOW_S, FAST_S = 0.3, 0.01
+DEAD = "http://127.0.0.1:9/v1"
+"""Nothing listens there."""
+
+
+def balanced(policy: str, *urls: str, users: int = 4):
+    """Run a replica against several servers; return the metrics, and how the servers' requests ended."""
+    listed = f"[{','.join(urls)}]"
+    found = run(
+        listed, None, "workload.model=plain", f"serve.balance={policy}", f"serve.concurrency={users}",
+        "measure.seconds=0.5",
+    )  # fmt: skip
+    assert found["status"] == "ok", found
+    evidence = found["evidence"]
+    told = evidence["balance"]
+    assert told["policy"] == policy
+    ended = Counter()
+    for one in told["servers"]:
+        assert sum(one["ended"].values()) == one["requests"]
+        ended.update(one["ended"])
+    assert dict(ended) == evidence["requests"]
+    return {m["id"]: m for m in found["metrics"]}, told["servers"]
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Serve the same answers from a slow and from a fast server."""
+    scripts = [
+        {"plain": replace(SCRIPTS["plain"], role_s=0.001, first_s=first_s, gap_s=0.001)}
+        for first_s in (SLOW_S, FAST_S)
+    ]
+    with serving(scripts[0]) as slow, serving(scripts[1]) as fast:
+        yield slow[0], fast[0]
+
+
+def test_least_outstanding_sends_more_to_the_fast_server(pair):
+    """Its answers end sooner, so that it has the fewest under way; in turn both get as many."""
+    _, (slow, fast) = balanced("least_outstanding", *pair)
+    assert fast["requests"] > 2 * slow["requests"] > 0
+    _, (slow, fast) = balanced("round_robin", *pair)
+    assert abs(fast["requests"] - slow["requests"]) <= 4
+
+
+def test_a_dead_server_is_counted(pair):
+    """By its place, with the ending of its requests; the others go on."""
+    metrics, (dead, fast) = balanced("round_robin", DEAD, pair[1])
+    assert set(dead["ended"]) == {"refused"}
+    assert set(fast["ended"]) == {"answered"}
+    assert metrics["requests.failed"]["value"] == dead["requests"] / (dead["requests"] + fast["requests"])
+
+
+def test_one_address_has_nothing_to_balance():
+    """The policy is refused, and so is an address that is none."""
+    with pytest.raises(ConfigError, match="it chooses between several servers"):
+        run(DEAD, None, "workload.model=plain", "serve.balance=least_outstanding")
+    with pytest.raises(ConfigError, match="only http"):
+        run(f"[{DEAD},ftp://x/v1]", None, "workload.model=plain")

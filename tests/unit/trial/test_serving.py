@@ -48,6 +48,8 @@ def test_a_decoder_serves(served, tmp_path, workload):
     assert metrics["goodput.share"]["value"] == 1
     assert metrics["throughput.tokens"]["value"] > 0
     assert metrics["memory.kv_cache"]["value"] > 0
+    assert metrics["flops.rate"]["value"] > 0
+    assert metrics["mfu"]["reason"]
     assert metrics["latency.e2e"]["n"] == ended["answered"]
     assert "iteration.mean" not in metrics
     ((_, series),) = read_loops([("one", (tmp_path / LOOP).read_bytes())])

@@ -52,3 +52,60 @@ def test_two_loads_are_a_table_without_a_curve(served):
     """And no load at all is no section."""
     assert not [block for block in serving_section(served[:2]).blocks if isinstance(block, Front)]
     assert serving_section([]).blocks == ()
+
+
+def test_trials_under_loadgen_have_a_table_of_their_own(served, make_trial, make_estimate):
+    """With the verdict, MLPerf's figure, and how many percentiles agree; they are no load of the curve."""
+    made = make_trial("gpt", "serve", "bf16", make_estimate("mlperf.samples", 26.0), identity="lg")
+    made.config["serve"] = {"loadgen": "server"}
+    for record in made.replicas():
+        record.evidence["loadgen"] = {
+            "valid": True,
+            "percentiles_s": {"latency.ttft.p50": [1.0, 1.1], "latency.e2e.p50": [2.0, 2.0]},
+            "disagree": ["latency.ttft.p50"],
+        }
+    section = serving_section([*served, *trials([made])])
+    load, driven = (block for block in section.blocks if isinstance(block, Table))
+    assert len(load.rows) == len(LOADS)
+    (row,) = driven.rows
+    shown = dict(zip([column.title for column in driven.columns], row.cells, strict=True))
+    assert (shown["Scenario"].text, shown["Verdict"].text) == ("server", "valid")
+    assert shown["MLPerf samples"].text.replace("\u00a0", " ") == "26.0 samples/s"
+    replicas = len(made.replicas())
+    assert shown["Percentiles"].text == f"{replicas} of {2 * replicas}"
+    (only,) = serving_section(trials([made])).blocks
+    assert only.id == "loadgen-table"
+
+
+def test_what_balancing_buys_is_beside_one_server(make_trial, make_estimate):
+    """Two servers of the same load: ratios, shares by server, and a figure of both."""
+
+    def one(url, rate, first_s, shares=()):
+        estimates = make_estimate("throughput.tokens", rate), make_estimate("latency.ttft.p90", first_s)
+        made = make_trial("endpoint", "serve", "fp32", *estimates, identity=str(url))
+        made.config["workload"] |= {"url": url, "model": "m"}
+        made.config["serve"] = {"arrivals": "closed", "concurrency": 8, "balance": "round_robin"}
+        for record in made.replicas():
+            if shares:
+                record.evidence["balance"] = {"servers": [{"requests": n} for n in shares]}
+        return made
+
+    both = trials([one("http://a", 100.0, 0.4), one(["http://a", "http://b"], 180.0, 0.3, (30, 10))])
+    _, table, *figures = serving_section(both).blocks
+    (row,) = table.rows
+    shown = dict(zip([column.title for column in table.columns], row.cells, strict=True))
+    assert shown["Throughput over one"].text == "1.80"
+    assert shown["TTFT p90 over one"].text == "0.75"
+    assert [text.rstrip(" %\u00a0") for text in shown["Requests"].text.split(", ")] == ["75", "25"]
+    assert (shown["Servers"].text, shown["Policy"].text) == ("2", "round_robin")
+    assert [len(figure.rows) for figure in figures] == [2, 2]
+
+
+def test_without_a_trial_of_one_server_there_is_no_ratio(make_trial, make_estimate):
+    """And of one server there is no table."""
+    made = make_trial("endpoint", "serve", "fp32", make_estimate("throughput.tokens", 9.0), identity="x")
+    made.config["workload"] |= {"url": ["http://a", "http://b"]}
+    table = serving_section(trials([made])).blocks[1]
+    assert table.rows[0].cells[-1].text == table.rows[0].cells[-2].text == "\u2013"
+    made.config["workload"] |= {"url": "http://a"}
+    assert len(serving_section(trials([made])).blocks) == 1

@@ -9,6 +9,9 @@ import torch.distributed.tensor.parallel
 
 from workloads import compatibility, registry
 from workloads.base import TRAINING
+from workloads.engine.continuous_batching import Request
+from workloads.engine.serve import Serving, prepare_engine
+from workloads.engine.setup import Chosen, Setup
 from workloads.parallel.registry import STRATEGIES
 from workloads.sizes import resolve_size
 from workloads.transform import Cell, resolve_settings
@@ -75,6 +78,33 @@ def test_split_models_generate_the_single_processs_tokens(on_ranks, job_of, name
         assert weights < 0.6 * whole.weights_bytes
         assert parameters == whole.parameters
         assert units == (whole.units(0) if rank == 0 else type(units)(0))
+
+
+def test_a_split_engine_serves_the_single_processs_tokens(on_ranks):
+    """Mixed lengths side by side, read in parts: equal tokens on every rank, and half the cache."""
+    kind = registry.get("llama")
+    workload = kind("serve", resolve_size(kind.spec, "tiny", {"layers": 2}))
+    serving = Serving(batching="continuous", slots=3, context=24, chunk=4, queue=9)
+    random = torch.Generator().manual_seed(1)
+    prompts = [torch.randint(workload.n("vocab"), (n,), generator=random) for n in (5, 9, 3, 8)]
+
+    def served(setup):
+        made = prepare_engine(workload, setup, serving)
+        for number, prompt in enumerate(prompts):
+            made.engine.submit(Request(number, prompt, 4 + number))
+        tokens = []
+        while not made.engine.idle:
+            tokens += [(token.request, token.token) for token in made.engine.step()]
+        return tokens, made.slots.nbytes
+
+    def work(ranks):
+        return served(Setup(top_k=1, parallel=Chosen("tensor", {"sequence": False}), ranks=ranks))
+
+    expected, nbytes = served(Setup(top_k=1))
+    assert len(expected) == 4 + 5 + 6 + 7
+    for tokens, own in on_ranks(2, work):
+        assert tokens == expected
+        assert own == nbytes / 2
 
 
 def test_split_models_decode_from_their_own_heads(on_ranks, job_of):

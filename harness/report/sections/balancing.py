@@ -1,0 +1,96 @@
+"""What balancing buys: several servers behind a policy beside one server under the same load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.report.document import Block, Cell, Column, Row, Table
+from harness.report.sections.overview import percent
+from harness.report.sections.plots import drawable, plots
+from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
+from harness.report.text import line
+from harness.report.trials import Trial, fact
+
+ALL, FIRST = "throughput.tokens", "latency.ttft.p90"
+_METRICS = {ALL: "Throughput", FIRST: "TTFT p90", "requests.failed": "Without answer"}
+_LOAD = ("arrivals", "concurrency", "rate_per_s", "lengths", "prompt_tokens", "output_tokens", "sigma")
+MOST_SERVERS = 8
+"""Whose shares a cell shows."""
+_NOTE = (
+    "Over one: the ratio to the trial of one server under the same load; more is better for throughput, less "
+    "for the time to first token. Requests: each server's share, in the order of workload.url, over all "
+    "replicas. The balancer does not look whether a server is well."
+)
+
+
+def servers(trial: Trial) -> int:
+    """Return how many servers answered a trial; 0 where it asked none."""
+    url = fact(trial.result.config, "workload", "url")
+    return len(url) if isinstance(url, list | tuple) else int(isinstance(url, str))
+
+
+def balancing(served: Sequence[Trial]) -> list[Block]:
+    """Tabulate and draw trials of several servers beside those of one; nothing where there are none."""
+    several = [trial for trial in served if servers(trial) > 1]
+    if not several:
+        return []
+    where = any(trial.where for trial in several)
+    ones = {_key(trial): trial for trial in served if servers(trial) == 1}
+    rows, drawn = list[Row](), dict[str, Trial]()
+    for i, trial in enumerate(sorted(several, key=lambda trial: (_key(trial), servers(trial)))):
+        one = ones.get(_key(trial))
+        rows.append(_row(trial, one, where=where, first=i == 0))
+        drawn |= {t.result.trial_id: t for t in (one, trial) if t is not None}
+    columns = (
+        *name_columns(where=where),
+        Column("Servers", numeric=True),
+        Column("Policy"),
+        Column("Requests"),
+        *(Column(title, numeric=True) for title in _METRICS.values()),
+        Column("Throughput over one", numeric=True),
+        Column("TTFT p90 over one", numeric=True),
+    )
+    found: list[Block] = [Table("balancing-table", "What balancing buys", columns, tuple(rows), _NOTE)]
+    members = list(drawn.values())
+    found += plots("balancing-all", "Throughput of all servers", {ALL: "Throughput"}, members)
+    found += plots("balancing-first", "Time to first token, p90", {FIRST: "TTFT p90"}, members)
+    return found
+
+
+def _row(trial: Trial, one: Trial | None, *, where: bool, first: bool) -> Row:
+    cells = (
+        *name_cells(trial, where=where),
+        Cell(str(servers(trial)), order=servers(trial)),
+        Cell(line(fact(trial.result.config, "serve", "balance") or NONE, 40)),
+        Cell(_shares(trial)),
+        *(metric_cell(trial.result.estimates.get(metric)) for metric in _METRICS),
+        *(_over(trial, one, metric) for metric in (ALL, FIRST)),
+    )
+    return Row(cells, trial.workload, first=first)
+
+
+def _key(trial: Trial) -> tuple[str, ...]:
+    """Return what two trials have in common that differ in their servers alone."""
+    config = trial.result.config
+    load = (str(fact(config, "serve", name)) for name in _LOAD)
+    return str(fact(config, "workload", "model")), trial.machine, *load
+
+
+def _over(trial: Trial, one: Trial | None, metric: str) -> Cell:
+    mine = drawable(trial, metric)
+    theirs = None if one is None else drawable(one, metric)
+    if mine is None or theirs is None or not mine.value or not theirs.value:
+        return Cell(NONE)
+    ratio = mine.value / theirs.value
+    return Cell(f"{ratio:.2f}", order=ratio)
+
+
+def _shares(trial: Trial) -> str:
+    counts = [0] * min(servers(trial), MOST_SERVERS)
+    for record in trial.result.replicas():
+        told = fact(record.evidence, "balance", "servers")
+        for place, one in enumerate(told[: len(counts)] if isinstance(told, list) else ()):
+            requests = fact(one, "requests")
+            counts[place] += requests if isinstance(requests, int) else 0
+    total = sum(counts)
+    return ", ".join(percent(count / total) for count in counts) if total else NONE
