@@ -22,7 +22,7 @@ class Answer:
     answer_ns: int | None = None
     """When the first content that is no reasoning was read."""
     tokens: int | None = None
-    """As the server's usage tells them; never counted from events."""
+    """As the server's usage tells them, if it tells any; never counted from events."""
     prompt_tokens: int | None = None
     empty_first: bool = False
     """Whether an event with a choice came before the first piece, without content: a role, as a rule."""
@@ -106,7 +106,8 @@ def error_text(event: object) -> str:
 
 
 def _count(value: object, otherwise: int | None) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _MOST_TOKENS:
+    """Return a count of tokens, or `otherwise` for what is none: a server that counts nothing may say 0."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < _MOST_TOKENS:
         return otherwise
     return value
 

@@ -77,9 +77,9 @@ def test_without_usage_tokens_are_unknown():
     assert request.ttft_ns == 100 * MS
 
 
-@pytest.mark.parametrize("told", [True, -1, 1.5, "7", 1 << 40, None, [3]])
+@pytest.mark.parametrize("told", [True, -1, 0, 1.5, "7", 1 << 40, None, [3]])
 def test_a_usage_that_is_no_count_tells_nothing(told):
-    """A server may say anything."""
+    """A server may say anything; one that counts nothing says 0."""
     answer = Answer()
     answer.take(json.dumps({"choices": [], "usage": {"completion_tokens": told}}).encode(), 1)
     assert answer.tokens is None
