@@ -45,12 +45,13 @@ class PreparedEngine:
     evidence: dict[str, Any]
 
     def check(self) -> dict[str, Any]:
-        """Judge the last step: `output_ok`, and `output_reason` where its logits are not finite."""
-        logits = self.engine.logits
-        if logits is None:
-            reason: str | None = "no step has run"
-        else:
-            reason = None if bool(torch.isfinite(logits).all()) else "the output is not finite"
+        """Judge the last step: `output_ok`, and `output_reason` where its logits are not finite.
+
+        Before the first request there is nothing to judge: `output_ok` is None.
+        """
+        if (logits := self.engine.logits) is None:
+            return {"output_ok": None, "output_reason": None}
+        reason = None if bool(torch.isfinite(logits).all()) else "the output is not finite"
         return {"output_ok": reason is None, "output_reason": reason}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.cli.commands.run import swept
+from harness.cli.commands.run import results_option, swept
 from harness.cli.output import print_json, print_table
 from harness.execution.sweep import Sweep
 from harness.identity.machine import Identity, identify
@@ -15,6 +15,7 @@ from harness.planning.plan import Plan, PlannedTrial, make_plan
 from harness.records import open_store
 from harness.records.schema import Record
 from harness.records.store import Store
+from harness.records.validity import describe, judge
 from harness.serving.search import Found, Probe, Tried, highest_rate
 from harness.system.errors import InputError, UsageError
 from workloads.base import SERVE
@@ -54,21 +55,26 @@ class Rates:
             why = trial.refusal or (failure.reason if failure is not None else None) or "it has no record"
             raise MeasuredError(f"no result at {rate_per_s:.6g} requests/s: {why}")
         share = good[-1].metric(SHARE)
-        if share is None or share.value is None:
-            why = "it was not measured" if share is None else str(share.reason)
+        validity, reasons = judge(good[-1]).get(SHARE, ("unavailable", ("it was not measured",)))
+        if share is None or share.value is None or validity == "invalid":
+            why = "; ".join(describe(reason) for reason in reasons)
             raise MeasuredError(f"no {SHARE} at {rate_per_s:.6g} requests/s: {why}")
         self.records.append(good[-1])
         return Probe(share.value, good[-1].evidence.get("saturated") is True)
 
+    def sweep(self, rate_per_s: float) -> str:
+        """Return the name of a rate's sweep."""
+        name = next((o.partition("=")[2] for o in self._overrides if o.startswith("run.name=")), "goodput")
+        return f"{name}-{rate_per_s:.6g}"
+
     def _plan(self, rate_per_s: float, runs: int) -> Plan:
         """Return the sweep of a rate with so many runs, which holds those that there were before."""
         rate = f"{rate_per_s:.6g}"
-        name = next((o.partition("=")[2] for o in self._overrides if o.startswith("run.name=")), "goodput")
         rest = [o for o in self._overrides if not o.startswith("run.name=")]
         seeds = ",".join(map(str, range(runs)))
         once = ("measure.replicas=1", "measure.max_replicas=1", "measure.within_run_only=true")
         return make_plan(
-            [*rest, f"serve.rate_per_s={rate}", f"seed={seeds}", f"run.name={name}-{rate}", *once],
+            [*rest, f"serve.rate_per_s={rate}", f"seed={seeds}", f"run.name={self.sweep(rate_per_s)}", *once],
             user_folders=self._folders,
         )
 
@@ -91,6 +97,8 @@ def main(options: argparse.Namespace) -> int:
     else:
         print_table(_HEADS, [_row(one) for one in sorted(found.tried, key=lambda one: one.rate_per_s)])
         print(f"\n{_words(found, rates.trial.config.serve.good_share)}")
+        sweeps = " ".join(rates.sweep(rate) for rate in sorted(one.rate_per_s for one in found.tried))
+        print(f"\nnext: joulemark report {sweeps}{results_option(rates.store.root)}")
     return 3 if found.rate_per_s is None else 0
 
 

@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         if not options.json:
             for words in winners:
                 print(f"\n{words}")
-            print(f"\nnext: joulemark report {plan.sweep}" + _results_option(store.root))
+            print(f"\nnext: joulemark report {plan.sweep}" + results_option(store.root))
     return exit_code(plan, ledger, sweep.wanted)
 
 
@@ -128,5 +128,6 @@ def _one(plan: Plan, key: str, value: Callable[[PlannedTrial], str]) -> str:
     return found.pop()
 
 
-def _results_option(root: Path) -> str:
+def results_option(root: Path) -> str:
+    """Return the option that names a results folder; nothing for the usual one."""
     return "" if root == Path("results").absolute() else f" --results {root}"

@@ -7,6 +7,7 @@ import pytest
 
 from harness.cli import main
 from harness.cli.commands import goodput
+from harness.records.metrics import make
 
 LOAD = (
     "workload=gpt", "workload.mode=serve", "device=cpu", "serve.arrivals=poisson", "serve.ttft_limit_s=0.1",
@@ -21,8 +22,9 @@ def queue(monkeypatch, tmp_path):
     def swept(plan, _sweep_under):
         plans.append(plan)
         rate = plan.trials[-1].config.serve.rate_per_s
-        share = SimpleNamespace(value=1.0 if rate <= 8 else 0.5, reason=None)
-        record = SimpleNamespace(metric=lambda _id: share, evidence={"saturated": rate > 10})
+        share = make("goodput.share", 1.0 if rate <= 8 else 0.5)
+        evidence = {"saturated": rate > 10, "output_ok": rate < 100}
+        record = SimpleNamespace(metric=lambda _id: share, metrics=[share], evidence=evidence)
         return SimpleNamespace(ledger=SimpleNamespace(ok=lambda _id: [record], last_failure=lambda _id: None))
 
     monkeypatch.setattr(goodput, "swept", swept)
@@ -48,6 +50,7 @@ def test_the_table_has_a_row_for_each_rate(queue, capsys):
     assert "met" in said
     assert "missed" in said
     assert "is the highest rate at which 90% of requests keep the limits" in said
+    assert "next: joulemark report goodput-1 goodput-2 goodput-4 goodput-8 " in said
     assert queue
 
 
@@ -77,6 +80,13 @@ def test_what_cannot_be_searched_is_one_line(queue, capsys, words, says):
     assert says in said
     assert said.count("\n") == 1
     assert not queue
+
+
+def test_a_rate_whose_share_says_nothing_ends_the_search(queue, capsys):
+    """With the rule that voids it."""
+    assert main(["goodput", *LOAD, "--start", "128"]) == 2
+    assert "no goodput.share at 128 requests/s: The outputs failed their check." in capsys.readouterr().err
+    assert queue
 
 
 def test_a_run_that_fails_ends_the_search(queue, monkeypatch, capsys):
