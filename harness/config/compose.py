@@ -10,14 +10,14 @@ from __future__ import annotations
 import copy
 import importlib.util
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Self
 
 from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -29,6 +29,7 @@ from harness.config.bounds import check_count, check_groups, check_overrides, sw
 from harness.config.errors import ConfigError
 from harness.config.folder import config_folder
 from harness.config.grammar import parse_overrides, refuse_without_effect
+from harness.config.validate import known_keys
 from workloads.plugins import nearest
 
 ENTRY_POINTS = "joulemark.conf"
@@ -97,9 +98,14 @@ class Composer:
             if not folder.is_dir():
                 raise ConfigError(f"configuration folder {folder}: no such folder")
             check_groups(folder)
-        self._folders = [*user_folders, *_plugin_folders()]
-        self._search = [f"file://{folder.resolve()}" for folder in self._folders]
-        self._parts: dict[tuple[str, ...], DictConfig | None] = {}
+        further = [*user_folders, *_plugin_folders()]
+        self._search = [f"file://{folder.resolve()}" for folder in further]
+        self.groups: dict[str, list[str]] = {}
+        for file in (f for folder in (config_folder(), *further) for f in sorted(folder.glob("*/*.yaml"))):
+            options = self.groups.setdefault(file.parent.name, [])
+            options += [file.stem] if file.stem not in options else []
+        self._composed: dict[tuple[str, ...], DictConfig] = {}
+        self._parts: dict[tuple[tuple[str, ...], str], DictConfig | None] = {}
 
     def __enter__(self) -> Self:
         self._context = initialize_config_dir(str(config_folder()), version_base="1.3", job_name="joulemark")
@@ -108,12 +114,6 @@ class Composer:
         self._resolvers = dict(BaseContainer._resolvers)  # noqa: SLF001 - there is no public list
         for name in self._resolvers.keys() - _RESOLVERS:
             OmegaConf.clear_resolver(name)
-        loader = GlobalHydra.instance().config_loader()
-        self.groups: dict[str, list[str]] = {g: loader.get_group_options(g) for g in loader.list_groups("")}
-        # Hydra learns of further folders only when it composes; their options are their files' names.
-        for file in (f for folder in self._folders for f in sorted(folder.glob("*/*.yaml"))):
-            options = self.groups.setdefault(file.parent.name, [])
-            options += [file.stem] if file.stem not in options else []
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -153,22 +153,21 @@ class Composer:
         return _plain(self._hydra(overrides))
 
     def _hydra(self, overrides: Sequence[str]) -> DictConfig:
-        search = [f"hydra.searchpath=[{','.join(self._search)}]"] if self._search else []
-        try:
-            return compose("config", overrides=[*overrides, *search])
-        except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
-            # The last two are a group's file that is no YAML, or holds what YAML alone cannot make.
-            raise ConfigError(_one_line(error)) from error
+        """Return what Hydra composes, which the caller must not change."""
+        if not self._search:
+            return _of_our_own(tuple(overrides))
+        key = tuple(overrides)
+        if key not in self._composed:
+            self._composed[key] = _by_hydra([*overrides, f"hydra.searchpath=[{','.join(self._search)}]"])
+        return self._composed[key]
 
     def _merged(self, fixed: tuple[str, ...], varying: list[str]) -> Composed:
-        base = self._part(fixed, ())
-        assert base is not None
-        merged: DictConfig = copy.deepcopy(base)
+        merged: DictConfig = copy.deepcopy(self._hydra(fixed))
         values: list[Override] = []
         for override in parse_overrides(varying):
             self._checked(override)
             if not override.is_add() and override.key_or_group in self.groups and override.package is None:
-                part = self._part(fixed, (_line(override),))
+                part = self._part(fixed, _line(override))
                 if part is None:
                     return self.compose([*fixed, *varying])
                 merged[override.key_or_group] = copy.deepcopy(part[override.key_or_group])
@@ -185,18 +184,13 @@ class Composer:
             raise ConfigError(_one_line(error)) from error
         return _plain(merged)
 
-    def _part(self, fixed: tuple[str, ...], choice: tuple[str, ...]) -> DictConfig | None:
+    def _part(self, fixed: tuple[str, ...], choice: str) -> DictConfig | None:
         """Compose once per choice of a group; None when that choice reaches beyond its own key."""
-        key = (*fixed, "|", *choice)
+        key = (fixed, choice)
         if key not in self._parts:
-            part = self._hydra([*fixed, *choice])
-            if choice:
-                group = choice[0].partition("=")[0]
-                base = self._part(fixed, ())
-                if any(part.get(k) != base.get(k) for k in {*part, *(base or {})} - {group}):  # type: ignore[union-attr]
-                    self._parts[key] = None
-                    return None
-            self._parts[key] = part
+            part, base = self._hydra([*fixed, choice]), self._hydra(fixed)
+            beyond = {*part, *base} - {choice.partition("=")[0]}
+            self._parts[key] = None if any(part.get(k) != base.get(k) for k in beyond) else part
         return self._parts[key]
 
     def _checked(self, override: Override) -> Override:
@@ -208,22 +202,24 @@ class Composer:
                 if value not in self.groups[key] and value != "null":
                     raise ConfigError(f"{key}={value}: no such {key}{nearest(value, self.groups[key])}")
         elif not override.is_add() and not override.is_delete():
-            known = self._known_keys()
+            known = (*known_keys(), "sweep")
             if key not in known and not _is_open(key):
                 raise ConfigError(f"{key}: no such key{nearest(key, [*known, *self.groups])}")
         return override
 
-    def _known_keys(self) -> set[str]:
-        if not hasattr(self, "_keys"):
-            self._keys = set(_paths(_plain(self._hydra([]))))
-        return self._keys
+
+@lru_cache(maxsize=256)
+def _of_our_own(overrides: tuple[str, ...]) -> DictConfig:
+    """Compose from our own groups alone: they stay as they are for as long as a process lives."""
+    return _by_hydra(overrides)
 
 
-def _paths(config: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
-    for key, value in config.items():
-        yield prefix + key
-        if isinstance(value, Mapping):
-            yield from _paths(value, f"{prefix}{key}.")
+def _by_hydra(overrides: Sequence[str]) -> DictConfig:
+    try:
+        return compose("config", overrides=list(overrides))
+    except (HydraException, OmegaConfBaseException, YAMLError, ValueError) as error:
+        # The last two are a group's file that is no YAML, or holds what YAML alone cannot make.
+        raise ConfigError(_one_line(error)) from error
 
 
 def _plain(config: DictConfig) -> Composed:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from harness.config.errors import ConfigError
 from harness.config.models import Config
@@ -25,7 +25,7 @@ def validate(composed: Mapping[str, Any]) -> Config:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise ConfigError(f"{key}: no such key{nearest(key, _known_keys(), otherwise='')}") from error
+            raise ConfigError(f"{key}: no such key{nearest(key, known_keys(), otherwise='')}") from error
         if first["type"] == "missing":
             raise ConfigError(f"{key}: is missing") from error
         why = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
@@ -33,10 +33,13 @@ def validate(composed: Mapping[str, Any]) -> Config:
 
 
 @cache
-def _known_keys() -> list[str]:
-    keys: list[str] = []
-    for name, field in Config.model_fields.items():
-        section = field.annotation
-        keys.append(name)
-        keys += [f"{name}.{inner}" for inner in getattr(section, "model_fields", {})]
-    return keys
+def known_keys() -> list[str]:
+    """Return every key of the configuration, each section before what it holds."""
+    return list(_keys(Config))
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")

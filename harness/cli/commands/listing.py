@@ -111,10 +111,8 @@ def _experiments() -> list[dict[str, Any]]:
     from harness.config.compose import Composer
     from harness.config.folder import config_folder
 
-    with Composer() as composer:
-        names = composer.groups["experiment"]
     listed = []
-    for name in names:
+    for name in Composer().groups["experiment"]:
         path = config_folder() / "experiment" / f"{name}.yaml"
         text = path.read_text() if path.is_file() else ""
         about = [
@@ -130,8 +128,7 @@ def _experiments() -> list[dict[str, Any]]:
 def _groups() -> list[dict[str, Any]]:
     from harness.config.compose import Composer
 
-    with Composer() as composer:
-        return [{"group": g, "options": options} for g, options in composer.groups.items() if g != "hydra"]
+    return [{"group": group, "options": options} for group, options in Composer().groups.items()]
 
 
 def _metrics() -> list[dict[str, Any]]:

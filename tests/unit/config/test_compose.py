@@ -7,6 +7,7 @@ import pytest
 
 from harness.config.compose import Composer
 from harness.config.errors import ConfigError
+from harness.config.validate import known_keys
 
 
 @pytest.fixture
@@ -14,6 +15,20 @@ def composer():
     """A composer of our own groups."""
     with Composer() as made:
         yield made
+
+
+def test_what_is_composed_has_the_declared_keys(composer):
+    """All of them and no other: by them a misspelt override is known before Hydra sees it."""
+    composed = composer.compose([])
+    assert composed.pop("sweep") == []
+
+    def held(part, prefix):
+        for key, value in part.items():
+            yield prefix + key
+            if isinstance(value, dict):
+                yield from held(value, f"{prefix}{key}.")
+
+    assert sorted(held(composed, "")) == sorted(known_keys())
 
 
 def test_a_sweep_is_the_product_of_its_values(composer):
@@ -26,7 +41,7 @@ def test_a_sweep_is_the_product_of_its_values(composer):
 def test_the_cache_composes_what_hydra_composes(composer):
     """Random combinations of groups and values merge to the same mapping that Hydra gives for them."""
     rng = random.Random(7)
-    groups = {g: o for g, o in composer.groups.items() if g not in {"hydra", "experiment"}}
+    groups = {g: o for g, o in composer.groups.items() if g != "experiment"}
     values = ["workload.batch=3", "seed=5", "measure.seconds=0.25", "run.timeout_s=9", "workload.data=null"]
     values += ["workload.mode=infer", "power.devices=[a,b]", "report.title='a, b'", "workload.lr=1e-4"]
     for _ in range(12):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,15 +19,6 @@ ROWS = [
     for row in vars(module).values()
     if isinstance(row, Planted)
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def settled() -> Iterator[None]:
-    """Keep what is loaded from the collector, as workers do: every span begins with a collection."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
