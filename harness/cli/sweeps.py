@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 
 from harness.cli.output import visible
 from harness.records.chain import positions
 from harness.records.headline import HEADLINES
-from harness.records.index import read_records
+from harness.records.index import read_records, read_results
 from harness.records.numbers import quantity
 from harness.records.results import TrialResult, own_first, ran
 from harness.records.schema import Record
@@ -19,37 +20,40 @@ _SAID = 10
 """Lines of what is left out; the report has all."""
 
 
-def read_sweep(
-    store: Store, sweep: str, *, unread_suffice: bool = False
-) -> tuple[list[Record], Sequence[UnreadableRecord]]:
+def read_sweep(store: Store, sweep: str) -> tuple[list[Record], Sequence[UnreadableRecord]]:
     """Return a sweep's records, and those that cannot be read.
 
     Raises:
-        ValueError: there is no record, and none that cannot be read either where such suffice; the message
-            names the sweeps that there are.
+        ValueError: there is no record; the message names the sweeps that there are.
     """
     records, torn = read_records(store, sweep)
-    if not records and not (torn and unread_suffice):
-        known = ", ".join(store.sweeps())
-        hint = f"there are: {known}" if known else "no sweep has been run yet"
-        unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
-        raise UsageError(f"{store.root}: no records of a sweep {sweep}{unread}; {hint}")
+    if not records:
+        raise _nothing_of(store, sweep, torn)
     return records, torn
 
 
-def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[Record], list[str]]:
-    """Return the records of sweeps, and a line for each that cannot be read.
+def _nothing_of(store: Store, sweep: str, torn: Sequence[UnreadableRecord]) -> UsageError:
+    known = ", ".join(store.sweeps())
+    hint = f"there are: {known}" if known else "no sweep has been run yet"
+    unread = f", and {len(torn)} that cannot be read: {torn[0].reason}" if torn else ""
+    return UsageError(f"{store.root}: no records of a sweep {sweep}{unread}; {hint}")
+
+
+def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[TrialResult], list[str]]:
+    """Return the results of sweeps, and a line for each record that cannot be read.
 
     Raises:
         ValueError: a sweep has no records.
     """
-    records: list[Record] = []
+    results: list[TrialResult] = []
     left_out: list[str] = []
     for sweep in sweeps:
-        found, unread = read_sweep(store, sweep, unread_suffice=True)
-        records += found
+        found, unread = read_results(store, sweep)
+        if not found and not unread:
+            raise _nothing_of(store, sweep, unread)
+        results += found
         left_out += [f"{each.path.relative_to(store.root)}: {each.reason}" for each in unread]
-    return records, left_out
+    return results, left_out
 
 
 def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str]]:
@@ -60,10 +64,10 @@ def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str
     """
     kept, beside = own_first(results)
     last: dict[tuple[str, str, str], TrialResult] = {}
-    places = positions(record for result in kept for record in result.records)
+    places = cache(lambda: positions(record for result in kept for record in result.records))
     for result in kept:
         key = (result.sweep, result.trial_id, result.machine_id)
-        if key not in last or ran(result, places) > ran(last[key], places):
+        if key not in last or ran(result, places()) > ran(last[key], places()):
             last[key] = result
     said = [merged_beside(result) for result in beside]
     if superseded := len(kept) - len(last):
@@ -74,12 +78,14 @@ def current(results: Sequence[TrialResult]) -> tuple[list[TrialResult], list[str
     return whole, said
 
 
-def _whole_copies(results: Sequence[TrialResult], places: Mapping[str, int]) -> list[TrialResult]:
+def _whole_copies(
+    results: Sequence[TrialResult], places: Callable[[], Mapping[str, int]]
+) -> list[TrialResult]:
     """Keep, of what a cluster's blocks left of one trial on several machines, the one with most replicas."""
     best: dict[tuple[str, str], TrialResult] = {}
 
     def standing(result: TrialResult) -> tuple[int, object]:
-        return result.replicas_ok, ran(result, places)
+        return result.replicas_ok, ran(result, places())
 
     of_blocks = [result for result in results if any(map(_of_block, result.records))]
     for result in of_blocks:

@@ -9,14 +9,17 @@ its own.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from harness.comparison.explain_energy import EnergyExplanation, explain_energy
+from harness.comparison.factors import UNEXPLAINED, Factor, Factors, intervals, log_mean
 from harness.comparison.side_evidence import (
     Side,
     clock_mhz,
     differences,
+    logarithm,
     missing,
     number,
     side_of,
@@ -25,29 +28,13 @@ from harness.comparison.side_evidence import (
 )
 from harness.records.headline import HEADLINES
 from harness.records.results import TrialResult
-from harness.records.schema import Record
 from harness.stats import compare_unpaired
 from harness.system.errors import UsageError
 
-UNEXPLAINED = "unexplained"
 LEAST = 1e-12
 """Of the time: a part that is smaller has no logarithm worth taking."""
-RESAMPLES = 400
 KEPT = 15
 """Operators from which on a record's list is taken to be cut off; it keeps 20, by name and module."""
-LEAST_REPLICAS = 3
-"""Of each side, for intervals."""
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """One cause: by how much it alone makes A faster than B; below 1 it makes A slower."""
-
-    name: str
-    value: float
-    low: float | None
-    high: float | None
-    evidence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +51,8 @@ class Explanation:
     """What else differs on record, without a measure of what it did."""
     missing: tuple[str, ...]
     """Evidence that would tell more."""
+    energy: EnergyExplanation | None
+    """None where either side has no energy of the same items."""
 
     @property
     def first(self) -> Factor:
@@ -82,10 +71,10 @@ def explain(a: TrialResult, b: TrialResult) -> Explanation:
         raise UsageError(f"{a.label} and {b.label} have no throughput of the same items")
     one, other = side_of(a), side_of(b)
     found = _factors(metric, one, other)
-    intervals = _intervals(metric, one, other)
+    interval = intervals(lambda x, y: _factors(metric, x, y), one, other)
     comparison = compare_unpaired(b.values(metric), a.values(metric), direction="higher")
     low, high = (None if end is None else 1 + end for end in (comparison.low, comparison.high))
-    made = [Factor(name, value, *intervals(name), text) for name, (value, text) in found.items()]
+    made = [Factor(name, value, *interval(name), text) for name, (value, text) in found.items()]
     named = sorted((f for f in made if f.name != UNEXPLAINED), key=lambda f: -abs(math.log(f.value)))
     rest = [f for f in made if f.name == UNEXPLAINED]
     return Explanation(
@@ -96,10 +85,8 @@ def explain(a: TrialResult, b: TrialResult) -> Explanation:
         (*named, *rest),
         differences(one, other),
         missing(one, other),
+        explain_energy(a, b),
     )
-
-
-Factors = dict[str, tuple[float, str]]
 
 
 def _factors(metric: str, a: Side, b: Side) -> Factors:
@@ -122,13 +109,13 @@ def _factors(metric: str, a: Side, b: Side) -> Factors:
 
 def _of_parts(parts: Mapping[str, tuple[float, float, str]], a: Side, b: Side) -> Factors:
     """Turn parts of the time of A and of B into factors by logarithmic-mean weights."""
-    whole = _log_mean(math.fsum(x for x, _, _ in parts.values()), math.fsum(y for _, y, _ in parts.values()))
+    whole = log_mean(math.fsum(x for x, _, _ in parts.values()), math.fsum(y for _, y, _ in parts.values()))
     found: Factors = {}
     for name, (x, y, text) in parts.items():
         # The weight L(x, y) / L(X, Y) times ln(y / x): a part that one side lacks is no special case.
         effect = (y - x) / whole
         if name == "same kernels":
-            causes = _clock_and_ceiling(_log_mean(x, y) / whole, a, b)
+            causes = _clock_and_ceiling(log_mean(x, y) / whole, a, b)
             found |= causes
             effect -= math.fsum(math.log(value) for value, _ in causes.values())
             found["speed of the same kernels"] = (math.exp(effect), text)
@@ -232,39 +219,6 @@ def _busy_host(a: Side, b: Side) -> tuple[float, str] | None:
     return (1 - mine) / (1 - its), f"other machines took {mine:.1%} of A's CPU time and {its:.1%} of B's"
 
 
-def _intervals(metric: str, a: Side, b: Side) -> Callable[[str], tuple[float | None, float | None]]:
-    """Bootstrap the replicas of both sides: 95 % intervals. What one profile alone gives has none."""
-    import numpy as np
-
-    if min(len(a.records), len(b.records)) < LEAST_REPLICAS:
-        return lambda _: (None, None)
-    rng = np.random.default_rng(0)
-
-    def again(side: Side) -> Side:
-        n = len(side.records)
-        return replace(side, records=tuple(side.records[i] for i in rng.integers(n, size=n)))
-
-    draws = [_factors(metric, again(a), again(b)) for _ in range(RESAMPLES)]
-
-    def interval(name: str) -> tuple[float | None, float | None]:
-        low, high = np.percentile([d.get(name, (1.0, ""))[0] for d in draws], [2.5, 97.5])
-        return (float(low), float(high)) if high > low * (1 + 1e-9) else (None, None)
-
-    return interval
-
-
 def _ratio(metric: str, a: Side, b: Side) -> float:
     """Throughput of A over that of B, of the means of logarithms."""
-
-    def log(record: Record) -> float | None:
-        found = record.metric(metric)
-        return math.log(found.value) if found is not None and found.value else None
-
-    return math.exp((a.mean(log) or 0.0) - (b.mean(log) or 0.0))
-
-
-def _log_mean(x: float, y: float) -> float:
-    """Return the logarithmic mean of two positive numbers, 0 where one is none."""
-    if abs(x - y) <= 1e-15 * max(x, y):
-        return x
-    return (x - y) / (math.log(x) - math.log(y)) if min(x, y) > 0 else 0.0
+    return math.exp((a.mean(logarithm(metric)) or 0.0) - (b.mean(logarithm(metric)) or 0.0))

@@ -70,6 +70,16 @@ def slowed(record: Record) -> float | None:
     return raw.value / clean.value
 
 
+def logarithm(metric: str) -> Callable[[Record], float | None]:
+    """Return a reader of the logarithm of a metric; it gives None where there is no positive value."""
+
+    def read(record: Record) -> float | None:
+        found = record.metric(metric)
+        return math.log(found.value) if found is not None and found.value and found.value > 0 else None
+
+    return read
+
+
 def stolen(record: Record) -> float | None:
     """Return the share of CPU time that other machines took."""
     return number(record.evidence.get("steal_ratio"))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from statistics import fmean, median_low
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from harness.records.metrics import METRICS
@@ -35,8 +36,16 @@ Verdicts = Mapping[str, tuple[Validity, tuple[str, ...]]]
 """By metric id, as `judge` returns them."""
 
 
+Key = tuple[str, str, str, str, bool]
+"""What the records of one result share: sweep, trial, machine, code, and whether they were merged."""
+
+
 def trial_results(
-    records: Iterable[Record], *, level: float = LEVEL, judged: Callable[[Record], Verdicts] = judge
+    records: Iterable[Record],
+    *,
+    level: float = LEVEL,
+    judged: Callable[[Record], Verdicts] = judge,
+    known: Mapping[Key, dict[str, Estimate]] = MappingProxyType({}),
 ) -> list[TrialResult]:
     """Derive one result for each (sweep, trial, machine, code), in the order of first appearance.
 
@@ -47,15 +56,21 @@ def trial_results(
         records: records in any order, of any number of sweeps.
         level: confidence level of the intervals.
         judged: returns a record's verdicts, for a caller that has them.
+        known: estimates at the same level, for a caller that has some.
     """
-    groups: dict[tuple[str, str, str, str, bool], list[Record]] = defaultdict(list)
+    groups: dict[Key, list[Record]] = defaultdict(list)
     for record in records:
         key = (record.sweep, record.trial_id, record.machine_id, record.code_id, record.merged)
         groups[key].append(record)
-    return [_trial_result(group, level, judged) for group in groups.values()]
+    return [_trial_result(group, level, judged, known.get(key)) for key, group in groups.items()]
 
 
-def _trial_result(group: list[Record], level: float, verdicts: Callable[[Record], Verdicts]) -> TrialResult:
+def _trial_result(
+    group: list[Record],
+    level: float,
+    verdicts: Callable[[Record], Verdicts],
+    known: dict[str, Estimate] | None,
+) -> TrialResult:
     attempts = sorted(group, key=lambda r: (r.replica, r.attempt))
     ok = last_good(attempts)
     judged = [r for r in attempts if r.status not in UNJUDGED]
@@ -73,7 +88,7 @@ def _trial_result(group: list[Record], level: float, verdicts: Callable[[Record]
         reason=last.reason,
         replicas_ok=len(ok),
         records=tuple(attempts),
-        estimates=_estimates(ok, [verdicts(record) for record in ok], level),
+        estimates=_estimates(ok, [verdicts(record) for record in ok], level) if known is None else known,
     )
 
 

@@ -20,7 +20,7 @@ def iteration_metric(records: Iterable[Record]) -> str:
     The undisturbed mean where enough of the records have one: single-threaded work on the CPU that was let
     alone. Else the plain mean. A record without the metric then stays out of the comparison.
     """
-    clean = [m is not None and m.value is not None for m in (record.metric(CLEAN) for record in records)]
+    clean = [record.value(CLEAN) is not None for record in records]
     return CLEAN if clean and sum(clean) >= CLEAN_PROCESSES * len(clean) else RAW
 
 
@@ -28,7 +28,6 @@ def item_kind(records: Iterable[Record]) -> str | None:
     """Return the kind of item that all of these records count, or None when there is none."""
     held = list(records)
     for kind, metric_id in zip(ITEMS, HEADLINES, strict=True):
-        found = [record.metric(metric_id) for record in held]
-        if found and all(m is not None and m.value is not None for m in found):
+        if held and all(record.value(metric_id) is not None for record in held):
             return kind
     return None

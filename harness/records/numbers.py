@@ -30,6 +30,7 @@ class Quantity:
         return f"{self.text} ({self.interval})" if self.interval else self.text
 
 
+@lru_cache(maxsize=1 << 14)
 def quantity(value: float, unit: str, low: float | None = None, high: float | None = None) -> Quantity:
     """Format a value, with its interval where it has one.
 
@@ -56,10 +57,9 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
         scale = step**power
         decimals = _decimals(value / scale, half / scale)
 
-    places = max(decimals, 0)
-
     def digits(x: float) -> str:
-        return f"{round(x / scale, decimals):.{places}f}".replace("-", MINUS)
+        text = f"{x / scale:.{decimals}f}" if decimals >= 0 else f"{round(x / scale, decimals):.0f}"
+        return text.replace("-", MINUS) if text.startswith("-") else text
 
     interval = ""
     if low is not None and high is not None and high > low:

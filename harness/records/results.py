@@ -122,5 +122,5 @@ class TrialResult:
 
     def values(self, metric_id: str) -> tuple[float, ...]:
         """Return the metric's value in every good replica that has one."""
-        metrics = (record.metric(metric_id) for record in self.replicas())
-        return tuple(m.value for m in metrics if m is not None and m.value is not None)
+        values = (record.value(metric_id) for record in self.replicas())
+        return tuple(value for value in values if value is not None)

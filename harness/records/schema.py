@@ -200,6 +200,11 @@ class Record(Frozen):
         """Return the metric with this id, or None."""
         return next((m for m in self.metrics if m.id == metric_id), None)
 
+    def value(self, metric_id: str) -> float | None:
+        """Return the value of the metric with this id, or None where it has none."""
+        found = self.metric(metric_id)
+        return None if found is None else found.value
+
 
 class Check(Frozen):
     """One test of the instrument: what it found, what it should have found."""

@@ -37,17 +37,13 @@ def _csv(table: Table) -> bytes:
             else [column.title]
         )
     writer.writerow(titles)
+    numeric = [column.numeric for column in table.columns]
     for row in table.rows:
         cells: list[Any] = []
-        for column, cell in zip(table.columns, row.cells, strict=True):
-            text = _plain(cell.text)
-            cells += (
-                [text, cell.order, _plain(cell.detail)]
-                if column.numeric
-                else [f"{text} {_plain(cell.detail)}".strip()]
-            )
-        writer.writerow([_inert(c) for c in cells])
-    return out.getvalue().encode()
+        for number, (text, detail, order, _) in zip(numeric, row.cells, strict=True):
+            cells += (text, order, detail) if number else (f"{text} {detail}".strip() if detail else text,)
+        writer.writerow([_inert(c) if isinstance(c, str) and c else c for c in cells])
+    return _plain(out.getvalue()).encode()
 
 
 def _points(figure: Figure) -> bytes:
@@ -76,8 +72,8 @@ def _table(table: Table) -> dict[str, Any]:
         "columns": [c.title for c in table.columns],
         "rows": [
             [
-                {"text": _plain(c.text), "value": c.order, "detail": _plain(c.detail), "mark": c.mark}
-                for c in row.cells
+                {"text": text, "value": order, "detail": detail, "mark": mark}
+                for text, detail, order, mark in row.cells
             ]
             for row in table.rows
         ],
@@ -85,13 +81,14 @@ def _table(table: Table) -> dict[str, Any]:
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (_plain(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n").encode()
 
 
 def _plain(text: str) -> str:
+    """Write spaces and minus signs as programs read them."""
     return text.replace("\u00a0", " ").replace("\u2212", "-")
 
 
 def _inert(value: Any) -> Any:
     """Return a text that no spreadsheet takes for a formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "\u2212", "@"} else value

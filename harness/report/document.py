@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 Mark = Literal["", "valid", "flagged", "invalid", "unavailable", "failed", "refused"]
 Tone = Literal["plain", "lead", "note"]
@@ -57,9 +57,11 @@ class Column:
     """True where long text is expected: it takes the width that the others leave."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One cell: its text, the smaller text below it (an interval), and what it sorts by."""
+class Cell(NamedTuple):
+    """One cell: its text, the smaller text below it (an interval), and what it sorts by.
+
+    A report of many trials has half a million: a tuple is made three times as fast as a frozen dataclass.
+    """
 
     text: str
     detail: str = ""
@@ -67,8 +69,7 @@ class Cell:
     mark: Mark = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row. `workload` is what a reader may select by; `first` starts a group."""
 
     cells: tuple[Cell, ...]

@@ -47,11 +47,20 @@ def interval(process_means: npt.ArrayLike, level: float = 0.95, pilot: int | Non
         StatsError: no value, or one that is NaN, infinite, zero or negative; a pilot below 2 or above n;
             values that scatter beyond all numbers.
     """
-    logs = [math.log(value) for value in _few(process_means, 0.0) or positive(process_means).tolist()]
+    logs = logs_of(process_means)
     centre, half, flags = _t_interval(logs, level, pilot)
     if half is None:
         return Interval(exp(centre), None, None, level, len(logs), flags)
     return Interval(exp(centre), exp(centre - half), exp(centre + half), level, len(logs), flags)
+
+
+def logs_of(values: npt.ArrayLike) -> list[float]:
+    """Return the logarithms of positive values.
+
+    Raises:
+        StatsError: no value, or one that is NaN, infinite, zero or negative.
+    """
+    return [math.log(value) for value in _few(values, 0.0) or positive(values).tolist()]
 
 
 def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | None = None) -> Interval:
@@ -111,10 +120,10 @@ def within_run_interval(durations: npt.ArrayLike, level: float = 0.95, batches: 
 
 def _few(values: npt.ArrayLike, above: float) -> list[float] | None:
     """Return a list of plain numbers above a bound as it is, else None: an array costs more than a few do."""
-    if not isinstance(values, list) or not values:
+    if not isinstance(values, list | tuple) or not values:
         return None
     plain = all(type(value) is float and above < value <= LARGEST for value in values)
-    return values if plain else None
+    return list(values) if plain else None
 
 
 def _t_interval(

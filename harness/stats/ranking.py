@@ -62,7 +62,7 @@ def rank(
             worst=worst,
             letters=letters[i],
             n=int(test.counts[i]),
-            flags=_flags(test.logs[i]),
+            flags=_flags(test.logs(i)),
         )
         for i, (best, worst) in enumerate(places)
     ]
@@ -88,16 +88,21 @@ class TukeyTest:
         if not groups:
             raise StatsError("no configuration to rank")
         self.direction = direction
-        self.logs = [np.log(positive(group)) for group in groups]
-        self.means = np.array([group.mean() for group in self.logs])
-        self.counts = np.array([len(group) for group in self.logs])
+        values = _joined(groups)
+        self.counts = np.array([len(group) for group in groups])  # type: ignore[arg-type]
+        self._logs, self._starts = np.log(values), np.concatenate(([0], np.cumsum(self.counts)[:-1]))
+        self.means = np.add.reduceat(self._logs, self._starts) / self.counts
         self._several = self.counts > 1
         judged = int(self._several.sum())
         self._scale = math.inf
         if judged >= 2:
             degrees = int((self.counts[self._several] - 1).sum())
-            pooled = sum(float(((group - group.mean()) ** 2).sum()) for group in self.logs) / degrees
+            pooled = float(((self._logs - np.repeat(self.means, self.counts)) ** 2).sum()) / degrees
             self._scale = _studentised_range(level, judged, degrees) * math.sqrt(pooled / 2)
+
+    def logs(self, i: int) -> Floats:
+        """Return the logarithms of a configuration's process means."""
+        return self._logs[self._starts[i] : self._starts[i] + self.counts[i]]
 
     def place(self, i: int) -> tuple[int, int]:
         """Return the best and the worst rank that are possible for a configuration."""
@@ -137,6 +142,17 @@ class TukeyTest:
         least = self._scale * np.sqrt(1 / self.counts[i] + 1 / self.counts)
         different: npt.NDArray[np.bool_] = (np.abs(self.means[i] - self.means) > least) & self._several
         return different
+
+
+def _joined(groups: Sequence[npt.ArrayLike]) -> Floats:
+    """Return the values of all groups, checked at once; where a check fails, each group says which it is."""
+    arrays = [np.asarray(group, np.float64) for group in groups if np.ndim(group) == 1 and np.size(group)]
+    if len(arrays) == len(groups):
+        try:
+            return positive(np.concatenate(arrays))
+        except StatsError:
+            pass
+    return np.concatenate([positive(group) for group in groups])
 
 
 def _flags(logs: Floats) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-import numpy as np
 import numpy.typing as npt
 
 from harness.stats.compare import Comparison, label_of
-from harness.stats.errors import Direction, in_unit, known, positive, ratio_less_one
-from harness.stats.interval import NO_SPREAD, WITHIN_RUN
+from harness.stats.errors import Direction, in_unit, known, ratio_less_one
+from harness.stats.interval import NO_SPREAD, WITHIN_RUN, logs_of
 
 LEAST_EQUAL = 3
 """Processes of each side that must agree before equal values are taken for the truth."""
@@ -48,22 +48,21 @@ def compare_unpaired(
     in_unit("delta", delta)
     in_unit("alpha", alpha)
     known(direction)
-    before, after = np.log(positive(base)), np.log(positive(head))
-    centre = float(after.mean() - before.mean())
+    before, after = logs_of(base), logs_of(head)
+    means = [math.fsum(side) / len(side) for side in (before, after)]
+    centre = means[1] - means[0]
     effect = ratio_less_one(centre)
     least = min(len(before), len(after))
     if least == 1:
         return Comparison("inconclusive", effect, None, None, None, 0, None, (WITHIN_RUN,))
-    shares = [float(side.var(ddof=1)) / len(side) for side in (before, after)]
-    variance = sum(shares)
-    # Equal values differ by the rounding of their logarithms.
-    if math.sqrt(variance) <= 1e-12:
+    shares = [_squared_error(side, mean) for side, mean in zip((before, after), means, strict=True)]
+    error = math.sqrt(sum(shares))
+    if error <= 1e-12:  # equal values differ by the rounding of their logarithms
         label = label_of(centre, 0.0, delta, direction) if least >= LEAST_EQUAL else "inconclusive"
         return Comparison(label, effect, effect, effect, None, 0, None, (NO_SPREAD,))
-    degrees = variance**2 / sum(
+    degrees = error**4 / sum(
         share**2 / (len(side) - 1) for share, side in zip(shares, (before, after), strict=True)
     )
-    error = math.sqrt(variance)
     critical = float(stdtrit(degrees, 1 - alpha / 2))
     half = critical * error
     return Comparison(
@@ -75,3 +74,8 @@ def compare_unpaired(
         pairs=0,
         p_value=2 * float(stdtr(degrees, -abs(centre) / error)),
     )
+
+
+def _squared_error(logs: Sequence[float], mean: float) -> float:
+    """Return the squared standard error of a mean of two or more."""
+    return math.fsum((log - mean) ** 2 for log in logs) / (len(logs) - 1) / len(logs)

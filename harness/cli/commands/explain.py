@@ -11,7 +11,6 @@ from harness.cli.output import print_blocks, print_json
 from harness.cli.sweeps import current, read_sweeps, say_left_out
 from harness.comparison.explain import explain
 from harness.records import open_store
-from harness.records.estimates import trial_results
 from harness.records.machines import machine_names
 from harness.records.results import TrialResult
 from harness.records.store import Store
@@ -54,8 +53,8 @@ def described(a: TrialResult, b: TrialResult, names: dict[str, str]) -> dict[str
 def chosen(store: Store, side: str, work: str | None) -> list[TrialResult]:
     """Return a side's results: a sweep's, or those of it whose labels have the words behind the colon."""
     sweep, _, words = side.partition(":")
-    records, unread = read_sweeps(store, [sweep])
-    results, left_out = current(trial_results(records))
+    found, unread = read_sweeps(store, [sweep])
+    results, left_out = current(found)
     say_left_out([*unread, *left_out])
     wanted = f"{words} {work or ''}".split()
     return [r for r in results if r.replicas_ok and all(w in r.label.split() for w in wanted)]

@@ -11,7 +11,6 @@ from typing import Any
 from harness.cli.output import print_blocks, print_json
 from harness.cli.sweeps import current, read_sweeps, say_left_out
 from harness.records import open_store
-from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 from harness.system.errors import UsageError
 
@@ -21,8 +20,8 @@ EXIT_OK, EXIT_NONE, EXIT_UNDECIDED = 0, 1, 4
 def main(options: argparse.Namespace) -> int:
     """Print the answer; 1 when nothing keeps the limits, 4 when replicas allow no probability."""
     store = open_store(options.results)
-    records, unread = read_sweeps(store, options.sweeps)
-    results, left_out = current(trial_results(records))
+    found, unread = read_sweeps(store, options.sweeps)
+    results, left_out = current(found)
     say_left_out([*unread, *left_out])
     answer = answer_of(results, Path(options.requirements), options.price, day(options.as_of))
     if options.predict:

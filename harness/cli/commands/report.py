@@ -15,7 +15,6 @@ from harness.cli.decisions import asked_price, decided
 from harness.cli.output import print_json
 from harness.cli.sweeps import current, read_sweeps
 from harness.records import open_store
-from harness.records.estimates import trial_results
 from harness.records.foreign import read_foreign
 from harness.records.results import TrialResult
 from harness.records.schema import Record
@@ -37,15 +36,15 @@ def main(options: argparse.Namespace) -> int:
         print(f"joulemark: no PDF, the other formats are written: {words}", file=sys.stderr)
         formats.remove("pdf")
     store = open_store(options.results)
-    records, left_out = read_sweeps(store, options.sweeps)
+    found, left_out = read_sweeps(store, options.sweeps)
 
     from harness.report import build, write
 
-    with uncollected():
-        results, said = current(trial_results(records))
+    results, said = current(found)
     left_out += said
     marks, unread = read_marks(store)
-    machines = {record.machine_id for record in records}
+    records = [record for result in found for record in result.records]
+    machines = {result.machine_id for result in found}
     left_out += [str(mark) for mark in marks if machines & set(mark.machines)] + unread
     foreign, unreadable = read_foreign(store)
     left_out += unreadable
@@ -65,8 +64,8 @@ def main(options: argparse.Namespace) -> int:
             foreign=foreign,
             decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
         )
-    folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
-    paths = write(model, folder, formats)
+        folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
+        paths = write(model, folder, formats)
     if options.json:
         print_json({"reports": [str(p) for p in paths]})
     else:

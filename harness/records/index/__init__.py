@@ -7,6 +7,6 @@ when one of its records is new or changed. Records are validated one by one: a t
 from __future__ import annotations
 
 from harness.records.index.queries import Table, query, rebuild
-from harness.records.index.restore import read_records
+from harness.records.index.restore import read_records, read_results
 
-__all__ = ["Table", "query", "read_records", "rebuild"]
+__all__ = ["Table", "query", "read_records", "read_results", "rebuild"]

@@ -1,37 +1,39 @@
-"""Records back from the index, equal to those that their files hold, where reading each file takes long."""
+"""Records and results from the index, equal to those of the records' files, where these take long to read."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
 from pydantic_core import from_json
 
+from harness.records.estimates import Key, trial_results
+from harness.records.index.kept import OF_KIND, Held, Shelf, kept_record
 from harness.records.index.refresh import Index, connect, listing, refreshed
 from harness.records.index.segment import Segment
-from harness.records.index.tables import FACTS, FILES, quoted, relation
-from harness.records.schema import Facts, Metric, Record, Seal, WorkerFacts
+from harness.records.index.tables import FILES, quoted, relation
+from harness.records.metrics import METRICS
+from harness.records.results import Estimate, TrialResult
+from harness.records.schema import Facts, Record
 from harness.records.store import Store, UnreadableRecord
 from harness.system.collector import uncollected
 
 if TYPE_CHECKING:
     import duckdb
+    from numpy.typing import NDArray
 
 MANY = 1000
 """Fewer records than these are read one by one: that needs no index."""
-_APART = {"record", "rest", "sha256", "merged"}
-_COLUMNS = tuple(n for n in FILES["records"] if n in Record.model_fields or n in _APART)
-_OF_KIND = ("id", "unit", "direction", "estimator", "provenance", "ci_level", "semantics_version", "reason")
-_NUMBERS = ("value", "ci_low", "ci_high", "n")
-
-
-class _Rest(BaseModel):
-    """What no column of its own holds."""
-
-    series: dict[str, tuple[float, ...]]
-    log_tail: str
-    seal: Seal | None
+_SHARED = ("config", "machine", "code")
+_TEXTS = ("evidence", "worker", "seal")
+_APART = (*_TEXTS, "sha256", "merged", "record")
+_PLAIN = tuple(n for n in FILES["records"] if n in Record.model_fields and n not in _APART)
+_METRIC = ("value", "ci_low", "ci_high")
+_ESTIMATE = ("value", "low", "high", "level")
+_PLACE = {metric: place for place, metric in enumerate(METRICS)}
 
 
 def read_records(store: Store, sweep: str) -> tuple[list[Record], list[UnreadableRecord]]:
@@ -43,82 +45,150 @@ def read_records(store: Store, sweep: str) -> tuple[list[Record], list[Unreadabl
     listed = listing(store, sweep)
     if sum(map(len, listed.values())) < MANY:
         return store.records(sweep)
-    with refreshed(store, {sweep: listed}, ("records", "metrics", "kinds")) as index, uncollected():
-        records = list(_records(index, sweep))
-        torn = [
-            UnreadableRecord(store.root / path, reason)
-            for folder in index.manifest.sweeps[sweep].values()
-            for path, reason in folder.torn
-        ]
-    records.sort(key=lambda r: (r.machine_id, r.trial_id, f"r{r.replica:02d}-a{r.attempt:02d}"))
-    return records, sorted(torn, key=lambda one: one.path.parts)
+    with _indexed(store, {sweep: listed}, ("records", "metrics", "kinds")) as index, connect() as connection:
+        return _records(connection, index, sweep), _torn(index, sweep)
 
 
-def _records(index: Index, sweep: str) -> Iterator[Record]:
-    """Yield records segment by segment, equal facts as one object."""
-    facts: dict[str, Facts] = {}
+def read_results(store: Store, sweep: str) -> tuple[list[TrialResult], list[UnreadableRecord]]:
+    """Return a sweep's results and what cannot be used, as `trial_results` does; from the index where many.
+
+    Raises:
+        UsageError: not a sweep's name.
+    """
+    listed = listing(store, sweep)
+    if sum(map(len, listed.values())) < MANY:
+        records, torn = store.records(sweep)
+        with uncollected():
+            return trial_results(records), torn
+    with _indexed(store, {sweep: listed}, FILES) as index, connect() as connection:
+        known = _estimates(connection, index, sweep)
+        return trial_results(_records(connection, index, sweep), known=known), _torn(index, sweep)
+
+
+@contextmanager
+def _indexed(store: Store, listings: Any, files: Any) -> Iterator[Index]:
+    with refreshed(store, listings, files) as index, uncollected():
+        yield index
+
+
+def _torn(index: Index, sweep: str) -> list[UnreadableRecord]:
+    torn = [
+        UnreadableRecord(index.store.root / path, reason)
+        for folder in index.manifest.sweeps[sweep].values()
+        for path, reason in folder.torn
+    ]
+    return sorted(torn, key=lambda one: one.path.parts)
+
+
+def _segments(index: Index, sweep: str) -> Iterator[Segment]:
     wanted = {folder.entry for folder in index.manifest.sweeps[sweep].values()}
+    return (s for s in index.manifest.segments if not wanted.isdisjoint(s.entries()))
+
+
+def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) -> list[Record]:
+    """Return the records in the order of their paths, equal facts as one object."""
+    facts: dict[str, Facts] = {}
     dead = index.manifest.dead()
-    with connect() as connection:
-        for segment in index.manifest.segments:
-            if wanted.isdisjoint(segment.entries()):
-                continue
-            metrics = _metrics(connection, index, segment)
-            source = relation("records", index.paths("records", [segment]), dead)
-            rows = connection.execute(
-                f"SELECT {', '.join(_COLUMNS)} FROM {source} WHERE sweep = {quoted(sweep)}"
-            )
-            while some := rows.fetchmany(256):
-                for row in some:
-                    yield _record(dict(zip(_COLUMNS, row, strict=True)), metrics, facts)
-
-
-def _metrics(
-    connection: duckdb.DuckDBPyConnection, index: Index, segment: Segment
-) -> dict[int, list[Metric]]:
-    """Return the metrics of a segment's records, by the records' numbers."""
-    of = {file: relation(file, index.paths(file, [segment])) for file in ("kinds", "metrics")}
-    kinds = {
-        number: tuple(zip(_OF_KIND, told, strict=True))
-        for number, *told in connection.execute(
-            f"SELECT kind, metric_id, {', '.join(_OF_KIND[1:])} FROM {of['kinds']}"
+    found: list[Record] = []
+    for segment in _segments(index, sweep):
+        source = relation("records", index.paths("records", [segment]), dead)
+        rows = connection.execute(
+            f"SELECT {', '.join((*_APART, *_PLAIN))} FROM {source} WHERE sweep = {quoted(sweep)}"
         ).fetchall()
-    }
-    found: dict[int, list[Metric]] = {}
-    rows = connection.execute(
-        f"SELECT record, kind, value, ci_low, ci_high, n FROM {of['metrics']} ORDER BY record, place"
-    )
-    while some := rows.fetchmany(4096):
-        for record, kind, *numbers in some:
-            found.setdefault(record, []).append(_metric(kinds[kind], numbers))
+        texts = {name: [row[i] for row in rows] for i, name in enumerate(_TEXTS)}
+        shelf, places = _shelf(connection, index, segment, texts)
+        for at, (_, _, _, sha256, merged, number, *plain) in enumerate(rows):
+            fields = dict(zip(_PLAIN, plain, strict=True))
+            for name in _SHARED:
+                text = fields[name]
+                fields[name] = facts[text] if text in facts else facts.setdefault(text, from_json(text))
+            start, stop = places.get(number, (0, 0))
+            found.append(kept_record(fields, Held(shelf, at, start, stop, sha256, merged)))
+    found.sort(key=lambda r: (r.machine_id, r.trial_id, f"r{r.replica:02d}-a{r.attempt:02d}"))
     return found
 
 
-def _metric(kind: tuple[tuple[str, Any], ...], numbers: list[Any]) -> Metric:
-    """Return a metric as it was validated before it came into the index."""
-    metric = object.__new__(Metric)
-    for name, value in (*kind, *zip(_NUMBERS, numbers, strict=True)):
-        object.__setattr__(metric, name, value)
-    return metric
+def _shelf(
+    connection: duckdb.DuckDBPyConnection,
+    index: Index,
+    segment: Segment,
+    texts: dict[str, list[Any]],
+) -> tuple[Shelf, dict[int, tuple[int, int]]]:
+    """Return a segment's columns, and by a record's number where its metrics begin and end in them."""
+    told = ", ".join(("metric_id", *OF_KIND[1:]))
+    kinds = relation("kinds", index.paths("kinds", [segment]))
+    of_kind = {
+        number: tuple(values)
+        for number, *values in connection.execute(f"SELECT kind, {told} FROM {kinds}").fetchall()
+    }
+    columns = ", ".join(f"coalesce({name}, 'nan'::DOUBLE) AS {name}" for name in _METRIC)
+    metrics = relation("metrics", index.paths("metrics", [segment]))
+    held = connection.execute(
+        f"SELECT record, kind, n, {columns} FROM {metrics} ORDER BY record, place"
+    ).fetchnumpy()
+    shelf = Shelf(index.store, texts, of_kind, held["kind"], {name: held[name] for name in (*_METRIC, "n")})
+    return shelf, _spans(held["record"])
 
 
-def _record(row: dict[str, Any], metrics: dict[int, list[Metric]], facts: dict[str, Facts]) -> Record:
-    rest = _Rest.model_validate_json(row.pop("rest"))
-    sha256, merged = row.pop("sha256"), row.pop("merged")
-    number, worker = row.pop("record"), row.pop("worker")
-    for name in FACTS.keys() - {"worker"}:
-        text = row[name]
-        if name == "evidence":
-            row[name] = from_json(text)
-        else:
-            row[name] = facts[text] if text in facts else facts.setdefault(text, from_json(text))
-    record = Record.model_construct(
-        **row,
-        metrics=tuple(metrics.get(number, ())),
-        worker=WorkerFacts.model_validate_json(worker),
-        series=rest.series,
-        log_tail=rest.log_tail,
-        seal=rest.seal,
-    )
-    record._sha256, record._merged = sha256, merged  # noqa: SLF001 - as its reader found it
-    return record
+def _spans(numbers: NDArray[Any]) -> dict[int, tuple[int, int]]:
+    """Return where each number's stretch of a sorted column begins and ends."""
+    import numpy as np
+
+    found, starts = np.unique(numbers, return_index=True)
+    spans = [(int(start), int(stop)) for start, stop in pairwise([*starts, len(numbers)])]
+    return dict(zip(found.tolist(), spans, strict=True))
+
+
+def _estimates(
+    connection: duckdb.DuckDBPyConnection, index: Index, sweep: str
+) -> dict[Key, dict[str, Estimate]]:
+    """Return the estimates that were derived when the index was made, in the order of the metric table.
+
+    Those of a trial with a metric that is in no table are left to be derived again.
+    """
+    found: dict[Key, dict[str, Estimate]] = {}
+    dead = index.manifest.dead()
+    for segment in _segments(index, sweep):
+        of = {file: index.paths(file, [segment]) for file in ("trials", "estimates", "kinds")}
+        keys = connection.execute(
+            "SELECT trial, sweep, trial_id, machine_id, code_id, merged FROM "
+            f"{relation('trials', of['trials'], dead)} WHERE sweep = {quoted(sweep)}"
+        ).fetchall()
+        numbers = ", ".join(f"coalesce({name}, 'nan'::DOUBLE) AS {name}" for name in _ESTIMATE)
+        held = connection.execute(
+            f"SELECT trial, kind, n, {numbers} FROM {relation('estimates', of['estimates'])} ORDER BY trial"
+        ).fetchnumpy()
+        kinds = _estimate_kinds(connection, of["kinds"])
+        spans = _spans(held["trial"])
+        kind, n = held["kind"].tolist(), held["n"].tolist()
+        columns = [held[name].tolist() for name in _ESTIMATE]
+        for trial, *key in keys:
+            start, stop = spans.get(trial, (0, 0))
+            plain = [
+                _estimate(kinds[kind[i]], n[i], [column[i] for column in columns]) if n[i] else kinds[kind[i]]
+                for i in range(start, stop)
+            ]
+            if all(e.metric_id in _PLACE for e in plain):
+                plain.sort(key=lambda e: _PLACE[e.metric_id])
+                found[tuple(key)] = {e.metric_id: e for e in plain}
+    return found
+
+
+def _estimate_kinds(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> dict[int, Estimate]:
+    """Return by its number what each kind says of an estimate: one without a value."""
+    names = ("metric_id", "title", "unit", "direction", "estimator", "provenance", "validity", "reasons")
+    rows = connection.execute(f"SELECT kind, {', '.join(names)} FROM {relation('kinds', paths)}").fetchall()
+    none: tuple[None, None, None, None] = (None, None, None, None)
+    return {
+        number: Estimate(
+            one, title, unit, direction, how, provenance, *none, 0, validity, tuple(reasons or ())
+        )
+        for number, one, title, unit, direction, how, provenance, validity, reasons in rows
+    }
+
+
+def _estimate(kind: Estimate, n: int, numbers: list[float]) -> Estimate:
+    value, low, high, level = (None if math.isnan(x) else x for x in numbers)
+    k = kind
+    shown = (k.metric_id, k.title, k.unit, k.direction, k.estimator, k.provenance)
+    return Estimate(*shown, value, low, high, level, n, k.validity, k.reasons)

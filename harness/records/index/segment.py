@@ -22,14 +22,13 @@ from harness.system.errors import ResourceError
 if TYPE_CHECKING:
     import duckdb
 
-_SCALARS = tuple(n for n in FILES["records"] if n not in {"entry", "record", "rest", "sha256", *FACTS})
+_SCALARS = tuple(n for n in FILES["records"] if n not in {"entry", "record", "seal", "sha256", *FACTS})
 _RECORD = tuple(n for n in _SCALARS if n in Record.model_fields)
 _OTHER = tuple(n for n in _SCALARS if n not in Record.model_fields)
 _NUMBERS = {"BIGINT": "int64", "INTEGER": "int64", "DOUBLE": "float64"}
 _told = attrgetter(
     *("id", "unit", "direction", "estimator", "provenance", "ci_level", "semantics_version", "reason")
 )
-_REST = {"series", "log_tail", "seal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ class Draft:
             columns[name].append(settings[name])
         for name in FACTS:
             columns[name].append(to_json(held[name]).decode())
-        columns["rest"].append(record.model_dump_json(include=_REST))
+        columns["seal"].append(record.seal and record.seal.model_dump_json())
         columns["sha256"].append(record.sha256)
         metrics = record.metrics
         shape = (tuple(map(_told, metrics)), tuple([judged[m.id] for m in metrics]))

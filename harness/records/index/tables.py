@@ -78,7 +78,7 @@ FILES: dict[str, dict[str, str]] = {
         "record": "BIGINT",
         **COLUMNS["records"],
         **dict.fromkeys(FACTS, "VARCHAR"),
-        "rest": "VARCHAR",
+        "seal": "VARCHAR",
         "sha256": "VARCHAR",
     },
     "metrics": {

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING
 
 from harness.records.numbers import quantity, tick
 from harness.report.document import Front
-from harness.report.figures.intervals import (
-    FILL,
-    GRID,
-    MARKERS,
-    MUTED,
-    RC,
-    SERIES,
-    WIDTH_IN,
-    linear_ticks,
-    log_ticks,
-    svg_of,
-)
+from harness.report.figures.svg import FILL, GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, svg_of
+from harness.report.figures.ticks import linear_ticks, log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.records.numbers import tick
 from harness.report.document import Roofline
-from harness.report.figures.intervals import GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, log_ticks, svg_of
+from harness.report.figures.svg import GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, svg_of
+from harness.report.figures.ticks import log_ticks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -17,7 +17,7 @@ def render(model: ReportModel) -> bytes:
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    from harness.report.figures import draw, intervals
+    from harness.report.figures import draw, svg
 
     templates = files("harness.report.formats").joinpath("templates")
     style, script, page = (
@@ -26,7 +26,7 @@ def render(model: ReportModel) -> bytes:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
     def figure(plot: Figure) -> Markup:
-        return Markup(intervals.screen(draw.draw(plot), plot.id))  # noqa: S704 - matplotlib escaped its text
+        return Markup(svg.screen(draw.draw(plot), plot.id))  # noqa: S704 - their text is escaped
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.report.document import Cell, Column, Front, Plot, ReportModel, Roofline, Table
+from harness.report.document import Block, Cell, Column, Front, Plot, ReportModel, Roofline, Table
 
 MOST_ROWS = 200
 """Rows of a table in the document; its file beside it has all."""
@@ -27,17 +27,10 @@ def render(model: ReportModel) -> bytes:
     import matplotlib as mpl
     import typst
 
-    from harness.report.figures import draw, intervals
-
-    data = asdict(model)
+    shown = replace(model, sections=tuple(replace(s, blocks=()) for s in model.sections))
+    data = asdict(shown)
     for section, out in zip(model.sections, data["sections"], strict=True):
-        for block, fields in zip(section.blocks, out["blocks"], strict=True):
-            if isinstance(block, Plot | Roofline | Front):
-                fields["svg"] = intervals.paper(draw.draw(block))
-            elif isinstance(block, Table):
-                fields["left_out"] = max(len(block.rows) - MOST_ROWS, 0)
-                fields["rows"] = fields["rows"][:MOST_ROWS]
-                fields["landscape"], fields["size"] = table_layout(block)
+        out["blocks"] = [_fields(block) for block in section.blocks]
     data["date"] = _date(model.generated_at)
     source = files("harness.report.formats").joinpath("templates/report.typ").read_bytes()
     fonts = typst.Fonts(
@@ -46,6 +39,27 @@ def render(model: ReportModel) -> bytes:
     compiled = typst.compile(source, sys_inputs={"model": json.dumps(data)}, font_paths=fonts, format="pdf")
     assert isinstance(compiled, bytes)
     return compiled
+
+
+def _fields(block: Block) -> dict[str, Any]:
+    """Return a block as plain data, with no more rows than are shown and figures drawn."""
+    from harness.report.figures import draw, svg
+
+    if isinstance(block, Plot | Roofline | Front):
+        return {
+            "kind": block.kind,
+            "title": block.title,
+            "caption": block.caption,
+            "axis": block.axis,
+            "svg": svg.paper(draw.draw(block)),
+        }
+    if not isinstance(block, Table):
+        return asdict(block)
+    landscape, size = table_layout(block)
+    fields = asdict(replace(block, rows=()))
+    rows = [{"first": row.first, "cells": [c._asdict() for c in row.cells]} for row in block.rows[:MOST_ROWS]]
+    left_out = len(block.rows) - len(rows)
+    return fields | {"rows": rows, "left_out": left_out, "landscape": landscape, "size": size}
 
 
 def table_layout(table: Table) -> tuple[bool, float]:

@@ -38,7 +38,7 @@ def answer_section(
     """Return the answer to what was asked, the best of each workload, and one figure of what they trade."""
     blocks: list[Block] = list(answer_blocks(asked.answer)) if asked.answer is not None else []
     members = [group for group, _ in tests]
-    overview = overview_table(members, asked.limits, asked.chances, costs)
+    overview = overview_table(tests, asked.limits, asked.chances, costs)
     if overview is not None:
         blocks.append(overview)
     wanted = {str(o["trial_id"]) for o in (asked.answer or {}).get("options", ())}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from harness.records.numbers import quantity
@@ -102,7 +102,7 @@ def _row(gain: Gain, *, where: bool) -> Row:
         _cell(_ratio(gain, _MEMORY), gain),
         _cell(_ratio(gain, _ENERGY), gain),
         metric_cell(estimates.get("quality.sqnr")),
-        replace(first, detail=line(t.result.replicas()[0].evidence.get("compiled") or "", 40)),
+        first._replace(detail=line(t.result.replicas()[0].evidence.get("compiled") or "", 40)),
     )
     return Row(cells, t.workload, first=base)
 
@@ -120,7 +120,7 @@ def _last(gain: Gain) -> Cell:
     if gain.beside is None:
         return Cell(NONE)
     cell = _cell(gain.last, gain)
-    return replace(cell, detail=f"{cell.detail} over {gain.beside.config}".strip())
+    return cell._replace(detail=f"{cell.detail} over {gain.beside.config}".strip())
 
 
 def _families(members: Sequence[Trial], test: SpeedTest) -> list[list[Gain]]:

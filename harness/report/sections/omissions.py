@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
-from harness.records.results import Estimate, Validity
+from harness.records.results import Validity
 from harness.records.validity import describe
 from harness.report.document import Block, Cell, Column, Item, Items, Paragraph, Row, Section, Table
 from harness.report.text import line, listing, plural
@@ -58,20 +59,26 @@ def _findings(ok: Sequence[Trial]) -> dict[tuple[str, str], _Finding]:
     """Gather by validity and reason; reasons that differ in their numbers only are one."""
     found: dict[tuple[str, str], _Finding] = {}
     for t in ok:
+        name = t.name
         for e in t.result.estimates.values():
-            for reason in _reasons(e):
-                finding = found.setdefault((e.validity, re.sub(r"\d+", "0", reason)), _Finding(reason))
+            for kind, reason in () if e.validity == "valid" else _reasons(e.reasons):
+                finding = found.get((e.validity, kind))
+                if finding is None:
+                    finding = found[e.validity, kind] = _Finding(reason)
                 finding.varies |= finding.reason != reason
-                finding.metrics[line(e.title, 60)] = None
-                finding.trials[t.name] = None
+                finding.metrics[e.title] = None
+                finding.trials[name] = None
     return found
 
 
-def _reasons(estimate: Estimate) -> list[str]:
-    if estimate.validity == "valid":
-        return []
-    found = estimate.reasons or ("no reason was recorded",)
-    return [line(r if describe(r) == r else f"{r}: {describe(r)}", 300) for r in found]
+@lru_cache(maxsize=4096)
+def _reasons(reasons: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return each reason as it is shown, behind what it shares with those that differ in numbers only."""
+    texts = (
+        line(r if describe(r) == r else f"{r}: {describe(r)}", 300)
+        for r in reasons or ("no reason was recorded",)
+    )
+    return tuple((re.sub(r"\d+", "0", text), text) for text in texts)
 
 
 def _cells(kind: Validity, finding: _Finding, results: int) -> tuple[Cell, ...]:
@@ -81,7 +88,7 @@ def _cells(kind: Validity, finding: _Finding, results: int) -> tuple[Cell, ...]:
     return (
         Cell(kind, order=kind, mark=kind),
         Cell(reason, order=reason),
-        Cell(listing(list(finding.metrics)), order=next(iter(finding.metrics))),
+        Cell(listing([line(m, 60) for m in finding.metrics]), order=line(next(iter(finding.metrics)), 60)),
         Cell(str(len(names)), order=float(len(names))),
         Cell(which),
     )

@@ -27,13 +27,13 @@ Chances = Mapping[tuple[str, str], float]
 
 
 def overview_table(
-    groups: Sequence[Sequence[Trial]],
+    tests: Sequence[tuple[Sequence[Trial], SpeedTest]],
     limits: Limits | None,
     chances: Chances,
     costs: Costs,
 ) -> Table | None:
     """Return one row for each workload and mode, with the best that keeps the limits; None without trials."""
-    rows = [_row(members, limits, chances, costs) for members in groups if members]
+    rows = [_row(members, test, limits, chances, costs) for members, test in tests if members]
     if not rows:
         return None
     columns = (
@@ -55,6 +55,7 @@ def overview_table(
 
 def _row(
     members: Sequence[Trial],
+    test: SpeedTest,
     limits: Limits | None,
     chances: Chances,
     costs: Costs,
@@ -66,7 +67,8 @@ def _row(
         return Row(
             (Cell(work), Cell("none keeps the limits"), Cell("none"), *[Cell(NONE)] * 5), members[0].workload
         )
-    test = SpeedTest(keeping, metric)
+    if len(keeping) < len(members):
+        test = SpeedTest(keeping, metric)
     places = rank(keeping, metric, test)
     best = places[0].trial
     others = [p.trial for p in places[1:]]

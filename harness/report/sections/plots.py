@@ -46,26 +46,26 @@ def _plot(
     series: Mapping[str, str],
     members: Sequence[Trial],
 ) -> Plot | None:
-    rows_by_group: list[list[PlotRow]] = []
+    by_group: list[list[tuple[Trial, dict[str, Estimate]]]] = []
     used: set[str] = set()
-    for (_, mode), group in groups(members).items():
-        rows = []
+    for group in groups(members).values():
+        held = []
         for t in group:
             drawn = {m: e for m in series if (e := drawable(t, m)) is not None and e.unit == unit}
             if drawn:
                 used |= drawn.keys()
-                label = " ".join(p for p in (mode, t.config, t.where) if p and p != EN_DASH)
-                rows.append((label, drawn, t.colour))
-        rows_by_group.append([_row(label, drawn, series, colour) for label, drawn, colour in rows])
-    rows_by_group = [rows for rows in rows_by_group if rows]
-    if not rows_by_group:
+                held.append((t, drawn))
+        if held:
+            by_group.append(held)
+    if not by_group:
         return None
-    each = max(1, MOST_ROWS // len(rows_by_group))
-    kept = [row_list[:each] for row_list in rows_by_group][:MOST_ROWS]
+    each = max(1, MOST_ROWS // len(by_group))
     rows_kept = tuple(
-        PlotRow(r.label, r.points, r.text, first=i == 0) for row_list in kept for i, r in enumerate(row_list)
+        _row(t, drawn, series, first=i == 0)
+        for held in by_group[:MOST_ROWS]
+        for i, (t, drawn) in enumerate(held[:each])
     )
-    total = sum(len(rows) for rows in rows_by_group)
+    total = sum(len(held) for held in by_group)
     legend = tuple(series[m] if m in used else "" for m in series)
     names = [name for name in legend if name]
     points = [p for r in rows_kept for p in r.points]
@@ -83,15 +83,15 @@ def _plot(
     return Plot(plot_id, workload, workload, axis, unit, legend, rows_kept, caption, machines)
 
 
-def _row(label: str, drawn: Mapping[str, Estimate], series: Mapping[str, str], colour: int) -> PlotRow:
+def _row(trial: Trial, drawn: Mapping[str, Estimate], series: Mapping[str, str], *, first: bool) -> PlotRow:
+    label = " ".join(p for p in (trial.mode, trial.config, trial.where) if p and p != EN_DASH)
     names = list(series)
     points = []
     for metric, e in drawn.items():
         value, low, high, _ = shown(e)
-        points.append(Point(names.index(metric), value, low, high, e.validity == "flagged", colour))
-    first = next(iter(drawn.values()))
-    value, low, high, unit = shown(first)
-    return PlotRow(label, tuple(points), quantity(value, unit, low, high).text)
+        points.append(Point(names.index(metric), value, low, high, e.validity == "flagged", trial.colour))
+    value, low, high, unit = shown(next(iter(drawn.values())))
+    return PlotRow(label, tuple(points), quantity(value, unit, low, high).text, first)
 
 
 def machines_of(members: Sequence[Trial]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ def scaling_section(ok: Sequence[Trial]) -> Section:
     rows: list[Row] = []
     for members in groups(ok).values():
         metric = headline(members)
-        for family in _families([t for t in members if _known(t, metric)]):
+        for family in _families(members, metric):
             alone = next((t for t in family if _ranks(t) == 1), None)
             if alone is not None and len(family) > 1:
                 rows += [
@@ -80,12 +80,12 @@ def _row(trial: Trial, alone: Trial, metric: str, *, where: bool, first: bool) -
     return Row(cells, trial.workload, first=first)
 
 
-def _families(members: Sequence[Trial]) -> list[list[Trial]]:
+def _families(members: Sequence[Trial], metric: str) -> list[list[Trial]]:
     """Gather trials that differ in nothing but their number of ranks."""
     found: dict[str, list[Trial]] = defaultdict(list)
     for t in members:
         parallel = fact(t.result.config, "parallel")
-        if isinstance(parallel, Mapping) and parallel.get("name") != "none":
+        if isinstance(parallel, Mapping) and parallel.get("name") != "none" and _known(t, metric):
             found[_same(t, parallel)].append(t)
     return list(found.values())
 

@@ -54,7 +54,7 @@ def _undisturbed(trial: Trial, metric_id: str) -> tuple[float, ...]:
         return ()
     found = []
     for record in replicas:
-        rate, raw, clean = (record.metric(m) for m in (metric_id, RAW, CLEAN))
-        if rate and raw and clean and rate.value and raw.value and clean.value:
-            found.append(rate.value * raw.value / clean.value)
+        rate, raw, clean = (record.value(m) for m in (metric_id, RAW, CLEAN))
+        if rate and raw and clean:
+            found.append(rate * raw / clean)
     return tuple(found) if len(found) >= 2 else ()

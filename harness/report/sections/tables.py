@@ -14,6 +14,7 @@ from harness.report.text import line
 from harness.report.trials import Trial, groups, headline
 
 NONE = EN_DASH
+MISSING, INVALID = Cell(NONE, mark="unavailable"), Cell("invalid", mark="invalid")
 LONG_TEXT = 40
 """Characters beyond which a column's text is let wrap."""
 FLAG = "◇"
@@ -133,9 +134,9 @@ def shown(estimate: Estimate) -> tuple[float, float | None, float | None, str]:
 def metric_cell(estimate: Estimate | None) -> Cell:
     """Show one metric: a number with its interval, or that it is invalid or missing; never 0 for missing."""
     if estimate is None or (estimate.value is None and estimate.validity != "invalid"):
-        return Cell(NONE, mark="unavailable")
+        return MISSING
     if estimate.validity == "invalid" or estimate.value is None:
-        return Cell("invalid", mark="invalid")
+        return INVALID
     value, low, high, unit = shown(estimate)
     q = quantity(value, unit, low, high)
     flagged = f" {FLAG}" if estimate.validity == "flagged" else ""
@@ -164,10 +165,13 @@ def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     rows = []
     for members in groups(trials).values():
         shown_metrics = [*([headline(members)] if spec.with_speed else []), *present]
-        with_any = [t for t in members if any(_has(t, m) for m in shown_metrics)]
-        for i, t in enumerate(with_any):
-            values = tuple(metric_cell(t.result.estimates.get(m)) for m in shown_metrics)
-            rows.append(Row((*name_cells(t, where=where), *values), t.workload, first=i == 0))
+        first = True
+        for t in members:
+            held = t.result.estimates
+            values = [metric_cell(held.get(m)) for m in shown_metrics]
+            if any(cell is not MISSING for cell in values):
+                rows.append(Row((*name_cells(t, where=where), *values), t.workload, first))
+                first = False
     return Table(
         f"{spec.id}-table",
         spec.title,
@@ -235,7 +239,7 @@ def without_empty(table: Table) -> Table:
         for i, c in enumerate(table.columns)
         if not c.numeric or any(r.cells[i].order not in {None, 0.0} for r in table.rows)
     ]
-    rows = tuple(replace(r, cells=tuple(r.cells[i] for i in kept)) for r in table.rows)
+    rows = tuple(r._replace(cells=tuple([r.cells[i] for i in kept])) for r in table.rows)
     return replace(table, columns=tuple(table.columns[i] for i in kept), rows=rows)
 
 

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from harness.comparison.explain import UNEXPLAINED, explain
+from harness.comparison.explain import explain
+from harness.comparison.factors import UNEXPLAINED
 
 NOISE = (0.999, 1.0, 1.001, 1.0)
 OPERATORS = {"gemm": 0.7, "softmax": 0.3}
@@ -33,6 +34,7 @@ def trial(seconds, idle=0.1, operators=None, roofline=None, **evidence):
     records = tuple(record(i) for i in range(4))
     return SimpleNamespace(
         label="x",
+        estimates={},
         records=records,
         values=lambda m: tuple(r.metric(m).value for r in records if r.metric(m)),
     )

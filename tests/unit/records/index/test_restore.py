@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from harness.records.codec import parse
-from harness.records.index import read_records
+from harness.records.estimates import trial_results
+from harness.records.index import read_records, read_results
+from harness.records.schema import Metric
 from harness.records.store import Store
+from harness.system.errors import ResourceError
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "records"
 
@@ -31,6 +34,32 @@ def test_records_come_back_as_their_files_hold_them(store: Store, make_record: A
     assert [(r.sha256, r.merged, r.model_dump_json()) for r in again] == [
         (r.sha256, r.merged, r.model_dump_json()) for r in direct
     ]
+
+
+def test_results_come_back_as_they_follow_from_the_records(store: Store, make_record: Any) -> None:
+    """Estimates of real records, of several replicas, of unknown metrics and of a failure are the same."""
+    for number, path in enumerate(sorted(GOLDEN.glob("*.json"))):
+        store.write(parse(path.read_bytes()).model_copy(update={"sweep": "demo", "replica": number}))
+    for replica, speed in enumerate((10.0, 10.5, 9.75)):
+        own = {"throughput.samples": speed, "energy.sample": None, "iteration.mean": 1 / speed}
+        store.write(make_record(own, replica=replica, trial_id="1" * 16))
+        foreign = tuple(Metric(id=i, value=speed, unit="1", direction="none", estimator="") for i in "zya")
+        store.write(make_record(replica=replica, trial_id="2" * 16).model_copy(update={"metrics": foreign}))
+    store.write(make_record(status="oom", reason="no memory", trial_id="3" * 16, log_tail="killed"))
+    again, _ = read_results(store, "demo")
+    direct = trial_results(store.records("demo")[0])
+    assert again == direct
+    assert [list(r.estimates) for r in again] == [list(r.estimates) for r in direct]
+    assert [r.records[-1].log_tail for r in again] == [r.records[-1].log_tail for r in direct]
+
+
+def test_a_file_that_changes_while_it_is_read_is_said_in_one_line(store: Store, make_record: Any) -> None:
+    """What the index leaves in the file is never taken from another record than the one that was listed."""
+    path = store.write(make_record(log_tail="first"))
+    (record,), _ = read_records(store, "demo")
+    path.write_text(path.read_text().replace("first", "other"))
+    with pytest.raises(ResourceError, match="changed while it was read"):
+        assert record.log_tail
 
 
 def test_what_cannot_be_used_is_told_in_the_same_words(store: Store, make_record: Any) -> None:

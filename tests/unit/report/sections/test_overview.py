@@ -7,7 +7,8 @@ import pytest
 from harness.report.model import build
 from harness.report.sections.decision import Decision
 from harness.report.sections.overview import overview_table
-from harness.report.trials import groups, trials
+from harness.report.sections.speed import SpeedTest
+from harness.report.trials import groups, headline, trials
 
 LEFT, RIGHT = ({"host_processor_model_name": name} for name in ("First CPU", "Second CPU"))
 
@@ -17,9 +18,14 @@ def rows(table):
     return [{c.title: cell.text for c, cell in zip(table.columns, r.cells, strict=True)} for r in table.rows]
 
 
+def with_tests(results):
+    """Each group with its test, as the report makes them."""
+    return [(members, SpeedTest(members, headline(members))) for members in groups(trials(results)).values()]
+
+
 def glance(results, limits=None, chances=None):
     """The overview's rows."""
-    return rows(overview_table(list(groups(trials(results)).values()), limits, chances or {}, {}))
+    return rows(overview_table(with_tests(results), limits, chances or {}, {}))
 
 
 def test_the_best_stands_with_its_lead_and_probability(make_measured):
