@@ -1,20 +1,27 @@
 """What the harness itself costs: warm workers against new interpreters, `import torch`, planning, `--help`.
 
-Run by `make bench-overhead`. Prints medians; nothing is asserted, since they depend on the machine.
+Run by `make bench-overhead`. Prints medians, and whether a no-op trial is cheap enough; on a busy machine
+that says nothing.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.records import open_store
+from harness.records.schema import Record
+
+MOST_MS = 30.0
+"""What a no-op trial may take beyond its span."""
 
 # Every interpreter runs this first: one that imports torch's extension leaves its process id.
 NOTES_TORCH = """
@@ -49,40 +56,98 @@ def _import_torch(repeat: int = 5) -> tuple[float, float]:
     return statistics.median(wall for wall, _ in found), statistics.median(cpu for _, cpu in found)
 
 
-def _beyond_measuring(worker: str, trials: int) -> tuple[float, float, int]:
-    """Run no-op trials.
+@dataclass(frozen=True, slots=True)
+class Trials:
+    """What no-op trials took, medians over all of them."""
 
-    Returns:
-        The median seconds that one costs beyond its span, the sweep's wall, and in how many processes torch
-        was imported.
-    """
+    beyond_ms: float
+    """Wall of a worker, from its fork until it is reaped, without its span."""
+    parts_ms: Mapping[str, float]
+    """Of that, by what it went into."""
+    worker_cpu_ms: float
+    """CPU time of a worker without its span's."""
+    cpu_s: float
+    """CPU time of all processes of the sweep."""
+    span_cpu_s: float
+    """Of that, within spans."""
+    wall_s: float
+    imports: int
+    """In how many processes torch was imported."""
+
+
+def _trials(worker: str, count: int) -> Trials:
+    """Run no-op trials."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "sitecustomize.py").write_text(NOTES_TORCH)
-        wall = _timed(
+        before = _children_cpu_s()
+        wall_s = _timed(
             "run",
             "+experiment=overhead",
-            f"seed=range({trials})",
+            f"seed=range({count})",
             f"run.worker={worker}",
             f"run.results={folder}/results",
             env={**os.environ, "PYTHONPATH": folder},
         )
+        cpu_s = _children_cpu_s() - before
         imports = len(list(Path(folder).glob("*.torch")))
         records, _ = open_store(f"{folder}/results").records("overhead")
-    beyond = [r.wall_s - r.evidence["span_ns"] / 1e9 for r in records]
-    return statistics.median(beyond), wall, imports
+    parts = [_parts_ms(record) for record in records]
+    spans_cpu_s = [_value(r, "cpu.time") * r.evidence["iterations"] for r in records]
+    own = [r.worker.user_s + r.worker.system_s - cpu for r, cpu in zip(records, spans_cpu_s, strict=True)]
+    return Trials(
+        beyond_ms=statistics.median(sum(each.values()) for each in parts),
+        parts_ms={name: statistics.median(each[name] for each in parts) for name in parts[0]},
+        worker_cpu_ms=statistics.median(own) * 1e3,
+        cpu_s=cpu_s,
+        span_cpu_s=sum(spans_cpu_s),
+        wall_s=wall_s,
+        imports=imports,
+    )
+
+
+def _parts_ms(record: Record) -> dict[str, float]:
+    """Return what a worker's wall went into beside its span, ms."""
+    named = {"warm-up": "time.warmup", "build": "time.build", "first step": "time.first_iteration"}
+    parts = {name: _value(record, metric) * 1e3 for name, metric in named.items()}
+    whole = record.wall_s * 1e3 - record.evidence["span_ns"] / 1e6
+    return parts | {"fork, start, summary, end": whole - sum(parts.values())}
+
+
+def _value(record: Record, metric_id: str) -> float:
+    metric = record.metric(metric_id)
+    assert metric is not None, f"{metric_id} is of every trial"
+    assert metric.value is not None, metric.reason
+    return metric.value
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _print_no_ops() -> None:
+    few, warm, fresh = _trials("warm", 10), _trials("warm", 50), _trials("exec", 10)
+    verdict = "pass" if warm.beyond_ms <= MOST_MS else "FAIL"
+    print("a no-op trial, beyond its measured span:")
+    print(f"  warm worker      {warm.beyond_ms:8.1f} ms (50 trials in {warm.wall_s:.1f} s)")
+    for name, part_ms in warm.parts_ms.items():
+        print(f"    {name:<26}{part_ms:6.1f} ms")
+    print(f"  {verdict}: at most {MOST_MS:.0f} ms; load of the machine {os.getloadavg()[0]:.1f}")
+    more_s = warm.cpu_s - warm.span_cpu_s - (few.cpu_s - few.span_cpu_s)
+    print(
+        f"  CPU time: {warm.worker_cpu_ms:.1f} ms of its worker, {more_s / 40 * 1e3:.1f} ms of all processes"
+    )
+    print(f"  new interpreter  {fresh.beyond_ms:8.1f} ms (10 trials in {fresh.wall_s:.1f} s)")
+    print(f"ratio: {fresh.beyond_ms / warm.beyond_ms:.1f}")
+    once, each = warm.imports, fresh.imports
+    print(f"torch imported in {once} process for 50 trials of warm workers, in {each} for 10 of new ones")
 
 
 def main() -> None:
     """Measure and print."""
     wall, cpu = _import_torch()
     print(f"import torch: {wall:.1f} s, of which {cpu:.1f} s on the CPU")
-    warm, warm_wall, once = _beyond_measuring("warm", 50)
-    fresh, fresh_wall, each = _beyond_measuring("exec", 10)
-    print("a no-op trial, beyond its measured span:")
-    print(f"  warm worker      {warm * 1e3:8.1f} ms (50 trials in {warm_wall:.1f} s)")
-    print(f"  new interpreter  {fresh * 1e3:8.1f} ms (10 trials in {fresh_wall:.1f} s)")
-    print(f"ratio: {fresh / warm:.1f}")
-    print(f"torch imported in {once} process for 50 trials of warm workers, in {each} for 10 of new ones")
+    _print_no_ops()
     print(f"joulemark --help: {_timed('--help', repeat=10) * 1e3:.0f} ms")
     grid = ["workload=gpt,bert,mlp,lstm", "precision=fp32,bf16", "seed=range(125)", "device=cpu"]
     print(f"plan of 1,000 trials: {_timed('plan', *grid):.1f} s")

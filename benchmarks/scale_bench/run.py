@@ -45,7 +45,7 @@ _QUERY = (
     "SELECT workload, count(*), avg(value) FROM metrics JOIN records USING (trial_id, replica, attempt) "
     "WHERE metric_id = 'iteration.mean' GROUP BY workload"
 )
-_NOOP = ("run", "+experiment=overhead", "seed=range(50)")
+_NOOP = ("run", "+experiment=overhead", "seed=range(50)", "measure.steady_window_s=0.002")
 
 
 def _python(build: Path, *arguments: str, folder: Path) -> str:

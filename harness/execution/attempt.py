@@ -17,7 +17,7 @@ from harness.isolation.workers import Workers
 from harness.planning.plan import PlannedTrial
 from harness.planning.private import hidden
 from harness.records.certificates import certificate_facts
-from harness.records.chain import Chain, record_digest
+from harness.records.chain import Chain
 from harness.records.evidence import declared
 from harness.records.loop import pack
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
@@ -214,7 +214,7 @@ class Attempts:
         with whole():
             self.still_mine()
             self.store.write(record)
-            self.chain.written(record_digest(record))
+            self.chain.written(record.sha256)
 
 
 def judge(outcome: Outcome, timeout_s: float) -> tuple[Status, str | None]:

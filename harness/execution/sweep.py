@@ -63,6 +63,8 @@ class Sweep:
     session: Session = field(default_factory=Session)
     host: HostWatch = field(default_factory=HostWatch)
     _walls: dict[str, list[float]] = field(default_factory=dict)
+    _left_s: dict[str, float] = field(default_factory=dict)
+    """By trial, the seconds that the rest of it takes: a replica changes its own trial's alone."""
     _tried: set[tuple[str, int]] = field(default_factory=set)
     _unjudged: set[tuple[str, int]] = field(default_factory=set)
     """Replicas that the harness failed in this run: the next one tries them again."""
@@ -285,6 +287,7 @@ class Sweep:
         record = self.attempts.run(workers, trial, replica, order)
         self._walls.setdefault(trial.trial_id, []).append(time.monotonic() - started)
         self.ledger.add(record)
+        self._left_s[trial.trial_id] = self._left_of(trial)
         if record.status == "harness":
             self._unjudged.add((trial.trial_id, replica))
         self.host.after(record)
@@ -294,10 +297,14 @@ class Sweep:
 
     def remaining_s(self) -> float:
         """Foretell the seconds that the rest takes, from the replicas that have run."""
-        left = 0.0
         for trial in self.plan.runnable:
-            if self.ledger.last_failure(trial.trial_id) is None:
-                walls = self._walls.get(trial.trial_id)
-                each = sum(walls) / len(walls) if walls else trial.replica_s
-                left += each * max(0, self.wanted(trial) - len(self.ledger.ok(trial.trial_id)))
-        return left
+            if trial.trial_id not in self._left_s:
+                self._left_s[trial.trial_id] = self._left_of(trial)
+        return sum(self._left_s.values())
+
+    def _left_of(self, trial: PlannedTrial) -> float:
+        if self.ledger.last_failure(trial.trial_id) is not None:
+            return 0.0
+        walls = self._walls.get(trial.trial_id)
+        each = sum(walls) / len(walls) if walls else trial.replica_s
+        return each * max(0, self.wanted(trial) - len(self.ledger.ok(trial.trial_id)))

@@ -16,6 +16,8 @@ _PATHS = (
 )
 _KEYS = frozenset({*(".".join(key) for key in _PATHS), "power.devices", "hydra.searchpath"})
 
+_NUMBERS = frozenset({float, int, bool, type(None)})
+
 Shown = dict[str, str]
 """What is kept in place of a private text, by that text."""
 
@@ -74,6 +76,8 @@ def hidden(value: Any, payload: Mapping[str, Any]) -> Any:
 
 
 def _hidden(value: Any, replaced: Shown) -> Any:
+    if type(value) in _NUMBERS:  # most of what a worker tells
+        return value
     if isinstance(value, str):
         return without_home(hide(value, replaced))
     if isinstance(value, Mapping):

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from harness.records.codec import serialise
 from harness.records.errors import one_line
 from harness.records.listing import RECORD
 from harness.records.schema import Facts, Record, Seal
@@ -31,11 +30,6 @@ def plan_digest(plan: Mapping[str, Any]) -> str:
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"not a plan: {one_line(error)}") from error
     return hashlib.sha256(plain.encode()).hexdigest()
-
-
-def record_digest(record: Record) -> str:
-    """Return the digest of the bytes that a record is written as."""
-    return hashlib.sha256(serialise(record)).hexdigest()
 
 
 def last_of(records: Iterable[Record]) -> str | None:

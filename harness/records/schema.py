@@ -182,7 +182,7 @@ class Record(Frozen):
 
     @property
     def sha256(self) -> str:
-        """Digest of the bytes it was read from; empty where it was not read. It takes no part in `==`."""
+        """Digest of the bytes it was read from or written as; empty before. It takes no part in `==`."""
         return self._sha256
 
     @property

@@ -86,7 +86,7 @@ class Store:
         return next(free, min(set(range(_ATTEMPTS)) - taken.keys(), default=_ATTEMPTS))
 
     def write(self, record: Record) -> Path:
-        """Write a record so that it is there whole or not at all, and return its path.
+        """Write a record whole or not at all, so that it knows its digest; return its path.
 
         The journal has it before it takes its name, so that whatever is finished counts.
 
@@ -98,6 +98,7 @@ class Store:
         path, data = Path(self._path_of(record)), serialise(record)
         digest = hashlib.sha256(data).hexdigest()
         self.write_once(path, data, lambda: self.journal.add(record.sweep, [digest]))
+        record._sha256 = digest  # noqa: SLF001 - as for one that was read
         return path
 
     def write_once(self, path: Path, data: bytes, before: Callable[[], None] = lambda: None) -> None:

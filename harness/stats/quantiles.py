@@ -54,11 +54,12 @@ def effective_sample_size(series: npt.ArrayLike) -> float:
     array = finite(series)
     n = len(array)
     centred = array - array.mean()
-    variance = float(centred @ centred)
+    variance = float(np.square(centred).sum())  # a dot product of long series would start BLAS's threads
     if np.ptp(array) == 0 or variance == 0:
         raise StatsError("all values are equal: nothing shows how they depend on each other")
-    padded = np.fft.rfft(centred, 2 * n)
-    autocorrelation = np.fft.irfft(padded * padded.conj())[:n] / variance
+    size = 1 << (2 * n - 1).bit_length()  # at least 2 n; other lengths may take several times longer
+    padded = np.fft.rfft(centred, size)
+    autocorrelation = np.fft.irfft(padded * padded.conj(), size)[:n] / variance
     pairs = autocorrelation[: n - n % 2].reshape(-1, 2).sum(axis=1)
     ends = np.flatnonzero(pairs <= 0)
     pairs = pairs[: ends[0]] if len(ends) else pairs

@@ -50,9 +50,10 @@ def read_counters(proc: Path = PROC, sys_cpu: Path = SYS, cgroup: Path = CGROUP)
     allowed = os.sched_getaffinity(0)
     threads, own_ns = _own(proc, unknown)
     busy = _busy_ns(proc, allowed, unknown)
-    pressure = _pressure_ns(proc, cgroup, unknown)
-    quota = _quota(proc, cgroup, unknown)
-    online = _text(sys_cpu / "online")
+    groups = _groups(proc, cgroup)
+    pressure = _pressure_ns(proc, groups, unknown)
+    quota = _quota(groups, cgroup, unknown)
+    online = _text(f"{sys_cpu}/online")
     if online is None:
         unknown["cpus_changed"] = "the kernel does not say which CPUs are online"
     return HostCounters(
@@ -74,7 +75,7 @@ def _own(proc: Path, unknown: dict[str, str]) -> tuple[dict[int, tuple[int, int]
     threads: dict[int, tuple[int, int]] = {}
     own_ns, counted = 0, False
     for process in (os.getpid(), *descendants_of(os.getpid(), proc)):
-        folder = proc / str(process)
+        folder = f"{proc}/{process}"
         mine = {task: counts for task in _tasks(folder) if (counts := _schedstat(folder, task)) is not None}
         threads |= mine
         spent = _stat_ns(folder)
@@ -89,23 +90,23 @@ def _own(proc: Path, unknown: dict[str, str]) -> tuple[dict[int, tuple[int, int]
     return threads or None, own_ns if counted else None
 
 
-def _tasks(process: Path) -> list[int]:
+def _tasks(process: str) -> list[int]:
     try:
-        return [int(task.name) for task in (process / "task").iterdir() if task.name.isdigit()]
+        return [int(task) for task in os.listdir(f"{process}/task") if task.isdigit()]  # noqa: PTH208
     except OSError:
         return []  # it ended meanwhile
 
 
-def _schedstat(process: Path, task: int) -> tuple[int, int] | None:
-    fields = (_text(process / "task" / str(task) / "schedstat") or "").split()
+def _schedstat(process: str, task: int) -> tuple[int, int] | None:
+    fields = (_text(f"{process}/task/{task}/schedstat") or "").split()
     if len(fields) < 2 or not (fields[0].isdigit() and fields[1].isdigit()):
         return None
     return int(fields[0]), int(fields[1])
 
 
-def _stat_ns(process: Path) -> tuple[int, int] | None:
+def _stat_ns(process: str) -> tuple[int, int] | None:
     """Return the CPU time of a process, all threads, and of its children that have ended, in ns."""
-    fields = (_text(process / "stat") or "").rpartition(")")[2].split()
+    fields = (_text(f"{process}/stat") or "").rpartition(")")[2].split()
     if len(fields) < 15 or not all(field.isdigit() for field in fields[11:15]):
         return None
     user, system, children_user, children_system = (int(field) * _TICK_NS for field in fields[11:15])
@@ -135,10 +136,10 @@ def _busy_ns(proc: Path, allowed: Iterable[int], unknown: dict[str, str]) -> int
     return jiffies * _TICK_NS
 
 
-def _pressure_ns(proc: Path, cgroup: Path, unknown: dict[str, str]) -> int | None:
-    unified = next((folder for kind, folder in _groups(proc, cgroup) if kind == "unified"), None)
-    own = None if unified is None else _text(unified / "cpu.pressure")
-    text = own or _text(proc / "pressure" / "cpu")
+def _pressure_ns(proc: Path, groups: Iterable[tuple[str, Path]], unknown: dict[str, str]) -> int | None:
+    unified = next((folder for kind, folder in groups if kind == "unified"), None)
+    own = None if unified is None else _text(f"{unified}/cpu.pressure")
+    text = own or _text(f"{proc}/pressure/cpu")
     for line in (text or "").splitlines():
         total = line.rpartition("total=")[2]
         if line.startswith("some ") and total.isdigit():
@@ -147,12 +148,12 @@ def _pressure_ns(proc: Path, cgroup: Path, unknown: dict[str, str]) -> int | Non
     return None
 
 
-def _quota(proc: Path, cgroup: Path, unknown: dict[str, str]) -> dict[str, int]:
+def _quota(groups: Iterable[tuple[str, Path]], cgroup: Path, unknown: dict[str, str]) -> dict[str, int]:
     """Return the counts of the nearest control group that has a quota; none without one."""
     seen = False
-    for _kind, folder in _groups(proc, cgroup):
+    for _kind, folder in groups:
         for place in (folder, *folder.parents):
-            text = _text(place / "cpu.stat")
+            text = _text(f"{place}/cpu.stat")
             if text is not None:
                 seen = True
                 counts = _pairs(text)
@@ -171,7 +172,7 @@ def _quota(proc: Path, cgroup: Path, unknown: dict[str, str]) -> dict[str, int]:
 def _groups(proc: Path, cgroup: Path) -> list[tuple[str, Path]]:
     """Return this process's control groups of the CPU: `unified` (v2) and `cpu` (v1)."""
     found: list[tuple[str, Path]] = []
-    for line in (_text(proc / "self" / "cgroup") or "").splitlines():
+    for line in (_text(f"{proc}/self/cgroup") or "").splitlines():
         number, _, rest = line.partition(":")
         controllers, _, path = rest.partition(":")
         inside = path.lstrip("/")
@@ -190,9 +191,10 @@ def _pairs(text: str) -> dict[str, int]:
     return {each[0]: int(each[1]) for each in fields if len(each) == 2 and each[1].isdigit()}
 
 
-def _text(path: Path) -> str | None:
+def _text(path: str) -> str | None:
     try:
-        with path.open(encoding="ascii", errors="replace") as file:
+        # Read around every span, by many small files: a `Path` takes longer to make than such a file to read.
+        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
             return file.read(_LARGEST)
     except OSError:
         return None

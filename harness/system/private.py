@@ -46,6 +46,8 @@ def salted(text: str) -> str:
 
 def without_home(text: str) -> str:
     """Return a text with this user's own folder as `~`: its name is the user's."""
+    if "/" not in text:
+        return text
     home = str(Path.home())
     return text if home in {"/", "."} else text.replace(home, "~")
 

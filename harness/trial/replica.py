@@ -21,6 +21,7 @@ from harness.records.evidence import declared
 from harness.records.schema import Facts, plain
 from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
+from harness.system import native
 from harness.system.errors import HOST_LIMITS, ResourceError
 from harness.trial import audit, endpoint, loadgen, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
@@ -32,6 +33,7 @@ from harness.trial.passes import phase_energy
 from harness.trial.passes.run import PreparedReplica, run_passes
 from workloads import registry as workloads
 from workloads.base import UnsupportedError
+from workloads.kernels import library
 
 _MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
 
@@ -48,6 +50,8 @@ def preload() -> None:
     devices.get("cpu")
     for name in workloads.names():
         workloads.get(name)
+    library.build_with(native.load)
+    library.library()
     # What is there now is never garbage: no replica has to look through it before it measures.
     gc.collect()
     gc.freeze()
@@ -229,7 +233,7 @@ def _evidence(
         "update": ready.job.update,
         "transformed": ready.job.evidence(),
         "roofline": roofline.roofline_evidence(placed, ready.certificate, ready.config.precision.name),
-        "device": ready.device.facts(),
+        "device": seen[ready.peers.rank].facts,
     }
     return declared(__name__, found)
 

@@ -15,7 +15,7 @@ from harness.execution.sweep import plan_payload
 from harness.identity.fingerprint import code_id, machine_id
 from harness.identity.machine import Identity
 from harness.planning.plan import Plan, PlannedTrial, make_plan
-from harness.records.chain import Chain, plan_digest, record_digest
+from harness.records.chain import Chain, plan_digest
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.timing import Measurement
@@ -101,7 +101,7 @@ def _write(
         seal=chain.seal(folder, dict(trial.size), trial.data_digest),
     )  # fmt: skip
     store.write(record)
-    chain.written(record_digest(record))
+    chain.written(record.sha256)
     return record
 
 

@@ -15,9 +15,14 @@ _builders: list[Build] = []
 
 
 def build_with(build: Build | None) -> None:
-    """Say how this process compiles C; None: not at all, so that torch's own kernels run."""
-    _builders[:] = [] if build is None else [build]
-    _loaded.cache_clear()
+    """Say how this process compiles C; None: not at all, so that torch's own kernels run.
+
+    What is loaded stays loaded for the same `build`: a forked process has it from its parent.
+    """
+    builders = [] if build is None else [build]
+    if builders != _builders:
+        _builders[:] = builders
+        _loaded.cache_clear()
 
 
 def library() -> ctypes.CDLL | None:

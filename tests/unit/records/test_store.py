@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -30,6 +31,7 @@ def test_a_record_returns_as_it_was_written(store: Store, make_record: Any) -> N
     path = store.write(record)
     assert path == store.root / RECORD_PATH
     assert store.records() == ([record], [])
+    assert record.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert _tree(store.root) == [str(RECORD_PATH)]
 
 

@@ -213,6 +213,24 @@ def test_quantised_models_use_them_where_they_can(make, name, precision):
     assert (type(built.model.token) is Int8Table) == ours
 
 
+def test_what_is_loaded_stays_for_the_same_compiler_alone():
+    """A forked worker asks for the kernels that its server has loaded already."""
+    asked = []
+
+    def one(*given):
+        asked.append("one")
+        return native.load(*given)
+
+    def other(*given):
+        asked.append("other")
+        return native.load(*given)
+
+    for build_c in (one, one, other, other):
+        library.build_with(build_c)
+        assert library.library() is not None
+    assert asked == ["one", "other"]
+
+
 def test_a_compiler_that_fails_leaves_torch_s_kernels():
     """And the reason is kept for the record."""
 
