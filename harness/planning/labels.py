@@ -42,9 +42,13 @@ def told_apart(configs: Sequence[Config]) -> list[str]:
         flats = [dict(_flat(configs[p].model_dump(exclude={"run", "price", "report"}))) for p in places]
         keys = sorted({k for flat in flats for k in flat if any(flat[k] != o.get(k) for o in flats)})
         for place, flat in zip(places, flats, strict=True):
-            extra = [f"{key.rpartition('.')[2]}={flat[key]}" for key in keys if key in flat]
+            extra = [f"{key.rpartition('.')[2]}={_shown(flat[key])}" for key in keys if key in flat]
             labels[place] = " ".join([name, *extra])[:LONGEST]
     return labels
+
+
+def _shown(value: Any) -> str:
+    return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from harness.report.document import Block, Cell, Column, Front, FrontMark, Row, Section, Table
 from harness.report.sections.balancing import balancing, servers
+from harness.report.sections.goodput import goodput_table
 from harness.report.sections.loadgen import loadgen_table, scenario
 from harness.report.sections.overview import percent
 from harness.report.sections.plots import drawable, machines_of
@@ -62,8 +63,9 @@ def serving_section(ok: Sequence[Trial]) -> Section:
         Column("Front", numeric=True),
     )
     table = Table("serving-table", "Serving under load", columns, tuple(rows), _NOTE)
-    loadgen = [loadgen_table(driven)] if driven else []
-    blocks = [*([table] if rows else []), *figures, *balancing(served), *loadgen]
+    tables = [goodput_table(served), loadgen_table(driven) if driven else None]
+    more = [table for table in tables if table is not None]
+    blocks = [*([table] if rows else []), *figures, *balancing(served), *more]
     return Section("serving", "Serving", tuple(blocks))
 
 

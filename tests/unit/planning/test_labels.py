@@ -57,3 +57,13 @@ def test_run_control_and_prices_are_in_no_label():
 def test_labels_have_a_longest():
     """A name without end fits a table."""
     assert len(told_apart([config({"data": "x" * 500}), config({"data": "y" * 500})])[0]) == LONGEST
+
+
+def test_several_servers_are_named_one_after_the_other():
+    """As a user would, and not as Python shows them."""
+    a, b = "http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"
+    endpoint = {"name": "endpoint", "mode": "serve", "model": "m"}
+    assert told_apart([config({**endpoint, "url": a}), config({**endpoint, "url": [a, b]})]) == [
+        f"endpoint m serve url={a}",
+        f"endpoint m serve url={a}+{b}",
+    ]

@@ -109,3 +109,26 @@ def test_without_a_trial_of_one_server_there_is_no_ratio(make_trial, make_estima
     assert table.rows[0].cells[-1].text == table.rows[0].cells[-2].text == "\u2013"
     made.config["workload"] |= {"url": "http://a"}
     assert len(serving_section(trials([made])).blocks) == 1
+
+
+def test_a_search_has_a_row_for_each_rate(make_trial, make_estimate):
+    """Runs of one rate differ in their seed alone: their mean share is held against what was wanted."""
+
+    def one(rate, seed, share, validity="valid"):
+        made = make_trial(
+            "gpt", "serve", "fp32", make_estimate("goodput.share", share, validity=validity),
+            identity=f"{rate} {seed}",
+        )  # fmt: skip
+        made.config["serve"] = {"arrivals": "poisson", "rate_per_s": rate, "good_share": 0.9}
+        made.config["seed"] = seed
+        return made
+
+    runs = [(4.0, 0, 0.7), (2.0, 0, 1.0), (2.0, 1, 0.9), (4.0, 1, 1.0), (4.0, 2, 0.01, "invalid")]
+    table = serving_section(trials([one(*run) for run in runs])).blocks[-1]
+    shown = [[cell.text.replace("\u00a0", " ") for cell in row.cells[2:]] for row in table.rows]
+    assert [(row[0], row[2].split()[0], row[-1]) for row in shown] == [
+        ("2", "95", "met"),
+        ("4", "85", "missed"),
+    ]
+    (single,) = serving_section(trials([one(2.0, 0, 1.0)])).blocks
+    assert single.id == "serving-table"
