@@ -102,3 +102,31 @@ def test_a_generation_says_why_its_energy_is_not_attributed_to_phases(metered):
     assert found["joules"] is None
     assert "lag was never probed" in found["reason"]
     assert value(record, "energy.iteration") > 0
+
+
+SERVES = (
+    *RUN, "workload=gpt", "workload.mode=serve", "workload.shape.layers=1", "device.threads=1",
+    "serve.prompt_tokens=9", "serve.output_tokens=4", "power=nvml", f"power.devices=[{UUIDS[0]}]",
+)  # fmt: skip
+
+
+def test_prefill_and_decode_of_what_serves_are_metered_apart(metered):
+    """At 100 W: a step of the rows costs what it takes, and all of the span is its tokens'."""
+    assert metered(*SERVES, "power.phases=true", "power.phase_s=0.3", "run.name=apart").returncode == 0
+    (record,) = metered.records("apart")
+    assert value(record, "energy.prefill") > 0
+    assert value(record, "energy.decode") > 0
+    token_j, tokens_per_s = value(record, "energy.token"), value(record, "throughput.tokens")
+    assert token_j * tokens_per_s == pytest.approx(100, rel=0.1)
+
+
+def test_a_run_under_loadgen_is_metered(metered):
+    """The same watts, over the tokens that came within the sensor's window."""
+    pytest.importorskip("mlperf_loadgen", reason="mlcommons-loadgen, of the extra serve, is not installed")
+    single = (*SERVES, "serve.loadgen=single_stream", "serve.good_share=0.5", "run.name=single")
+    assert metered(*single).returncode == 0
+    (record,) = metered.records("single")
+    assert record["evidence"]["loadgen"]["valid"]
+    assert value(record, "power.mean") == pytest.approx(100, rel=0.05)
+    assert value(record, "energy.token") > 0
+    assert value(record, "energy.request") == pytest.approx(4 * value(record, "energy.token"), rel=0.1)
