@@ -35,6 +35,8 @@ demo-xla: $(STAMP)  ## GPT, BERT and ResNet by XLA beside torch, on the CPU, and
 	$(BIN)/joulemark run +experiment=demo_xla
 	$(BIN)/joulemark report demo_xla --format html,pdf,md -o reports/demo_xla
 
+# Bytecode that a caller has turned off would cost every process of ours its compilation anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,unit)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/devices tests/unit/workloads/jax -n 2 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,xla)
