@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -33,13 +34,17 @@ def make(store: Store, count: int) -> None:
     plan = store.sweep_dir("demo") / "plan.json"
     while number < count:
         source = honest.path_of(store, records[number % len(records)])
-        told = json.loads(source.read_text()) | {"replica": number // 2}
+        began = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(minutes=number)
+        told = json.loads(source.read_text()) | {"replica": number // 2, "started_at": began.isoformat()}
         told["seal"] |= {"number": number, "previous": last}
+        # No two spans have the same clocks.
+        told["evidence"]["audit"]["ranks"][0]["warmup_ns"] = 1000 + number
+        next(m for m in told["metrics"] if m["id"] == "time.warmup")["value"] = (1000 + number) / 1e9
         folder = source.parents[1] / f"r{number // 2:02d}-a00"
         folder.mkdir()
         data = json.dumps(told).encode()
         (folder / "record.json").write_bytes(data)
-        for name in ("loop.parquet", "log.txt"):
+        for name in ("loop.parquet", "trace.parquet", "log.txt"):
             os.link(source.with_name(name), folder / name)
         number, last = number + 1, honest.sha256(data)
     honest.edit(plan, lambda p: [t.update(replicas=count // 2) for t in p["trials"]])

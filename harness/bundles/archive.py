@@ -95,7 +95,7 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path, key: Path | No
     manifest = {"format": "joulemark-bundle", "version": 1, "files": listed}
     data = json.dumps(manifest, indent=1, sort_keys=True).encode()
     vouched = [] if key is None else [(SIGNATURE, sign(data, key))]
-    with replacing(path) as temporary, tarfile.open(temporary, "w:", format=tarfile.PAX_FORMAT) as tar:
+    with replacing(path) as temporary, tarfile.open(temporary, "w:", format=tarfile.USTAR_FORMAT) as tar:
         for name, head in ((MANIFEST, data), *vouched):
             tar.addfile(_member(name, len(head)), io.BytesIO(head))
         for name in files:

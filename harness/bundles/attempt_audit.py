@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeGuard
 
+from harness.bundles.finding import NOT_RECOMPUTED, Finding, Told, is_number, same
+from harness.bundles.replay_audit import check_replay
 from harness.identity.fingerprint import code_id, machine_id
 from harness.identity.trial import recorded_trial_id, recorded_work_id
-from harness.records.loop import LOOP, Series
+from harness.records.evidence import EVIDENCE
+from harness.records.loop import Series
 from harness.records.metrics import METRICS
-from harness.records.schema import Metric, Record
-from harness.trial import endpoint, loadgen
-from harness.trial.audit import VERSION, replayed
+from harness.records.schema import Record
+from harness.records.trace import Trace
+from harness.system.errors import InputError
 
 _FUTURE = timedelta(days=1)
 _FIRST_YEAR = 2020
-_RELATIVE = 1e-9
 _MAY_BE_GONE = "log.txt"
 """The log may be left out of what is handed on: it can hold what is private."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One inconsistency."""
-
-    path: str
-    kind: str
-    """Two or three words, the same for every inconsistency of a kind."""
-    said: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.kind}: {self.said}"
-
-
 def check_attempt(
-    path: str, record: Record, digests: Mapping[str, str], series: Series | None
-) -> list[Finding]:
-    """Return everything about one attempt that does not follow from what it kept.
+    path: str,
+    record: Record,
+    digests: Mapping[str, str],
+    series: Series | None,
+    trace: Trace | InputError | None,
+) -> tuple[list[Finding], list[str]]:
+    """Return what does not follow from what one attempt kept, and what was not made again.
 
     Args:
         path: of its folder, below the results folder.
         record: what it says.
         digests: sha256 of the files beside the record, by name.
         series: from its `loop.parquet`; None where it has none that can be read.
+        trace: from its `trace.parquet`, or why there is none in it; None where it has no such file.
     """
     found = [
         *_place(path, record),
@@ -53,24 +44,23 @@ def check_attempt(
         *_identities(record),
         *_files(record, digests),
         *_numbers(record),
+        *_evidence(record),
         *_energy(record),
     ]
-    if record.status == "ok":
-        found += list(_made_again(record, series))
-    return [Finding(path, kind, said) for kind, said in found]
+    if record.status == "ok" and record.seal is not None and record.seal.size is not None:
+        found += check_replay(record, series, trace)
+    wrong = [Finding(path, kind, said) for kind, said in found if kind != NOT_RECOMPUTED]
+    return wrong, [said for kind, said in found if kind == NOT_RECOMPUTED]
 
 
-_Found = Iterator[tuple[str, str]]
-
-
-def _place(path: str, record: Record) -> _Found:
+def _place(path: str, record: Record) -> Told:
     name = f"r{record.replica:02d}-a{record.attempt:02d}"
     home = f"{record.sweep}/{record.machine_id}/{record.trial_id}/{name}"
     if path != home:
         yield "misplaced", f"it belongs at {home}"
 
 
-def _times(record: Record) -> _Found:
+def _times(record: Record) -> Told:
     try:
         started = datetime.fromisoformat(record.started_at)
         started = started if started.tzinfo else started.replace(tzinfo=UTC)
@@ -82,11 +72,13 @@ def _times(record: Record) -> _Found:
     if started.year < _FIRST_YEAR:
         yield "time", f"it was begun before there was a Joulemark, {record.started_at[:40]}"
     span_ns = record.evidence.get("span_ns")
-    if record.wall_s < 0 or (_is_number(span_ns) and span_ns / 1e9 > record.wall_s + 1 and record.wall_s > 0):
+    timed = record.wall_s > 0 or record.seal is not None
+    late_s = 1.0 if record.wall_s > 0 else 0.0
+    if record.wall_s < 0 or (is_number(span_ns) and span_ns / 1e9 > record.wall_s + late_s and timed):
         yield "time", f"its span of {span_ns} ns does not fit in its {record.wall_s:g} s"
 
 
-def _identities(record: Record) -> _Found:
+def _identities(record: Record) -> Told:
     if machine_id(record.machine) != record.machine_id and len(record.machine_id) == 64:
         yield "machine_id", "it is not the digest of the machine's facts"
     if code_id(record.code) != record.code_id and len(record.code_id) == 64:
@@ -106,7 +98,7 @@ def _identities(record: Record) -> _Found:
         yield "trial_id", "it is not the digest of the work and how it was measured"
 
 
-def _files(record: Record, digests: Mapping[str, str]) -> _Found:
+def _files(record: Record, digests: Mapping[str, str]) -> Told:
     if record.seal is None:
         if record.schema_version > 1 and "audit" in record.evidence:
             yield "seal", "it was taken off"
@@ -121,7 +113,7 @@ def _files(record: Record, digests: Mapping[str, str]) -> _Found:
         yield "file added", name[:80]
 
 
-def _numbers(record: Record) -> _Found:
+def _numbers(record: Record) -> Told:
     """Hold every metric to the table, and those of older records to the span and the iterations."""
     for metric in record.metrics:
         if metric.ci_low is not None or metric.ci_high is not None:
@@ -131,27 +123,37 @@ def _numbers(record: Record) -> _Found:
             continue
         if (metric.unit, metric.direction) != (known.unit, known.direction):
             yield "unit", f"{metric.id} is in {known.unit}, {known.direction} is better"
+        if metric.provenance != known.provenance:
+            yield "provenance", f"{metric.id} is {known.provenance}, not {metric.provenance}"
         if metric.value is None and not metric.reason:
             yield "reason", f"{metric.id} has neither a value nor a reason"
     span_ns, iterations = record.evidence.get("span_ns"), record.evidence.get("iterations")
     mean = record.metric("iteration.mean")
-    timed = _is_number(span_ns) and _is_number(iterations) and mean is not None and mean.value is not None
-    if timed and not _same(mean.value * iterations, span_ns / 1e9):  # type: ignore[operator,union-attr]
+    timed = is_number(span_ns) and is_number(iterations) and mean is not None and mean.value is not None
+    if timed and not same(mean.value * iterations, span_ns / 1e9):  # type: ignore[operator,union-attr]
         yield "metric", "iteration.mean times iterations is not the span"
     if record.status != "ok" and any(m.value is not None for m in record.metrics):
         yield "status", f"an attempt that {record.status} has metrics"
+
+
+def _evidence(record: Record) -> Told:
+    """Hold evidence to its table: a rule that cannot read it doubts, but cannot void."""
+    for key, value in record.evidence.items():
+        row = EVIDENCE.get(key)
+        if row is not None and value is not None and not row.fits(value):
+            yield "evidence", f"{key} is no {row.kind_name}"
     if record.evidence.get("output_reason") and record.evidence.get("output_ok") is True:
         yield "flag", "output_ok, beside the reason why it is not"
 
 
-def _energy(record: Record) -> _Found:
+def _energy(record: Record) -> Told:
     window = record.evidence.get("energy")
     if not isinstance(window, dict):
         return
     devices = [d for d in window.get("devices") or () if isinstance(d, dict) and d.get("in_total")]
     parts, total = [d.get("joules") for d in devices], window.get("joules")
-    numbers = [part for part in parts if _is_number(part)]
-    if numbers and len(numbers) == len(parts) and not (_is_number(total) and _same(sum(numbers), total)):
+    numbers = [part for part in parts if is_number(part)]
+    if numbers and len(numbers) == len(parts) and not (is_number(total) and same(sum(numbers), total)):
         yield "energy", "the devices' joules do not add up to the window's"
     flags = record.evidence.get("sensor_flags")
     told = {f for d in devices for f in d.get("flags") or () if isinstance(f, str)}
@@ -163,79 +165,8 @@ def _energy(record: Record) -> _Found:
         record.evidence.get("energy_aliased") is None
         and shown is not None
         and shown.value is not None
-        and _is_number(total)
-        and _is_number(n)
-        and not _same(shown.value * n, total)
+        and is_number(total)
+        and is_number(n)
+        and not same(shown.value * n, total)
     ):
         yield "energy", "energy.iteration times iterations is not the window's energy"
-
-
-def _made_again(record: Record, series: Series | None) -> _Found:
-    if record.seal is None or record.seal.size is None:
-        return
-    kept = record.evidence.get("audit")
-    if not isinstance(kept, dict) or series is None:
-        yield "not auditable", f"it keeps no {'audit' if series is not None else LOOP} that can be read"
-        return
-    if kept.get("version") != VERSION:
-        return  # the rules of another version are not ours to apply
-    try:
-        if isinstance(kept.get("endpoint"), dict):
-            yield from _compared(record, endpoint.replayed(kept["endpoint"], series))
-            return
-        if isinstance(kept.get("loadgen"), dict):
-            yield from _compared(record, loadgen.replayed(kept["loadgen"], series))
-            return
-        metrics, told = replayed(kept, series)
-    except ValueError as error:
-        yield "raw times", str(error)
-        return
-    yield from _compared(record, metrics)
-    yield from _flags(record, told)
-
-
-def _compared(record: Record, metrics: list[Metric]) -> _Found:
-    for made in metrics:
-        shown = record.metric(made.id)
-        if shown is None:
-            yield "metric missing", made.id
-        elif shown.semantics_version == made.semantics_version:
-            if not _equal(shown.value, made.value):
-                yield "metric", f"{made.id} is {shown.value}, and {made.value} follows from what was kept"
-            elif (shown.n, shown.reason) != (made.n, made.reason):
-                yield "metric", f"{made.id}: its n or its reason is not what follows"
-
-
-def _flags(record: Record, told: Mapping[str, Any]) -> _Found:
-    evidence = record.evidence
-    for key in ("iterations", "span_ns", "host_ns"):
-        if evidence.get(key) != told[key] and "ranks" not in evidence:
-            yield "raw times", f"{key} is {evidence.get(key)}, and {told[key]} was kept"
-    flags = evidence.get("timing_flags")
-    if not isinstance(flags, list) or not isinstance(evidence.get("steady"), bool):
-        yield "flag", "the flags of timing were taken away"
-        return
-    if "ranks" not in evidence:  # else any rank may have raised them
-        for key in ("drift", "drift_unknown", "grouped"):
-            if told[key] != (key in flags):
-                yield "flag", f"{key} is {'missing' if told[key] else 'told'}, against the durations"
-        if told["drift"] != evidence.get("drift"):
-            yield "flag", "drift is not what the durations show"
-        if told["steady"] is not None and told["steady"] != evidence["steady"]:
-            yield "flag", "steady is not what the warm-up shows"
-    if evidence["steady"] == ("not_steady" in flags):
-        yield "flag", "steady and not_steady contradict each other"
-    if evidence.get("clock") == "host" and told["durations_ns"] != told["host_ns"]:
-        yield "raw times", "the durations do not add up to the loop's time"
-
-
-def _equal(a: float | None, b: float | None) -> bool:
-    return a == b if a is None or b is None else _same(a, b)
-
-
-def _same(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=_RELATIVE, abs_tol=1e-300)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)

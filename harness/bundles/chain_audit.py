@@ -6,12 +6,17 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
-from harness.bundles.attempt_audit import Finding
+from harness.bundles.finding import Finding
 from harness.records.chain import plan_digest
 from harness.records.plan import read_plan_bytes
 from harness.records.schema import UNJUDGED, Record, Seal
+
+_SLACK_S = 60.0
+"""A clock that is corrected within a run may go back by so much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +35,12 @@ class Found:
     seal: Seal | None
     start: str
     """Of a block of a cluster, as text: each start of one has a chain of its own. Empty elsewhere."""
-    units: str
-    """What a step processed, as text: replicas of one trial do the same work."""
+    work: str
+    """What a step processed, and the digests of the first weights and batch: one for all of a trial."""
+    clocks: tuple[Any, ...]
+    """What clocks said of its span, to the nanosecond: no two are alike. Empty without a span."""
+    planned: int
+    """Replicas that its configuration asks for at least."""
 
     @classmethod
     def of(cls, path: str, record: Record) -> Found:
@@ -41,14 +50,28 @@ class Found:
         cycles = (
             [one.get("cycle") for one in ranks if isinstance(one, dict)] if isinstance(ranks, list) else []
         )
+        ok = record.status == "ok" and bool(cycles)
+        work = [
+            cycles,
+            *(record.evidence.get(f"{name}_sha256") for name in ("initial_weights", "first_batch")),
+        ]
         told = record.evidence.get("allocation")
         block = isinstance(told, dict) and told.get("block") is not None
+        measure = record.config.get("measure")
+        planned = measure.get("replicas") if isinstance(measure, dict) else None
         return cls(
             path, record.sha256, record.machine_id, record.code_id, record.trial_id, record.replica,
             record.status, record.started_at, record.wall_s, record.seal,
             json.dumps(told, sort_keys=True) if block else "",
-            json.dumps(cycles, sort_keys=True) if record.status == "ok" else "",
+            json.dumps(work, sort_keys=True) if ok else "",
+            _clocks(ranks) if ok else (),
+            planned if isinstance(planned, int) else 0,
         )  # fmt: skip
+
+
+def _clocks(ranks: Any) -> tuple[Any, ...]:
+    names = ("span_ns", "host_ns", "cpu_ns", "warmup_ns")
+    return tuple(str(one.get(name)) for one in ranks if isinstance(one, dict) for name in names)
 
 
 def check_sweep(
@@ -93,6 +116,14 @@ def _chain(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
             if record.seal is not None and record.seal.number != number:
                 yield record.path, "chain", f"record {number} of its run is left out"
                 break
+        for before, record in pairwise(group):
+            if _began(record) + _SLACK_S < _began(before) + before.wall_s:
+                yield record.path, "time", f"it began before {before.path} of the same run had ended"
+
+
+def _began(record: Found) -> float:
+    at = datetime.fromisoformat(record.started_at)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def _replicas(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
@@ -107,9 +138,12 @@ def _replicas(found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
                 "replica left out",
                 f"replica {gap[0]} of this trial, with {len(gap) - 1} more",
             )
-        units = {record.units for record in group if record.units not in {"", "[]"}}
-        if len(units) > 1:
+        if len({record.work for record in group if record.work}) > 1:
             yield group[-1].path, "units", "replicas of this trial processed different work"
+    seen: dict[tuple[Any, ...], str] = {}
+    for record in found:
+        if record.clocks and seen.setdefault(record.clocks, record.path) != record.path:
+            yield record.path, "replica copied", f"its clocks are those of {seen[record.clocks]}"
 
 
 def _sealed_plan(found: Sequence[Found], plan: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -117,6 +151,10 @@ def _sealed_plan(found: Sequence[Found], plan: Mapping[str, Any]) -> Iterator[tu
     last = [r for r in found if r.seal is not None and r.sha256 not in followed]
     if last and all(r.seal is not None and r.seal.plan != plan_digest(plan) for r in last):
         yield "plan changed", "it is not the plan that the last record was sealed with"
+    least = {record.trial_id: record.planned for record in found if record.seal is not None}
+    for trial in plan["trials"]:
+        if trial["refusal"] is None and trial["replicas"] < least.get(trial["trial_id"], 0):
+            yield "plan changed", f"{trial['label'][:200]}: fewer replicas than its configuration asks for"
 
 
 def _missing(sweep: str, records: Sequence[Found], plan: Mapping[str, Any]) -> Iterator[Finding]:

@@ -124,7 +124,7 @@ class Window:
         last = {meter: _edge(meter) for meter in self._real}
         events = {meter: meter.event_times() for meter in self._real}
         trace = self._end()
-        devices = []
+        devices, inputs = [], []
         for meter in self._meters:
             evidence = Evidence(meter)
             if meter in last:
@@ -134,9 +134,10 @@ class Window:
                     events=after.since(before) if before is not None and after is not None else None,
                     activity=activity.get(meter),
                 )
+            inputs.append(evidence)
             devices.append(device_energy(evidence, span, in_total=self._counts(meter)))
         work_s = sum(b - a for a, b in _without(span, self._pauses)) * 1e-9
-        self._result = total(tuple(devices), trace, span, work_s)
+        self._result = replace(total(tuple(devices), trace, span, work_s), inputs=tuple(inputs))
 
     def _begin(self) -> None:
         counters = [meter for meter in self._real if meter.sensors[0].kind == "counter"]

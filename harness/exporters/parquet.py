@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.exporters.common import COLUMNS, rows
-from harness.records.parquet_errors import system_errors
+from harness.records.parquet import system_errors
 from harness.records.results import TrialResult
 from harness.system.errors import access_to
 from harness.system.files import replacing

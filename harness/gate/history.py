@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -90,7 +92,7 @@ def read_history(
             is malformed; the line names the file and field.
     """
     names = [name for name in store.sweeps() if matches(name, pattern) or name == tonight]
-    nights: list[tuple[str, str, list[TrialResult]]] = []
+    nights: list[_Measured] = []
     left_out: list[str] = []
     unread: dict[str, str] = {}
     for name in names:
@@ -101,29 +103,68 @@ def read_history(
         if records:
             kept, beside = own_first(trial_results(records))
             left_out += [f"{name}: merged beside what was measured here: {r.label}" for r in beside]
-            nights.append((min(r.started_at for k in kept for r in k.records), name, kept))
-    nights.sort(key=lambda night: night[:2])
+            nights.append(_Measured.of(name, kept))
+    nights = _in_order(nights, store.journal.order())
     if tonight is not None:
-        at = next((i for i, night in enumerate(nights) if night[1] == tonight), None)
+        at = next((i for i, night in enumerate(nights) if night.name == tonight), None)
         if at is None:
             raise UsageError(f"{store.root}: no records of the night {tonight}")
         nights = nights[: at + 1]
-    if tonight is None and unread and (not nights or max(unread) > nights[-1][1]):
+    if tonight is None and unread and (not nights or max(unread) > nights[-1].name):
         raise UsageError(
             f"{unread[max(unread)]}; no record of the night {max(unread)} can be read: "
             "remove it, or name the night to judge by --night"
         )
     if not nights:
         raise UsageError(f"{store.root}: no sweep matches {pattern!r}, so there is no night to judge")
-    *earlier, (_, last, results) = nights
-    known = [name for _, name, _ in nights]
+    *earlier, last = nights
+    known = [night.name for night in nights]
     left_out += [f"accept: there is no night {name}" for name in unmatched(accept, known)]
-    history = History(last, results, left_out=left_out)
-    for _, name, found in earlier[-GOOD_NIGHTS_BACK:]:
-        history.expected |= {result.label: name for result in found if result.status == "ok"}
-    for _, name, found in earlier:
-        _add(history, name, found, _judged(store.root / name / VERDICT), accepted=name in accept)
+    history = History(last.name, last.results, left_out=left_out)
+    for night in earlier[-GOOD_NIGHTS_BACK:]:
+        history.expected |= {result.label: night.name for result in night.results if result.status == "ok"}
+    for night in earlier:
+        judged = _judged(store.root / night.name / VERDICT)
+        _add(history, night.name, night.results, judged, accepted=night.name in accept)
     return history
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """A night's results, and when it says that it began."""
+
+    date: str
+    name: str
+    results: list[TrialResult]
+    own: bool
+    """Whether this user measured something of it here."""
+
+    @classmethod
+    def of(cls, name: str, results: list[TrialResult]) -> _Measured:
+        """Date a night by its first record, of those that are not in the future."""
+        latest = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        dates = [record.started_at for result in results for record in result.records]
+        date = min((date for date in dates if date <= latest), default="")
+        return cls(date, name, results, any(not result.merged for result in results))
+
+
+def _in_order(nights: list[_Measured], begun: Sequence[str]) -> list[_Measured]:
+    """Return the nights oldest first: by date, but our own among each other as the journal has them.
+
+    A night that a wrong clock dated 2099 is then not the newest for ever; a merged one of such a date is the
+    oldest.
+
+    Args:
+        nights: in any order.
+        begun: the sweeps in the order in which they were begun here.
+    """
+    turn = {name: place for place, name in enumerate(begun)}
+    dated = sorted(nights, key=lambda night: (night.date, night.name))
+    places = [place for place, night in enumerate(dated) if night.own and night.name in turn]
+    ours = sorted((dated[place] for place in places), key=lambda night: turn[night.name])
+    for place, night in zip(places, ours, strict=True):
+        dated[place] = night
+    return dated
 
 
 def _add(

@@ -98,7 +98,7 @@ def code_facts(toolchain: Mapping[str, Any] | None = None) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "joulemark": harness.__version__,
         "harness_sha256": source_digest(_ROOT / "harness", without=NEVER_IN_A_WORKER),
-        "workloads_sha256": source_digest(_ROOT / "workloads"),
+        "workloads_sha256": workloads_digest(),
         "framework": f"PyTorch {torch}",
         "torch": torch,
         "torch_cuda": None if build is None else build.cuda,
@@ -118,6 +118,11 @@ def code_id(facts: Mapping[str, Any]) -> str:
     commit that touches only documents measures the same.
     """
     return _identity(facts, (*CODE_IDENTITY, *(name for name in CODE_IDENTITY_LATER if name in facts)))
+
+
+def workloads_digest() -> str:
+    """Return the digest of the workloads' sources, by which two records have the same."""
+    return source_digest(_ROOT / "workloads")
 
 
 def source_digest(folder: Path, *, without: tuple[str, ...] = ()) -> str:

@@ -46,7 +46,7 @@ def parse(data: bytes) -> Record:
         ValueError: not a record, or one of a newer schema; one line says which.
     """
     try:
-        record = Record.model_validate_json(data)
+        record = Record.model_validate_json(data, strict=True)  # a text or a truth is no number
     except ValidationError as error:
         _require_known_version(data)
         first = error.errors(include_url=False, include_input=False)[0]

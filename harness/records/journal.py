@@ -21,10 +21,13 @@ from harness.system.files import sync_folder
 _LINE = re.compile(rb"^[0-9a-f]{64}$", re.MULTILINE)
 _LARGEST_BYTES = 64 * 2**20
 _NAME = re.compile(NAME_PATTERN)
+_ORDER = ".order"
 
 
 class Journal:
     """Digests by sweep, `SWEEP/RUN.sha256`: each process that writes has a file of its own.
+
+    `.order` lists the sweeps as they were begun.
 
     Args:
         folder: where it lies; nothing is made before there is something to write. None where the user has no
@@ -55,15 +58,29 @@ class Journal:
         """
         with self._advised() as folder:
             path = folder / _checked(sweep) / f"{self._run}.sha256"
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if not path.parent.exists():
+                path.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+                _append(folder / _ORDER, [sweep])
             new = not path.exists()
-            with path.open("ab") as file:
-                # A line that a full disk cut short is none, and spoils no other.
-                file.write(b"".join(b"\n%s\n" % digest.encode() for digest in digests))
-                file.flush()
-                os.fsync(file.fileno())
+            _append(path, digests)
             if new:
                 sync_folder(path.parent)
+
+    def order(self) -> list[str]:
+        """Return the sweeps in the order in which this user began them here: no clock can change it.
+
+        Raises:
+            ResourceError: the journal is there and cannot be read.
+        """
+        if self._folder is None:
+            return []
+        with self._advised() as folder:
+            try:
+                with (folder / _ORDER).open("rb") as file:
+                    names = file.read(_LARGEST_BYTES).decode(errors="replace").split()
+            except FileNotFoundError:
+                return []
+        return list(dict.fromkeys(name for name in names if _NAME.fullmatch(name)))
 
     def digests(self, sweep: str) -> frozenset[str]:
         """Return the sha256 of every record of a sweep that was written here.
@@ -96,6 +113,14 @@ class Journal:
                 f"cannot keep in {self._folder} which records were measured here: "
                 f"{error.strerror or error}; {advice}"
             ) from error
+
+
+def _append(path: Path, lines: Iterable[str]) -> None:
+    with path.open("ab") as file:
+        # A line that a full disk cut short is none, and spoils no other.
+        file.write(b"".join(b"\n%s\n" % line.encode() for line in lines))
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def users_journal() -> Journal:

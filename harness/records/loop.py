@@ -6,14 +6,14 @@ neighbouring whole numbers as their differences, so that an iteration takes a by
 
 from __future__ import annotations
 
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.records.parquet_errors import system_errors
+from harness.records.parquet import reader, system_errors
+from harness.system.memory_files import in_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -125,56 +125,45 @@ def read_loops(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Series
     """
     import duckdb
 
-    settings: dict[str, Any] = {
-        "threads": 1, "memory_limit": "512MB", "temp_directory": "",
-        "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "python_enable_replacements": False,
-    }  # fmt: skip
-    with (
-        tempfile.TemporaryDirectory(prefix="joulemark-audit-") as folder,
-        duckdb.connect(config=settings) as db,
-    ):
-        paths = {}
-        for number, (_, data) in enumerate(files):
-            paths[number] = Path(folder, f"{number:06d}.parquet")
-            paths[number].write_bytes(data)
+    db = reader()
+    with in_memory([data for _, data in files]) as paths:
         try:
-            found = _read(db, list(paths.values()))
+            found = _read(db, paths)
         except (duckdb.Error, ValueError):
             found = {}
-            for path in paths.values():  # one of them is bad: the others are still read
+            for path in paths:  # one of them is bad: the others are still read
                 try:
                     found |= _read(db, [path])
                 except (duckdb.Error, ValueError):
                     continue
-        for number, (name, _) in enumerate(files):
-            yield name, found.get(paths[number].name)
+        for path, (name, _) in zip(paths, files, strict=True):
+            yield name, found.get(path)
 
 
-def _read(db: Any, paths: list[Path]) -> dict[str, Series]:
-    """Return each file's series by its name.
+def _read(db: Any, names: list[str]) -> dict[str, Series]:
+    """Return each file's series by its path.
 
     Raises:
         ValueError: too many rows, or a series whose rows do not stand together.
     """
     import numpy as np
 
-    names = [str(path) for path in paths]
     rows = db.execute("SELECT sum(num_rows) FROM parquet_file_metadata($1)", [names]).fetchone()[0]
-    if rows > MOST_ROWS * len(paths):
+    if rows > MOST_ROWS * len(names):
         raise ValueError("too many rows")
     # Where each series lies is asked apart: the name in every row would be a string for each.
     series = db.execute(
-        "SELECT parse_filename(filename) AS file, series, count(*), count(value), "
-        "min(file_row_number) AS least FROM read_parquet($1, filename = true, file_row_number = true) "
-        "GROUP BY file, series ORDER BY file, least",
+        "SELECT filename, series, count(*), count(value), min(file_row_number) "
+        "FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY filename, series",
         [names],
     ).fetchall()
+    turn = {name: number for number, name in enumerate(names)}
+    series.sort(key=lambda row: (turn[row[0]], row[4]))
     # A file's rows come in its own order, and the files in theirs.
     columns = db.execute("SELECT value, real FROM read_parquet($1)", [names]).fetchnumpy()
     whole = np.ma.filled(columns["value"], 0).astype(np.int64, copy=False)
     real = np.ma.filled(columns["real"].astype(float, copy=False), np.nan)
-    found: dict[str, Series] = {path.name: {} for path in paths}
+    found: dict[str, Series] = {name: {} for name in names}
     begin = 0
     place: dict[str, int] = {}
     for file, name, count, counted, first in series:

@@ -7,7 +7,7 @@ together to what the trial had in its hands, and summarises it by the very same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,20 @@ import numpy as np
 
 from harness.config.models import Config
 from harness.devices.base import Peak
+from harness.energy import EnergyResult
+from harness.energy.estimation import replay
 from harness.records.evidence import declared
 from harness.records.loop import Series, keep_raw, write_loop
 from harness.records.schema import Facts, Metric
 from harness.serving.served import Served
 from harness.timing import Measurement
 from harness.timing.loop import Stretches
-from harness.timing.steady import drifted, moved
+from harness.timing.steady import drifted, moved, stalled
+from harness.trial.evidence import thin
 from harness.trial.metrics import EnergyUse, RankRun, summarise
 from workloads.base import Units
 
-VERSION = 1
+VERSION = 2
 """Of what is kept, and of the rules by which metrics follow from it."""
 _STRETCHES = ("iterations", "wall_ns", "cpu_ns", "involuntary", "waited_ns")
 _MARK, _EDGE = "mark.", "edge."
@@ -33,28 +36,27 @@ _MARK, _EDGE = "mark.", "edge."
 
 def evidence(
     ranks: Sequence[RankRun],
-    config: Config,
     *,
     peak: Peak,
     ceiling: Peak,
     energy: EnergyUse,
+    window: EnergyResult,
     single_threaded: bool,
     output_tokens: int | None,
     rank_metrics: Mapping[str, float],
     served: Served | None = None,
 ) -> Facts:
-    """Return what a record keeps of everything that its metrics were made of, the series aside."""
+    """Return what a record keeps of everything that its metrics were made of, series and trace aside."""
     found = {
         "version": VERSION,
         "ranks": [_rank(rank) for rank in ranks],
         "peak": _limit(peak),
         "ceiling": _limit(ceiling),
         "energy": asdict(energy),
+        "window": replay.kept(window),
         "single_threaded": single_threaded,
         "output_tokens": output_tokens,
         "rank_metrics": dict(rank_metrics),
-        "target": config.measure.target(config.device.kind),
-        "steady_tolerance": config.measure.steady_tolerance,
         **({} if served is None else {"served": served.facts()}),
     }
     return declared(__name__, {"audit": found})
@@ -94,37 +96,80 @@ def keep_series(
     (keep_raw if raw else write_loop)(series, Path(folder))
 
 
-def replayed(facts: Mapping[str, Any], series: Series) -> tuple[list[Metric], Facts]:
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What a replica's record must say, by what it kept."""
+
+    ranks: tuple[RankRun, ...]
+    """Of their durations only the slowest's are known."""
+    losses: tuple[float, ...]
+    metrics: list[Metric]
+    timing: Facts
+    """Evidence of timing."""
+    series: dict[str, list[float]]
+    """Short series of iterations and losses."""
+    served: Facts
+    """Evidence of the requests; empty where nothing was served."""
+
+    @property
+    def slowest(self) -> Measurement:
+        """The rank whose durations are kept."""
+        return max((rank.measurement for rank in self.ranks), key=lambda m: m.span_ns)
+
+
+def replayed(facts: Mapping[str, Any], series: Series, config: Config) -> Replay:
     """Return the metrics, and the evidence of timing, that follow from what was kept.
 
     Args:
         facts: the evidence `audit` of a record.
         series: as `keep_series` wrote them.
+        config: of the record.
 
     Raises:
         ValueError: they are not what was kept, or do not belong together.
     """
     try:
-        ranks = _ranks(facts, series)
-        losses = [float(loss) for loss in series.get("loss", ())]
-        served = Served.kept(facts["served"], series) if "served" in facts else None
-        metrics = summarise(
-            ranks,
-            peak=Peak(**facts["peak"]),
-            ceiling=Peak(**facts["ceiling"]),
-            energy=EnergyUse(**facts["energy"]),
-            single_threaded=bool(facts["single_threaded"]),
-            output_tokens=facts["output_tokens"],
-            losses=losses,
-            rank_metrics=facts["rank_metrics"],
-            served=None if served is None else served.metrics(),
-        )
-        slowest = max((rank.measurement for rank in ranks), key=lambda m: m.span_ns)
-        return metrics, _evidence(slowest, facts, series)
+        return _replayed(facts, series, config)
     except (KeyError, TypeError, ArithmeticError, AttributeError, IndexError, AssertionError) as error:
         raise ValueError(
             f"what it keeps for an audit is not whole: {type(error).__name__} {error}"
         ) from error
+
+
+def _replayed(facts: Mapping[str, Any], series: Series, config: Config) -> Replay:
+    ranks = _ranks(facts, series)
+    losses = tuple(float(loss) for loss in series.get("loss", ()))
+    served = Served.kept(facts["served"], series) if "served" in facts else None
+    if served is not None and any(rank.counted != served.units() for rank in ranks):
+        raise ValueError("its tokens and requests are not those of its log of requests")
+    metrics = summarise(
+        ranks,
+        peak=Peak(**facts["peak"]),
+        ceiling=Peak(**facts["ceiling"]),
+        energy=EnergyUse(**facts["energy"]),
+        single_threaded=bool(facts["single_threaded"]),
+        output_tokens=facts["output_tokens"],
+        losses=losses,
+        rank_metrics=facts["rank_metrics"],
+        served=None if served is None else served.metrics(),
+    )
+    slowest = max((rank.measurement for rank in ranks), key=lambda m: m.span_ns)
+    return Replay(
+        tuple(ranks),
+        losses,
+        metrics,
+        _timing(slowest, len(ranks), series, config),
+        short_series(slowest, losses, serves=served is not None),
+        {} if served is None else served.evidence(),
+    )
+
+
+def short_series(m: Measurement, losses: Sequence[float], *, serves: bool) -> dict[str, list[float]]:
+    """Return the series of iterations and losses that a record keeps for figures and within-run intervals."""
+    return {
+        **({} if serves else {"iteration_s": thin(m.durations_ns / 1e9 / m.group)}),
+        **({"loss": thin(losses)} if losses else {}),
+    }
 
 
 def _rank(rank: RankRun) -> Facts:
@@ -188,17 +233,27 @@ def _measurement(one: Mapping[str, Any], series: Series) -> Measurement:
     )
 
 
-def _evidence(m: Measurement, facts: Mapping[str, Any], series: Series) -> Facts:
-    target, tolerance = float(facts["target"]), float(facts["steady_tolerance"])
+def _timing(m: Measurement, ranks: int, series: Series, config: Config) -> Facts:
+    """Return what the durations and the warm-up say, as `harness.timing.measure` says it."""
+    target, tolerance = config.measure.target(config.device.hardware), config.measure.steady_tolerance
     before, last = series.get("warmup.before_ns", ()), series.get("warmup.last_ns", ())
+    steady = min(len(before), len(last)) >= 2 and not moved(before, last, tolerance)
     drift = drifted(m.durations_ns, target)
+    total_ns = int(m.durations_ns.sum())
     return {
         "iterations": m.iterations,
         "span_ns": m.span_ns,
         "host_ns": m.host_ns,
         "drift": bool(drift),
-        "drift_unknown": drift is None,
-        "grouped": m.group > 1,
-        "steady": None if min(len(before), len(last)) < 2 else not moved(before, last, tolerance),
-        "durations_ns": int(m.durations_ns.sum()),
+        "steady": steady,
+        "durations_ns": total_ns,
+        "flags": {
+            "not_steady": not steady,
+            "drift": bool(drift),
+            "drift_unknown": drift is None,
+            "stalled": stalled(m.durations_ns),
+            "grouped": m.group > 1,
+            # Of one rank on the host's clock, whose span ends by time.
+            "buffer_full": ranks == 1 and total_ns < round(config.measure.seconds * 1e9),
+        },
     }

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from errno import ENOMEM
 from typing import Any
 
-from harness import energy, timing
+from harness import timing
 from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.devices.base import Device
@@ -165,11 +165,12 @@ def _measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None]
             **initial.evidence(workload),
             **spent.evidence(),
             **phase_energy.attribution(span.window, span.timing),
-            **audit.evidence(runs, config, served=served, **known),
+            **audit.evidence(runs, window=span.window, served=served, **known),
             **rank_merge.evidence(seen, config),
             **more_evidence,
         },
-        "series": _series(measurement, span.window, losses, serves=served is not None),
+        "series": audit.short_series(measurement, losses, serves=served is not None)
+        | span_energy.series(span.window, thin),
     }
 
 
@@ -189,17 +190,6 @@ def _beside(job: Any) -> AbstractContextManager[Any] | None:
         return job.session
     watch: AbstractContextManager[Any] | None = None if job.compiler is None else job.compiler.watch()
     return watch
-
-
-def _series(
-    m: timing.Measurement, used: energy.EnergyResult, losses: Sequence[float], *, serves: bool
-) -> dict[str, list[float]]:
-    """Return the short series for figures."""
-    return {
-        **({} if serves else {"iteration_s": thin(m.durations_ns / 1e9 / m.group)}),
-        **({"loss": thin(losses)} if losses else {}),
-        **span_energy.series(used, thin),
-    }
 
 
 def _known(

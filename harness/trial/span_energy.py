@@ -106,10 +106,7 @@ def span_energy(
         loop: Runs more of the same iterations in shifted blocks; called only where they are needed.
         alone: This process can run more iterations without others that have to keep step.
     """
-    counters = [device.sensors[0] for device in result.devices if device.sensors]
-    # The usual distance: now and then an iteration is late, but most keep in step.
-    period_s = float(np.median(measurement.durations_ns)) / measurement.group / 1e9
-    if not any(aliasing.is_aliased(info, period_s, result.span_s) for info in counters):
+    if not in_step(result, measurement):
         return SpanEnergy(result, measurement)
     if not alone:
         why = "several ranks keep step with each other, and were not shifted against the counter"
@@ -122,6 +119,14 @@ def span_energy(
         why = "without guards there is nothing to shift by"
         return SpanEnergy(result, measurement, True, unshifted=why)
     return SpanEnergy(result, measurement, True, shifted=found)
+
+
+def in_step(result: energy.EnergyResult, measurement: timing.Measurement) -> bool:
+    """Tell whether iterations came in step with a counter that may sample only part of each period."""
+    counters = [device.sensors[0] for device in result.devices if device.sensors]
+    # The usual distance: now and then an iteration is late, but most keep in step.
+    period_s = float(np.median(measurement.durations_ns)) / measurement.group / 1e9
+    return any(aliasing.is_aliased(info, period_s, result.span_s) for info in counters)
 
 
 def shifted_loop(config: Config, device: Device, step: Step) -> energy.IterationEnergy:
@@ -167,7 +172,7 @@ def keep_trace(result: energy.EnergyResult, measurement: timing.Measurement, fol
         OSError: it cannot be written.
     """
     if result.trace and folder is not None:
-        edges = _edges(measurement, result.span_ns[0])
+        edges = kept_edges(measurement, result.span_ns[0])
         write_trace(device_states.columns(result.trace, edges), Path(folder))
 
 
@@ -178,8 +183,8 @@ def iteration_edges(measurement: timing.Measurement, start_ns: int) -> npt.NDArr
     return edges
 
 
-def _edges(measurement: timing.Measurement, start_ns: int) -> tuple[Any, int]:
-    """Return the iterations' edges on the host's clock, and how many iterations lie between two."""
+def kept_edges(measurement: timing.Measurement, start_ns: int) -> tuple[Any, int]:
+    """Return the iterations' edges that a trace keeps, and how many iterations lie between two."""
     edges = iteration_edges(measurement, start_ns)
     every = max(1, -(-(len(edges) - 1) // TRACE_ITERATIONS))
     return edges[::every], every * measurement.group

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "harness.serving": {"config", "devices", "records", "stats", "timing", "workloads"},
     "harness.config": {"records", "workloads"},
     "harness.identity": {"config", "energy", "records", "workloads"},
-    "harness.bundles": {"identity", "records", "stats", "trial"},
+    "harness.bundles": {"config", "identity", "records", "stats", "timing", "trial"},
     "harness.report": {"records", "stats"},
     "harness.exporters": {"records", "stats", "workloads.plugins"},
     "harness.cost": {"config", "records"},

@@ -207,10 +207,15 @@ def ring_batches(workload: Workload, strategy: Strategy, accumulate: int) -> lis
         ValueError: a batch does not split so.
     """
     index, count = strategy.shard
-    return [_split(workload.make_batch(turn, rank=index, world=count), accumulate) for turn in range(RING)]
+    return [split(workload.make_batch(turn, rank=index, world=count), accumulate) for turn in range(RING)]
 
 
-def _split(batch: Batch, parts: int) -> list[Batch]:
+def split(batch: Batch, parts: int) -> list[Batch]:
+    """Return a batch as equal micro-batches.
+
+    Raises:
+        ValueError: it does not split so.
+    """
     rows = len(next(iter(batch.values()))) if batch else 0
     if parts == 1:
         return [batch]

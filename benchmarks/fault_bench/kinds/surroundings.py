@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.fault_bench import failing
 from benchmarks.fault_bench.judge import Fault, Promise, goes_on, told
-from benchmarks.fault_bench.world import WORDS, Hooks, Running, World
+from benchmarks.fault_bench.world import SHORT, WORDS, Hooks, Running, World
 
 _DAY_S = 86_400
 _SHADOWS = [
@@ -87,11 +88,11 @@ def _shadowed(world: World) -> Running:
     return running
 
 
-def _installed(world: World, environment: dict[str, str]) -> Running:
+def _installed(world: World, environment: dict[str, str], words: tuple[str, ...] = WORDS) -> Running:
     number = len(world.started)
     with (world.folder / f"out{number}").open("w") as out, (world.folder / f"err{number}").open("w") as err:
         pid = subprocess.Popen(
-            [str(Path(sys.executable).with_name("joulemark")), "run", *WORDS],
+            [str(Path(sys.executable).with_name("joulemark")), "run", *words],
             cwd=world.folder / "in", stdout=out, stderr=err,
             env={**os.environ, **world.environment, **environment},
         ).pid  # fmt: skip
@@ -116,6 +117,60 @@ def _slow_compiler(world: World) -> Running:
     second = _installed(world, {"PATH": f"{slow}:{os.environ['PATH']}"})
     assert world.records() == before, "measured again as other code"
     return second
+
+
+def _damaged(damage: Callable[[Path], object]) -> Callable[[World], Running]:
+    """Measure what loads our C kernels, damage each library in the cache, and measure more."""
+
+    def inject(world: World) -> Running:
+        for name in ("in", "tmp"):
+            (world.folder / name).mkdir()
+        own = {"XDG_CACHE_HOME": str(world.folder / "state")}
+        decode = ("workload=gpt", "workload.size=tiny", "workload.mode=decode", *SHORT)
+        first = _installed(world, own, (*decode, "seed=1"))
+        assert first.code == 0, first.err
+        libraries = sorted((world.folder / "state" / "joulemark").glob("*.so"))
+        assert libraries, "nothing was built"
+        for library in libraries:
+            damage(library)
+        second = _installed(world, own, (*decode, "seed=1,2"))
+        assert len(world.records()) == 2, second.err
+        for library in libraries:
+            digest = hashlib.sha256(library.read_bytes()).hexdigest()
+            assert library.with_suffix(".sha256").read_text() == digest, f"{library.name} was not built again"
+        return second
+
+    return inject
+
+
+def _another(library: Path) -> None:
+    """Put a library in its place that loads, and has none of its functions."""
+    empty = library.with_name("empty.c")
+    empty.write_text("int joulemark_nothing;\n")
+    subprocess.run(["cc", "-shared", "-fPIC", str(empty), "-o", str(library)], check=True)
+    empty.unlink()
+
+
+def _replaced(make: Callable[[Path], object]) -> Callable[[Path], object]:
+    def damage(library: Path) -> None:
+        library.unlink()
+        make(library)
+
+    return damage
+
+
+_DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut short": lambda library: os.truncate(library, library.stat().st_size // 2),
+    "empty": lambda library: os.truncate(library, 0),
+    "with a byte changed": lambda library: library.write_bytes(
+        (data := library.read_bytes())[: len(data) // 2] + b"\xcc" + data[len(data) // 2 + 1 :]
+    ),
+    "zeros": lambda library: library.write_bytes(bytes(library.stat().st_size)),
+    "another library": _another,
+    "without its digest": lambda library: library.with_suffix(".sha256").unlink(),
+    "a link to nothing": _replaced(lambda library: library.symlink_to("nothing")),
+    "deleted": lambda library: library.unlink(),
+}
 
 
 def _monitored(act: Callable[[int], None]) -> Callable[[World], Running]:
@@ -174,6 +229,9 @@ def faults() -> Iterator[Fault]:
             yield Fault(f"the clock of the {where} is {name}", _clock(seconds, where), wrong)
     yield Fault("files named as modules where it starts", _shadowed, goes_on())
     yield Fault("a compiler that tells its version slowly", _slow_compiler, goes_on())
+    for how, damage in _DAMAGES.items():
+        kept = Promise(frozenset({0}), resumes=None)
+        yield Fault(f"a library in the cache is {how}", _damaged(damage), kept)
     yield Fault("a hundred idle clients of the monitor", _monitored(_idle_clients), goes_on(), weight=2)
     yield Fault("garbage to the monitor", _monitored(_garbage), goes_on(), weight=2)
     yield Fault("the monitor's port is taken", _port_taken, told("run.monitor_port"))

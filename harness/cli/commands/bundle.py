@@ -66,6 +66,7 @@ class _Checked:
             "key": self.signature.key_id if self.signature else None,
             "machines": self.audit.machines,
             "findings": self.audit.lines(),
+            "not_recomputed": dict(self.audit.not_recomputed),
         }
 
     def mark(self) -> Mark:
@@ -109,6 +110,8 @@ def _verify(options: argparse.Namespace) -> int:
         print(visible(line), file=sys.stderr)
     if (more := len(found.audit.lines()) - _SHOWN) > 0:
         print(f"and {more} more; --json lists all", file=sys.stderr)
+    for note in found.audit.notes():
+        print(note, file=sys.stderr)
     said = f"{options.bundle}: sound, {found.files} files; {found.who}; {found.audit.label}"
     _say(options, found.plain(), said)
     return _EXIT.get(found.audit.label, 0)

@@ -85,18 +85,31 @@ class EnergyResult:
     reason: str | None
     devices: tuple[DeviceEnergy, ...]
     trace: tuple[Samples, ...] = ()
+    inputs: tuple[Evidence, ...] = ()
+    """What was read of each device's meter, in their order."""
 
     def evidence(self) -> dict[str, Any]:
-        """Return everything but the trace as plain data for a record."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in {"devices", "trace"}}
+        """Return everything but what was read as plain data for a record."""
+        apart = {"devices", "trace", "inputs"}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in apart}
         return {**plain, "devices": [asdict(device) for device in self.devices]}
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMeter:
+    """What a record still knows of a meter that was read."""
+
+    source: str
+    device: str
+    sensors: tuple[SensorInfo, ...]
+    missing: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was read of one meter: once before and once after the span and its guards, and the samples."""
 
-    meter: PowerMeter
+    meter: PowerMeter | KeptMeter
     info: SensorInfo | None = None
     """The first sensor's facts with what was probed of it."""
     first: Reading | None = None

@@ -41,7 +41,7 @@ def meter(seconds, **options):
         end = time.perf_counter_ns()
     return window.result, (start, end)
 def show(result, **more):
-    fields = {n: getattr(result, n) for n in result.__slots__ if n not in ("devices", "trace")}
+    fields = {n: getattr(result, n) for n in result.__slots__ if n not in ("devices", "trace", "inputs")}
     print(json.dumps({**fields, **more}))
 """
 GPU = """\

@@ -6,7 +6,8 @@ import duckdb
 import numpy as np
 import pytest
 
-from harness.records.trace import COLUMNS, TRACE, write_trace
+from harness.records.trace import COLUMNS, TRACE, TooLongError, read_traces, write_trace
+from harness.system.errors import InputError
 
 ROWS = {
     "t0_ns": np.array([10, 30, 20], np.int64),
@@ -59,3 +60,19 @@ def test_a_folder_that_is_no_folder_is_an_error_of_the_system(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
         write_trace(ROWS, tmp_path / "file")
+
+
+def test_a_trace_of_anybody_is_read_by_series_or_refused(tmp_path):
+    """In the file's order; one that is no trace, or longer than was asked for, is one line."""
+    data = write_trace(ROWS, tmp_path).read_bytes()
+    other = tmp_path / "other.parquet"
+    duckdb.sql(f"COPY (SELECT 'x' AS t0_ns) TO '{other}' (FORMAT parquet)")
+    wrong = [("empty", b""), ("cut", b"PAR1"), ("other", other.read_bytes())]
+    for files in ([("a", data), ("b", data)], [("a", data), *wrong]):
+        found = dict(read_traces(files, 6))
+        a = {name: [column.tolist() for column in columns] for name, columns in found["a"].items()}
+        assert a["iteration"] == [[30], [31], [1.0], [0]]
+        assert a["nvml:0:energy"] == [[10, 20], [11, 21], pytest.approx([1.5, np.nan], nan_ok=True), [0, 15]]
+        assert all(isinstance(found[name], InputError) for name, _ in files[1:] if name != "b")
+    ((_, long),) = read_traces([("a", data)], 2)
+    assert isinstance(long, TooLongError)

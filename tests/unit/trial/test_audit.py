@@ -10,10 +10,12 @@ import pytest
 
 from harness.config.models import Config
 from harness.devices.base import Peak
+from harness.energy.sensors.none import NullMeter
+from harness.energy.windows import Window
 from harness.records.loop import LOOP, read_loops, write_loop
 from harness.timing import Measurement
 from harness.timing.loop import Stretches
-from harness.trial.audit import evidence, keep_series, replayed
+from harness.trial.audit import evidence, keep_series, replayed, short_series
 from harness.trial.metrics import EnergyUse, RankRun, summarise
 from workloads.base import Units
 
@@ -46,14 +48,17 @@ def test_what_is_kept_gives_the_metrics_again(tmp_path: Path, ranks: int) -> Non
         "peak": Peak(1e12, "a sheet"), "ceiling": Peak(None, reason="not measured"), "single_threaded": True,
         "energy": EnergyUse(12.5, 0.1, 30.0, 4.0), "output_tokens": 8, "rank_metrics": {"time.build": 0.25},
     }  # fmt: skip
-    facts = json.loads(json.dumps(evidence(runs, CONFIG, **known)["audit"]))
+    with Window([NullMeter("0", "no sensor")], None, None) as window:
+        pass
+    facts = json.loads(json.dumps(evidence(runs, window=window.result, **known)["audit"]))
     keep_series(runs, losses, str(tmp_path))
     ((_, series),) = read_loops([("x", (tmp_path / LOOP).read_bytes())])
-    metrics, told = replayed(facts, series)
-    assert metrics == summarise(runs, losses=losses, **known)
-    assert len(metrics) > 20
-    assert (told["drift"], told["steady"], told["iterations"]) == (False, True, 60)
-    assert told["durations_ns"] == runs[-1].measurement.host_ns
+    made = replayed(facts, series, CONFIG)
+    assert made.metrics == summarise(runs, losses=losses, **known)
+    assert len(made.metrics) > 20
+    assert (made.timing["drift"], made.timing["steady"], made.timing["iterations"]) == (False, True, 60)
+    assert made.timing["durations_ns"] == made.slowest.host_ns == runs[-1].measurement.host_ns
+    assert made.series == short_series(runs[-1].measurement, losses, serves=False)
 
 
 def test_many_loops_are_read_at_once_and_a_bad_one_alone_is_left_out(tmp_path: Path) -> None:
@@ -71,6 +76,6 @@ def test_many_loops_are_read_at_once_and_a_bad_one_alone_is_left_out(tmp_path: P
 )
 def test_what_is_not_whole_is_one_line(damage: dict) -> None:
     """No part of a stranger's facts is trusted to be there."""
-    facts = {"ranks": [], "target": 0.05, "steady_tolerance": 0.1, **damage}
+    facts = {"ranks": [], **damage}
     with pytest.raises(ValueError, match=r"."):
-        replayed(facts, {})
+        replayed(facts, {}, CONFIG)

@@ -16,7 +16,7 @@ from harness.planning.plan import Plan
 from harness.records.estimates import trial_results
 from harness.records.store import Store, open_store
 
-WORDS = ("workload=mlp", "precision=fp32,bf16", "device=cpu", "measure=demo")
+WORDS = ("workload=mlp", "precision=fp32,bf16", "device=cpu", "measure=demo", "measure.seconds=0.3")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         def measure(plan: Plan, _store: Store) -> Any:
             plans.append(plan)
             store = open_store(tmp_path / "mine" / str(len(plans)))
-            whole = honest.write_sweep(store, honest.plan(plan.sweep), slower=by)
+            whole = honest.write_sweep(store, honest.plan(plan.sweep), shape=lambda ns: ns * by)
             names = {t.trial_id for t in plan.trials}
             return trial_results(r for r in whole if r.trial_id in names)
 

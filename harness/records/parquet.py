@@ -1,4 +1,4 @@
-"""What the operating system refused, where DuckDB wraps it in an error of its own."""
+"""What reading and writing Parquet by DuckDB shares: its settings, and what the operating system refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,26 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import duckdb
+
+_READING: dict[str, Any] = {
+    "threads": 1, "memory_limit": "512MB", "temp_directory": "", "enable_external_file_cache": False,
+    "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+    "python_enable_replacements": False,
+}  # fmt: skip
+
+
+@cache
+def reader() -> duckdb.DuckDBPyConnection:
+    """Return the connection for files that anyone may have written: it extends nothing and writes nothing."""
+    import duckdb
+
+    return duckdb.connect(config=_READING)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import subprocess
 import duckdb
 import pytest
 
-from harness.records.parquet_errors import system_errors
+from harness.records.parquet import system_errors
 
 
 def test_a_folder_that_is_absent_keeps_its_number(tmp_path):
