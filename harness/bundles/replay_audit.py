@@ -20,7 +20,7 @@ from harness.records.schema import Metric, Record
 from harness.records.trace import TooLongError, Trace
 from harness.system.errors import InputError
 from harness.trial import endpoint
-from harness.trial.audit import VERSION, Replay, replayed
+from harness.trial.audit import VERSION, Replay, config_of, replayed
 from harness.trial.energy_audit import MOST_ROWS, EnergyReplay, energy_replayed
 from harness.trial.evidence import all_zero
 from harness.trial.passes.convergence import time_to_loss
@@ -49,7 +49,7 @@ def check_replay(record: Record, series: Series | None, trace: Trace | InputErro
         yield NOT_RECOMPUTED, OTHER_RULES
         return
     try:
-        config = Config.model_validate(record.config)
+        config = config_of(record.config)
     except ValidationError as error:
         if record.code.get("joulemark") == __version__:
             yield "configuration", first_fault(error)

@@ -13,10 +13,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.bundles.finding import Finding, difference
-from harness.config.models import Config
 from harness.identity.fingerprint import workloads_digest
 from harness.records.schema import Facts, Record
-from harness.trial.audit import VERSION
+from harness.trial.audit import VERSION, config_of
 from harness.trial.work_count import COUNTED, Work, count, why_not
 
 _CODE = "units of other code"
@@ -54,7 +53,7 @@ class Works:
         if key in self._known:
             return None
         try:
-            config = Config.model_validate(record.config)
+            config = config_of(record.config)
         except ValidationError:
             return None  # `check_replay` names it
         reason = why_not(config, data)

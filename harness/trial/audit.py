@@ -117,6 +117,15 @@ class Replay:
         return max((rank.measurement for rank in self.ranks), key=lambda m: m.span_ns)
 
 
+def config_of(recorded: Mapping[str, Any]) -> Config:
+    """Return the configuration that a record keeps, beside the words that asked for it.
+
+    Raises:
+        pydantic.ValidationError: it is none of this version.
+    """
+    return Config.model_validate({key: part for key, part in recorded.items() if key != "overrides"})
+
+
 def replayed(facts: Mapping[str, Any], series: Series, config: Config) -> Replay:
     """Return the metrics, and the evidence of timing, that follow from what was kept.
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from harness.config.models import Config
 from harness.records.schema import Facts
+from harness.trial.audit import config_of
 from workloads import registry
 from workloads.base import SERVE
 from workloads.parallel.registry import BUILT_IN as STRATEGIES
@@ -118,7 +119,7 @@ def _answers(works: Sequence[Mapping[str, Any]]) -> Iterator[Facts]:
     for work in works:
         signal.setitimer(signal.ITIMER_VIRTUAL, _WORK_S)
         try:
-            config = Config.model_validate(work["config"])
+            config = config_of(work["config"])
             yield {"cycles": cycles(config, work["size"], int(work["ranks"]))}
         except Exception as error:  # noqa: BLE001 - sizes that are nobody's may fail in any way
             yield {"reason": f"units of work that cannot be counted here: {type(error).__name__}"}

@@ -69,6 +69,11 @@ def test_several_gpus_beside_a_cpu_workload_and_one_by_uuid(metered):
     assert units["counter"] == "J"
     assert units["instant"] == units["buffered"] == "W"
     assert units["iteration"] == "1"
+    assert metered("bundle", "both", "one", "-o", "energy.tar").returncode == 0
+    verified = metered("verify", "energy.tar")
+    assert verified.returncode == 0, verified.stderr
+    assert verified.stderr == ""
+    assert verified.stdout.endswith("unsigned; consistent\n")
 
 
 def test_without_a_sensor_every_document_says_so_and_nothing_is_estimated(joulemark, tmp_path):

@@ -128,7 +128,7 @@ def _write(
         sweep=sweep, label=trial.label, work_id=trial.work_id, trial_id=trial.trial_id,
         machine_id=machine_id(MACHINE), code_id=code_id(made.code), replica=replica, attempt=0,
         round_order=order, status="ok", phase="done", started_at=began, wall_s=m.span_ns / 1e9 + 2,
-        config=trial.payload, machine=MACHINE, code=dict(made.code), metrics=tuple(metrics),
+        config=trial.recorded, machine=MACHINE, code=dict(made.code), metrics=tuple(metrics),
         evidence={
             **timing_evidence(m),
             **all_zero(m, losses, span_energy.zero_metrics(window)),

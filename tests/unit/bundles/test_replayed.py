@@ -14,13 +14,13 @@ from standins import honest
 
 from harness.bundles import work_audit
 from harness.bundles.consistency import audit_store
-from harness.config.models import Config
 from harness.identity.fingerprint import workloads_digest
 from harness.records.loop import LOOP, read_loops, write_loop
 from harness.records.schema import Record
 from harness.records.store import Store, open_store
 from harness.records.trace import COLUMNS, TRACE, write_trace
 from harness.trial import work_count
+from harness.trial.audit import config_of
 
 Records = list[Record]
 Tamper = Callable[[Store, Records], None]
@@ -237,9 +237,7 @@ def test_units_are_counted_again_from_the_workload(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(
         work_audit,
         "count",
-        lambda works: [
-            {"cycles": work_count.cycles(Config.model_validate(w.config), w.size, w.ranks)} for w in works
-        ],
+        lambda works: [{"cycles": work_count.cycles(config_of(w.config), w.size, w.ranks)} for w in works],
     )
     store = open_store(tmp_path)
     code = honest.CODE | {"workloads_sha256": workloads_digest()}
@@ -248,7 +246,7 @@ def test_units_are_counted_again_from_the_workload(tmp_path: Path, monkeypatch: 
     assert {finding.kind for finding in found.findings} == {"units"}
     assert "processes something else: rank[0]" in found.lines()[0]
     for record in records:
-        config = Config.model_validate(record.config)
+        config = config_of(record.config)
         assert record.seal is not None
         own = work_count.cycles(config, dict(record.seal.size or {}), 1)
         honest.edit(
