@@ -19,7 +19,7 @@ from harness.records.loop import LOOP, Series
 from harness.records.schema import Metric, Record
 from harness.records.trace import TooLongError, Trace
 from harness.system.errors import InputError
-from harness.trial import endpoint
+from harness.trial import endpoint, loadgen
 from harness.trial.audit import VERSION, Replay, config_of, replayed
 from harness.trial.energy_audit import MOST_ROWS, EnergyReplay, energy_replayed
 from harness.trial.evidence import all_zero
@@ -30,6 +30,8 @@ OF_PASSES = (
     *("iteration.cold", "quality.*", "staleness.*", "throughput.updates", "time.to_loss"),
 )
 """Metrics of passes apart from the span, whose raw numbers no record keeps."""
+_OF_ENGINE = ("memory.weights", "memory.kv_cache", "model.parameters")
+"""What an engine that was asked from without knows itself."""
 OTHER_RULES = "it was kept by the rules of another version"
 
 
@@ -66,9 +68,11 @@ def check_replay(record: Record, series: Series | None, trace: Trace | InputErro
 def _made_again(
     record: Record, kept: Mapping[str, Any], series: Series, trace: Trace | InputError | None, config: Config
 ) -> Told:
-    if isinstance(kept.get("endpoint"), dict):
-        yield from _metrics(record, endpoint.replayed(kept["endpoint"], series))
-        return
+    for name, again in (("endpoint", endpoint.replayed), ("loadgen", loadgen.replayed)):
+        if isinstance(kept.get(name), dict):
+            yield from _metrics(record, again(kept[name], series), (*OF_PASSES, *_OF_ENGINE))
+            yield from _metered(record, kept[name]["energy"])
+            return
     made = replayed(kept, series, config)
     more = _learned(record, made, config)
     yield from _metrics(record, [*made.metrics, *more])
@@ -88,7 +92,18 @@ def _learned(record: Record, made: Replay, config: Config) -> list[Metric]:
     return [time_to_loss(made.losses, steps=steps, target=target, period_s=period_s)]
 
 
-def _metrics(record: Record, made: list[Metric]) -> Told:
+def _metered(record: Record, used: Mapping[str, Any]) -> Told:
+    """Hold what was metered beside a log of requests to its window, of which no trace is kept."""
+    shown = record.evidence.get("energy")
+    if not isinstance(shown, dict):
+        return
+    yield NOT_RECOMPUTED, "the energy beside a log of requests, of which no trace is kept"
+    for key in ("joules", "mean_w", "peak_w"):
+        if shown.get(key) != used[key]:
+            yield "energy", f"its metrics' {key} is not the window's"
+
+
+def _metrics(record: Record, made: list[Metric], others: tuple[str, ...] = OF_PASSES) -> Told:
     shown = {metric.id: metric for metric in reversed(record.metrics)}
     if len(shown) < len(record.metrics):
         yield "metric", "one has two values"
@@ -103,7 +118,7 @@ def _metrics(record: Record, made: list[Metric]) -> Told:
         elif (metric.n, metric.reason) != (own.n, own.reason):
             yield "metric", f"{own.id}: its n or its reason is not what follows"
     for metric_id in shown:
-        if not any(fnmatchcase(metric_id, pattern) for pattern in OF_PASSES):
+        if not any(fnmatchcase(metric_id, pattern) for pattern in others):
             yield "metric", f"{metric_id[:80]} follows from nothing that was kept"
 
 

@@ -39,14 +39,19 @@ class Served:
         A prompt counts where its first token came, and each further token for its own step.
         """
         begin, end = self.span_ns
-        done = sum(request.answered and begin < request.end_ns <= end for request in self.requests)
         flops = 0.0
         for request in self.requests:
             prompt = request.prompt_tokens
             for made, stamp in enumerate(request.token_ns):
                 if begin < stamp <= end and prompt is not None:
                     flops += work.step(prompt + made - 1) if made else work.read(prompt)
-        return Units(0, round(tokens_within(self.requests, self.span_ns) or 0), done, flops)
+        return Units(0, *self.counts(), flops)
+
+    def counts(self) -> tuple[int, int]:
+        """Return the tokens that came and the requests that were answered within the span."""
+        begin, end = self.span_ns
+        done = sum(request.answered and begin < request.end_ns <= end for request in self.requests)
+        return round(tokens_within(self.requests, self.span_ns) or 0), done
 
     def metrics(self) -> list[Metric]:
         """Return the metrics of the requests, but for the rates that every trial has."""

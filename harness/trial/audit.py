@@ -149,8 +149,12 @@ def _replayed(facts: Mapping[str, Any], series: Series, config: Config) -> Repla
     ranks = _ranks(facts, series)
     losses = tuple(float(loss) for loss in series.get("loss", ()))
     served = Served.kept(facts["served"], series) if "served" in facts else None
-    if served is not None and any(rank.counted != served.units() for rank in ranks):
-        raise ValueError("its tokens and requests are not those of its log of requests")
+    if served is not None:
+        counted = {
+            None if one.counted is None else (one.counted.tokens, one.counted.requests) for one in ranks
+        }
+        if counted != {served.counts()}:
+            raise ValueError("its tokens and requests are not those of its log of requests")
     metrics = summarise(
         ranks,
         peak=Peak(**facts["peak"]),
