@@ -36,6 +36,11 @@ from workloads.base import Units
 MACHINE = {"host_processor_model_name": "a CPU", "host_memory_capacity": "16 GiB"}
 CODE = {"torch": "2.13.0", "python": "CPython 3.11"}
 GAUGE = SensorInfo("scripted", "0", "Scripted", "instant", "package", update_period_s=0.01)
+WORDS = (
+    *("workload=mlp", "precision=fp32,bf16", "device=cpu", "measure=demo", "measure.seconds=0.3"),
+    *("measure.replicas=3", "measure.max_replicas=3"),
+)
+"""What every such sweep is planned by."""
 Array = Any
 """Of numpy."""
 START_NS = 10**9
@@ -44,12 +49,7 @@ START_NS = 10**9
 
 def plan(sweep: str = "demo") -> Plan:
     """Return a plan of two trials."""
-    return make_plan(
-        [
-            *("workload=mlp", "precision=fp32,bf16", "device=cpu", "measure=demo", "measure.seconds=0.3"),
-            f"run.name={sweep}",
-        ]
-    )
+    return make_plan([*WORDS, f"run.name={sweep}"])
 
 
 def write_sweep(

@@ -39,7 +39,7 @@ def served(tmp_path, monkeypatch):
 @pytest.mark.parametrize("workload", ["gpt", "llama", "moe", "mamba"])
 def test_a_decoder_serves(served, tmp_path, workload):
     """Requests are answered, and an audit makes every metric of them again from the log that was kept."""
-    _, found = served(f"workload={workload}", "workload.top_k=1", "serve.e2e_limit_s=60")
+    planned, found = served(f"workload={workload}", "workload.top_k=1", "serve.e2e_limit_s=60")
     metrics = {one["id"]: one for one in found["metrics"]}
     ended = found["evidence"]["requests"]
     assert set(ended) == {"answered"}
@@ -53,7 +53,7 @@ def test_a_decoder_serves(served, tmp_path, workload):
     assert metrics["latency.e2e"]["n"] == ended["answered"]
     assert "iteration.mean" not in metrics
     ((_, series),) = read_loops([("one", (tmp_path / LOOP).read_bytes())])
-    again, _ = replayed(found["evidence"]["audit"], series)
+    again = replayed(found["evidence"]["audit"], series, planned.config).metrics
     kept = {one["id"]: Metric(**one) for one in found["metrics"]}
     assert again
     for one in again:

@@ -16,7 +16,7 @@ from harness.planning.plan import Plan
 from harness.records.estimates import trial_results
 from harness.records.store import Store, open_store
 
-WORDS = ("workload=mlp", "precision=fp32,bf16", "device=cpu", "measure=demo", "measure.seconds=0.3")
+WORDS = honest.WORDS
 
 
 @pytest.fixture
