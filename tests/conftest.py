@@ -7,6 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
+LONGEST = ("test_every_joulemark_command_of_the_readme_runs", "test_every_step_stays_on_the_device")
+"""Near a minute each: begun among the last, one would leave the other workers idle beside it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest; all others keep their order."""
+    items.sort(key=lambda item: item.name not in LONGEST)
+
 
 def pytest_collection_finish() -> None:
     """Leave modules and tests out of every later collection: each measured span begins with a full one."""
