@@ -76,13 +76,13 @@ def _require_finite(record: Record) -> None:
     # Free-form facts are outside the model's own check, and JSON would turn their NaN into null in silence.
     for name in ("config", "machine", "code", "evidence"):
         facts = getattr(record, name)
-        if not _is_sound(facts):
+        if not is_sound(facts):
             where = _non_finite(facts, name)
             raise InputError(f"{where} is not a finite number, or nested too deeply")
 
 
-def _is_sound(value: Any, depth: int = 0) -> bool:
-    """Say quickly whether `_non_finite` would find nothing; it says where."""
+def is_sound(value: Any, depth: int = 0) -> bool:
+    """Say whether facts hold finite numbers alone, none beyond all counts, and are not nested too deeply."""
     if depth > _DEEPEST:
         return False
     for one in value.values() if isinstance(value, dict) else value:
@@ -94,7 +94,7 @@ def _is_sound(value: Any, depth: int = 0) -> bool:
             if not -_LARGEST_INTEGER < one < _LARGEST_INTEGER:
                 return False
         elif kind is dict or kind is list:
-            if not _is_sound(one, depth + 1):
+            if not is_sound(one, depth + 1):
                 return False
         elif kind is not str and kind is not bool and one is not None and _non_finite(one, "it", depth + 1):
             return False

@@ -107,11 +107,10 @@ class _Plan(NamedTuple):
 
 def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: float) -> dict[str, Estimate]:
     held = [{metric.id: metric for metric in reversed(record.metrics)} for record in replicas]
-    present = dict.fromkeys(metric.id for record in replicas for metric in record.metrics)
-    ordered = [i for i in METRICS if i in present] + [i for i in present if i not in METRICS]
+    present = dict.fromkeys([metric.id for record in replicas for metric in record.metrics])
     plan = _Plan.of(replicas[-1].config) if replicas else None
     estimates = {}
-    for metric_id in ordered:
+    for metric_id in _ordered(tuple(present)):
         metrics = [metric for by_id in held if (metric := by_id.get(metric_id)) is not None]
         verdicts = [verdict for by_id in judged if (verdict := by_id.get(metric_id)) is not None]
         values = [metric.value for metric in metrics if metric.value is not None]
@@ -123,6 +122,13 @@ def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: fl
             shown = (first.unit, first.direction, first.estimator, first.provenance)
             estimates[metric_id] = _without_value(metric_id, shown, tuple(verdicts))
     return estimates
+
+
+@lru_cache(maxsize=256)
+def _ordered(present: tuple[str, ...]) -> tuple[str, ...]:
+    """Return metric ids in the order of the metric table, and after them others as they came."""
+    here = frozenset(present)
+    return (*(i for i in METRICS if i in here), *(i for i in present if i not in METRICS))
 
 
 @lru_cache(maxsize=1 << 12)

@@ -7,7 +7,6 @@ in the journal is known to have been measured here, and only that counts as done
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import secrets
@@ -97,9 +96,20 @@ class Journal:
                     found.update(line.decode() for line in _LINE.findall(file.read(_LARGEST_BYTES)))
         return frozenset(found)
 
-    def fingerprint(self, sweep: str) -> str:
-        """Return a digest that changes whenever another record of the sweep counts as written here."""
-        return hashlib.sha256("".join(sorted(self.digests(sweep))).encode()).hexdigest()
+    def stamps(self, sweep: str) -> list[list[str | int]]:
+        """Return what changes whenever another record of a sweep counts as written here.
+
+        Returns:
+            Of each file its name, size in bytes and times of change in ns.
+
+        Raises:
+            ResourceError: the journal is there and cannot be read.
+        """
+        if self._folder is None:
+            return []
+        with self._advised() as folder:
+            found = [(path.name, path.stat()) for path in sorted((folder / _checked(sweep)).glob("*.sha256"))]
+        return [[name, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns] for name, facts in found]
 
     @contextlib.contextmanager
     def _advised(self) -> Iterator[Path]:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.records.codec import MAX_RECORD_BYTES, parse, serialise
+from harness.records.codec import MAX_RECORD_BYTES, serialise
 from harness.records.errors import one_line
 from harness.records.journal import Journal, users_journal
 from harness.records.listing import RECORD, entries, find, is_folder
 from harness.records.plan import read_plan_bytes
+from harness.records.reader import Reader
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN, Record
 from harness.records.store_errors import AttemptTakenError, StoreError, advised
 from harness.system.collector import uncollected
@@ -81,7 +82,7 @@ class Store:
         found = [_ATTEMPT.fullmatch(entry.name) for entry in entries(str(trial))]
         taken = {int(m[2]): trial / m[0] / RECORD for m in found if m and int(m[1]) == replica}
         ours = self.journal.digests(sweep) if taken else frozenset()
-        last = max((n for n, path in taken.items() if _digest_of(path) in ours), default=-1)
+        last = max((n for n, path in taken.items() if digest_of(path) in ours), default=-1)
         free = (n for n in range(last + 1, _ATTEMPTS) if n not in taken)
         return next(free, min(set(range(_ATTEMPTS)) - taken.keys(), default=_ATTEMPTS))
 
@@ -136,27 +137,28 @@ class Store:
         """
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
-        shared: dict[str, dict[str, Any]] = {}
+        reader = Reader()
         with uncollected():
             for name in [sweep] if sweep is not None else self.sweeps():
                 ours = self.journal.digests(name)
                 for path in self._paths(name, trials):
-                    found = self.read_at(path, ours)
+                    found = self.read_at(path, ours, reader)
                     if isinstance(found, Record):
-                        records.append(_sharing(found, shared))
+                        records.append(found)
                     else:
                         torn.append(found)
         return records, torn
 
-    def read_at(self, path: str, ours: Collection[str]) -> Record | UnreadableRecord:
+    def read_at(self, path: str, ours: Collection[str], reader: Reader) -> Record | UnreadableRecord:
         """Read one record, or say why what lies at the path, one of `record_paths`, cannot be used.
 
         Args:
             path: of the record.
             ours: what the journal has of its sweep; a record that is not there was merged.
+            reader: of all records that are read with it.
         """
         try:
-            record = parse(read_bounded(path, MAX_RECORD_BYTES))
+            record = reader.parse(read_bounded(path, MAX_RECORD_BYTES))
             home = self._path_of(record)
         except (OSError, ValueError) as error:
             return UnreadableRecord(Path(path), _why(error))
@@ -297,7 +299,8 @@ def read_bounded(path: Path | str, limit: int) -> bytes:
     return data
 
 
-def _digest_of(path: Path) -> str:
+def digest_of(path: Path | str) -> str:
+    """Return the sha256 of a record's file; empty where it cannot be one."""
     try:
         return hashlib.sha256(read_bounded(path, MAX_RECORD_BYTES)).hexdigest()
     except (OSError, ValueError):
@@ -308,12 +311,3 @@ def _why(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return one_line(error)
-
-
-def _sharing(record: Record, shared: dict[str, dict[str, Any]]) -> Record:
-    """Let equal facts of many records be one object: thousands are of one machine and one code."""
-    facts = {}
-    for name in ("config", "machine", "code"):
-        held = getattr(record, name)
-        facts[name] = shared.setdefault(json.dumps(held, sort_keys=True), held)
-    return record.model_copy(update=facts)

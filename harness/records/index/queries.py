@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.records.index.refresh import Index, connect, listing, refreshed
+from harness.records.index.refresh import Index, connect, refreshed
+from harness.records.index.stamps import listing
 from harness.records.index.tables import COLUMNS, FILES, NEEDS, quoted, relation, view
 from harness.records.store import Store
 from harness.system.errors import UsageError
@@ -40,7 +41,7 @@ def rebuild(store: Store) -> dict[str, int]:
         _attach(connection, index, list(COLUMNS))
         counts = {table: connection.table(table).count("*").fetchall()[0][0] for table in COLUMNS}
         torn = sum(
-            len(folder.torn) for folders in index.manifest.sweeps.values() for folder in folders.values()
+            len(folder.torn) for sweep in index.manifest.sweeps.values() for folder in sweep.folders.values()
         )
     return counts | {"torn": torn}
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from harness.records.index.manifest import (
     Folder,
     Manifest,
-    Stamp,
+    Sweep,
     load,
     owned_folder,
     prepare,
     save,
     user_key,
 )
-from harness.records.index.segment import Draft, Segment, digest, sealed, write_file
+from harness.records.index.segment import Draft, Segment, sealed, write_file
+from harness.records.index.stamps import TICK_NS, Listing, digests, is_known, names, newest_ns
 from harness.records.index.tables import FILES, relation
-from harness.records.listing import RECORD, find
+from harness.records.reader import Reader
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.system.collector import uncollected
@@ -36,28 +38,9 @@ SEGMENT_RECORDS = 2048
 _SMALL_SEGMENTS = 8
 """More segments than these that are less than half full are written as one."""
 _MEMORY = "128MB"
-Listing = dict[str, list[Stamp]]
-"""By trial's folder below the root, what may be records in it."""
 
 
-def listing(store: Store, sweep: str) -> Listing:
-    """Return what lies in a sweep's folder: every file that may be a record, by its trial's folder."""
-    found: Listing = {}
-    cut = len(str(store.root)) + 1
-    for path, facts in find(str(store.sweep_dir(sweep))):
-        below = path[cut:]
-        folder, _, name = below.rpartition("/")
-        if name == RECORD and folder.count("/") == 3:
-            folder, _, attempt = folder.rpartition("/")
-            name = f"{attempt}/{name}"
-        stamp: Stamp = [name, -1, 0, 0]
-        if facts is not None:
-            stamp[1:] = facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
-        found.setdefault(folder, []).append(stamp)
-    return found
-
-
-@contextmanager
+@contextlib.contextmanager
 def refreshed(
     store: Store,
     listings: dict[str, Listing],
@@ -83,7 +66,7 @@ def refreshed(
         OSError: it cannot be kept, or not even be made in a temporary folder.
     """
     key = user_key()
-    with TemporaryDirectory(prefix="joulemark-index-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="joulemark-index-") as scratch:
 
         def update(target: Path) -> Index:
             home = target if key is None else owned_folder(store, key)
@@ -91,8 +74,10 @@ def refreshed(
                 prepare(store, target)  # also where there is nothing to write
             manifest = Manifest() if anew or key is None else load(home, key)
             index = Index(store, manifest, (home, target))
-            if index.bring_up(listings, files, whole=whole) and key is not None and target == home:
-                save(home, key, manifest)
+            needed = index.bring_up(listings, files, whole=whole)
+            if (needed or index.looked) and key is not None and target == home:
+                with contextlib.suppress(*(() if needed else (OSError,))):
+                    save(home, key, manifest)
             return index
 
         if key is None:
@@ -121,16 +106,19 @@ class Index:
     def __init__(self, store: Store, manifest: Manifest, folders: Sequence[Path]) -> None:
         self.store = store
         self.manifest = manifest
+        self.looked = False
+        """Whether a file was read to the end and found as it was written: the next call need not do so."""
         self._folders = folders
 
     def paths(self, file: str, segments: Iterable[Segment] | None = None) -> list[str]:
         """Return where one file of every segment lies."""
         chosen = self.manifest.segments if segments is None else segments
-        return [str(self._path(segment, file)) for segment in chosen]
+        return [str(segment.path(self._home(segment, file), file)) for segment in chosen]
 
-    def _path(self, segment: Segment, file: str) -> Path:
-        paths = [segment.path(folder, file) for folder in self._folders]
-        return next((path for path in paths if path.exists()), paths[0])
+    def _home(self, segment: Segment, file: str) -> Path:
+        """Return the folder where one file of a segment lies."""
+        found = (folder for folder in self._folders if segment.path(folder, file).exists())
+        return next(found, self._folders[0])
 
     def bring_up(self, listings: dict[str, Listing], files: Collection[str], *, whole: bool) -> bool:
         """Read what is new or changed, and tell whether anything had to be done."""
@@ -139,12 +127,14 @@ class Index:
             for sweep in self.manifest.sweeps.keys() - listings.keys():
                 damaged = True
                 del self.manifest.sweeps[sweep]
-        changed, gone = self._differences(listings)
-        if not (changed or gone or damaged):
+        changed, moved = self._differences(listings)
+        if not (changed or moved or damaged):
             return False
         target = self._folders[-1]
         if target.parent.parent == self.store.root:
             prepare(self.store, target)
+        if not (changed or damaged):
+            return True
         with uncollected(), connect(memory_limit=_MEMORY, threads=1) as connection:
             self._derive(connection, changed, target)
             self._merge(connection, target)
@@ -153,14 +143,16 @@ class Index:
     def _drop_damaged(self, files: Collection[str]) -> bool:
         """Forget segments whose files are not as they were written, and with them what they hold."""
         live, lost = self.manifest.live(), set[int]()
+        seen = [dict(segment.seen) for segment in self.manifest.segments]
         for segment in list(self.manifest.segments):
             checked = FILES if self._weight(segment, live) < SEGMENT_RECORDS / 2 else files
-            if any(digest(self._path(segment, file)) != segment.sha256[file] for file in checked):
+            if not all(segment.is_whole(self._home(segment, file), file) for file in checked):
                 self.manifest.segments.remove(segment)
                 lost |= set(segment.entries())
-        for folders in self.manifest.sweeps.values() if lost else ():
-            for name in [name for name, folder in folders.items() if folder.entry in lost]:
-                del folders[name]
+        for sweep in self.manifest.sweeps.values() if lost else ():
+            for name in [name for name, folder in sweep.folders.items() if folder.entry in lost]:
+                del sweep.folders[name]
+        self.looked = seen != [segment.seen for segment in self.manifest.segments]
         return bool(lost)
 
     @staticmethod
@@ -169,47 +161,72 @@ class Index:
         entries = segment.entries()
         return segment.records * sum(entry in live for entry in entries) / max(1, len(entries))
 
-    def _differences(self, listings: dict[str, Listing]) -> tuple[list[tuple[str, str, list[Stamp]]], bool]:
-        changed, gone = [], False
-        for sweep, listed in listings.items():
-            known = self.manifest.sweeps.setdefault(sweep, {})
-            ours = self.store.journal.digests(sweep)
+    def _differences(self, listings: dict[str, Listing]) -> tuple[list[tuple[str, str, str]], bool]:
+        """Return the folders to read, and whether the list must be kept for other reasons."""
+        changed, moved = [], False
+        for name, listed in listings.items():
+            sweep = self.manifest.sweeps.setdefault(name, Sweep())
+            known, journal = sweep.folders, self.store.journal.stamps(name)
+            now_ns = self._now_ns() if any(folder.fresh for folder in known.values()) else 0
+            ours = None if journal == sweep.journal else self.store.journal.digests(name)
             for folder, stamps in listed.items():
                 held = known.get(folder)
-                if held is None or held.stamps != stamps or _may_differ(held, ours):
-                    changed.append((sweep, folder, stamps))
+                if (
+                    held is None
+                    or held.stamps != stamps
+                    or not is_known(stamps)
+                    or (ours is not None and _judged_otherwise(held, ours))
+                ):
+                    changed.append((name, folder, stamps))
+                elif held.fresh:
+                    if held.torn or digests(self.store, folder, stamps) != held.digests:
+                        changed.append((name, folder, stamps))
+                    elif now_ns - newest_ns(stamps) > TICK_NS:
+                        held.fresh, moved = False, True
             for folder in known.keys() - listed.keys():
-                gone = True
+                moved = True
                 del known[folder]
-        return changed, gone
+            moved |= ours is not None
+            sweep.journal = journal
+        return changed, moved
+
+    def _now_ns(self) -> int:
+        """Return the time by the clock of the file system, which may be another host's."""
+        with tempfile.NamedTemporaryFile(dir=self._folders[-1]) as file:
+            return os.fstat(file.fileno()).st_mtime_ns
 
     def _derive(
         self,
         connection: duckdb.DuckDBPyConnection,
-        changed: list[tuple[str, str, list[Stamp]]],
+        changed: list[tuple[str, str, str]],
         target: Path,
     ) -> None:
         """Read folders and write their rows, a segment at a time: that bounds the memory."""
-        root, draft = str(self.store.root), Draft(self.manifest.next)
+        root, reader, now_ns = str(self.store.root), Reader(), self._now_ns()
+        draft = Draft(self.manifest.entries, self.manifest.rows)
         journals = {sweep: self.store.journal.digests(sweep) for sweep in {one[0] for one in changed}}
         for place, (sweep, folder, stamps) in enumerate(changed, 1):
             records: list[Record] = []
             torn: list[tuple[str, str]] = []
-            for name, *_ in stamps:
-                below = f"{folder}/{name}" if folder else name
-                found = self.store.read_at(f"{root}/{below}", journals[sweep])
+            for name in names(folder, stamps):
+                found = self.store.read_at(f"{root}/{name}", journals[sweep], reader)
                 if isinstance(found, Record):
                     records.append(found)
                 else:
-                    torn.append((below, found.reason))
-            self.manifest.sweeps[sweep][folder] = Folder(
-                draft.add(records), stamps, torn, [(record.sha256, record.merged) for record in records]
+                    torn.append((name, found.reason))
+            self.manifest.sweeps[sweep].folders[folder] = Folder(
+                draft.add(records),
+                stamps,
+                " ".join([record.sha256 for record in records]),
+                "".join(["01"[record.merged] for record in records]),
+                now_ns - newest_ns(stamps) <= TICK_NS,
+                torn,
             )
             if draft.records >= SEGMENT_RECORDS or place == len(changed):
                 if draft.records:
                     self.manifest.segments.append(draft.write(connection, target))
-                self.manifest.next = draft.next
-                draft = Draft(draft.next)
+                self.manifest.entries, self.manifest.rows = draft.entries, draft.rows
+                draft = Draft(draft.entries, draft.rows)
 
     def _merge(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
         """Drop segments of which nothing is in use, and write many small ones as one."""
@@ -250,10 +267,10 @@ class Index:
         return sealed(target, token, _spans(entries), records)
 
 
-def _may_differ(held: Folder, ours: Collection[str]) -> bool:
-    """Tell whether a folder that is listed as before may be another by now."""
-    return any(stamp[1] < 0 for stamp in held.stamps) or any(
-        (sha256 in ours) == merged for sha256, merged in held.merged
+def _judged_otherwise(held: Folder, ours: Collection[str]) -> bool:
+    """Tell whether the journal says something else by now of what was merged."""
+    return any(
+        (sha in ours) == (one == "1") for sha, one in zip(held.digests.split(), held.merged, strict=True)
     )
 
 

@@ -12,8 +12,9 @@ from pydantic_core import from_json
 
 from harness.records.estimates import Key, trial_results
 from harness.records.index.kept import OF_KIND, Held, Shelf, kept_record
-from harness.records.index.refresh import Index, connect, listing, refreshed
+from harness.records.index.refresh import Index, connect, refreshed
 from harness.records.index.segment import Segment
+from harness.records.index.stamps import files, listing
 from harness.records.index.tables import FILES, quoted, relation
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
@@ -43,7 +44,7 @@ def read_records(store: Store, sweep: str) -> tuple[list[Record], list[Unreadabl
         UsageError: not a sweep's name.
     """
     listed = listing(store, sweep)
-    if sum(map(len, listed.values())) < MANY:
+    if sum(map(files, listed.values())) < MANY:
         return store.records(sweep)
     with _indexed(store, {sweep: listed}, ("records", "metrics", "kinds")) as index, connect() as connection:
         return _records(connection, index, sweep), _torn(index, sweep)
@@ -56,7 +57,7 @@ def read_results(store: Store, sweep: str) -> tuple[list[TrialResult], list[Unre
         UsageError: not a sweep's name.
     """
     listed = listing(store, sweep)
-    if sum(map(len, listed.values())) < MANY:
+    if sum(map(files, listed.values())) < MANY:
         records, torn = store.records(sweep)
         with uncollected():
             return trial_results(records), torn
@@ -66,22 +67,22 @@ def read_results(store: Store, sweep: str) -> tuple[list[TrialResult], list[Unre
 
 
 @contextmanager
-def _indexed(store: Store, listings: Any, files: Any) -> Iterator[Index]:
-    with refreshed(store, listings, files) as index, uncollected():
+def _indexed(store: Store, listings: Any, used: Any) -> Iterator[Index]:
+    with refreshed(store, listings, used) as index, uncollected():
         yield index
 
 
 def _torn(index: Index, sweep: str) -> list[UnreadableRecord]:
     torn = [
         UnreadableRecord(index.store.root / path, reason)
-        for folder in index.manifest.sweeps[sweep].values()
+        for folder in index.manifest.sweeps[sweep].folders.values()
         for path, reason in folder.torn
     ]
     return sorted(torn, key=lambda one: one.path.parts)
 
 
 def _segments(index: Index, sweep: str) -> Iterator[Segment]:
-    wanted = {folder.entry for folder in index.manifest.sweeps[sweep].values()}
+    wanted = {folder.entry for folder in index.manifest.sweeps[sweep].folders.values()}
     return (s for s in index.manifest.segments if not wanted.isdisjoint(s.entries()))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import to_json
 
 from harness.records.estimates import trial_results
+from harness.records.index.stamps import TICK_NS
 from harness.records.index.tables import FACTS, FILES, KIND, quoted
 from harness.records.results import Estimate, TrialResult, Validity, config_columns
-from harness.records.schema import Record
+from harness.records.schema import Facts, Record
 from harness.records.validity import judge
 from harness.system.errors import ResourceError
 
@@ -29,6 +31,8 @@ _NUMBERS = {"BIGINT": "int64", "INTEGER": "int64", "DOUBLE": "float64"}
 _told = attrgetter(
     *("id", "unit", "direction", "estimator", "provenance", "ci_level", "semantics_version", "reason")
 )
+_TEXTS = 64
+_SHARED = frozenset({"config", "machine", "code"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,8 @@ class Segment:
     records: int
     sha256: dict[str, str | None]
     """By file."""
+    seen: dict[str, list[int]] = field(default_factory=dict)
+    """By file, the stamp with which its contents were found as they were written."""
 
     def path(self, folder: Path, file: str) -> Path:
         """Return where one of its files lies."""
@@ -51,26 +57,45 @@ class Segment:
         """Return the entries that were written into it."""
         return [entry for start, stop in self.spans for entry in range(start, stop)]
 
+    def is_whole(self, folder: Path, file: str) -> bool:
+        """Tell whether one of its files is as it was written; read it only where its stamp is another."""
+        path = self.path(folder, file)
+        try:
+            facts = path.lstat()
+        except OSError:
+            return False
+        stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino]
+        if self.seen.get(file) == stamp:
+            return True
+        if digest(path) != self.sha256[file]:
+            return False
+        if time.time_ns() - max(facts.st_mtime_ns, facts.st_ctime_ns) > TICK_NS:
+            self.seen[file] = stamp
+        return True
+
 
 class Draft:
     """The columns of a segment that is being made.
 
     Args:
-        first: The first number that no row of the index has yet; `next` is the one after the last used.
+        entries: The first number that no folder has had; afterwards the one after the last used.
+        rows: The same of the numbers of rows.
     """
 
-    def __init__(self, first: int) -> None:
-        self.first = self.next = first
+    def __init__(self, entries: int, rows: int) -> None:
+        self._first, self.entries, self.rows = entries, entries, rows
         self.records = 0
         self._columns: dict[str, dict[str, list[Any]]] = {
             file: {name: [] for name in columns} for file, columns in FILES.items()
         }
         self._kinds: dict[tuple[Any, ...], int] = {}
         self._shapes: dict[tuple[Any, ...], list[int]] = {}
+        self._texts: dict[int, tuple[Facts, str]] = {}
 
     def add(self, records: list[Record]) -> int:
         """Take the records of one trial's folder; return the entry that they are."""
-        entry = self._number()
+        entry = self.entries
+        self.entries += 1
         verdicts = {}
         for record in records:
             verdicts[id(record)] = judged = judge(record)
@@ -80,8 +105,8 @@ class Draft:
         return entry
 
     def _number(self) -> int:
-        self.next += 1
-        return self.next - 1
+        self.rows += 1
+        return self.rows - 1
 
     def _add_record(
         self, entry: int, record: Record, judged: dict[str, tuple[Validity, tuple[str, ...]]]
@@ -97,7 +122,7 @@ class Draft:
         for name in _OTHER:
             columns[name].append(settings[name])
         for name in FACTS:
-            columns[name].append(to_json(held[name]).decode())
+            columns[name].append(self._text(held[name]) if name in _SHARED else to_json(held[name]).decode())
         columns["seal"].append(record.seal and record.seal.model_dump_json())
         columns["sha256"].append(record.sha256)
         metrics = record.metrics
@@ -114,6 +139,15 @@ class Draft:
         columns["ci_low"] += [m.ci_low for m in metrics]
         columns["ci_high"] += [m.ci_high for m in metrics]
         columns["n"] += [m.n for m in metrics]
+
+    def _text(self, facts: Facts) -> str:
+        """Return facts that records may share as JSON; while they are held here, their id is theirs."""
+        known = self._texts.get(id(facts))
+        if known is None:
+            if len(self._texts) >= _TEXTS:
+                del self._texts[next(iter(self._texts))]
+            known = self._texts[id(facts)] = facts, to_json(facts).decode()
+        return known[1]
 
     def _kind(self, kind: tuple[Any, ...]) -> int:
         number = self._kinds.get(kind)
@@ -153,7 +187,7 @@ class Draft:
             connection.register("draft", arrays)
             write_file(connection, _selected("draft", columns), folder / f"{token}.{file}.parquet")
             connection.unregister("draft")
-        return sealed(folder, token, ((self.first, self.next),), self.records)
+        return sealed(folder, token, ((self._first, self.entries),), self.records)
 
 
 def _dtype(file: str, name: str) -> str:

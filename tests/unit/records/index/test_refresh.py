@@ -28,9 +28,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     inner = Store.read_at
 
-    def read_at(self: Store, path: str, ours: Any) -> Any:
+    def read_at(self: Store, path: str, ours: Any, reader: Any) -> Any:
         seen.append(path)
-        return inner(self, path, ours)
+        return inner(self, path, ours, reader)
 
     monkeypatch.setattr(Store, "read_at", read_at)
     return seen
@@ -132,7 +132,7 @@ def test_a_list_that_another_user_wrote_counts_for_nothing(
     mine = _home(store)
     manifest = mine / "manifest.json"
     code, _, body = manifest.read_bytes().partition(b"\n")
-    manifest.write_bytes(code + b"\n" + body.replace(b'"next":', b'"next":1'))
+    manifest.write_bytes(code + b"\n" + body.replace(b'"rows":', b'"rows":1'))
     reads.clear()
     assert _all(store) == truth
     assert len(reads) == 3

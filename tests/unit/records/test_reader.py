@@ -1,0 +1,108 @@
+"""Records whose parts repeat: whatever the bytes, the outcome is that of parsing them alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.records.codec import parse, serialise
+from harness.records.reader import Reader
+
+GOLDEN = sorted((Path(__file__).parents[2] / "golden" / "records").glob("*.json"))
+
+
+def _outcome(read: Any, data: bytes) -> Any:
+    try:
+        record = read(data)
+    except ValueError as error:
+        return str(error)
+    return record.sha256, record.model_dump_json(), record.model_fields_set
+
+
+@pytest.fixture
+def known(make_record: Any) -> tuple[Reader, bytes]:
+    """Return a reader that has seen a record, and the record's bytes."""
+    data = serialise(make_record({"throughput.samples": 1.5}, machine={"cpu": "x"}, code={"torch": "2"}))
+    reader = Reader()
+    reader.parse(data)
+    return reader, data
+
+
+def test_real_records_come_out_as_parsed_alone() -> None:
+    """Each one twice, so that the second is read by its stand-ins."""
+    reader = Reader()
+    for path in GOLDEN * 2:
+        data = path.read_bytes()
+        assert _outcome(reader.parse, data) == _outcome(parse, data)
+
+
+def test_what_repeats_is_one_object(known: tuple[Reader, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second record's facts are the first one's, and its bytes are not parsed whole."""
+    reader, data = known
+    first = reader.parse(data)
+    monkeypatch.setattr("harness.records.reader.parse", lambda _data: pytest.fail("parsed whole"))
+    second = reader.parse(data.replace(b"1.5", b"2.5"))
+    assert (first.config is second.config, first.machine is second.machine) == (True, True)
+    assert second.metrics[0].value == 2.5
+
+
+def _part(data: bytes) -> bytes:
+    return data[data.find(b', "config": ') : data.find(b', "metrics": [')]
+
+
+HOSTILE = {
+    "named again later": lambda d: d.replace(b', "log_tail"', b', "config": {"seed": 9}, "log_tail"'),
+    "named again, empty": lambda d: d.replace(b', "log_tail"', b', "machine": {}, "log_tail"'),
+    "named before": lambda d: b'{"config": {"seed": 9}, ' + d[1:],
+    "deeper, in an object": lambda d: b'{"x": {"a": 1' + _part(d) + b"}, " + d[1:],
+    "deeper, in a list": lambda d: b'{"x": [{"a": 1' + _part(d) + b"}], " + d[1:],
+    "only deeper": lambda d: d.replace(_part(d), b"").replace(
+        b'"evidence": {', b'"evidence": {"a": 1' + _part(d) + b', "b": '
+    ),
+    "twice": lambda d: d.replace(_part(d), _part(d) * 2),
+    "in a text": lambda d: d.replace(
+        _part(d), b', "label": ' + json.dumps(_part(d).decode()).encode() + _part(d)
+    ),
+    "cut": lambda d: d[:-20],
+    "cut within": lambda d: d[: d.find(b', "metrics": [') + 5],
+    "no list of metrics": lambda d: d.replace(b', "metrics": [', b', "metrics": ['[:-1] + b"{"),
+    "unknown field": lambda d: d.replace(b', "log_tail"', b', "zzz": 1, "log_tail"'),
+    "not finite": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": NaN, '),
+    "too large": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": 1e999, '),
+    "a large number": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": ' + b"9" * 30 + b", "),
+    "newer": lambda d: d.replace(b'"schema_version": 2', b'"schema_version": 99'),
+    "older than the first": lambda d: d.replace(b'"schema_version": 2', b'"schema_version": 0'),
+    "a bad metric": lambda d: d.replace(b"1.5", b"1e999"),
+    "bytes that are no text": lambda d: d.replace(b'"log_tail": "', b'"log_tail": "\xff'),
+    "garbage before": lambda d: b"x" + d,
+    "braces in the label": lambda d: d.replace(b'"label": "', b'"label": "{['),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_hostile_bytes_come_out_as_parsed_alone(known: tuple[Reader, bytes], what: str) -> None:
+    """Parts that lie elsewhere, come twice or surround what is wrong neither hide nor change anything."""
+    reader, data = known
+    bad = HOSTILE[what](data)
+    assert bad != data
+    assert _outcome(reader.parse, bad) == _outcome(parse, bad)
+    assert _outcome(reader.parse, data) == _outcome(parse, data)
+
+
+def test_every_cut_and_every_changed_byte_comes_out_the_same(known: tuple[Reader, bytes]) -> None:
+    """A record is cut, and one of its bytes turned into a quote, at every seventh place."""
+    reader, data = known
+    for place in range(0, len(data), 7):
+        for bad in (data[:place], data[:place] + b'"' + data[place + 1 :]):
+            assert _outcome(reader.parse, bad) == _outcome(parse, bad)
+
+
+def test_what_is_kept_is_bounded(make_record: Any) -> None:
+    """Thousands of configurations are not held at once."""
+    reader = Reader()
+    for seed in range(200):
+        reader.parse(serialise(make_record(config={"seed": seed})))
+    assert max(map(len, reader._known)) <= 64
