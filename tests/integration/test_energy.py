@@ -135,3 +135,6 @@ def test_a_run_under_loadgen_is_metered(metered):
     assert value(record, "power.mean") == pytest.approx(100, rel=0.05)
     assert value(record, "energy.token") > 0
     assert value(record, "energy.request") == pytest.approx(4 * value(record, "energy.token"), rel=0.1)
+    assert metered("bundle", "single", "-o", "single.tar").returncode == 0
+    done = metered("verify", "single.tar")
+    assert done.returncode == 0, done.stdout
