@@ -23,6 +23,12 @@ from harness.records.metrics import METRICS, make
 
 BEFORE = "c26ec0a"
 """The last commit before reports were built for many trials."""
+BOUNDS = {
+    "html": (("wall_s", "s", 10.0), ("peak_mb", "MB", 600.0), ("page_mb", "MB on disk", 3.0)),
+    "pdf": (("wall_s", "s", 20.0),),
+}
+"""Of a report of 10,000 trials, once the index knows them."""
+LESS_CPU = 6.0
 REPLICAS = 3
 ITERATIONS = 138
 WORKLOADS = ("bert", "gpt", "lstm", "mlp", "resnet", "t5", "unet", "vit", "whisper", "dlrm")
@@ -88,20 +94,24 @@ def _metrics(speed: float, draw: random.Random) -> list[dict[str, Any]]:
     return [asdict(metric) for metric in found]
 
 
-def _evidence() -> dict[str, Any]:
+def _evidence(draw: random.Random) -> dict[str, Any]:
+    """Facts as a replica of the demo leaves them, with what differs from one to the next."""
     device = {"source": "none", "device": "all", "in_total": True, "method": "none", "joules": None,
               "reason": NO_SENSOR, "flags": [], "sensors": []}  # fmt: skip
     cycle = [{"samples": 64, "tokens": 2985, "requests": 0, "flops": 1.5e8, "least_bytes": 5.8e6}] * 8
+    contention = {"delay_share": draw.uniform(0, 0.02), "others_cpus": draw.uniform(0, 0.05), "cpus": 2,
+                  "threads": 2, "unknown": {}}  # fmt: skip
+    rank = {"warmup_iterations": draw.randrange(200), "iterations": draw.randrange(99, 300), "cycle": cycle}
     return {
         "steady": True, "drift": False, "timing_flags": [], "iterations": ITERATIONS, "tick_ns": 1,
-        "span_ns": 2_003_511_650, "host_ns": 2_003_342_909, "steal_ratio": 0.01, "clean_share": 0.0,
-        "contention": {"delay_share": 0.02, "others_cpus": 0.05, "cpus": 2, "threads": 2, "unknown": {}},
+        "span_ns": draw.randrange(10**9, 3 * 10**9), "host_ns": draw.randrange(10**9, 3 * 10**9),
+        "steal_ratio": 0.01, "clean_share": 0.0, "contention": contention,
         "all_zero": [], "output_ok": True, "loss_finite": True, "sensor_method": "none", "sensor_flags": [],
         "roofline": {"reason": "no certificate holds for this device"},
         "device": {"kind": "cpu", "name": "Example 9 CPU", "threads": 2, "logical_cpus": 2},
-        "energy": {"span_s": 2.01, "joules": None, "method": "none", "reason": NO_SENSOR, "flags": [],
-                   "devices": [device]},
-        "audit": {"version": 1, "ranks": [{"warmup_iterations": 60, "iterations": 138, "cycle": cycle}]},
+        "energy": {"span_s": draw.uniform(1, 3), "joules": None, "method": "none", "reason": NO_SENSOR,
+                   "flags": [], "devices": [device]},
+        "audit": {"version": 1, "ranks": [rank]},
     }  # fmt: skip
 
 
@@ -119,7 +129,7 @@ def write_records(root: Path, trials: int, seed: int = 0) -> int:
                 "replica": replica, "attempt": 0, "round_order": index, "status": "ok", "phase": "done",
                 "reason": None,
                 "started_at": "2026-01-01T00:00:00Z", "wall_s": 7.0, "config": config, "machine": MACHINE,
-                "code": CODE, "metrics": _metrics(speed, draw), "evidence": _evidence(),
+                "code": CODE, "metrics": _metrics(speed, draw), "evidence": _evidence(draw),
                 "series": {k: [draw.random() for _ in range(ITERATIONS)] for k in ("iteration_s", "loss")},
                 "worker": {"kind": "warm", "pid": 5, "exit_code": 0}, "log_tail": "",
             }  # fmt: skip
@@ -166,8 +176,22 @@ def _shown(name: str, trials: int, form: str, found: dict[str, float]) -> str:
     )
 
 
-def main() -> None:
-    """Measure and print."""
+def _kept(form: str, found: dict[str, float]) -> bool:
+    """Hold a report against its bounds, and print how it stands."""
+    checks = [
+        _said(f"{form}: {found[key]:.1f} {unit}, at most {most:g}", found[key] <= most)
+        for key, unit, most in BOUNDS[form]
+    ]
+    return all(checks)
+
+
+def _said(text: str, good: bool) -> bool:
+    print(f"{'pass' if good else 'FAIL'}  {text}", flush=True)
+    return good
+
+
+def main() -> int:
+    """Measure and print; 1 where a bound is not kept."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10_000)
     parser.add_argument(
@@ -182,9 +206,15 @@ def main() -> None:
         print(
             f"{options.trials} trials, {REPLICAS * options.trials} records, {size / 1e6:.0f} MB", flush=True
         )
-        for form in ("html", "pdf"):
+        kept = True
+        each: dict[str, float] = {}
+        # The first report reads every record; what it knows of them is kept for the others.
+        for name, form in (("first", "html"), ("this", "html"), ("this", "pdf")):
             found = _measured(here, root / "results", root / "out", form)
-            print(_shown("this", options.trials, form, found), flush=True)
+            print(_shown(name, options.trials, form, found), flush=True)
+            if name == "this":
+                kept &= _kept(form, found)
+                each[form] = found["cpu_s"] / options.trials
         if options.before:
             tree = root / "before"
             subprocess.run(
@@ -195,9 +225,12 @@ def main() -> None:
                 for form in ("html", "pdf"):
                     found = _measured(tree, root / "fewer", root / "out-before", form)
                     print(_shown(BEFORE, options.before, form, found), flush=True)
+                    less = found["cpu_s"] / options.before / each[form]
+                    kept &= form != "html" or _said(f"{less:.1f} times less CPU a trial", less >= LESS_CPU)
             finally:
                 subprocess.run(["git", "worktree", "remove", "--force", str(tree)], cwd=here, check=True)
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

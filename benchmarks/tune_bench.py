@@ -17,6 +17,7 @@ from harness.records import open_store
 from harness.records.estimates import trial_results
 from harness.records.results import TrialResult
 
+MOST_TIME, MOST_BELOW = 0.4, 0.05
 GRID = (
     "workload=mlp", "workload.mode=infer", "workload.batch=8,32,128,512", "precision=fp32,bf16",
     "optimize=eager,channels_last", "device=cpu", "device.threads=1,2", "measure=demo", "measure.seconds=1.0",
@@ -45,8 +46,8 @@ def _setting(result: TrialResult) -> tuple[object, ...]:
     return c["workload"]["batch"], c["precision"]["name"], c["optimize"]["name"], c["device"]["threads"]
 
 
-def main() -> None:
-    """Measure and print."""
+def main() -> int:
+    """Measure and print; 1 where a bound is not kept."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         tuned_s = _run(root, "run.name=tuned", "run.tune=throughput")
@@ -62,8 +63,17 @@ def main() -> None:
             f"tuned:     {tuned_s:.0f} s, chose {_setting(chosen)}: {value[_setting(chosen)]:.5g} in the grid"
         )
         below = 1 - value[_setting(chosen)] / best
-        print(f"time {tuned_s / grid_s:.0%} of the grid's, {below:.1%} below its best")
+    checks = (
+        (
+            f"time {tuned_s / grid_s:.0%} of the grid's, at most {MOST_TIME:.0%}",
+            tuned_s / grid_s <= MOST_TIME,
+        ),
+        (f"{below:.1%} below the grid's best, at most {MOST_BELOW:.0%}", below <= MOST_BELOW),
+    )
+    for text, good in checks:
+        print(f"{'pass' if good else 'FAIL'}  {text}")
+    return 0 if all(good for _, good in checks) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

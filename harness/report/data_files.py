@@ -20,7 +20,7 @@ def data_files(model: ReportModel) -> Iterator[tuple[str, bytes]]:
         for block in section.blocks:
             if isinstance(block, Table):
                 yield f"{block.id}.csv", _csv(block)
-                yield f"{block.id}.json", _json(_table(block))
+                yield f"{block.id}.json", _table(block)
             elif block.kind == "plot":
                 yield f"{block.id}.json", _json(asdict(block))
                 yield f"{block.id}.csv", _points(block)
@@ -65,23 +65,27 @@ def _points(figure: Figure) -> bytes:
     return out.getvalue().encode()
 
 
-def _table(table: Table) -> dict[str, Any]:
-    return {
-        "title": table.title,
-        "note": table.note,
-        "columns": [c.title for c in table.columns],
-        "rows": [
+def _table(table: Table) -> bytes:
+    """Write a table row by row: one of many trials is never whole in memory as plain data."""
+    head = {"title": table.title, "note": table.note, "columns": [c.title for c in table.columns]}
+    rows = (
+        _dumped(
             [
                 {"text": text, "value": order, "detail": detail, "mark": mark}
                 for text, detail, order, mark in row.cells
             ]
-            for row in table.rows
-        ],
-    }
+        )
+        for row in table.rows
+    )
+    return _plain(f'{_dumped(head)[:-1]}, "rows": [{", ".join(rows)}]}}\n').encode()
 
 
 def _json(value: Any) -> bytes:
-    return (_plain(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n").encode()
+    return (_plain(_dumped(value)) + "\n").encode()
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _plain(text: str) -> str:

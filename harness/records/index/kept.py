@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from harness.records.listing import RECORD
 from harness.records.reader import Reader
@@ -36,7 +36,7 @@ class Shelf:
     """What a segment holds of its records beyond their plain fields, a column each."""
 
     store: Store
-    texts: Mapping[str, Sequence[str | None]]
+    texts: Mapping[str, list[str | None]]
     """`evidence`, `worker` and `seal` of each record, as JSON."""
     kinds: dict[int, tuple[Any, ...]]
     """Of each kind of metric by its number, the values of `OF_KIND`."""
@@ -44,6 +44,8 @@ class Shelf:
     """Of all metrics, those of a record side by side, in its order."""
     numbers: dict[str, NDArray[Any]]
     """`value`, `ci_low` and `ci_high`, NaN for none, and `n`."""
+    parts: dict[bytes, Any]
+    """Parts of the evidence that many records have in common, as one object."""
     _places: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
     def place(self, start: int, stop: int, metric_id: str) -> int | None:
@@ -144,8 +146,10 @@ class KeptRecord(Record):
         if name == "metrics":
             fields[name] = tuple(shelf.metric(at) for at in range(held.start, held.stop))
         elif name in shelf.texts:
-            text = shelf.texts[name][held.row]
+            text, shelf.texts[name][held.row] = shelf.texts[name][held.row], None  # it is asked for once
             fields[name] = None if text is None else _DECODE[name](text)
+            if name == "evidence":
+                _share(fields[name], shelf.parts)
         else:
             found = self._read()
             fields.update({each: getattr(found, each) for each in _IN_FILE})
@@ -176,6 +180,13 @@ def kept_record(fields: dict[str, Any], held: Held) -> KeptRecord:
     ):
         object.__setattr__(record, name, value)
     return record
+
+
+def _share(evidence: dict[str, Any], parts: dict[bytes, Any]) -> None:
+    """Let equal parts be one object: replicas of a trial, and trials of a machine, have most in common."""
+    for name, value in evidence.items():
+        if isinstance(value, dict | list):
+            evidence[name] = parts.setdefault(to_json(value), value)
 
 
 def _whole(record: Record) -> Record:

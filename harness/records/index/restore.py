@@ -90,6 +90,8 @@ def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) ->
     """Return the records in the order of their paths, equal facts as one object."""
     facts: dict[str, Facts] = {}
     dead = index.manifest.dead()
+    parts: dict[bytes, Any] = {}
+    words: dict[str, str] = {}
     found: list[Record] = []
     for segment in _segments(index, sweep):
         source = relation("records", index.paths("records", [segment]), dead)
@@ -97,9 +99,11 @@ def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) ->
             f"SELECT {', '.join((*_APART, *_PLAIN))} FROM {source} WHERE sweep = {quoted(sweep)}"
         ).fetchall()
         texts = {name: [row[i] for row in rows] for i, name in enumerate(_TEXTS)}
-        shelf, places = _shelf(connection, index, segment, texts)
+        shelf, places = _shelf(connection, index, segment, texts, parts)
         for at, (_, _, _, sha256, merged, number, *plain) in enumerate(rows):
-            fields = dict(zip(_PLAIN, plain, strict=True))
+            fields = dict(
+                zip(_PLAIN, [words.setdefault(w, w) if type(w) is str else w for w in plain], strict=True)
+            )
             for name in _SHARED:
                 text = fields[name]
                 fields[name] = facts[text] if text in facts else facts.setdefault(text, from_json(text))
@@ -114,6 +118,7 @@ def _shelf(
     index: Index,
     segment: Segment,
     texts: dict[str, list[Any]],
+    parts: dict[bytes, Any],
 ) -> tuple[Shelf, dict[int, tuple[int, int]]]:
     """Return a segment's columns, and by a record's number where its metrics begin and end in them."""
     told = ", ".join(("metric_id", *OF_KIND[1:]))
@@ -127,7 +132,8 @@ def _shelf(
     held = connection.execute(
         f"SELECT record, kind, n, {columns} FROM {metrics} ORDER BY record, place"
     ).fetchnumpy()
-    shelf = Shelf(index.store, texts, of_kind, held["kind"], {name: held[name] for name in (*_METRIC, "n")})
+    numbers = {name: held[name] for name in (*_METRIC, "n")}
+    shelf = Shelf(index.store, texts, of_kind, held["kind"], numbers, parts)
     return shelf, _spans(held["record"])
 
 

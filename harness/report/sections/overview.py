@@ -75,7 +75,7 @@ def _row(
     tied = sum(p.best == 1 for p in places) - 1
     verdict = places[0].why_not or ("the only one" if not others else f"tied with {tied}" if tied else "best")
     lead = test.compare(others[0], best) if others else None
-    chance = chances.get((best.result.trial_id, best.result.machine_id))
+    chance = chances.get((best.result.trial_id, best.result.machine_id)) if others else None
     named = " · ".join(part for part in (best.config, best.where) if part)
     throughput = metric_cell(best.result.estimates.get(metric))
     cells = (
