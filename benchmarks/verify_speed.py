@@ -20,16 +20,25 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from standins import honest
 
 from harness.bundles.archive import write_bundle
+from harness.identity.fingerprint import workloads_digest
 from harness.records.journal import Journal
 from harness.records.store import Store
+from harness.trial.work_count import cycles
+from workloads.base import Units
 
 MADE, ITERATIONS = 20, 200
 MOST_S, MOST_MB = 20.0, 300.0
 
 
-def make(store: Store, count: int) -> None:
-    """Write a sweep of two trials with `count` records in all."""
-    records = honest.write_sweep(store, honest.plan(), MADE, ITERATIONS)
+def make(store: Store, count: int, *, sensor: bool = False) -> None:
+    """Write a sweep of two trials with `count` records in all, of this code's workloads."""
+    planned = honest.plan()
+    trial, code = planned.trials[0], honest.CODE | {"workloads_sha256": workloads_digest()}
+    (units,) = cycles(trial.config, dict(trial.size), 1)
+    options = {} if sensor else {"watts": None}
+    records = honest.write_sweep(
+        store, planned, MADE, ITERATIONS, code=code, cycle=[Units(**one) for one in units], **options
+    )
     number, last = len(records), honest.sha256(honest.path_of(store, records[-1]).read_bytes())
     plan = store.sweep_dir("demo") / "plan.json"
     while number < count:
@@ -45,7 +54,8 @@ def make(store: Store, count: int) -> None:
         data = json.dumps(told).encode()
         (folder / "record.json").write_bytes(data)
         for name in ("loop.parquet", "trace.parquet", "log.txt"):
-            os.link(source.with_name(name), folder / name)
+            if source.with_name(name).exists():
+                os.link(source.with_name(name), folder / name)
         number, last = number + 1, honest.sha256(data)
     honest.edit(plan, lambda p: [t.update(replicas=count // 2) for t in p["trials"]])
 
@@ -54,11 +64,13 @@ def main() -> int:
     """Measure, print, and return 1 where it took more than is allowed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--records", type=int, default=10_000)
-    count = parser.parse_args().records
+    parser.add_argument("--sensor", action="store_true", help="each with a gauge's trace at 100 Hz")
+    options = parser.parse_args()
+    count = options.records
     with tempfile.TemporaryDirectory(prefix="joulemark-verify-") as scratch:
         folder = Path(scratch)
         store = Store(folder / "results", Journal(folder / "journal"))
-        make(store, count)
+        make(store, count, sensor=options.sensor)
         bundle = folder / "demo.tar"
         write_bundle(store, ["demo"], bundle)
         size_mb = bundle.stat().st_size / 1e6

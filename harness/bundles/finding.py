@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
@@ -39,11 +39,13 @@ def same(a: float, b: float) -> bool:
 
 def difference(shown: Any, made: Any, where: str = "") -> str | None:
     """Return where plain data first differs, as a path, empty for the whole; None where it is the same."""
-    if isinstance(made, dict) and isinstance(shown, dict):
+    if isinstance(made, tuple | list) and list(made) == shown:
+        return None
+    if isinstance(made, Mapping) and isinstance(shown, dict):
         if shown.keys() != made.keys():
             return f"{where}.{min(map(str, shown.keys() ^ made.keys()))[:80]}"
         found = (difference(shown[key], made[key], f"{where}.{key}") for key in made)
-    elif isinstance(made, list) and isinstance(shown, list | tuple):
+    elif isinstance(made, list | tuple) and isinstance(shown, list | tuple):
         if len(shown) != len(made):
             return where
         pairs = enumerate(zip(shown, made, strict=True))

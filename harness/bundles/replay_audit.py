@@ -154,7 +154,7 @@ def _flags(record: Record, made: Replay) -> Told:
 
 def _series(record: Record, made: Mapping[str, list[float]]) -> Told:
     for name, values in made.items():
-        if difference(record.series.get(name), values) is not None:
+        if difference(list(record.series.get(name, ())), values) is not None:
             yield "series", f"{name} is not what was measured"
 
 

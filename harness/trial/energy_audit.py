@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -83,7 +82,7 @@ def _replayed(
         made.pop("u_absolute_joules")  # of the loop's iterations; only of its window is it known
     return EnergyReplay(
         spent.use(),
-        json.loads(json.dumps(made, default=dict)),
+        made,
         span_energy.series(result, thin),
         tuple(span_energy.zero_metrics(result)),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from harness.devices.base import Peak
 from harness.energy import EnergyResult, IterationEnergy, SensorInfo
 from harness.energy.estimation.result import Evidence, KeptMeter, device_energy, total
 from harness.energy.sampling.trace import Samples
+from harness.energy.sensors.none import NullMeter
 from harness.execution.sweep import plan_payload
 from harness.identity.fingerprint import code_id, machine_id
 from harness.identity.machine import Identity
@@ -41,6 +42,7 @@ WORDS = (
     *("measure.replicas=3", "measure.max_replicas=3"),
 )
 """What every such sweep is planned by."""
+CYCLE = (Units(3, 50, flops=1e9), Units(2, 40, flops=0.8e9))
 Array = Any
 """Of numpy."""
 START_NS = 10**9
@@ -59,8 +61,9 @@ def write_sweep(
     iterations: int = 40,
     begin: int = 0,
     shape: Callable[[Array], Array] = lambda durations_ns: durations_ns,
-    watts: Callable[[Array], Array] = lambda watts: watts,
+    watts: Callable[[Array], Array] | None = lambda watts: watts,
     code: Mapping[str, Any] = CODE,
+    cycle: Sequence[Units] = CYCLE,
 ) -> list[Record]:
     """Write a sweep's replicas from `begin` on as one chain, and return its records in their order.
 
@@ -71,8 +74,9 @@ def write_sweep(
         iterations: of each span, about 10 ms each.
         begin: the first replica to write.
         shape: changes the durations, before anything is made of them.
-        watts: changes what the gauge says.
+        watts: changes what the gauge says; None is no gauge.
         code: facts of the code.
+        cycle: what steps process in turn.
     """
     payload = plan_payload(planned, Identity(MACHINE, code, machine_id(MACHINE), code_id(code)))
     store.write_plan(planned.sweep, payload)
@@ -80,7 +84,7 @@ def write_sweep(
     records = []
     for replica in range(begin, replicas):
         for order, trial in enumerate(planned.trials):
-            made = _Made(replica, order, iterations, shape, watts, code)
+            made = _Made(replica, order, iterations, shape, watts, code, cycle)
             records.append(_write(store, planned.sweep, chain, trial, made))
     return records
 
@@ -91,8 +95,9 @@ class _Made:
     order: int
     iterations: int
     shape: Callable[[Array], Array]
-    watts: Callable[[Array], Array]
+    watts: Callable[[Array], Array] | None
     code: Mapping[str, Any]
+    cycle: Sequence[Units]
 
 
 def _write(
@@ -107,7 +112,7 @@ def _write(
     folder.mkdir(parents=True)
     random = np.random.default_rng([replica, order])
     durations_ns = made.shape(random.integers(9_900_000, 10_100_000, made.iterations) * (order + 1))
-    run = _run(durations_ns.astype(np.int64), replica, trial.config)
+    run = _run(durations_ns.astype(np.int64), replica, trial.config, made.cycle)
     m, losses = run.measurement, [2.0, 1.5, 1.0]
     window = _window(m, made.watts, random)
     spent = span_energy.span_energy(window, m, _never)
@@ -145,7 +150,7 @@ def _write(
     return record
 
 
-def _run(durations_ns: Array, replica: int, config: Config) -> RankRun:
+def _run(durations_ns: Array, replica: int, config: Config, cycle: Sequence[Units]) -> RankRun:
     total = int(durations_ns.sum())
     ends_ns = np.concatenate([[0], np.cumsum(durations_ns)])
     counts = np.arange(len(ends_ns), dtype=np.int64)
@@ -164,13 +169,15 @@ def _run(durations_ns: Array, replica: int, config: Config) -> RankRun:
         cpu_ns=total, steal_ratio=None, involuntary_switches=0, tick_ns=1, clock="host", steady=True,
         drift=bool(drift), marks={}, flags=raised, warmup_windows=((10.0, 11.0, 12.0), (10.0, 11.0, 12.5)),
     )  # fmt: skip
-    cycle = [Units(3, 50, flops=1e9), Units(2, 40, flops=0.8e9)]
     return RankRun(measurement, cycle, {"peak_allocated": 5, "peak_reserved": None, "peak_rss": 9})
 
 
-def _window(m: Measurement, watts: Callable[[Array], Array], random: Any) -> EnergyResult:
+def _window(m: Measurement, watts: Callable[[Array], Array] | None, random: Any) -> EnergyResult:
     """Return what a gauge says that was sampled at 100 Hz around a span."""
     span = (START_NS - 500, START_NS - 500 + m.span_ns)
+    if watts is None:
+        without = Evidence(NullMeter("0", "no sensor", scope="package"))
+        return replace(total((device_energy(without, span, in_total=True),), (), span), inputs=(without,))
     at_ns = np.arange(span[0] - 10_000_000, span[1], 10_000_000)
     columns = (array("q", at_ns), array("q", at_ns), array("d", watts(30 + random.random(len(at_ns)))))
     samples = Samples(GAUGE, *columns, array("i", [0] * len(at_ns)))

@@ -209,12 +209,11 @@ def _edges_u_s(seconds: float, period_s: float) -> float:
 def peak_power_w(samples: Samples, span: Span, resolution_s: float = 0.1) -> float | None:
     """Return the largest power in the span: a gauge's largest sample, a counter's steepest `resolution_s`."""
     inside = samples.between(*span)
-    if any(status != 0 for status in inside.status):
+    if any(inside.status):
         return None
-    readings = list(inside.readings())
     if samples.sensor.kind != "counter":
-        return max((r.power_w for r in readings if r.power_w is not None), default=None)
-    ticks = new_values(readings)
+        return max(inside.values(), default=None)
+    ticks = new_values(inside.readings())
     peak: float | None = None
     start = 0
     for end, last in enumerate(ticks):

@@ -49,6 +49,7 @@ def incomplete(buffered: Samples | None, span: Span) -> str | None:
 
 def largest_w(traces: Sequence[Samples | None], span: Span) -> float | None:
     """Return the largest power in any of the traces; None where one of them failed, or none reports power."""
-    peaks = [peak_power_w(samples, span) for samples in traces if samples is not None]
+    distinct = {id(samples): samples for samples in traces if samples is not None}
+    peaks = [peak_power_w(samples, span) for samples in distinct.values()]
     known = [watts for watts in peaks if watts is not None]
     return max(known) if known and len(known) == len(peaks) else None

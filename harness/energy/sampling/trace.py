@@ -38,12 +38,14 @@ class Samples:
 
     def values(self) -> list[float]:
         """Return the values that were read without an error."""
+        if not any(self.status):
+            return self.value.tolist()
         return [v for v, status in zip(self.value, self.status, strict=True) if status == 0]
 
     @property
     def failed(self) -> bool:
         """Whether a read failed; one that was answered with what cannot be true is a gap instead."""
-        return any(status not in {0, IMPLAUSIBLE} for status in self.status)
+        return not {0, IMPLAUSIBLE}.issuperset(self.status)
 
     @property
     def doubted(self) -> bool:
@@ -52,7 +54,8 @@ class Samples:
 
     def between(self, start_ns: int, end_ns: int) -> Samples:
         """Return the reads that began and ended in the closed interval."""
-        keep = [i for i in range(len(self.t0_ns)) if self.t0_ns[i] >= start_ns and self.t1_ns[i] <= end_ns]
+        pairs = enumerate(zip(self.t0_ns, self.t1_ns, strict=True))
+        keep = [i for i, (begin, end) in pairs if begin >= start_ns and end <= end_ns]
         pick = slice(keep[0], keep[-1] + 1) if keep else slice(0, 0)
         return Samples(
             self.sensor, self.t0_ns[pick], self.t1_ns[pick], self.value[pick], self.status[pick], self.lost
