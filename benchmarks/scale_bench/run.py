@@ -1,6 +1,7 @@
 """Index, query and no-op trials of this build and an earlier one, on the same records, in turn.
 
-Run by `make bench-scale`. Prints what each took and the ratios; nothing is asserted, since machines differ.
+Run by `make bench-scale`. Prints what each took and the ratios, and for each bound whether it was kept; one
+that was not makes the exit code 1. Ratios hold on any machine, seconds on an idle one.
 """
 
 from __future__ import annotations
@@ -45,7 +46,24 @@ _QUERY = (
     "SELECT workload, count(*), avg(value) FROM metrics JOIN records USING (trial_id, replica, attempt) "
     "WHERE metric_id = 'iteration.mean' GROUP BY workload"
 )
+LEAST_RATIO = 8.0
+"""Of the CPU time that an index takes the earlier build to ours."""
+LARGEST_MB = 400.0
+LARGEST_ADDED_S = 0.3
+"""From one more record to the answer, beyond listing the files, up to 30,000 records."""
+LARGEST_QUERY_S = 0.5
+"""Of a query once all is indexed, beyond listing the files."""
+_JUDGED_ADDED = 30_000
+_failed: list[str] = []
 _NOOP = ("run", "+experiment=overhead", "seed=range(50)", "measure.steady_window_s=0.002")
+
+
+def _judged(what: str, value: float, bound: float, *, least: bool = False) -> str:
+    """Return whether a figure keeps its bound, in words, and remember one that does not."""
+    kept = value >= bound if least else value <= bound
+    if not kept:
+        _failed.append(what)
+    return f"{'pass' if kept else 'FAIL'} ({'at least' if least else 'at most'} {bound:g})"
 
 
 def _python(build: Path, *arguments: str, folder: Path) -> str:
@@ -98,7 +116,9 @@ def _indexes(builds: dict[str, Path], root: Path, records: int, rounds: int) -> 
     for name, of in found.items():
         peak = max(one["peak_mb"] for one in of)
         print(f"  {name:<5} {cpu[name]:8.2f} s of CPU   {peak:7.0f} MB")
-    print(f"  ratio {cpu['base'] / cpu['head']:.1f}", flush=True)
+    ratio, peak = cpu["base"] / cpu["head"], max(one["peak_mb"] for one in found["head"])
+    print(f"  ratio {ratio:.1f}: {_judged(f'index of {records:,}', ratio, LEAST_RATIO, least=True)}")
+    print(f"  memory: {_judged(f'memory of {records:,}', peak, LARGEST_MB)}", flush=True)
 
 
 def _queries(head: Path, root: Path, example: Path, records: int) -> None:
@@ -114,13 +134,21 @@ def _queries(head: Path, root: Path, example: Path, records: int) -> None:
 
     timed("query", "SELECT 1 FROM records")
     listed, asked = timed("list"), timed("query", _QUERY)
-    print(f"{records:,} records, indexed: a query {asked:.2f} s, of which listing the files {listed:.2f} s")
+    beyond = asked - listed
+    print(
+        f"{records:,} records, indexed: a query {asked:.2f} s, of which listing the files {listed:.2f} s; "
+        f"beyond it {beyond:.2f} s: {_judged(f'query of {records:,}', beyond, LARGEST_QUERY_S)}"
+    )
     more = []
     for number in range(records, records + 3):
         make(example, root, number, number + 1)
         answer = _python(head, "-c", _MEASURED, "query", str(root), _QUERY, folder=scratch)
         more.append(json.loads(answer)["wall_s"])
-    print(f"  one record added: {min(more):.2f} s, {min(more) - listed:.2f} s beyond listing", flush=True)
+    beyond = min(more) - listed
+    verdict = ""
+    if records <= _JUDGED_ADDED:
+        verdict = f": {_judged(f'one added to {records:,}', beyond, LARGEST_ADDED_S)}"
+    print(f"  one record added: {min(more):.2f} s, {beyond:.2f} s beyond listing{verdict}", flush=True)
 
 
 def main() -> None:
@@ -157,6 +185,8 @@ def main() -> None:
             size = sum(p.stat().st_size for p in (root / SWEEP).rglob("record.json"))
             index = sum(p.stat().st_size for p in (root / "index").rglob("*") if p.is_file())
             print(f"  {size / made:,.0f} B a record, {index / made:,.0f} B of index a record", flush=True)
+    if _failed:
+        raise SystemExit(f"bounds that were not kept: {', '.join(_failed)}")
 
 
 if __name__ == "__main__":

@@ -165,3 +165,13 @@ def test_a_change_of_unit_scales_the_interval(values, factor):
     assert other.low == pytest.approx(one.low * factor, rel=1e-6)
     assert other.high == pytest.approx(one.high * factor, rel=1e-6)
     assert one.low <= one.estimate <= one.high
+
+
+def test_the_quantiles_that_are_written_down_are_those_of_t():
+    """Each one at 95 % is scipy's for its degrees of freedom, and needs no scipy."""
+    from scipy.special import stdtrit
+
+    from harness.stats.interval import _T_95
+
+    assert pytest.approx([float(stdtrit(degrees, 0.975)) for degrees in range(1, 31)], rel=1e-14) == _T_95
+    assert len(_T_95) == 30
