@@ -16,6 +16,7 @@ from workloads.engine.precision import set_matmul, train_in_fp8, weight_dtype
 from workloads.engine.setup import Setup
 from workloads.kernels import library
 from workloads.kernels.linear import FEW
+from workloads.kernels.pages import on_huge_pages
 from workloads.kernels.use import use_kernels
 
 
@@ -85,4 +86,5 @@ def _products(model: nn.Module, setup: Setup) -> str:
     if (reason := library.missing()) is not None:
         return f"torch: {reason}"
     count = use_kernels(model, attention=setup.optimize.attention == "auto")
-    return f"joulemark C in {count} layers for up to {FEW} rows, torch for more"
+    where = ", weights on huge pages" if on_huge_pages(model) else ""
+    return f"joulemark C in {count} layers for up to {FEW} rows, torch for more{where}"

@@ -42,13 +42,16 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (…, in) to (…, out)."""
+        # `len` of a tensor takes microseconds, and a step asks for every layer.
         rows, out = x.reshape(-1, self.in_features), self.out_features
-        if len(rows) > FEW or not callable_here(x):
+        count = rows.shape[0]
+        if count > FEW or not callable_here(x):
             bias = None if self.bias is None else self.bias[:out].to(x.dtype)
             return F.linear(x, self.weight.to(x.dtype), bias)
-        y = x.new_empty((len(rows), len(self.numbers) * BLOCK))
+        padded = -(-out // BLOCK) * BLOCK
+        y = x.new_empty((count, padded))
         self.kernel(rows.contiguous(), y)
-        return y[:, :out].view(*x.shape[:-1], out)
+        return (y if padded == out else y[:, :out]).view(*x.shape[:-1], out)
 
 
 class Int8Linear(PackedLinear):
@@ -80,7 +83,7 @@ class Int8Linear(PackedLinear):
         """By `linear_i8`."""
         bias = None if self.bias is None else self.bias.data_ptr()
         run("linear_i8", x.data_ptr(), self.numbers.data_ptr(), self.scale.data_ptr(), bias, y.data_ptr(),
-            len(x), y.shape[1], self.in_features, x.dtype == torch.bfloat16,
+            x.shape[0], y.shape[1], self.in_features, x.dtype == torch.bfloat16,
             torch.get_num_threads())  # fmt: skip
 
 
@@ -126,8 +129,8 @@ class Int4Linear(PackedLinear):
         """By `linear_i4`."""
         bias = None if self.bias is None else self.bias.data_ptr()
         run("linear_i4", x.data_ptr(), self.numbers.data_ptr(), self.scales.data_ptr(), self.zeros.data_ptr(),
-            bias, y.data_ptr(), len(x), y.shape[1], self.in_features, self.group, x.dtype == torch.bfloat16,
-            torch.get_num_threads())  # fmt: skip
+            bias, y.data_ptr(), x.shape[0], y.shape[1], self.in_features, self.group,
+            x.dtype == torch.bfloat16, torch.get_num_threads())  # fmt: skip
 
 
 class Int8Table(nn.Module):
