@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -48,6 +49,20 @@ def amount(value: Any) -> Any:
     return value
 
 
+def money(value: Any) -> Any:
+    """Return `250 k` or `1.5 M` as a plain number; a currency is the price file's to name."""
+    match = _NUMBER.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match and match.group(2) not in {"", "k", "M", "G"}:
+        raise ValueError(f"the price file names the currency; write {match.group(1)} alone, or with k or M")
+    return amount(value)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError("name it by its parts, e.g. `{workload: gpt, size: tiny, mode: decode}`")  # noqa: TRY004 - a file's contents
+    return value
+
+
 Amount = Annotated[PositiveFloat, BeforeValidator(amount)]
 
 
@@ -67,7 +82,7 @@ class Fleet(_Closed):
     """Limits of everything that is bought together."""
 
     devices: PositiveInt | None = None
-    budget: Amount | None = None
+    budget: Annotated[PositiveFloat, BeforeValidator(money)] | None = None
     """Purchase money, in the price file's currency."""
     power: Amount | None = None
     """W of all of it, at the machines, the site's overhead aside."""
@@ -88,7 +103,7 @@ class Requirements(_Closed):
     """A question, as a buyer puts it."""
 
     question: str | None = Field(default=None, max_length=400)
-    work: Work = Work()
+    work: Annotated[Work, BeforeValidator(_named)] = Work()
     load: Literal["as much as possible"] | dict[str, Amount] = "as much as possible"
     """One entry, e.g. `tokens_per_second: 50 k` or `requests_per_day: 2 M`."""
     objective: str = "throughput"
@@ -153,6 +168,8 @@ def _check_limit(metric: str, limit: Any) -> None:
     value = amount(limit)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"limits: {metric}: {limit!r} is no amount, e.g. `200 ms` or 0.2")
+    if not 0 < value < math.inf:
+        raise InputError(f"limits: {metric}: a limit is above 0, not {limit}")
 
 
 def load_requirements(path: Path) -> Requirements:

@@ -1,0 +1,33 @@
+"""What a buyer may write wrongly is one line that says what to write."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.advice.requirements import Requirements, load_requirements
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("work: gpt tiny decode", "name it by its parts, e.g. `{workload: gpt, size: tiny, mode: decode}`"),
+        ("fleet: {budget: 1000 EUR}", "the price file names the currency; write 1000 alone"),
+        ("fleet: {budget: 0}", "greater than 0"),
+        ("limits: {latency.p90: 0}", "latency.p90: a limit is above 0, not 0"),
+        ("limits: {latency.p90: 3 W}", "latency.p90 is in s, not in W"),
+    ],
+)
+def test_a_wrong_line_is_named_with_what_to_write(tmp_path, text, said):
+    """Each names the key and the way out."""
+    path = tmp_path / "asked.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(ValueError, match=r"asked\.yaml") as found:
+        load_requirements(path)
+    assert said in str(found.value)
+
+
+def test_amounts_have_their_units():
+    """A budget in thousands and a limit in milliseconds are plain numbers in base units."""
+    needs = Requirements(fleet={"budget": "250 k"}, limits={"latency.p90": "20 ms"})
+    assert needs.fleet.budget == 250e3
+    assert needs.limit("latency.p90") == 0.02
