@@ -149,7 +149,7 @@ bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's o
 bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, about 6 minutes
 	$(BIN)/python -m benchmarks.tune_bench
 
-bench-predict: $(STAMP)  ## throughput predicted for each of 80 trials from the others, beside what was measured, about 8 minutes
+bench-predict: $(STAMP)  ## throughput predicted for each of 80 trials from the others, beside what was measured, about 15 minutes
 	$(BIN)/python -m benchmarks.predict_bench
 
 bench-fuzz: $(STAMP)  ## every reader of untrusted files, led by the code that inputs reach, ten minutes; keeps its corpus
