@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -33,17 +35,40 @@ def slurm(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def ray():
-    """Run on a Ray of two nodes."""
+def ray_cluster():
+    """A Ray of two nodes: the cluster, its head and the other one."""
     pytest.importorskip("ray", reason="the extra ray is not installed")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
-    head = cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
-    cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20)
+    nodes = [cluster.add_node(num_cpus=1, object_store_memory=100 * 2**20) for _ in range(2)]
     cluster.wait_for_nodes()
-    yield ("run.on=ray", "run.ray.blocks=2", f"run.ray.address='{head.address}'"), {}
+    yield cluster, *nodes
     cluster.shutdown()
+
+
+@pytest.fixture
+def ray(ray_cluster):
+    """Run on a Ray of two nodes."""
+    return ("run.on=ray", "run.ray.blocks=2", f"run.ray.address='{ray_cluster[1].address}'"), {}
+
+
+@pytest.fixture
+def ray_sweep(ray, joulemark):
+    """Start a sweep of twelve trials on Ray; wait for its first records."""
+    words = ["run", "workload=noop", "seed=range(12)", "run.name=spread", *joulemark.TINY,
+             "measure.replicas=2", "measure.max_replicas=2"]  # fmt: skip
+
+    def start():
+        process = joulemark.start(*words, *ray[0])
+        deadline = time.monotonic() + 120
+        while len({r["evidence"]["allocation"]["node"] for r in joulemark.records("spread")}) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        return process
+
+    return words, start
 
 
 @pytest.mark.slow
@@ -84,3 +109,44 @@ def test_the_contract(scheduler, request, joulemark):
             assert len(counted) == GOOD * REPLICAS
             fresh = [r for r in again if r not in records]
             assert {r["trial_id"] for r in fresh} == {lost.parent.name}
+
+
+def _good(records):
+    return Counter((r["trial_id"], r["replica"]) for r in records if r["status"] == "ok")
+
+
+@pytest.mark.slow
+def test_a_cancelled_sweep_on_ray_resumes_here(ray_sweep, joulemark):
+    """Ctrl-C ends the blocks, which leave records; a local run measures the rest, and only that."""
+    words, start = ray_sweep
+    process = start()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    before = joulemark.records("spread")
+    assert {r["status"] for r in before} <= {"ok", "interrupted"}
+    done = joulemark(*words)
+    assert done.returncode == 0, done.stderr
+    after = joulemark.records("spread")
+    assert [r for r in after if r in before] == before
+    assert (len(_good(after)), set(_good(after).values())) == (24, {1})
+
+
+@pytest.mark.slow
+def test_a_killed_node_of_ray_loses_and_doubles_nothing(ray_sweep, ray_cluster, joulemark):
+    """Its block starts again on the other node; of each trial one node's records make it whole, each once."""
+    _, start = ray_sweep
+    process = start()
+    cluster, _, second = ray_cluster
+    cluster.remove_node(second, allow_graceful=False)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    good = [r for r in joulemark.records("spread") if r["status"] == "ok"]
+    by_node = Counter((r["trial_id"], r["replica"], r["evidence"]["allocation"]["node"]) for r in good)
+    assert set(by_node.values()) == {1}
+    whole = {
+        t
+        for t, node in {(t, n) for t, _, n in by_node}
+        if {r for u, r, n in by_node if (u, n) == (t, node)} == {0, 1}
+    }
+    assert len(whole) == 12
