@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.bundles.marks import read_marks
 from harness.cli.decisions import asked_price, decided
@@ -21,6 +21,9 @@ from harness.records.schema import Record
 from harness.system.collector import uncollected
 from harness.system.errors import UsageError
 from harness.system.ranges import too_old
+
+if TYPE_CHECKING:
+    from harness.report import ReportModel
 
 FORMATS = ("html", "pdf", "md")
 
@@ -35,10 +38,26 @@ def main(options: argparse.Namespace) -> int:
             raise UsageError(f"PDF: {words}")
         print(f"joulemark: no PDF, the other formats are written: {words}", file=sys.stderr)
         formats.remove("pdf")
+    from harness.report import write
+
+    with uncollected():
+        model, good = _model(options)
+        folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
+        paths = write(model, folder, formats)
+    if options.json:
+        print_json({"reports": [str(p) for p in paths]})
+    else:
+        for path in paths:
+            print(path)
+    return 0 if good else 4
+
+
+def _model(options: argparse.Namespace) -> tuple[ReportModel, bool]:
+    """Return what the report says and whether any trial has a result; the records go before it is written."""
     store = open_store(options.results)
     found, left_out = read_sweeps(store, options.sweeps)
 
-    from harness.report import build, write
+    from harness.report import build
 
     results, said = current(found)
     left_out += said
@@ -54,24 +73,16 @@ def main(options: argparse.Namespace) -> int:
         (r.started_at for r in records), default=datetime.now(UTC).isoformat(timespec="seconds")
     )
     prices = _costs(results, asked_price(options), _price(records), generated_at, left_out)
-    with uncollected():
-        model = build(
-            results,
-            title=title,
-            torn=left_out,
-            generated_at=generated_at,
-            costs=prices,
-            foreign=foreign,
-            decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
-        )
-        folder = Path(options.output or Path("reports") / "+".join(options.sweeps))
-        paths = write(model, folder, formats)
-    if options.json:
-        print_json({"reports": [str(p) for p in paths]})
-    else:
-        for path in paths:
-            print(path)
-    return 0 if any(r.replicas_ok for r in results) else 4
+    model = build(
+        results,
+        title=title,
+        torn=left_out,
+        generated_at=generated_at,
+        costs=prices,
+        foreign=foreign,
+        decision=decided(results, options, datetime.fromisoformat(generated_at).date()),
+    )
+    return model, any(r.replicas_ok for r in results)
 
 
 def _price(records: Sequence[Record]) -> str:
