@@ -176,6 +176,33 @@ def test_a_requeued_block_goes_on(sweep, cluster):
     assert {r["evidence"]["allocation"]["restarts"] for r in sweep.records()} == {0, 1}
 
 
+def test_a_preempted_block_loses_and_doubles_nothing(sweep, cluster):
+    """A job of a higher partition takes its node. Slurm may put the block back, or end it as out of time."""
+    process = sweep.start()
+    sweep.until(lambda: len(sweep.records()) > 6)
+    taker = cluster("sbatch", "--parsable", "--partition=high", "--nodelist=n1", "--exclusive",
+                    "--output=/dev/null", "--wrap=sleep 3").strip()  # fmt: skip
+    sweep.until(lambda: "COMPLETED" in cluster("scontrol", "show", "job", taker))
+
+    def over() -> bool:
+        for task in cluster("squeue", "-h", "--array", "--format=%F_%K", "--states=pending").split():
+            cluster("scontrol", "update", f"JobId={task}", "StartTime=now")
+        return process.poll() is not None
+
+    sweep.until(over)
+    before = sweep.records()
+    if process.returncode == 1:
+        assert "ended TIMEOUT" in ended(process, 1)
+        assert "24 done" in ended(sweep.start(), 0)
+    else:
+        assert "24 done" in ended(process, 0)
+        assert {r["evidence"]["allocation"]["restarts"] for r in before} == {0, 1}
+    records = sweep.records()
+    assert [r for r in records if r in before] == before
+    assert {r["status"] for r in records} <= {"ok", "interrupted"}
+    expect_each_replica_once(records)
+
+
 def test_a_killed_daemon_costs_no_record(sweep, cluster):
     """Its block starts again elsewhere while the first copy goes on; both leave records, and one counts."""
     process = sweep.start("measure.seconds=2")
