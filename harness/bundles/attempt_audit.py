@@ -9,7 +9,7 @@ from harness.bundles.finding import NOT_RECOMPUTED, Finding, Told, is_number, sa
 from harness.bundles.replay_audit import check_replay
 from harness.identity.fingerprint import code_id, machine_id
 from harness.identity.trial import recorded_trial_id, recorded_work_id
-from harness.records.evidence import EVIDENCE
+from harness.records.evidence import EVIDENCE, metered_devices
 from harness.records.loop import Series
 from harness.records.metrics import METRICS
 from harness.records.schema import Record
@@ -116,7 +116,7 @@ def _files(record: Record, digests: Mapping[str, str]) -> Told:
 def _numbers(record: Record) -> Told:
     """Hold every metric to the table, and those of older records to the span and the iterations."""
     for metric in record.metrics:
-        if metric.ci_low is not None or metric.ci_high is not None:
+        if any(one is not None for one in (metric.ci_low, metric.ci_high, metric.ci_level)):
             yield "interval", f"{metric.id}: a process has none of its own"
         known = METRICS.get(metric.id)
         if known is None or known.version != metric.semantics_version:
@@ -150,15 +150,16 @@ def _energy(record: Record) -> Told:
     window = record.evidence.get("energy")
     if not isinstance(window, dict):
         return
-    devices = [d for d in window.get("devices") or () if isinstance(d, dict) and d.get("in_total")]
+    devices = [d for d in metered_devices(record.evidence) if d.get("in_total")]
     parts, total = [d.get("joules") for d in devices], window.get("joules")
     numbers = [part for part in parts if is_number(part)]
     if numbers and len(numbers) == len(parts) and not (is_number(total) and same(sum(numbers), total)):
         yield "energy", "the devices' joules do not add up to the window's"
     flags = record.evidence.get("sensor_flags")
-    told = {f for d in devices for f in d.get("flags") or () if isinstance(f, str)}
-    if record.evidence.get("energy_aliased") is None and isinstance(flags, list) and not told <= set(flags):
-        yield "flag", f"sensor_flags lack {', '.join(sorted(told - set(flags)))[:200]}"
+    told = {f for d in devices if isinstance(d.get("flags"), list) for f in d["flags"] if isinstance(f, str)}
+    lacking = [flag for flag in sorted(told) if isinstance(flags, list) and flag not in flags]
+    if record.evidence.get("energy_aliased") is None and lacking:
+        yield "flag", f"sensor_flags lack {', '.join(lacking)[:200]}"
     shown = record.metric("energy.iteration")
     n = record.evidence.get("iterations")
     if (

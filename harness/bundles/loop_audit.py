@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.bundles.finding import Told
+from harness.bundles.finding import Told, is_number
 from harness.records.schema import Record
 from harness.timing import Measurement
 from harness.trial.audit import Replay
@@ -66,6 +66,9 @@ def _edges(record: Record, m: Measurement) -> Told:
         yield "raw times", "the durations do not add up to the stretches' times"
     elif m.host_ns != ends_ns[-1]:
         yield "raw times", "the durations do not add up to the loop's time"
+    switches = record.evidence.get("involuntary_switches")
+    if is_number(switches) and switches < int(m.stretches.involuntary[-1] - m.stretches.involuntary[0]):
+        yield "flag", "involuntary_switches are fewer than the stretches show"
     contention = record.evidence.get("contention")
     threads = contention.get("threads") if isinstance(contention, dict) else None
     team = m.stretches.waited_ns is not None and isinstance(threads, int) and threads > 1

@@ -179,7 +179,9 @@ def _energy(record: Record, kept: Mapping[str, Any], timed: Replay, trace: Trace
         yield "energy", str(error) if isinstance(error, ValueError) else "what was read of it was taken away"
         return
     if kept["window"].get("unordered"):
-        yield NOT_RECOMPUTED, "the energy of a sensor whose own times went back"
+        yield NOT_RECOMPUTED, "what a sensor says whose own times went back"
+        if kept["energy"]["joules"] not in (None, made.use.joules):
+            yield "energy", "its metrics' energy is not what its readings and its trace give"
         return
     yield from _energy_said(record, kept, timed, made)
 

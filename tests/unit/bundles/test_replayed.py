@@ -270,3 +270,25 @@ def test_sizes_of_a_stranger_end_the_count_and_not_the_audit() -> None:
     huge, right = work_count.count(works)
     assert "cannot be counted here" in huge["reason"]
     assert right["cycles"][0][0]["samples"] == trial.size["batch"]
+
+
+@pytest.mark.parametrize("value", [None, "x", -1, 10**18, [], {}, [[1]], True])
+def test_no_value_of_a_stranger_ends_an_audit(sweep: tuple[Store, Records], value: Any) -> None:
+    """In each place of the evidence that an audit reads: whatever lies there, it ends with an answer."""
+    store, records = sweep
+    path = honest.path_of(store, records[0])
+    honest_one = path.read_text()
+    for where in (
+        ("sensor_flags", 0), ("energy", "devices"), ("energy", "devices", 0, "flags"), ("audit", "energy"),
+        ("energy", "span_ns"), ("audit", "ranks"), ("audit", "ranks", 0, "span_ns"), ("audit", "window"),
+        ("audit", "ranks", 0, "cycle", 0), ("audit", "window", "devices", 0, "spans"), ("timing_flags",),
+        ("contention",), ("energy", "devices", 0), ("audit", "rank_metrics"),
+    ):  # fmt: skip
+        told = json.loads(honest_one)
+        place = told["evidence"]
+        for key in where[:-1]:
+            place = place[key]
+        place[where[-1]] = value
+        path.write_text(json.dumps(told))
+        found = audit_store(store, ["demo"])
+        assert found.records + len([f for f in found.findings if f.kind == "no record"]) == 6
