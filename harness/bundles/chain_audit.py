@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class Found:
             [one.get("cycle") for one in ranks if isinstance(one, dict)] if isinstance(ranks, list) else []
         )
         ok = record.status == "ok" and bool(cycles)
+        seal = None if record.seal is None else record.seal.model_copy(update={"size": None, "files": {}})
         work = [
             cycles,
             *(record.evidence.get(f"{name}_sha256") for name in ("initial_weights", "first_batch")),
@@ -61,9 +63,9 @@ class Found:
         planned = measure.get("replicas") if isinstance(measure, dict) else None
         return cls(
             path, record.sha256, record.machine_id, record.code_id, record.trial_id, record.replica,
-            record.status, record.started_at, record.wall_s, record.seal,
+            record.status, record.started_at, record.wall_s, seal,
             json.dumps(told, sort_keys=True) if block else "",
-            json.dumps(work, sort_keys=True) if ok else "",
+            sys.intern(json.dumps(work, sort_keys=True)) if ok else "",
             _clocks(ranks) if ok else (),
             planned if isinstance(planned, int) else 0,
         )  # fmt: skip
