@@ -28,9 +28,12 @@ def test_a_sweep_without_records_is_one_line(store, make_record):
 
 
 def test_records_that_cannot_be_read_may_suffice(store, make_record):
-    """A report tells of them; a comparison cannot, and says how many they were."""
-    store.write(make_record()).write_text("{")
-    assert read_sweep(store, "demo", unread_suffice=True)[0] == []
+    """A report lists them; a comparison cannot, and says how many they were."""
+    torn = store.write(make_record())
+    torn.write_text("{")
+    results, left_out = read_sweeps(store, ["demo"])
+    assert results == []
+    assert [line.split(": ")[0] for line in left_out] == [str(torn.relative_to(store.root))]
     with pytest.raises(ValueError, match="no records of a sweep demo, and 1 that cannot be read: "):
         read_sweep(store, "demo")
 
