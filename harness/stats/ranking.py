@@ -88,8 +88,9 @@ class TukeyTest:
         if not groups:
             raise StatsError("no configuration to rank")
         self.direction = direction
-        values = _joined(groups)
-        self.counts = np.array([len(group) for group in groups])  # type: ignore[arg-type]
+        checked = [positive(group) for group in groups]
+        values = np.concatenate(checked)
+        self.counts = np.array([len(group) for group in checked])
         self._logs, self._starts = np.log(values), np.concatenate(([0], np.cumsum(self.counts)[:-1]))
         self.means = np.add.reduceat(self._logs, self._starts) / self.counts
         self._several = self.counts > 1
@@ -142,17 +143,6 @@ class TukeyTest:
         least = self._scale * np.sqrt(1 / self.counts[i] + 1 / self.counts)
         different: npt.NDArray[np.bool_] = (np.abs(self.means[i] - self.means) > least) & self._several
         return different
-
-
-def _joined(groups: Sequence[npt.ArrayLike]) -> Floats:
-    """Return the values of all groups, checked at once; where a check fails, each group says which it is."""
-    arrays = [np.asarray(group, np.float64) for group in groups if np.ndim(group) == 1 and np.size(group)]
-    if len(arrays) == len(groups):
-        try:
-            return positive(np.concatenate(arrays))
-        except StatsError:
-            pass
-    return np.concatenate([positive(group) for group in groups])
 
 
 def _flags(logs: Floats) -> tuple[str, ...]:
