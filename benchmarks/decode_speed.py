@@ -89,8 +89,8 @@ def sqnr_db(name: str) -> float:
     return quality.measure(kind("prefill", size), setup_of(precision, compressor)).sqnr_db
 
 
-def main() -> None:
-    """Run the rounds and print a line for each format."""
+def main() -> int:
+    """Run the rounds and print a line for each format; 1 where a format misses its target."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--prompt", type=int, default=128)
@@ -110,6 +110,7 @@ def main() -> None:
     print(f"read bandwidth of one thread {median(bandwidths) / 1e9:.1f} GB/s; {library.missing() or 'built'}")
     print(f"{'format':20}{'ms':>8}{'MB':>8}{'x fp32':>8}{'x torch fp32':>14}{'of bound':>10}{'':6}", end="")
     print(f"{'SQNR dB':>10}" if options.quality else "")
+    missed = False
     for name, (_, least) in steps.items():
         own, torchs, bounds = (
             median(above / mine for above, mine in zip(others, times[name], strict=True))
@@ -118,10 +119,12 @@ def main() -> None:
         print(f"{name:20}{1e3 * median(times[name]):8.2f}{least / 1e6:8.0f}", end="")
         verdict = ""
         if name in LEAST:
-            verdict = "pass" if own >= LEAST[name] and 1 / bounds <= MOST_OF_BOUND else "FAIL"
+            kept = own >= LEAST[name] and 1 / bounds <= MOST_OF_BOUND
+            verdict, missed = ("pass", missed) if kept else ("FAIL", True)
         print(f"{own:8.2f}{torchs:14.2f}{1 / bounds:10.2f}{verdict:>6}", end="")
         print(f"{sqnr_db(name):10.1f}" if options.quality else "", flush=True)
+    return int(missed)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
