@@ -75,7 +75,7 @@ class Reader:
             for part, facts, stand_in in zip(parts, found, self._stand_ins, strict=True)
         ]
         try:
-            record = Record.model_validate_json(b"".join((head, *pieces, tail)))
+            record = Record.model_validate_json(b"".join((head, *pieces, tail)), strict=True)
         except ValidationError:
             return None
         held = record.__dict__

@@ -73,6 +73,8 @@ HOSTILE = {
     "not finite": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": NaN, '),
     "too large": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": 1e999, '),
     "a large number": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": ' + b"9" * 30 + b", "),
+    "a text for a number": lambda d: d.replace(b": 1.5", b': "1.5"'),
+    "a truth for a number": lambda d: d.replace(b": 1.5", b": true"),
     "newer": lambda d: d.replace(b'"schema_version": 2', b'"schema_version": 99'),
     "older than the first": lambda d: d.replace(b'"schema_version": 2', b'"schema_version": 0'),
     "a bad metric": lambda d: d.replace(b"1.5", b"1e999"),
