@@ -143,9 +143,8 @@ def _fitted(section: Section) -> Section:
 def _tiles(named: Sequence[Trial]) -> tuple[Item, ...]:
     status = Counter(t.result.status for t in named)
     failed = len(named) - status["ok"] - status["refused"]
-    flagged = sum(
-        any(e.validity in {"flagged", "invalid"} for e in t.result.estimates.values()) for t in named
-    )
+    shown = [t.result.estimates.get(headline([t])) for t in named]
+    flagged = sum(e is not None and e.validity in {"flagged", "invalid"} for e in shown)
     return tuple(
         Item(term, str(n))
         for term, n in (

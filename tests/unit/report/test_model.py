@@ -55,6 +55,21 @@ def test_the_order_of_records_does_not_matter(sweep):
     assert model(sweep[::-1]) == model(sweep)
 
 
+def test_a_trial_counts_as_flagged_by_the_throughput_that_it_is_ranked_by(make_trial, make_estimate):
+    """A flagged percentile beside a valid throughput would make nearly every trial one."""
+    results = [
+        make_trial(
+            "gpt", "train", precision,
+            make_estimate("throughput.tokens", 100.0, validity=rate),
+            make_estimate("latency.p90", 0.1, validity=tail),
+            identity=precision,
+        )
+        for precision, rate, tail in (("fp32", "valid", "flagged"), ("bf16", "flagged", "valid"))
+    ]  # fmt: skip
+    tiles = {tile.term: tile.text for tile in model(results).tiles}
+    assert (tiles["ok"], tiles["of them flagged"]) == ("2", "1")
+
+
 def test_rows_stand_in_the_order_of_their_numbers(make_trial, make_estimate):
     """A batch of 4 comes before one of 16, wherever rows are not ranked."""
     rate = make_estimate("throughput.tokens", 100.0)
