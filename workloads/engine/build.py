@@ -86,5 +86,5 @@ def _products(model: nn.Module, setup: Setup) -> str:
     if (reason := library.missing()) is not None:
         return f"torch: {reason}"
     count = use_kernels(model, attention=setup.optimize.attention == "auto")
-    where = ", weights on huge pages" if on_huge_pages(model) else ""
+    where = ", huge pages asked for weights" if on_huge_pages(model) else ""
     return f"joulemark C in {count} layers for up to {FEW} rows, torch for more{where}"

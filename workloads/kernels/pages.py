@@ -1,4 +1,4 @@
-"""Weights on huge pages: a step of few rows reads all of them, and small pages halve the speed of that."""
+"""Weights on huge pages, where the kernel gives them: a step of few rows reads all of them, and small pages halve the speed of that."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 
 def on_huge_pages(model: nn.Module, enabled: Path = _ENABLED) -> bool:
-    """Move a model's weights into one piece of memory on huge pages; return whether the kernel gives them.
+    """Move a model's weights into memory for which huge pages are asked; return whether they were.
 
     Every tensor keeps its identity and its values. What shares memory with another tensor stays where it is,
     and so does everything where it would fill no huge page.
