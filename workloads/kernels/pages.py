@@ -1,4 +1,4 @@
-"""Weights on huge pages, where the kernel gives them: a step of few rows reads all of them, and small pages halve the speed of that."""
+"""Weights on huge pages, where the kernel gives them: small pages halve the speed of a step of few rows."""
 
 from __future__ import annotations
 
