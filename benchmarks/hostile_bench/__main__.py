@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.hostile_bench import bundles, files, links, monitor, records
+from benchmarks.hostile_bench import beside, bundles, decisions, files, links, monitor, records
 from benchmarks.hostile_bench.case import Case, honest
 from harness import cli
 
@@ -44,7 +44,7 @@ def warm() -> None:
 
 def by_sort() -> Iterator[tuple[str, str, Judge]]:
     """Yield every input: its sort, its name, and what judges it."""
-    for sort in (records, links, bundles, files):
+    for sort in (records, links, bundles, files, beside, decisions):
         for case in sort.cases():
             yield sort.__name__.rpartition(".")[2], case.name, lambda case=case: judged(case)  # type: ignore[misc]
     for name in monitor.names():

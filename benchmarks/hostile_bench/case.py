@@ -112,6 +112,13 @@ VALUES: dict[str, Any] = {
 }
 
 
+def rotated(fields: Sequence[str], kinds: Sequence[str], each: int) -> Iterator[tuple[str, str]]:
+    """Yield each field with some of the kinds, each kind with some of the fields."""
+    for number, name in enumerate(fields):
+        for offset in range(each):
+            yield name, kinds[(number * each + offset) % len(kinds)]
+
+
 def put(place: Any, field_path: str, value: Any) -> None:
     """Set one field of plain data, by its path with dots."""
     *parents, last = field_path.split(".")

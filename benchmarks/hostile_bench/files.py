@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.hostile_bench.case import RESULTS, VALUES, Case, Command, honest, record
+from benchmarks.hostile_bench.case import RESULTS, VALUES, Case, Command, honest, put, record, rotated
+from harness.exporters.importers import BUILT_IN
 
 _BYTES: dict[str, bytes] = {
     "nothing": b"",
@@ -32,6 +33,15 @@ _BYTES: dict[str, bytes] = {
     "a merge": b"<<: *a\n",
     "a list": b"- 1\n- 2\n",
     "a text": b"text",
+    "a number to the base 60": b"a: " + b"1:" * 400_000 + b"1",
+    "a number to the base 16": b"delta: 0x" + b"f" * 900_000,
+    "a date of no calendar": b"a: 9999-99-99",
+    "a mapping merged into itself": b"a: &a\n  <<: *a\n",
+    "a list in itself": b"metrics: &a [*a]\n",
+    "a key that is a list": b"? [a]\n: 1\n",
+    "most values": b"metrics: [" + b"0," * 90_000 + b"0]",
+    "a key twice in JSON": b'{"metrics": [], "metrics": [{"metric": "iteration.mean"}]}',
+    "empty lists": b'{"a": [' + b"[]," * 300_000 + b"[]]}",
     "an include": b"x: !include /etc/passwd\ny: ${oc.env:HOME}\n",
 }
 _LINKS: dict[str, Callable[[Path, Path], object]] = {
@@ -40,21 +50,33 @@ _LINKS: dict[str, Callable[[Path, Path], object]] = {
     "a folder": lambda path, _outside: path.mkdir(),
     "not there": lambda _path, _outside: None,
 }
+_REPORT = ("report", "demo", *RESULTS, "--format", "md", "-o", "out")
+_TRACE = ("device=cpu", "serve.lengths=trace", "serve.trace=f")
 READERS: dict[str, tuple[Command, ...]] = {
     "policy": (("gate", "--history", "results", "--policy", "f", "--screen-only"),),
     "floors": (("gate", "--history", "results", "--policy", "good.yaml", "--floors", "f", "--screen-only"),),
     "limits": (
         ("recommend", "demo", "--for", "f", *RESULTS),
-        ("report", "demo", "--for", "f", *RESULTS, "--format", "md", "-o", "out"),
+        (*_REPORT, "--for", "f"),
     ),
+    "contract": (("accept", "f"), ("accept", "f", "demo", *RESULTS)),
+    "prices": (("recommend", "demo", "--for", "question.yaml", "--price", "f.yaml", *RESULTS),),
+    "trace": (("plan", "workload=gpt", "workload.mode=serve", *_TRACE),),
+    "data": (("plan", "workload=gpt", "device=cpu", "workload.data=f"),),
     "signers": (("verify", "b.tar", "--trusted", "f"),),
     "bundle": (("verify", "f"), ("merge", "f", "--results", "mine")),
     "group": (("plan", "workload=noop", "--config-dir", "groups", "price=f"),),
-    **{
-        f"file of {tool}": (("import", "f", "--from", tool, *RESULTS),)
-        for tool in ("pytest-benchmark", "optimum-benchmark", "superbench", "mlperf")
-    },
+    **{f"file of {tool}": (("import", "f", "--from", tool, *RESULTS),) for tool in BUILT_IN},
 }
+_FOREIGN_FILES = Path(__file__).parents[2] / "tests" / "unit" / "exporters" / "foreign_files"
+_SERVED = {
+    "aiperf": "aiperf-0.13.0-plain.json",
+    "genai-perf": "genai-perf-0.0.16-plain.json",
+    "guidellm": "guidellm-0.8.1-plain.json",
+    "inference-perf": "inference-perf-0.7.0-plain.json",
+    "vllm-bench": "vllm-0.33.0-chat.json",
+}
+"""By tool, a result that it wrote."""
 _POLICY_FIELDS = (
     "nights",
     "delta",
@@ -119,6 +141,37 @@ _OVERRIDES = (
     "seed=[[[[",
     "workload=[gpt,gpt]",
     "seed=shuffle(x)",
+    "hydra.searchpath=[pkg://]",
+    "hydra.searchpath=[pkg://..x]",
+    "hydra.searchpath=[file:///etc]",
+    "report.title=${oc.env:HOME,x}",
+    "report.title=${oc.create:{a:1}}",
+    "report.title=${oc.decode:'${oc.env:HOME}'}",
+    "report.title=${env:HOME}",
+    "report.title=${now:%Y}",
+    "report.title=${report.title}",
+    "seed=${seed}",
+    "run.name=${oc.env:USER}",
+    "workload.shape=${workload}",
+    "workload.url=http://example.org",
+    "workload.key_file=/etc/passwd",
+    "serve.trace=/dev/zero",
+    "run.on=slurm",
+    "run.slurm.partition=--wrap=touch ran",
+    "run.slurm.time=$(touch ran)",
+    "run.on=ray",
+    "run.ray.address=example.org:6379",
+    "parallel.nodes=1000000",
+    "serve.balance=x",
+    "serve.loadgen=x",
+    "serve.rate_per_s=1e308",
+    "run.name=\uff44\uff45\uff4d\uff4f",
+    "run.name=e\u0301",
+    "run.name=a\u202eb",
+    "run.name=" + "x" * 81,
+    "report.title=\u202ea",
+    "workload.name=\uff47\uff50\uff54",
+    "seed=\uff11",
 )
 
 
@@ -135,10 +188,12 @@ def _planted(write: Callable[[Path, Path], object]) -> Callable[[Path], None]:
             )
         (inside / "good.yaml").write_text("metrics:\n  - {metric: iteration.mean}\n")
         (inside / "b.tar").write_bytes(b"")
+        (inside / "question.yaml").write_text("work: {workload: gpt}\n")
         (inside / "groups" / "price").mkdir(parents=True)
         write(inside / "f", folder / "outside")
         if (inside / "f").is_file() and not (inside / "f").is_symlink():
-            (inside / "groups" / "price" / "f.yaml").write_bytes((inside / "f").read_bytes())
+            for copy in (inside / "groups" / "price" / "f.yaml", inside / "f.yaml"):
+                copy.write_bytes((inside / "f").read_bytes())
 
     return plant
 
@@ -168,8 +223,33 @@ def cases() -> Iterator[Case]:
     for (name, data), tool in itertools.product(
         _foreign(), ("pytest-benchmark", "optimum-benchmark", "mlperf")
     ):
-        commands = (*READERS[f"file of {tool}"], ("report", "demo", *RESULTS, "--format", "md", "-o", "out"))
+        commands = (*READERS[f"file of {tool}"], _REPORT)
         yield Case(f"{tool} {name}", _planted(_bytes(json.dumps(data).encode())), commands)
+
+    for source, file in _SERVED.items():
+        good = json.loads((_FOREIGN_FILES / file).read_text())
+        for where, kind in rotated(_places(good), list(VALUES), 4):
+            told = json.loads(json.dumps(good))
+            put(told, where, VALUES[kind])
+            commands = (
+                *READERS[f"file of {source}"],
+                _REPORT,
+            )
+            yield Case(f"{source} {where} {kind}", _planted(_bytes(json.dumps(told).encode())), commands)
+
+
+def _places(good: Any, most: int = 12) -> list[str]:
+    """Return the paths of some values, from everywhere in a document."""
+
+    def paths(value: Any, where: str) -> Iterator[str]:
+        listed = enumerate(value) if isinstance(value, list) else ()
+        for key, held in value.items() if isinstance(value, dict) else listed:
+            if "." not in str(key):
+                yield f"{where}{key}"
+                yield from paths(held, f"{where}{key}.")
+
+    found = list(paths(good, ""))
+    return found[:: max(1, len(found) // most)][:most]
 
 
 def _policy(field: str, value: Any) -> Callable[[Path, Path], object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ _BECOMES: dict[str, Callable[[Path, Path], object]] = {
     "a pipe": lambda path, _outside: os.mkfifo(path),
     "an endless device": lambda path, _outside: path.symlink_to("/dev/zero"),
     "a folder": lambda path, _outside: path.mkdir(),
+    "a socket": lambda path, outside: _socket(path, outside.parent / "in" / "s"),
 }
 _COMMANDS: tuple[Command, ...] = (
     ("status", "demo", *RESULTS),
@@ -32,6 +34,13 @@ _COMMANDS: tuple[Command, ...] = (
     ("index", "rebuild", *RESULTS),
     ("bundle", "demo", "-o", "out.tar", *RESULTS),
 )
+
+
+def _socket(path: Path, near: Path) -> None:
+    """Make a socket in `near`, since its name has at most 107 bytes, and put it in its place."""
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(near))
+    near.rename(path)
 
 
 def cases() -> Iterator[Case]:

@@ -33,7 +33,7 @@ _UNITS = {
 _DIMENSIONS = {"s": "s ms us µs min h", "W": "W kW MW", "J": "J mJ kJ", "dB": "dB", "1": "%"}
 _DIMENSIONS["B"] = "B KiB MiB GiB TiB kB MB GB TB"
 _LOAD = re.compile(r"(tokens|samples|requests)_per_(second|day)")
-_NUMBER = re.compile(r"([0-9.eE+-]+)\s*([A-Za-zµ%]*)")
+_NUMBER = re.compile(r"([0-9.eE+-]{1,40}+)\s*([A-Za-zµ%]*)")
 
 
 def amount(value: Any) -> Any:

@@ -11,7 +11,7 @@ from harness.system.errors import UsageError, access_to
 _TEXT = frozenset({".json", ".txt"})
 _MOST_BYTES = 64 * 2**20
 _SHOWN = 10
-_FIELD = rb"[\"' ]*[=: ][\"' ]*"
+_FIELD = rb"[\"' ]{0,4}[=: ][\"' ]{0,4}"
 _SECRETS = (
     ("a private key", re.compile(rb"-----BEGIN [A-Z ]*PRIVATE KEY-----")),
     ("a token", re.compile(rb"\b(?:gh[pousr]_|github_pat_|hf_|glpat-|xox[abprs]-|sk-)[A-Za-z0-9_-]{16,}")),

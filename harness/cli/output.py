@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,10 +12,13 @@ if TYPE_CHECKING:
     from harness.report.document import Block
 
 
+_RARE = re.compile(r"[^\n -~]")
+
+
 def print_json(value: Any) -> None:
-    """Print JSON that every reader accepts: no NaN."""
-    json.dump(value, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False, default=str)
-    print()
+    """Print JSON that every reader accepts: no NaN, and as escapes all that would steer a terminal."""
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False, default=str)
+    print(_RARE.sub(lambda found: found[0] if found[0].isprintable() else json.dumps(found[0])[1:-1], text))
 
 
 def visible(value: object) -> str:

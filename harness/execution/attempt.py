@@ -19,7 +19,7 @@ from harness.planning.private import hidden
 from harness.records.certificates import certificate_facts
 from harness.records.chain import Chain
 from harness.records.evidence import declared
-from harness.records.loop import pack
+from harness.records.loop import discard_raw, pack
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.records.store_errors import advised
@@ -81,6 +81,8 @@ class Attempts:
                 outcome = self._tried(workers, trial, replica, folder)
         except KeyboardInterrupt:
             workers.close()
+            with advised(self.store.root):
+                discard_raw(folder)
             outcome = Outcome(wall_s=time.monotonic() - started, killed=1)
             why = "interrupted by the user"
             self._write(trial, replica, attempt, order, "interrupted", why, outcome, started_at)

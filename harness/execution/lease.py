@@ -149,12 +149,17 @@ def live_blocks(folder: Path, expires_s: float = EXPIRES_S) -> dict[str, str | N
                 told = _read(path)
             except (OSError, ValueError):
                 continue
-            found[str(told.get("block"))] = told.get("node")
+            node = told.get("node")
+            found[str(told.get("block"))] = None if node is None else str(node)[:80]
     return found
 
 
 def _ages(folder: Path) -> Iterator[tuple[Path, float]]:
-    """Yield each lease of a sweep with its age in seconds, by the file system's clock."""
+    """Yield each lease of a sweep with its age in seconds, by the file system's clock.
+
+    One of the future is none: nobody renewed it, and it would hold for ever.
+    """
+    require_inside(folder, folder / _FOLDER)
     leases = sorted((folder / _FOLDER).glob("block-*.json"))
     if not leases:
         return
@@ -167,9 +172,11 @@ def _ages(folder: Path) -> Iterator[tuple[Path, float]]:
         raise ResourceError(f"{probe.parent}: {error.strerror}") from error
     for path in leases:
         try:
-            yield path, now_s - path.lstat().st_mtime
+            age_s = now_s - path.lstat().st_mtime
         except FileNotFoundError:
             continue
+        if age_s > -EXPIRES_S:
+            yield path, age_s
 
 
 def _read(path: Path) -> dict[str, Any]:

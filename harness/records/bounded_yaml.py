@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from harness.system.errors import InputError
@@ -11,19 +12,22 @@ MOST_NODES = 100_000
 DEEPEST = 50
 MOST_ALIASES = 20
 """Each may stand for a whole branch, and branches of branches: few lines would become billions of nodes."""
+LONGEST_NUMBER = 400
+"""Characters; YAML has numbers to the base 60, whose digits take time as their square."""
 
 
 def load_yaml(data: bytes) -> Any:
     """Return what a YAML document holds: plain data alone.
 
     Raises:
-        ValueError: it is no YAML, or larger, deeper or more tangled than any file of settings.
+        ValueError: it is no YAML, names a key twice, or is larger, deeper or more tangled than any file of
+            settings.
     """
     import yaml
 
     check_yaml(data)
     try:
-        return yaml.safe_load(data)
+        return yaml.load(data, _loader())  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(_line(error)) from error
 
@@ -55,6 +59,40 @@ def check_yaml(data: bytes) -> None:
                 raise InputError(f"more than {MOST_ALIASES} aliases")
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(_line(error)) from error
+
+
+@cache
+def _loader() -> Any:
+    """Return a SafeLoader that takes each key once: of two, people read the first and a program the last."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> Any:
+            # Here, before merges (`<<`) add keys that the mapping's own may override.
+            node = super().compose_mapping_node(anchor)
+            named: set[str] = set()
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                text = "<<" if key.tag.endswith(":merge") else str(self.construct_object(key))
+                if text in named:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"{text} is named twice", key.start_mark
+                    )
+                named.add(text)
+            return node
+
+        def construct_number(self, node: Any) -> Any:
+            if len(node.value) > LONGEST_NUMBER:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"a number of more than {LONGEST_NUMBER} characters", node.start_mark
+                )
+            whole = node.tag.endswith(":int")
+            return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
+
+    for kind in ("int", "float"):
+        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_number)
+    return Loader
 
 
 def _line(error: Exception) -> str:

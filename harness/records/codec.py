@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.records.bounded_json import require_modest
 from harness.records.schema import SCHEMA_VERSION, Record
 from harness.system.errors import InputError
 
@@ -45,6 +46,7 @@ def parse(data: bytes) -> Record:
     Raises:
         ValueError: not a record, or one of a newer schema; one line says which.
     """
+    require_modest(data)
     try:
         record = Record.model_validate_json(data, strict=True)  # a text or a truth is no number
     except ValidationError as error:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import duckdb
 
 LOOP = "loop.parquet"
-_RAW = ".loop.npz"
+_RAW = ".loop.npz.tmp"
+"""A temporary file: what a killed run leaves of it, the next one sweeps up."""
 MOST_ROWS = 16 * 2**20
 """Of one file that is read: a span on the host's clock keeps at most 2^20 samples, and marks beside them."""
 Series = dict[str, Any]
@@ -52,10 +53,20 @@ def pack(folder: Path) -> None:
     try:
         with np.load(raw, allow_pickle=False) as kept:
             series = {name: kept[name] for name in kept.files}
+        write_loop(series, folder)
     except (ValueError, EOFError, zipfile.BadZipFile):
-        return  # the worker died while it wrote them; its record says that it died
-    write_loop(series, folder)
-    raw.unlink()
+        pass  # the worker died while it wrote them; its record says that it died
+    finally:
+        discard_raw(folder)
+
+
+def discard_raw(folder: Path) -> None:
+    """Remove series that a worker left and nobody packs.
+
+    Raises:
+        OSError: they cannot be removed.
+    """
+    (folder / _RAW).unlink(missing_ok=True)
 
 
 def write_loop(series: Mapping[str, Any], folder: Path) -> Path:

@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from harness.records.bounded_json import require_modest, unique
 from harness.records.errors import first_fault
 from harness.records.schema import Digest, Name
 from harness.system.errors import InputError
 
 MOST_TRIALS = 100_000
+_MOST_VALUES = 2_000_000
 _Text = Annotated[str, StringConstraints(max_length=10_000)]
 
 
@@ -46,7 +48,8 @@ def read_plan_bytes(data: bytes) -> dict[str, Any]:
         ValueError: it is no plan; one line says where.
     """
     try:
-        told = json.loads(data)
+        require_modest(data, _MOST_VALUES)
+        told = json.loads(data, object_pairs_hook=unique)
         _Plan.model_validate(told)
     except ValidationError as error:
         raise InputError(f"not a plan: {first_fault(error)}") from error

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from harness.records.bounded_json import require_modest
 from harness.records.codec import is_sound, parse
 from harness.records.schema import SCHEMA_VERSION, Facts, Record
 
@@ -45,6 +46,7 @@ class Reader:
         Raises:
             ValueError: as `parse`.
         """
+        require_modest(data)
         begins = data.find(_STARTS[0])
         middle = data.find(_STARTS[1], begins)
         ends = data.find(_END, middle)

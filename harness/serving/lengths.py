@@ -69,10 +69,12 @@ def from_jsonl(path: Path) -> tuple[Length, ...]:
     `input_length`, `output_length` and `timestamp` in milliseconds. Other keys are passed over.
 
     Raises:
-        InputError: a line is no such object, the file is empty or too large; the message names file and line.
+        InputError: a line is no such object, the file is empty, too large or no file; the message names it.
         ResourceError: the file cannot be read.
     """
     lengths: list[Length] = []
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a plain file")
     with access_to(path), path.open("rb") as lines:
         if (size := os.fstat(lines.fileno()).st_size) > TRACE_LIMIT_BYTES:
             raise InputError(f"{path}: {size} bytes; a trace of lengths has at most {TRACE_LIMIT_BYTES}")

@@ -5,31 +5,48 @@ What must be whole is not interrupted in between. Later signals are passed over,
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sys import UnraisableHookArgs
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_AGAIN_S = 0.01
 
 
 @dataclass
 class _Interrupt:
     """Whether this process was asked to end, and whether it knows."""
 
-    asked: bool = False
+    asked: int | None = None
+    """The signal's number."""
     raised: bool = False
     holds: int = 0
 
-    def take(self, _number: int, _frame: FrameType | None) -> None:
-        self.asked = True
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        self.asked = number
         self.deliver()
 
     def deliver(self) -> None:
-        if self.asked and not self.raised and not self.holds:
+        if self.asked is not None and not self.raised and not self.holds:
             self.raised = True
             raise KeyboardInterrupt
+
+    def lost(self, found: UnraisableHookArgs, otherwise: Callable[[Any], Any]) -> None:
+        """Send the signal again where its interrupt ended in a finaliser, out of which nothing is raised."""
+        if self.asked is None or not issubclass(found.exc_type, KeyboardInterrupt):
+            otherwise(found)
+            return
+        self.raised = False
+        threading.Timer(_AGAIN_S, os.kill, (os.getpid(), self.asked)).start()
 
 
 _interrupt = _Interrupt()
@@ -43,6 +60,8 @@ def take_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _interrupt.take)
+    otherwise = sys.unraisablehook
+    sys.unraisablehook = lambda found: _interrupt.lost(found, otherwise)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.advice.contract import Contract, TermVerdict, judge_contract, load_contract
-from harness.bundles.archive import merge_bundles
-from harness.cli.output import print_json, print_table
+from harness.bundles.archive import merge_bundles, sound_files
+from harness.bundles.consistency import audit
+from harness.cli.output import print_json, print_table, visible
 from harness.cli.sweeps import merged_beside, say_left_out
 from harness.records import open_store
 from harness.records.estimates import trial_results
@@ -43,13 +44,19 @@ def _show_run(contract: Contract, *, as_json: bool) -> int:
     if as_json:
         print_json({"overrides": words})
     else:
-        print(" ".join(words) or "the contract names no ranges: no override is asked for")
+        print(visible(" ".join(words)) or "the contract names no ranges: no override is asked for")
     return 0
 
 
 def _records(names: Sequence[str], results: str) -> list[Record]:
-    """Read bundles, each checked file by file, and sweeps."""
+    """Read bundles, each checked file by file and audited, and sweeps."""
     bundles = [Path(name) for name in names if Path(name).is_file()]
+    for path in bundles:
+        if findings := audit(sound_files(path)).findings:
+            raise UsageError(
+                f"{path}: inconsistent: {findings[0]} (of {len(findings)}); no contract is judged by records "
+                "that contradict themselves. `verify` names all"
+            )
     store = open_store(results)
     records: list[Record] = []
     with tempfile.TemporaryDirectory(prefix="joulemark-accept-") as folder:
@@ -81,7 +88,7 @@ def _print(contract: Contract, verdict: str, terms: Sequence[TermVerdict]) -> No
     print_table(columns, rows, title=contract.title)
     for v in terms:
         for line in v.left_out:
-            print(f"not counted: {v.label}: {line}")
+            print(visible(f"not counted: {v.label}: {line}"))
     risks = f"buyer's risk {contract.buyer_risk:.0%}, seller's risk {contract.seller_risk:.0%}"
     most = max((v.more for v in terms), default=0)
     needed = f" ({most} more replicas)" if verdict == "not enough data" and most else ""

@@ -111,7 +111,7 @@ def _verify(options: argparse.Namespace) -> int:
     if (more := len(found.audit.lines()) - _SHOWN) > 0:
         print(f"and {more} more; --json lists all", file=sys.stderr)
     for note in found.audit.notes():
-        print(note, file=sys.stderr)
+        print(visible(note), file=sys.stderr)
     said = f"{options.bundle}: sound, {found.files} files; {found.who}; {found.audit.label}"
     _say(options, found.plain(), said)
     return _EXIT.get(found.audit.label, 0)

@@ -74,13 +74,14 @@ def _print(options: argparse.Namespace, joined: SweepComparison) -> None:
             print(f"{what}: no difference")
     settings: Differences = {key: v for work in joined.works for key, v in work.settings.items()}
     if settings:
-        print(f"measured in another way: {_words(settings)}")
+        print(visible(f"measured in another way: {_words(settings)}"))
     for work in joined.works:
         if work.started_from:
-            print(f"one seed gave other numbers in {work.label}: {_words(work.started_from)}")
+            numbers = _words(work.started_from)
+            print(visible(f"one seed gave other numbers in {work.label}: {numbers}"))
     for name, labels in zip((options.a, options.b), joined.unmatched, strict=True):
         if labels:
-            print(f"only in {name}: {', '.join(labels)}")
+            print(visible(f"only in {name}: {', '.join(labels)}"))
     if joined.superseded:
         print(f"left out: {joined.superseded} earlier results of work that was measured again")
 

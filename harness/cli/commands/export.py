@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from harness.cli.output import print_json
+from harness.cli.output import print_json, visible
 from harness.cli.sweeps import read_sweep
 from harness.exporters import registry
 from harness.records import open_store
@@ -23,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     for sweep in options.sweeps:
         found, torn = read_sweep(store, sweep)
         for bad in torn:
-            print(f"joulemark: left out {bad.path}: {bad.reason}", file=sys.stderr)
+            print(visible(f"joulemark: left out {bad.path}: {bad.reason}"), file=sys.stderr)
         records += found
     results = trial_results(records)
     path = Path(options.output or f"{'+'.join(options.sweeps)}-{options.to}{registry.suffix(options.to)}")

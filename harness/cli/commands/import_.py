@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from harness.cli.output import print_json, print_table
+from harness.cli.output import print_json, print_table, visible
 from harness.exporters.importers import read_file
 from harness.records import open_store
 from harness.records.foreign import MOST_BYTES, foreign_path
@@ -36,6 +36,6 @@ def main(options: argparse.Namespace) -> int:
         title=f"{found.file}: {', '.join(found.labels)}",
     )
     for line in found.left_out:
-        print(f"left out: {line}")
+        print(visible(f"left out: {line}"))
     print(f"\nkept in {path}")
     return 0

@@ -98,11 +98,11 @@ def show(
         print(_energy(rows, ledger))
     for row in rows:
         if row["advice"]:
-            print(f"{row['label']}: {row['advice']}")
+            print(visible(f"{row['label']}: {row['advice']}"))
     if merged := ledger.merged_note(sweep):
-        print(merged)
+        print(visible(merged))
     for line in left_out:
-        print(f"left out {line}")
+        print(visible(f"left out {line}"))
     return rows
 
 

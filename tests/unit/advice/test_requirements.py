@@ -31,3 +31,10 @@ def test_amounts_have_their_units():
     needs = Requirements(fleet={"budget": "250 k"}, limits={"latency.p90": "20 ms"})
     assert needs.fleet.budget == 250e3
     assert needs.limit("latency.p90") == 0.02
+
+
+@pytest.mark.parametrize("text", ["e" * 300_000 + "!", "9" * 300_000 + "!", "1" + " " * 300_000 + "!"])
+def test_an_amount_of_many_characters_is_none(text):
+    """A pattern that tries each split of it would not end."""
+    with pytest.raises(ValueError, match=r"fleet\.power"):
+        Requirements(fleet={"power": text})

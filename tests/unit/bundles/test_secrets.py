@@ -58,3 +58,9 @@ def test_a_bundle_with_one_is_refused_unless_told(tmp_path, capsys):
     assert "s/plan.json: a token" in capsys.readouterr().err
     assert not (tmp_path / "s.tar").exists()
     assert main([*words, "--accept-secrets"]) == 0
+
+
+def test_a_long_run_of_spaces_is_passed_over(tmp_path):
+    """A pattern that tries each split of it would not end."""
+    sweep(tmp_path).joinpath("log.txt").write_text(("password" + " " * 300_000 + ",") * 3)
+    assert list(suspicions(open_store(tmp_path), ["s"])) == []

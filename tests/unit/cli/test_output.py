@@ -42,3 +42,13 @@ def test_json_has_no_nan(capsys):
     capsys.readouterr()
     print_json({"a": {1}, "ü": None})
     assert json.loads(capsys.readouterr().out) == {"a": "{1}", "ü": None}
+
+
+def test_json_steers_no_terminal(capsys):
+    """Escapes stand for what a terminal would obey; the text that is read back is the same."""
+    told = {"label": "a\u202eb\x9b2J\x1b[m\x7f\u200b\U000e0001 ü 中"}
+    print_json(told)
+    printed = capsys.readouterr().out
+    assert all(c.isprintable() or c == "\n" for c in printed)
+    assert "ü 中" in printed
+    assert json.loads(printed) == told

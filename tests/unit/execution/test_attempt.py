@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 
+import numpy as np
 import pytest
 
 from harness.execution.attempt import Attempts, judge
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
+from harness.records.loop import keep_raw
 from harness.system.locks import SweepMovedError
 
 IDENTITY = Identity({"host_processor_model_name": "Scripted"}, {"torch": "2.13.0"}, "a" * 64, "b" * 64)
@@ -123,6 +125,21 @@ def test_an_interrupt_leaves_a_record_and_no_process(attempts, store, trial):
     (record,) = store.records("s")[0]
     assert (record.status, record.reason) == ("interrupted", "interrupted by the user")
     assert workers.closed == 1
+
+
+def test_an_interrupt_leaves_nothing_that_its_record_does_not_name(attempts, store, trial):
+    """A worker that had ended its span has left its durations, which no record will have."""
+
+    class Ended(ScriptedWorkers):
+        def run(self, spec, folder, **limits):
+            keep_raw({"duration_ns": np.arange(3)}, folder)
+            super().run(spec, folder, **limits)
+
+    with pytest.raises(KeyboardInterrupt):
+        attempts.run(Ended(KeyboardInterrupt()), trial, 0, 0)
+    (record,) = store.records("s")[0]
+    (path,) = store.record_paths("s")
+    assert {p.name for p in path.parent.iterdir()} == {path.name, *record.seal.files}
 
 
 def test_a_refused_cell_has_a_record_too(attempts, trial):

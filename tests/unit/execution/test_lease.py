@@ -117,3 +117,28 @@ def test_nothing_is_written_through_a_link(folder, tmp_path):
     with pytest.raises(OutsideError), Lease(folder.parent / "sweep", "1/2", FIRST):
         pass
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_no_lease_is_looked_for_outside(folder, tmp_path):
+    """Who looks for one asks the file system for its time, and so writes; through a link nobody does."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "block-1-of-2.json").write_text("{}")
+    (folder / "leases").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutsideError):
+        live_blocks(folder)
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["block-1-of-2.json"]
+
+
+def test_a_lease_of_the_future_holds_nothing(folder):
+    """Nobody would live to see it expire."""
+    with Lease(folder, "2/8", FIRST) as lease:
+        aged(lease.path, -1e9)
+        assert live_blocks(folder) == {}
+        require_no_lease(folder, lambda _text: None, tick=lambda: pytest.fail("waited for it"))
+
+
+def test_the_node_of_a_lease_is_a_short_text(folder):
+    """Whatever a stranger wrote there."""
+    (folder / "leases").mkdir()
+    (folder / "leases" / "block-1-of-2.json").write_text('{"token": "t", "block": "1/2", "node": ["n", {}]}')
+    assert live_blocks(folder) == {"1/2": "['n', {}]"}

@@ -48,3 +48,27 @@ def test_a_tag_builds_no_object():
     """A tag that names a Python object is refused, whatever it names."""
     with pytest.raises(ValueError, match="is not YAML"):
         load_yaml(b"!!python/name:builtins.len ''")
+
+
+@pytest.mark.parametrize(
+    "data", [b"a: 1\nb: 2\na: 3", b"1: a\n0x1: b", b"x: {a: 1, 'a': 2}", b"a: &a {x: 1}\nb: {<<: *a, <<: *a}"]
+)
+def test_a_key_stands_once(data):
+    """People read the first, a program takes the last."""
+    with pytest.raises(ValueError, match="is named twice"):
+        load_yaml(data)
+
+
+def test_a_mapping_overrides_what_it_merges():
+    """Also where what it merges has merged itself, and lies deeper."""
+    data = b"x: {a: &a {p: 1, q: 1}, b: &b {<<: *a, p: 2}}\nc: {<<: *b, q: 3}"
+    assert load_yaml(data) == {"x": {"a": {"p": 1, "q": 1}, "b": {"p": 2, "q": 1}}, "c": {"p": 2, "q": 3}}
+
+
+@pytest.mark.parametrize(
+    "number", [b"1:" * 400_000 + b"1", b"1:" * 400_000 + b"1.5", b"0x" + b"f" * 500, b"1" * 500]
+)
+def test_a_number_has_as_many_digits_as_a_number_has(number):
+    """YAML counts to the base 60 too, and takes a minute over a million digits of it."""
+    with pytest.raises(ValueError, match="a number of more than 400 characters"):
+        load_yaml(b"a: " + number)

@@ -66,6 +66,7 @@ def test_what_a_worker_leaves_is_packed_into_the_same_file(tmp_path: Path) -> No
         raw.write_bytes(torn)
         pack(tmp_path)
         assert not (tmp_path / LOOP).exists()
+        assert not raw.exists()
     raw.write_bytes(whole)
     pack(tmp_path)
     assert (tmp_path / LOOP).read_bytes() == expected

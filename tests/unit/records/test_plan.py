@@ -53,3 +53,9 @@ def test_what_is_no_object_is_no_plan(data):
     """Neither other JSON nor none."""
     with pytest.raises(ValueError):
         read_plan_bytes(data)
+
+
+def test_a_key_that_stands_twice_is_refused():
+    """Another reader would take the other one."""
+    with pytest.raises(ValueError, match="'trials' is named twice"):
+        read_plan_bytes(json.dumps(PLAN)[:-1].encode() + b', "trials": []}')

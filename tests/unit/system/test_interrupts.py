@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -47,7 +49,29 @@ def test_signals_that_are_ignored_stay_so(monkeypatch):
     """A command under `nohup` outlives its terminal."""
     handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     taken = []
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
     monkeypatch.setattr(signal, "getsignal", lambda number: handlers.get(number, signal.SIG_IGN))
     monkeypatch.setattr(signal, "signal", lambda number, _handler: taken.append(number))
     interrupts.take_signals()
     assert taken == [signal.SIGINT, signal.SIGTERM]
+
+
+def test_an_interrupt_in_a_finaliser_is_not_lost():
+    """Python only prints what a finaliser raises: the command would go on as if nobody had asked."""
+    program = """
+import os, signal, time
+from harness.system.interrupts import take_signals
+class Slow:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(1000): pass
+        print("not interrupted")
+take_signals()
+try:
+    Slow()
+    time.sleep(30)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("interrupted\n", "")
