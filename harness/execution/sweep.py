@@ -127,7 +127,8 @@ class Sweep:
             with self.workers() as workers:
                 self.session.run(left, workers, self.progress.note, self._tick)
                 self._rounds(workers)
-                self._again(workers)
+                if self._again(workers):
+                    self._rounds(workers)  # a pilot measured anew may ask for more replicas
         return self.ledger
 
     @contextlib.contextmanager
@@ -222,24 +223,29 @@ class Sweep:
             number += 1
             self._write_plan()
 
-    def _again(self, workers: Workers) -> None:
-        """Measure once more what others disturbed in this run, if the host is quiet now and time allows."""
+    def _again(self, workers: Workers) -> bool:
+        """Measure once more what others disturbed in this run, if the host is quiet now and time allows.
+
+        Returns:
+            Whether any was.
+        """
         disturbed = [one for one in self._disturbed if self.ledger.is_done(one[0].trial_id, one[1])]
         if not disturbed:
-            return
+            return False
         budget_s = self.plan.trials[0].config.run.remeasure * self.plan.estimated_s
         if not budget_s:
-            return
+            return False
         if self.host.before(0.0, self._tick):
             self.progress.note(f"{len(disturbed)} replicas were disturbed; not again beside the same work")
-            return
+            return False
         began = time.monotonic()
         for order, (trial, replica) in enumerate(disturbed):
             if time.monotonic() - began + trial.replica_s > budget_s:
                 left = len(disturbed) - order
                 self.progress.note(f"{left} disturbed replicas stay: run.remeasure allows {budget_s:.0f} s")
-                return
+                return order > 0
             self._attempt(workers, trial, replica, order)
+        return True
 
     def _write_plan(self) -> None:
         """Keep the plan beside the records; how many replicas a trial needs changes with its pilot.

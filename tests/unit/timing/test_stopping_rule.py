@@ -197,3 +197,15 @@ def test_a_disturbed_replica_is_measured_again_at_the_end_and_stays(sweep, store
     (trial,) = trial_results(records)
     assert len(trial.values("iteration.mean")) == 4
     assert trial.replicas_ok == 4
+
+
+def test_a_pilot_that_is_measured_again_is_planned_with_again(sweep, store):
+    """The plan follows the pilot that counts: here the second process, measured anew, spreads more."""
+    factors = [*[1.0] * 4, 1.06, *[1.0] * 20]
+    records, _, progress = sweep(factors, "run.remeasure=1.0", disturbed={1})
+    logs = np.log([1.0, 1.06, 1.0, 1.0])
+    planned = math.ceil((student.ppf(0.975, 3) * logs.std(ddof=1) / math.log1p(0.03)) ** 2)
+    assert planned > 4
+    assert len(records) == planned + 1, "one of them is the disturbed record, which stays"
+    assert len(progress.left) == planned + 1
+    assert progress.left[-1] == 0.0
