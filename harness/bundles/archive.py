@@ -20,6 +20,7 @@ from typing import IO, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from harness.bundles.signature import SIGNATURE, SIGNATURE_BYTES, Signature, checked, sign
+from harness.records.bounded_json import require_modest
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
@@ -226,9 +227,12 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> tuple[_Manifest, bytes]:
         raise BundleError(f"{path}: not a bundle: it does not begin with {MANIFEST}")
     try:
         data = _read(tar.extractfile(first), first.size)
+        require_modest(data, 4 * MOST_FILES)
         manifest = _Manifest.model_validate_json(data)
     except ValidationError as error:
         raise BundleError(f"{path}: {MANIFEST}: {first_fault(error)}") from error
+    except InputError as error:
+        raise BundleError(f"{path}: {MANIFEST}: {error}") from error
     for name in manifest.files:
         if not _PATH.fullmatch(name) or name.partition("/")[0] in RESERVED:
             raise BundleError(f"{path}: {name!r} has no place in a results folder")

@@ -7,21 +7,29 @@ from typing import Any
 
 from harness.system.errors import InputError
 
-_SMALL_BYTES = 1 << 20
+_SMALL_BYTES = 1 << 17
 
 
-def require_modest(data: bytes, most: int = 1_000_000) -> None:
-    """Refuse a document of more values than any honest one has: an empty list of 2 bytes becomes about 60.
+def require_modest(data: bytes, most: int = 200_000, numbers: int | None = None) -> None:
+    """Refuse a document of more values than any honest one has: an empty list of 2 bytes becomes hundreds.
 
     Args:
         data: the document; a small one is not counted.
-        most: values that it may have.
+        most: lists, objects and values that it may have.
+        numbers: where it may have long lists of numbers, how many values; `most` then bounds the rest.
 
     Raises:
         InputError: it may have more.
     """
-    if len(data) > _SMALL_BYTES and sum(map(data.count, (b",", b"[", b"{"))) > most:
+    if len(data) <= _SMALL_BYTES:
+        return
+    nested, values = data.count(b"[") + data.count(b"{"), data.count(b",")
+    if numbers is None and nested + values > most:
         raise InputError(f"more than {most} values")
+    if nested > most:
+        raise InputError(f"more than {most} lists and objects")
+    if numbers is not None and values > numbers:
+        raise InputError(f"more than {numbers} values")
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

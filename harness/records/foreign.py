@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from harness.records.bounded_json import require_modest
 from harness.records.errors import faults_of
 from harness.records.metrics import METRICS
 from harness.records.results import Estimate, TrialResult
@@ -71,7 +72,9 @@ def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
     for path in sorted((store.root / FOLDER).glob("*.json")):
         try:
             with faults_of(path):
-                found.append(ForeignFile.model_validate_json(read_bounded(path, MOST_BYTES)))
+                data = read_bounded(path, MOST_BYTES)
+                require_modest(data, numbers=3_000_000)
+                found.append(ForeignFile.model_validate_json(data))
         except (OSError, ValueError) as error:
             left_out.append(str(error))
     return found, left_out

@@ -31,7 +31,7 @@ PLAN = "plan.json"
 RESERVED = ("index", "reference", "certificates", "foreign", "merged")
 """Folders beside the sweeps: the derived index, a store of its own that ships with the repository, what
 `joulemark qualify` found of the instrument, and what other tools measured."""
-_MAX_PLAN_BYTES = 256 * 2**20
+_MAX_PLAN_BYTES = 64 * 2**20
 _ATTEMPTS = 10_000
 _PROBE_BYTES = 64 * 2**10
 _NAME = re.compile(NAME_PATTERN)

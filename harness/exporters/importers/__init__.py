@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.exporters.importers.definitions import LeftOut
+from harness.records.bounded_json import require_modest
 from harness.records.errors import faults_of
 from harness.records.foreign import ForeignFile, ForeignResult
 from harness.records.store import read_bounded
@@ -29,6 +30,7 @@ BUILT_IN = {
 }
 """By name, the module whose `results(data)` yields the results of a parsed file."""
 LARGEST_BYTES = 64 * 2**20
+_MOST_NESTED, _MOST_NUMBERS = 1_000_000, 8_000_000
 _LINES = ("superbench",)
 """Formats of one JSON object a line."""
 
@@ -51,6 +53,7 @@ def read_file(path: Path, source: str) -> ForeignFile:
     ).results
     with faults_of(path):
         data = read_bounded(path, LARGEST_BYTES)
+        require_modest(data, _MOST_NESTED, _MOST_NUMBERS)
         parsed, torn = _parsed(data, lines=source in _LINES)
         told = [*results(parsed), *torn]
         found = tuple(one for one in told if isinstance(one, ForeignResult))

@@ -14,6 +14,16 @@ def test_what_would_swell_is_refused(each):
         require_modest(b"[" + each * 600_000 + b"0]", 300_000)
 
 
+def test_long_lists_of_numbers_are_allowed_where_they_are_expected():
+    """Their number has a bound of its own, and lists keep theirs."""
+    numbers = b"[" + b"0.5," * 300_000 + b"0]"
+    require_modest(numbers, 10, 400_000)
+    with pytest.raises(ValueError, match="more than 200000 values"):
+        require_modest(numbers, 10, 200_000)
+    with pytest.raises(ValueError, match="more than 10 lists and objects"):
+        require_modest(b"[" + b"[]," * 100_000 + b"[]]", 10, 400_000)
+
+
 def test_a_long_text_is_no_values():
     """The bytes themselves have their own bound."""
     require_modest(b'{"log": "' + b"x" * 3_000_000 + b'"}', 10)
