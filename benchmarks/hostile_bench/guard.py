@@ -168,5 +168,7 @@ def _run(folder: Path, commands: Sequence[Sequence[str]], codes: Sequence[int]) 
             found.append(f"{words[0]}: {printed.getvalue()[-300:]!r}")
         if any(c in printed.getvalue() for c in "\x1b\x07\u202e\u2066"):
             found.append(f"{words[0]}: printed what steers a terminal")
+        if any(line.lstrip().startswith("::") or "##[" in line for line in printed.getvalue().splitlines()):
+            found.append(f"{words[0]}: printed what commands a CI")
     watch.noted.clear()
     return found

@@ -82,15 +82,20 @@ def write_bundle(store: Store, sweeps: Sequence[str], path: Path, key: Path | No
         key: an ed25519 private key that signs it.
 
     Raises:
-        InputError: a sweep has no files, or the key does not do.
+        InputError: a sweep has no files or one that is too large, or the key does not do.
         ResourceError: a file cannot be read, or the bundle not written.
     """
     files = [name for sweep in sweeps for name in _files_of(store, sweep)]
     listed = {}
     for name in files:
         with access_to(store.root / name), (store.root / name).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > LARGEST_FILE_BYTES:
+                raise InputError(
+                    f"{store.root / name}: {size} bytes; a bundle takes {LARGEST_FILE_BYTES} at most"
+                )
             listed[name] = {
-                "size": os.fstat(file.fileno()).st_size,
+                "size": size,
                 "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
             }
     manifest = {"format": "joulemark-bundle", "version": 1, "files": listed}
@@ -153,7 +158,8 @@ def merge_bundles(store: Store, paths: Sequence[Path]) -> Merged:
             target = store.root / name
             if target.is_symlink() or target.exists():
                 with access_to(target):
-                    same = target.is_file() and not target.is_symlink() and target.read_bytes() == data
+                    same = target.is_file() and not target.is_symlink()
+                    same = same and target.stat().st_size == len(data) and target.read_bytes() == data
                 if same:
                     known += 1
                 else:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from harness.cli.streams import prepare
 from harness.system.errors import HOST_LIMITS, JoulemarkError, UsageError
-from harness.system.interrupts import take_signals
+from harness.system.interrupts import take_signals, was_interrupted
 
 EXIT_OK, EXIT_FAULT, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 ISSUES = "https://github.com/joulemark/joulemark/issues"
@@ -76,8 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_USAGE
         code: int = importlib.import_module(_VERBS[options.verb]).main(options)
     except KeyboardInterrupt:
-        print("joulemark: interrupted; what is finished is kept, the same command resumes", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _interrupted()
     except BrokenPipeError:
         # The reader of our output has left, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -85,8 +84,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
+        if was_interrupted() and not isinstance(error, JoulemarkError):
+            return _interrupted()
         return _say(error)
     return code
+
+
+def _interrupted() -> int:
+    print("joulemark: interrupted; what is finished is kept, the same command resumes", file=sys.stderr)
+    return EXIT_INTERRUPTED
 
 
 def _parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 _RARE = re.compile(r"[^\n -~]")
+_OF_CI = re.compile(r"^ *::|##\[")
+"""How a line of a log begins that a runner of GitHub's obeys, its older form anywhere in the line."""
 
 
 def print_json(value: Any) -> None:
@@ -22,8 +24,9 @@ def print_json(value: Any) -> None:
 
 
 def visible(value: object) -> str:
-    """Return text in one line, in which what would move, colour or reverse a terminal's text is seen."""
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(value))
+    """Return text in one line that neither moves, colours or reverses a terminal's text nor commands a CI."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in str(value))
+    return _OF_CI.sub("\ufffd", shown)
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, title: str = "") -> None:

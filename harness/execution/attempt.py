@@ -87,10 +87,11 @@ class Attempts:
             why = "interrupted by the user"
             self._write(trial, replica, attempt, order, "interrupted", why, outcome, started_at)
             raise
-        with advised(self.store.root):
-            pack(folder)
-        status, reason = judge(outcome, config.run.timeout_s)
-        return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
+        with whole():  # what has ended has its record; DuckDB would make another error of an interrupt
+            with advised(self.store.root):
+                pack(folder)
+            status, reason = judge(outcome, config.run.timeout_s)
+            return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
 
     def _tried(self, workers: Workers, trial: PlannedTrial, replica: int, folder: Path) -> Outcome:
         """Run a replica; where the harness fails, run it again, with whatever was left removed."""

@@ -64,6 +64,11 @@ def take_signals() -> None:
     sys.unraisablehook = lambda found: _interrupt.lost(found, otherwise)
 
 
+def was_interrupted() -> bool:
+    """Tell whether an interrupt was raised: a library may have made another error of it."""
+    return _interrupt.raised
+
+
 @contextmanager
 def whole() -> Iterator[None]:
     """Hold an interrupt back until the end of the block; only one that `take_signals` takes can be held.

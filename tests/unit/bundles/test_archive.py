@@ -58,6 +58,15 @@ def test_a_bundle_repeats_to_the_byte_and_merges_whole(filled: Store, tmp_path: 
     assert not (elsewhere.root / "demo" / "private.txt").exists()
 
 
+def test_a_file_that_no_bundle_may_hold_is_refused_unread(filled: Store, tmp_path: Path) -> None:
+    """A hole of 200 GB costs nothing to plant, and minutes to read; nothing is left of the bundle."""
+    with filled.root.joinpath(HOME).with_name("log.txt").open("r+b") as file:
+        file.truncate(200 * 10**9)
+    with pytest.raises(ValueError, match=r"log\.txt: 200000000000 bytes; a bundle takes"):
+        write_bundle(filled, ["demo"], tmp_path / "demo.tar")
+    assert not list(tmp_path.glob("*.tar*"))
+
+
 def test_a_merge_overwrites_nothing(filled: Store, tmp_path: Path) -> None:
     """A record that is there with other contents stays, and is named."""
     bundle = tmp_path / "demo.tar"

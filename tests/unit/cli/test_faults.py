@@ -58,6 +58,14 @@ def test_a_fault_of_ours_is_shown_as_one(monkeypatch, capsys, error):
     assert "bad" not in said
 
 
+def test_what_a_library_makes_of_an_interrupt_is_an_interrupt(monkeypatch, capsys):
+    """DuckDB raises `RuntimeError: Query interrupted` where a signal comes within a query."""
+    planted(monkeypatch, RuntimeError("Query interrupted"))
+    monkeypatch.setattr(cli, "was_interrupted", lambda: True)
+    assert cli.main(["status", "demo"]) == 130
+    assert capsys.readouterr().err.startswith("joulemark: interrupted; ")
+
+
 @pytest.mark.parametrize("error", [USERS[0], OURS[0]], ids=repr)
 def test_debug_shows_the_traceback(monkeypatch, error):
     """Python's own traceback and its exit code 1, for whoever repairs it."""

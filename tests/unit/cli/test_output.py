@@ -16,6 +16,9 @@ from harness.cli.output import print_json, print_table, visible
         ("two\nlines\tand a tab", "two lines and a tab"),
         ("\x1b[31mred\x07", "\ufffd[31mred\ufffd"),
         ("left\u202eright\u200b", "left\ufffdright\ufffd"),
+        ("::add-mask::5", "\ufffdadd-mask::5"),
+        (" \n::error::x ##[warning]", "\ufffderror::x \ufffdwarning]"),
+        ("a::b", "a::b"),
         (3.5, "3.5"),
     ],
 )

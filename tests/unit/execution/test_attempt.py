@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 
 import numpy as np
 import pytest
 
+from harness.execution import attempt
 from harness.execution.attempt import Attempts, judge
 from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records.loop import keep_raw
+from harness.system import interrupts
 from harness.system.locks import SweepMovedError
 
 IDENTITY = Identity({"host_processor_model_name": "Scripted"}, {"torch": "2.13.0"}, "a" * 64, "b" * 64)
@@ -125,6 +128,17 @@ def test_an_interrupt_leaves_a_record_and_no_process(attempts, store, trial):
     (record,) = store.records("s")[0]
     assert (record.status, record.reason) == ("interrupted", "interrupted by the user")
     assert workers.closed == 1
+
+
+def test_an_interrupt_while_a_record_is_made_waits_for_it(attempts, store, trial, monkeypatch):
+    """The replica has ended: it counts, and DuckDB makes no error of its own of the signal."""
+    own = interrupts._Interrupt()
+    monkeypatch.setattr(interrupts, "_interrupt", own)
+    monkeypatch.setattr(attempt, "pack", lambda _folder: own.take(signal.SIGTERM, None))
+    with pytest.raises(KeyboardInterrupt):
+        attempts.run(ScriptedWorkers(Outcome(exit_code=0, result={"status": "ok"})), trial, 0, 0)
+    (record,) = store.records("s")[0]
+    assert record.status == "ok"
 
 
 def test_an_interrupt_leaves_nothing_that_its_record_does_not_name(attempts, store, trial):
