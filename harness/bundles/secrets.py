@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 
@@ -29,6 +30,8 @@ _SECRETS = (
 def suspicions(store: Store, sweeps: Sequence[str]) -> Iterator[str]:
     """Yield a line for every text of these sweeps that holds what looks like a secret, never in full.
 
+    A text that is too large to be looked through might hold one.
+
     Raises:
         ResourceError: a file cannot be read.
     """
@@ -36,7 +39,10 @@ def suspicions(store: Store, sweeps: Sequence[str]) -> Iterator[str]:
         if path.suffix not in _TEXT or path.is_symlink() or not path.is_file():
             continue
         with access_to(path), path.open("rb") as file:
-            data = file.read(_MOST_BYTES)
+            data = file.read(_MOST_BYTES) if os.fstat(file.fileno()).st_size <= _MOST_BYTES else None
+        if data is None:
+            yield f"{path.relative_to(store.root)}: more than {_MOST_BYTES} bytes, too many to look through"
+            continue
         for what, pattern in _SECRETS:
             if found := pattern.search(data):
                 shown = found[0][:_SHOWN].decode(errors="replace").strip()

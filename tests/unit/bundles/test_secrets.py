@@ -64,3 +64,11 @@ def test_a_long_run_of_spaces_is_passed_over(tmp_path):
     """A pattern that tries each split of it would not end."""
     sweep(tmp_path).joinpath("log.txt").write_text(("password" + " " * 300_000 + ",") * 3)
     assert list(suspicions(open_store(tmp_path), ["s"])) == []
+
+
+def test_a_text_that_is_too_large_to_look_through_is_named(tmp_path):
+    """It is not read at all: a hole of 200 GB costs nothing to plant."""
+    with sweep(tmp_path).joinpath("log.txt").open("wb") as file:
+        file.truncate(200 * 10**9)
+    (found,) = suspicions(open_store(tmp_path), ["s"])
+    assert found.startswith("s/log.txt: more than ")
