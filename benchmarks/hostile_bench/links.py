@@ -26,6 +26,9 @@ _BECOMES: dict[str, Callable[[Path, Path], object]] = {
     "a pipe": lambda path, _outside: os.mkfifo(path),
     "an endless device": lambda path, _outside: path.symlink_to("/dev/zero"),
     "a folder": lambda path, _outside: path.mkdir(),
+    "a file that nobody may read": lambda path, _outside: _closed(path.touch, path, 0),
+    "a folder that nobody may enter": lambda path, _outside: _closed(path.mkdir, path, 0),
+    "a folder that nobody may change": lambda path, _outside: _closed(path.mkdir, path, 0o555),
     "a socket": lambda path, outside: _socket(path, outside.parent / "in" / "s"),
 }
 _COMMANDS: tuple[Command, ...] = (
@@ -34,6 +37,11 @@ _COMMANDS: tuple[Command, ...] = (
     ("index", "rebuild", *RESULTS),
     ("bundle", "demo", "-o", "out.tar", *RESULTS),
 )
+
+
+def _closed(make: Callable[[], object], path: Path, mode: int) -> None:
+    make()
+    path.chmod(mode)
 
 
 def _socket(path: Path, near: Path) -> None:
