@@ -38,7 +38,7 @@ def warm() -> None:
         (Path(folder) / "in" / "f").write_text("metrics:\n  - {metric: iteration.mean}\n")
         out, inside = io.StringIO(), Path(folder) / "in"
         with contextlib.chdir(inside), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            for words in (*records.COMMANDS, *readers, *bundles.COMMANDS):
+            for words in (*records.COMMANDS, *readers, *bundles.COMMANDS, decisions.PAGE):
                 cli.main(list(words))
 
 

@@ -39,6 +39,7 @@ _CONTRACT = {
     "ranges": {"seed": [0, 9]},
 }
 _PRICE = {"name": "f", "currency": "EUR"}
+PAGE = ("report", "demo", *RESULTS, "--format", "html", "-o", "out/html")
 _COMMANDS: tuple[Command, ...] = (
     ("recommend", "demo", "--for", "question.yaml", "--predict", *RESULTS),
     ("explain", "demo", "other", *RESULTS),
@@ -46,7 +47,7 @@ _COMMANDS: tuple[Command, ...] = (
     ("accept", "contract.yaml", "demo", *RESULTS),
     *(("export", "demo", *RESULTS, "--to", to, "-o", f"out/a.{to}")
       for to in ("prometheus", "openmetrics", "bencher", "github-action-benchmark", "mlperf-system")),
-    ("report", "demo", "other", *RESULTS, "--for", "question.yaml", "--format", "html", "-o", "out/html"),
+    (*PAGE, "--for", "question.yaml"),
 )  # fmt: skip
 _SAMPLE = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_]+="([^"\\\n]|\\[\\n"])*",?)*\})? \S+( \S+)?')
 _FILES: dict[str, tuple[dict[str, Any], tuple[str, ...], tuple[Command, ...]]] = {

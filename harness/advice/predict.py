@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from harness.records.headline import HEADLINES
 from harness.records.results import TrialResult
+from harness.system.errors import InputError
 
 LEAST_TRIALS = 10
 LEVEL = 0.9
@@ -69,13 +70,13 @@ class Predictor:
     """Fitted to measured trials.
 
     Raises:
-        ValueError: fewer than `LEAST_TRIALS` have a throughput and counted FLOPs.
+        InputError: fewer than `LEAST_TRIALS` have a throughput and counted FLOPs.
     """
 
     def __init__(self, results: Sequence[TrialResult]) -> None:
         pairs = [pair for r in results if (pair := point_of(r)) is not None]
         if len(pairs) < LEAST_TRIALS:
-            raise ValueError(f"{len(pairs)} trials can be learnt from, {LEAST_TRIALS} are needed")
+            raise InputError(f"--predict: {len(pairs)} trials can be learnt from, {LEAST_TRIALS} are needed")
         self.points = [p for p, _ in pairs]
         self._y = np.log([rate * p.flops_per_item for p, rate in pairs])
         self._mean = float(self._y.mean())

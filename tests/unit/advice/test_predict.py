@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from harness.advice.predict import LEAST_TRIALS, Predictor, point_of, unmeasured
+from harness.system.errors import InputError
 
 MODELS = {"mlp": 1e6, "gpt": 3e7, "resnet": 4e8}
 PRECISIONS = {"fp32": 1.0, "bf16": 1.7}
@@ -68,5 +69,5 @@ def test_leaving_one_out_tells_the_error_and_the_coverage():
 def test_too_few_trials_are_no_ground_to_predict_from():
     """Nothing is guessed from nine."""
     few = sweep(np.random.default_rng(0))[: LEAST_TRIALS - 1]
-    with pytest.raises(ValueError, match="9 trials can be learnt from, 10 are needed"):
+    with pytest.raises(InputError, match="9 trials can be learnt from, 10 are needed"):
         Predictor(few)
