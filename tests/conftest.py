@@ -1,9 +1,11 @@
-"""What all tests share: a journal of their own, and a collector that passes over what is there anyway."""
+"""What all tests share: a journal of their own, what takes a compiler, and a collector with less to look at."""
 
 from __future__ import annotations
 
+import fcntl
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,27 @@ def pytest_collection_finish() -> None:
     """Leave modules and tests out of every later collection: each measured span begins with a full one."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Return a function that fills a folder, known by its name, once for all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    shared = own.parent if hasattr(pytestconfig, "workerinput") else own
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        place = shared / "made-once" / name
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (place / ".made").exists():
+                make(place)
+                (place / ".made").touch()
+        return place
+
+    return folder
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,13 @@ from contextlib import AbstractContextManager, nullcontext
 from harness.devices.base import Counters
 from harness.devices.cpu import CpuDevice
 from harness.devices.timeline import EventTimeline
+from harness.timing import TimingSettings
+
+QUICK = TimingSettings(
+    seconds=1.0, min_iterations=3, warmup_s=0.1, warmup_iterations=3, warmup_cap_s=5.0,
+    steady_window_s=0.1, steady_tolerance=0.0025, target=0.05,
+)  # fmt: skip
+"""A span of one second after a warm-up of 0.1 s."""
 
 
 class ScriptedClock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from harness.shim.cuda import driver
 from harness.timing import Conditions
 from harness.trial.device_state import DeviceState
 
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 UUID = "GPU-11111111-aaaa-bbbb-cccc-{:012d}"
 GPUS = {
     "well": "application 1755 1980",
@@ -41,13 +43,13 @@ def span(place, uuid, others, soak_mhz):
 """
 
 
-def spans(folder: Path) -> dict[str, dict[str, Any]]:
+def spans(made_once: MadeOnce, folder: Path) -> dict[str, dict[str, Any]]:
     """Run one span on each GPU, all in one process, and return their evidence by name.
 
     Raises:
         NoCompilerError: there is no C compiler.
     """
-    library, script = nvml_builder.build(folder / "nvml"), folder / "script.txt"
+    library, script = made_once("nvml", nvml_builder.build), folder / "script.txt"
     script.write_text(
         "".join(
             f"device {UUID.format(place)} Stand-in H200\nhold 1 100\n{line}\n"
@@ -96,6 +98,10 @@ def _stamps_below_the_soaks_clock(world: World, fault: bool) -> dict[str, Any]:
     return state.evidence(Conditions(), watched, {}, {os.getpid()})
 
 
-BUILT = {"gpus": spans, "cuda": lambda folder: cuda_builder.build(folder / "cuda")}
-"""What takes a compiler, by name, each made in a folder."""
+def _driver(made_once: MadeOnce, _folder: Path) -> Path:
+    return made_once("cuda", cuda_builder.build) / "libcuda.so.1"
+
+
+BUILT: dict[str, Callable[[MadeOnce, Path], Any]] = {"gpus": spans, "cuda": _driver}
+"""What takes a compiler, by name: made by the fixture `made_once`, with a folder of the test's own."""
 NO_COMPILER = (nvml_builder.NoCompilerError, cuda_builder.NoCompilerError)

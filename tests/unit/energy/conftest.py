@@ -1,14 +1,19 @@
-"""A stand-in NVML that replays scripted power behind the real bindings, in a new interpreter each time."""
+"""A stand-in NVML that replays scripted power behind the real bindings; facts of virtual meters."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from harness.energy.probing import cache
+from harness.energy.probing.probe import Probe
+from harness.energy.sensors.base import SensorInfo
 
 BUILDER = Path(__file__).parents[2] / "standins" / "nvml" / "builder.py"
 PRELUDE = """
@@ -51,6 +56,7 @@ instant 0.02 0.02
 average 0.1 1.0
 """
 Play = Callable[..., Any]
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 def _builder() -> ModuleType:
@@ -63,24 +69,21 @@ def _builder() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def standin_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def standin_cache(made_once: MadeOnce) -> Path:
     """Where the native sampler is compiled to, once for all these tests."""
-    return tmp_path_factory.mktemp("cache")
+    return made_once("nvml-cache", lambda _folder: None)
 
 
 @pytest.fixture(scope="session")
-def standin_builds(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+def standin_builds(made_once: MadeOnce) -> Callable[..., Path]:
     """Compile the stand-in with some defines, each combination once."""
     builder = _builder()
-    built: dict[tuple[str, ...], Path] = {}
 
     def build(*defines: str) -> Path:
-        if defines not in built:
-            try:
-                built[defines] = builder.build(tmp_path_factory.mktemp("nvml"), *defines)
-            except builder.NoCompilerError as missing:
-                pytest.skip(str(missing))
-        return built[defines]
+        try:
+            return made_once("-".join(("nvml", *defines)), lambda folder: builder.build(folder, *defines))
+        except builder.NoCompilerError as missing:
+            pytest.skip(str(missing))
 
     return build
 
@@ -100,3 +103,22 @@ def play(standin_builds: Callable[..., Path], standin_cache: Path, tmp_path: Pat
         return builder.run(PRELUDE + code, {**settings, **(env or {})})
 
     return run
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is probed in this test stays there."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+@pytest.fixture
+def cached_per_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every window its own virtual meter's true facts as if probed, which saves the probe's time."""
+
+    def fitted(meter: Any, sensor: SensorInfo, **_: Any) -> SensorInfo:
+        known = Probe(meter._period, 0.001, 20e-6, poll_disturbs=False)
+        if meter.lag_known:
+            known = replace(known, lag_s=meter._lag, lag_u_s=0.0)
+        return known.applied(sensor)
+
+    monkeypatch.setattr(cache, "fitted", fitted)

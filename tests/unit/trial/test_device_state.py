@@ -33,13 +33,13 @@ print(json.dumps(state.evidence(state.conditions(), {}, {}, {os.getpid()})))
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
+def library(made_once):
     """Build the stand-in once."""
     spec = importlib.util.spec_from_file_location("nvml_builder_state", STANDINS)
     builder = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(builder)
     try:
-        return builder, builder.build(tmp_path_factory.mktemp("nvml"))
+        return builder, made_once("nvml", builder.build)
     except builder.NoCompilerError as missing:
         pytest.skip(str(missing))
 

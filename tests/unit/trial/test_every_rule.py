@@ -22,13 +22,13 @@ ROWS = [
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: Any) -> Any:
+def built(made_once: Any, tmp_path_factory: Any) -> Any:
     """Return what builds what takes a compiler, each once."""
 
     @functools.cache
     def build(name: str) -> Any:
         try:
-            return device.BUILT[name](tmp_path_factory.mktemp(name))
+            return device.BUILT[name](made_once, tmp_path_factory.mktemp(name))
         except device.NO_COMPILER as missing:
             pytest.skip(str(missing))
 

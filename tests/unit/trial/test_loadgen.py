@@ -49,7 +49,10 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("scenario", get_args(LoadGenScenario))
 def test_a_scenario_ends_valid(run, tmp_path, scenario):
     """With settings that the search found; an audit makes every metric again, MLPerf's own with ours."""
-    found = run(f"serve.loadgen={scenario}", *(LIMITS if scenario == "server" else ()))
+    # 64 answers take over a millisecond on any machine, however busy it was when its speed was looked at.
+    found = run(
+        f"serve.loadgen={scenario}", "measure.seconds=0.001", *(LIMITS if scenario == "server" else ())
+    )
     assert found["status"] == "ok", found
     evidence = json.loads(json.dumps(found["evidence"]))
     said = evidence["loadgen"]

@@ -82,3 +82,9 @@ def test_what_is_left_grows_with_stray_and_falls_with_blocks():
         math.hypot(2 / math.sqrt(12 * 16**3), 1 / 16)
     )
     assert left_by_shifts(counter(aliases=False), [9.0] * 16) == 0.0
+
+
+def test_every_block_that_strays_counts():
+    """Half of 64 blocks late by a tenth of the period leave 4.4 %."""
+    late = left_by_shifts(counter(), [0.0, 0.01] * 32)
+    assert late == pytest.approx(math.hypot(2 / math.sqrt(12 * 64**3), 0.5 * math.sqrt(32) / 64))

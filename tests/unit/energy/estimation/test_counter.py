@@ -1,8 +1,11 @@
 """Joules from a counter's readings: sums over wraps, or the reason why there is none."""
 
-import pytest
+from dataclasses import replace
 
-from harness.energy.estimation.counter import REASONS, counted, new_values, stuck
+import pytest
+from standins import virtual
+
+from harness.energy.estimation.counter import REASONS, counted, new_values, quantum_j, stuck
 from harness.energy.sensors.base import Reading, SensorInfo
 
 S = 10**9
@@ -67,3 +70,14 @@ def test_standing_still_for_more_than_five_periods_is_flagged_and_at_the_end_lea
     assert stuck(info(), readings(*paused, step_s=0.1)) == (False, ("sensor_stuck",))
     assert stuck(info(), readings(*pace, *[9.0] * 8, step_s=0.1)) == (True, ("sensor_stuck",))
     assert stuck(info(update_period_s=None), readings(*pace, *[9.0] * 8, step_s=0.1)) == (False, ())
+
+
+def test_a_counters_step_is_what_its_increments_share():
+    """Rises of 1.5, 2.0 and 3.5 J over a fall share half a joule; where all are alike the values decide."""
+    info = virtual.VirtualMeter(virtual.Waveform(60)).sensors[0]
+    assert quantum_j(info, [10.0, 11.5, 13.5, 0.0, 3.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.0, 11.5, 13.5, 15.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.0, 11.5, 13.0, 14.5]) == pytest.approx(0.5)
+    assert quantum_j(info, [10.001, 11.501, 13.001]) == pytest.approx(0.001)
+    assert quantum_j(info, [10.0, 10.0]) is None
+    assert quantum_j(replace(info, quantum=None), [1.0, 2.0, 4.0, 9.0]) is None

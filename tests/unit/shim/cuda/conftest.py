@@ -5,14 +5,12 @@ from __future__ import annotations
 import ctypes
 import importlib.util
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from harness.shim.cuda import CudaShim, images
+from harness.shim.cuda import CudaShim
 from harness.shim.cuda import driver as cuda_driver
-from harness.shim.cuda.nvrtc import compiler_for
 
 ROOT = Path(__file__).parents[4]
 
@@ -29,32 +27,18 @@ builder = _load(ROOT / "tests" / "standins" / "cuda" / "builder.py")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory):
+def _cache(made_once):
     """Keep compiled images apart from the user's own cache, and for the whole session."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(made_once("shim-cache", lambda _folder: None)))
         yield
 
 
 @pytest.fixture(scope="session")
-def compiled(_cache):
-    """Return the machine code of every unit for every architecture."""
-    pairs = [(unit, a) for unit in images.UNITS for a in images.built_for(unit)]
-
-    def compile_one(pair):
-        unit, architecture = pair
-        compiler = compiler_for(architecture)
-        return pair, compiler.compile(images.source(unit), architecture, headers=images.headers())
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(pool.map(compile_one, pairs))
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory):
+def library(made_once):
     """Build the stand-in driver and return its file."""
     try:
-        return str(builder.build(tmp_path_factory.mktemp("standin")))
+        return str(made_once("cuda", builder.build) / "libcuda.so.1")
     except builder.NoCompilerError as error:
         pytest.skip(str(error))
 

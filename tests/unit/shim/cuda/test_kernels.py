@@ -24,9 +24,10 @@ def nvdisasm(sass):
     return found
 
 
-def code_of(sass, nvdisasm, source, architecture="80"):
-    """Compile and disassemble a source of our own."""
-    return sass.disassemble(compiler_for(architecture).compile(source, architecture, headers={}), nvdisasm)
+def code_of(sass, nvdisasm, source, architecture="80", headers=()):
+    """Compile and disassemble a source."""
+    made = compiler_for(architecture).compile(source, architecture, headers=dict(headers))
+    return sass.disassemble(made, nvdisasm)
 
 
 def kernels_of(unit, architecture):
@@ -42,10 +43,10 @@ def kernels_of(unit, architecture):
 
 
 @pytest.mark.parametrize("unit", images.UNITS)
-def test_every_kernel_is_there_with_the_instructions_meant_and_without_spills(compiled, sass, nvdisasm, unit):
+def test_every_kernel_is_there_with_the_instructions_meant_and_without_spills(sass, nvdisasm, unit):
     """For each architecture no kernel is missing, no arithmetic is optimised away, nothing spills."""
     for architecture in images.built_for(unit):
-        code = sass.disassemble(compiled[unit, architecture], nvdisasm)
+        code = code_of(sass, nvdisasm, images.source(unit), architecture, images.headers())
         assert set(code) == kernels_of(unit, architecture), architecture
         assert sass.lint(code) == [], architecture
 
