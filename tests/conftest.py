@@ -1,4 +1,4 @@
-"""What all tests share: a journal of their own, what takes a compiler, and a collector with less to look at."""
+"""What all tests share: a journal of their own, what takes a compiler, a collector with less to look at."""
 
 from __future__ import annotations
 
