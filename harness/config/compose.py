@@ -73,7 +73,10 @@ def split_searchpath(overrides: Sequence[str]) -> tuple[list[Path], list[str]]:
             continue
         for place in filter(None, (p.strip().strip("'\"") for p in value.strip("[]").split(","))):
             if place.startswith("pkg://"):
-                found = importlib.util.find_spec(place.removeprefix("pkg://"))
+                try:
+                    found = importlib.util.find_spec(place.removeprefix("pkg://"))
+                except (ImportError, ValueError):  # no name of a package
+                    found = None
                 if found is None:
                     raise ConfigError(f"hydra.searchpath: no package {place.removeprefix('pkg://')}")
                 folders += [Path(p) for p in found.submodule_search_locations or ()]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
 from harness.system.errors import InputError
 
 MOST_BYTES = 1 << 20
-MOST_NODES = 100_000
+MOST_NODES = 30_000
 DEEPEST = 50
 MOST_ALIASES = 20
 """Each may stand for a whole branch, and branches of branches: few lines would become billions of nodes."""
 LONGEST_NUMBER = 400
 """Characters; YAML has numbers to the base 60, whose digits take time as their square."""
+_NUMBER = re.compile(r"[-+0-9a-fA-FxXo_:.,]*")
 
 
 def load_yaml(data: bytes) -> Any:
@@ -25,40 +27,52 @@ def load_yaml(data: bytes) -> Any:
     """
     import yaml
 
-    check_yaml(data)
+    check_yaml(data, MOST_NODES)
     try:
         return yaml.load(data, _loader())  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(_line(error)) from error
 
 
-def check_yaml(data: bytes) -> None:
-    """Hold a document to the bounds.
+def check_yaml(data: bytes, most: int) -> None:
+    """Hold a document to the bounds, and to `most` values.
 
     Raises:
-        ValueError: it is no YAML, or beyond a bound.
+        ValueError: it is no YAML, beyond a bound, or holds itself.
     """
     import yaml
 
     if len(data) > MOST_BYTES:
         raise InputError(f"larger than {MOST_BYTES} bytes")
-    depth = nodes = aliases = 0
+    nodes = aliases = 0
+    within: list[str | None] = []
     try:
         for event in yaml.parse(data, Loader=yaml.SafeLoader):
             nodes += 1
             if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
+                within.append(event.anchor)
             elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            aliases += isinstance(event, yaml.AliasEvent)
-            if depth > DEEPEST:
+                within.pop()
+            elif isinstance(event, yaml.AliasEvent):
+                aliases += 1
+                if event.anchor in within:
+                    raise InputError(f"{event.anchor[:60]} holds itself")
+            elif isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
+                raise InputError(f"a number of more than {LONGEST_NUMBER} characters")
+            if len(within) > DEEPEST:
                 raise InputError(f"nested more than {DEEPEST} deep")
-            if nodes > MOST_NODES:
-                raise InputError(f"more than {MOST_NODES} values")
+            if nodes > most:
+                raise InputError(f"more than {most} values")
             if aliases > MOST_ALIASES:
                 raise InputError(f"more than {MOST_ALIASES} aliases")
     except (yaml.YAMLError, RecursionError) as error:
         raise InputError(_line(error)) from error
+
+
+def _is_long_number(event: Any) -> bool:
+    """Tell whether a scalar may be read as a number, and has more characters than any number."""
+    plain = event.implicit[0] or event.tag is not None
+    return plain and len(event.value) > LONGEST_NUMBER and _NUMBER.fullmatch(event.value) is not None
 
 
 @cache
@@ -82,16 +96,6 @@ def _loader() -> Any:
                 named.add(text)
             return node
 
-        def construct_number(self, node: Any) -> Any:
-            if len(node.value) > LONGEST_NUMBER:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"a number of more than {LONGEST_NUMBER} characters", node.start_mark
-                )
-            whole = node.tag.endswith(":int")
-            return self.construct_yaml_int(node) if whole else self.construct_yaml_float(node)
-
-    for kind in ("int", "float"):
-        Loader.add_constructor(f"tag:yaml.org,2002:{kind}", Loader.construct_number)
     return Loader
 
 

@@ -59,6 +59,20 @@ def test_a_key_stands_once(data):
         load_yaml(data)
 
 
+@pytest.mark.parametrize("data", [b"a: &a [*a]", b"a: &b {c: [{d: *b}]}"])
+def test_nothing_holds_itself(data):
+    """Whatever walks it would not end."""
+    with pytest.raises(ValueError, match="holds itself"):
+        load_yaml(data)
+    assert load_yaml(b"a: &a [1]\nb: [*a, *a]") == {"a": [1], "b": [[1], [1]]}
+
+
+def test_a_long_text_of_digits_is_a_text():
+    """Where it is quoted, or holds other characters."""
+    digits = "1" * 500
+    assert load_yaml(f"a: '{digits}'\nb: {digits}z".encode()) == {"a": digits, "b": digits + "z"}
+
+
 def test_a_mapping_overrides_what_it_merges():
     """Also where what it merges has merged itself, and lies deeper."""
     data = b"x: {a: &a {p: 1, q: 1}, b: &b {<<: *a, p: 2}}\nc: {<<: *b, q: 3}"
