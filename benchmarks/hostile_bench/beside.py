@@ -115,7 +115,7 @@ def cases() -> Iterator[Case]:
     for depth, (kind, name) in itertools.product(range(4), _NAMES.items()):
         yield Case(f"a folder {depth} deep whose name is {kind}", _named(depth, name), _READ, check=outputs)
     yield Case("a lease of the year 2100", _of_the_future, _STATUS)
-    yield Case("leases that lie outside", _leases_outside, _STATUS)
+    yield Case("leases that lie elsewhere", _leases_elsewhere, _STATUS, check=_untouched)
 
 
 def _changed(place: str, good: dict[str, Any], field: str, value: Any) -> Callable[[Path], None]:
@@ -170,11 +170,16 @@ def _of_the_future(folder: Path) -> None:
     os.utime(path, (4e9, 4e9))
 
 
-def _leases_outside(folder: Path) -> None:
+def _leases_elsewhere(folder: Path) -> None:
     root = _with(folder)
-    (folder / "outside" / "secret").rename(folder / "outside" / "block-1-of-2.json")
-    (folder / "outside" / "secret").write_text("secret")
-    (root / "demo/leases").symlink_to(folder / "outside")
+    _write(root.parent / "elsewhere" / "block-1-of-2.json", _FILES["a lease"][1])
+    os.utime(root.parent / "elsewhere", ns=(0, 0))
+    (root / "demo/leases").symlink_to(root.parent / "elsewhere")
+
+
+def _untouched(folder: Path) -> Iterator[str]:
+    if (folder / "in" / "elsewhere").stat().st_mtime_ns:
+        yield "something was written through a link"
 
 
 def _write(path: Path, told: Any) -> None:

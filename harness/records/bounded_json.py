@@ -10,26 +10,23 @@ from harness.system.errors import InputError
 _SMALL_BYTES = 1 << 17
 
 
-def require_modest(data: bytes, most: int = 200_000, numbers: int | None = None) -> None:
+def require_modest(data: bytes, most: int = 100_000, numbers: int | None = None) -> None:
     """Refuse a document of more values than any honest one has: an empty list of 2 bytes becomes hundreds.
 
     Args:
         data: the document; a small one is not counted.
         most: lists, objects and values that it may have.
-        numbers: where it may have long lists of numbers, how many values; `most` then bounds the rest.
+        numbers: where it may have long lists of numbers, how many values; `most` then bounds the others.
 
     Raises:
         InputError: it may have more.
     """
     if len(data) <= _SMALL_BYTES:
         return
-    nested, values = data.count(b"[") + data.count(b"{"), data.count(b",")
-    if numbers is None and nested + values > most:
-        raise InputError(f"more than {most} values")
-    if nested > most:
-        raise InputError(f"more than {most} lists and objects")
-    if numbers is not None and values > numbers:
-        raise InputError(f"more than {numbers} values")
+    if sum(map(data.count, (b"[", b"{", b":"))) > most:
+        raise InputError(f"more than {most} lists, objects and keys")
+    if data.count(b",") > (most if numbers is None else numbers):
+        raise InputError(f"more than {most if numbers is None else numbers} values")
 
 
 def unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

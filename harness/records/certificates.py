@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from harness.records.errors import one_line
+from harness.records.errors import first_fault, one_line
 from harness.records.schema import Certificate, Facts
 from harness.records.store import Store, UnreadableRecord, read_bounded
 from harness.system.errors import InputError
@@ -84,8 +84,7 @@ def _parse(path: Path) -> Certificate:
     try:
         certificate = Certificate.model_validate_json(read_bounded(path, MAX_BYTES))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        raise InputError(f"not a certificate: {first['msg']}") from error
+        raise InputError(f"not a certificate: {first_fault(error)}") from error
     if path.name.removesuffix(".json")[-16:] != certificate_id(certificate):
         raise InputError("its contents are not those it was written with")
     return certificate

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from harness.records.bounded_json import require_modest
+from harness.records.errors import first_fault
 from harness.records.schema import SCHEMA_VERSION, Record
 from harness.system.errors import InputError
 
@@ -51,9 +52,7 @@ def parse(data: bytes) -> Record:
         record = Record.model_validate_json(data, strict=True)  # a text or a truth is no number
     except ValidationError as error:
         _require_known_version(data)
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"not a record: {where + ': ' if where else ''}{first['msg']}") from error
+        raise InputError(f"not a record: {first_fault(error)}") from error
     _require_known_version(data, record.schema_version)
     _require_finite(record)
     record._sha256 = hashlib.sha256(data).hexdigest()  # noqa: SLF001 - only its reader knows the bytes

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from harness.system.errors import InputError, ResourceError
 
+_MOST_FAULTS = 1000
+"""That are put into words to show the first: each key too many is a fault, and a kilobyte then."""
+
 
 def one_line(error: Exception, most: int = 300) -> str:
     """Return an error's words in one line of at most so many characters."""
@@ -23,6 +26,8 @@ def kind_and_words(error: Exception) -> str:
 
 def first_fault(error: ValidationError) -> str:
     """Return the first fault that validation found, behind its place: `metrics.0.delta: Input should …`."""
+    if (count := error.error_count()) > _MOST_FAULTS:
+        return f"{count} faults"
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(map(str, first['loc'])) or 'the file'}: {first['msg']}"
 

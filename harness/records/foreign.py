@@ -25,6 +25,8 @@ FOLDER = "foreign"
 LABELS = ("foreign", "unverified", "no interval")
 MOST_BYTES = 64 * 2**20
 """Of a file that is kept: what another tool says of its machine stands beside each of its results."""
+MOST = 400_000, 3_000_000
+"""Lists, objects and keys of such a file, and values."""
 _Text = Annotated[str, StringConstraints(max_length=1000)]
 
 
@@ -73,7 +75,7 @@ def read_foreign(store: Store) -> tuple[list[ForeignFile], list[str]]:
         try:
             with faults_of(path):
                 data = read_bounded(path, MOST_BYTES)
-                require_modest(data, numbers=3_000_000)
+                require_modest(data, *MOST)
                 found.append(ForeignFile.model_validate_json(data))
         except (OSError, ValueError) as error:
             left_out.append(str(error))

@@ -8,7 +8,9 @@ from pathlib import Path
 from harness.cli.output import print_json, print_table, visible
 from harness.exporters.importers import read_file
 from harness.records import open_store
-from harness.records.foreign import MOST_BYTES, foreign_path
+from harness.records.bounded_json import require_modest
+from harness.records.errors import faults_of
+from harness.records.foreign import MOST, MOST_BYTES, foreign_path
 from harness.system.errors import UsageError
 from harness.system.files import write_atomically
 from harness.system.inside import require_inside
@@ -25,6 +27,8 @@ def main(options: argparse.Namespace) -> int:
             f"{options.file}: its {len(found.results)} results would take {len(text) >> 20} MiB, "
             f"and at most {MOST_BYTES >> 20} are kept; import a part of it"
         )
+    with faults_of(Path(options.file)):
+        require_modest(text.encode(), *MOST)
     require_inside(store.root, path.parent)
     write_atomically(path, text)
     if options.json:

@@ -30,7 +30,7 @@ BUILT_IN = {
 }
 """By name, the module whose `results(data)` yields the results of a parsed file."""
 LARGEST_BYTES = 64 * 2**20
-_MOST_NESTED, _MOST_NUMBERS = 1_000_000, 8_000_000
+_MOST_NESTED, _MOST_NUMBERS = 2_000_000, 8_000_000
 _LINES = ("superbench",)
 """Formats of one JSON object a line."""
 

@@ -10,7 +10,7 @@ from harness.records.bounded_json import require_modest, unique
 @pytest.mark.parametrize("each", [b"[],", b"0,", b'{"":0},'])
 def test_what_would_swell_is_refused(each):
     """Each of its values takes many times its bytes."""
-    with pytest.raises(ValueError, match="more than 300000 values"):
+    with pytest.raises(ValueError, match="more than 300000"):
         require_modest(b"[" + each * 600_000 + b"0]", 300_000)
 
 
@@ -20,7 +20,7 @@ def test_long_lists_of_numbers_are_allowed_where_they_are_expected():
     require_modest(numbers, 10, 400_000)
     with pytest.raises(ValueError, match="more than 200000 values"):
         require_modest(numbers, 10, 200_000)
-    with pytest.raises(ValueError, match="more than 10 lists and objects"):
+    with pytest.raises(ValueError, match="more than 10 lists, objects and keys"):
         require_modest(b"[" + b"[]," * 100_000 + b"[]]", 10, 400_000)
 
 

@@ -34,6 +34,13 @@ def test_a_fault_of_validation_is_named_by_its_place():
     assert first_fault(refused.value).startswith("the file: ")
 
 
+def test_a_thousand_faults_are_counted():
+    """Each would be a kilobyte of words of which one line is shown."""
+    with pytest.raises(ValidationError) as refused:
+        Form.model_validate({"rows": [{"delta": "x"}] * 1001})
+    assert first_fault(refused.value) == "1001 faults"
+
+
 def nested():
     """Go too deep."""
     return nested()
