@@ -65,7 +65,7 @@ def build(workload: Workload, setup: Setup, *, pretrained: bool = False) -> Buil
         train_in_fp8(model)
     optimize.apply(setup.optimize, workload, model)
     if device.type == "cpu" and not training:
-        evidence = evidence | {"products": _products(model, setup)}
+        evidence = evidence | {"products": _products(model, setup, cast_to or torch.float32)}
     return Built(model, cast_to, compressor, evidence)
 
 
@@ -77,7 +77,7 @@ def _seed(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def _products(model: nn.Module, setup: Setup) -> str:
+def _products(model: nn.Module, setup: Setup, dtype: torch.dtype) -> str:
     """Let our own kernels multiply few rows where they can; return whose do, or why they do not."""
     if setup.optimize.compile is not None:
         return "torch, compiled"
@@ -87,4 +87,5 @@ def _products(model: nn.Module, setup: Setup) -> str:
         return f"torch: {reason}"
     count = use_kernels(model, attention=setup.optimize.attention == "auto")
     where = ", huge pages asked for weights" if on_huge_pages(model) else ""
-    return f"joulemark C in {count} layers for up to {FEW} rows, torch for more{where}"
+    few = FEW.get(dtype, 0)
+    return f"joulemark C in {count} layers for up to {few} rows, torch for more{where}"

@@ -7,6 +7,8 @@
 // w is read in the order of memory, a row at a time: several rows at once are more streams than the processor
 // fetches ahead.
 enum { SUMS = 4 };
+// Rows of x at a time, whose sums fill the registers, and rows of w that stay near while x goes by.
+enum { MOST = 4, TILE = 4 };
 // Numbers of fp32 to fetch ahead, across the pages at which the processor stops by itself: 8 KiB.
 #define AHEAD 2048
 
@@ -16,17 +18,22 @@ struct dense {
     long m, n, k;
 };
 
-static inline float dot_f32(const float *x, const float *w, long k) {
-    lanes sums[SUMS] = {0};
+// Products of a row of w with up to MOST rows of x, each summed in the order of one alone.
+static inline __attribute__((always_inline)) void dots_f32(const float *x, const float *w, long k, int rows, int fetch,
+                                                           float *made) {
+    lanes sums[MOST][SUMS] = {0};
     long i = 0;
     for (; i + SUMS * LANES <= k; i += SUMS * LANES)
         for (int s = 0; s < SUMS; ++s) {
-            __builtin_prefetch(w + i + s * LANES + AHEAD);
-            sums[s] += load_f32(x + i + s * LANES) * load_f32(w + i + s * LANES);
+            if (fetch) __builtin_prefetch(w + i + s * LANES + AHEAD);
+            lanes v = load_f32(w + i + s * LANES);
+            for (int r = 0; r < rows; ++r) sums[r][s] += load_f32(x + r * k + i + s * LANES) * v;
         }
-    float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
-    for (; i < k; ++i) sum += x[i] * w[i];
-    return sum;
+    for (int r = 0; r < rows; ++r) {
+        float sum = total((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));
+        for (long j = i; j < k; ++j) sum += x[r * k + j] * w[j];
+        made[r] = sum;
+    }
 }
 
 static inline float dot_bf16(const uint16_t *x, const uint16_t *w, long k) {
@@ -54,10 +61,20 @@ static inline float dot_bf16(const uint16_t *x, const uint16_t *w, long k) {
 static void part_f32(void *task, long first, long last) {
     const struct dense *d = task;
     const float *x = d->x, *w = d->w, *bias = d->bias;
-    float *y = d->y;
-    for (long n = first; n < last; ++n)
-        for (long m = 0; m < d->m; ++m)
-            y[m * d->n + n] = dot_f32(x + m * d->k, w + n * d->k, d->k) + (bias ? bias[n] : 0.0f);
+    float *y = d->y, made[MOST];
+    for (long begin = first; begin < last; begin += TILE)
+        for (long m = 0; m < d->m; m += MOST)
+            for (long n = begin; n < begin + TILE && n < last; ++n) {
+                const float *from = x + m * d->k, *row = w + n * d->k;
+                long rows = d->m - m < MOST ? d->m - m : MOST;
+                switch (rows) {
+                    case 1: dots_f32(from, row, d->k, 1, m == 0, made); break;
+                    case 2: dots_f32(from, row, d->k, 2, m == 0, made); break;
+                    case 3: dots_f32(from, row, d->k, 3, m == 0, made); break;
+                    default: dots_f32(from, row, d->k, MOST, m == 0, made);
+                }
+                for (long r = 0; r < rows; ++r) y[(m + r) * d->n + n] = made[r] + (bias ? bias[n] : 0.0f);
+            }
 }
 
 static void part_bf16(void *task, long first, long last) {
@@ -71,7 +88,7 @@ static void part_bf16(void *task, long first, long last) {
 
 void linear_f32(const float *x, const float *w, const float *bias, float *y, long m, long n, long k, int threads) {
     struct dense d = {x, w, bias, y, m, n, k};
-    in_parts(part_f32, &d, n, 1, threads);
+    in_parts(part_f32, &d, n, TILE, threads);
 }
 
 void linear_bf16(const uint16_t *x, const uint16_t *w, const uint16_t *bias, uint16_t *y, long m, long n, long k,

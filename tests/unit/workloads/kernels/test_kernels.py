@@ -54,7 +54,9 @@ def called(monkeypatch, name="run"):
 
 @pytest.mark.parametrize("dtype", HALF)
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize(("rows", "out", "width"), [(1, 33, 100), (3, 16, 768), (8, 5, 7), (1, 1, 640)])
+@pytest.mark.parametrize(
+    ("rows", "out", "width"), [(1, 33, 100), (3, 16, 768), (8, 5, 7), (1, 1, 640), (7, 9, 200)]
+)
 def test_few_rows_times_a_matrix(monkeypatch, dtype, threads, rows, out, width):
     """Any side, with a bias and without, on torch's own threads."""
     torch.set_num_threads(threads)
@@ -69,9 +71,11 @@ def test_few_rows_times_a_matrix(monkeypatch, dtype, threads, rows, out, width):
 
 def test_a_row_s_product_does_not_depend_on_its_neighbours():
     """So that a sequence's tokens are the same whoever shares its batch, up to FEW rows."""
-    x, w = torch.randn(FEW, 96), torch.randn(50, 96)
-    together = linear(x, w)
-    assert all(torch.equal(linear(x[i : i + 1], w)[0], together[i]) for i in range(FEW))
+    for dtype, few in FEW.items():
+        for rows in (2, 3, 6, few):
+            x, w = torch.randn(rows, 99).to(dtype), torch.randn(50, 99).to(dtype)
+            together = linear(x, w)
+            assert all(torch.equal(linear(x[i : i + 1], w)[0], together[i]) for i in range(rows))
 
 
 def test_torch_multiplies_what_the_kernel_must_not():
@@ -82,7 +86,7 @@ def test_torch_multiplies_what_the_kernel_must_not():
         x = torch.randn(2, 32, requires_grad=True)
         layer(x).sum().backward()
         assert x.grad is not None
-    for x in (torch.randn(FEW + 1, 32), torch.randn(32, 2).T):
+    for x in (torch.randn(FEW[torch.float32] + 1, 32), torch.randn(32, 2).T):
         torch.testing.assert_close(layer(x), F.linear(x, layer.weight, layer.bias))
 
 
