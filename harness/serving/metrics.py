@@ -22,7 +22,7 @@ from harness.stats.quantiles import quantile_interval
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 _ENDINGS = tuple(f".{word}" for word in QUANTILES)
-UNTOLD = "the server told no tokens of an answer"
+UNTOLD = "the server told no believable number of an answer's tokens"
 NO_REQUESTS = "no request arrived within the span"
 LATENCIES: dict[str, Callable[[ServedRequest], float | None]] = {
     "ttft": lambda request: request.ttft_ns,
@@ -58,7 +58,7 @@ class Limits:
         if not request.answered:
             return False
         if self.tpot_s is not None and request.tokens is None:
-            raise ValueError("the server told no tokens of an answer: its time per output token is unknown")
+            raise ValueError(f"{UNTOLD}: its time per output token is unknown")
         found = (request.ttft_ns, request.tpot_ns, request.e2e_ns)
         limits = (self.ttft_s, self.tpot_s, self.e2e_s)
         return all(

@@ -220,6 +220,7 @@ def _endpoint_facts(told: Sequence[Told]) -> dict[str, Any]:
         "answered": len(answered),
         "problems": {one.request.ended: one.seen.problem for one in reversed(told) if one.seen.problem},
         "usage": sum(one.request.tokens is not None for one in answered),
+        "false_usage": sum(one.seen.false_usage for one in answered),
         "empty_first": sum(one.seen.empty_first for one in answered),
         "done": sum(one.seen.done for one in answered),
         "reasoned": sum(one.seen.reasoned for one in answered),

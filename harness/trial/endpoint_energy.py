@@ -16,7 +16,7 @@ from harness.records.evidence import declared
 from harness.records.metrics import make
 from harness.records.schema import Facts, Metric
 from harness.serving.endpoint.address import Address
-from harness.serving.metrics import tokens_within
+from harness.serving.metrics import UNTOLD, tokens_within
 from harness.serving.requests import ServedRequest
 from harness.trial import span_energy
 
@@ -47,7 +47,7 @@ def energy_metrics(
     done = sum(request.answered and begin_ns < request.end_ns <= end_ns for request in requests)
     unmetered = used.reason or "the sensor does not tell it"
     for metric_id, count, without in (
-        ("energy.token", tokens_within(requests, span_ns), "the server told no tokens of an answer"),
+        ("energy.token", tokens_within(requests, span_ns), UNTOLD),
         ("energy.request", float(done), "no request ended within the span"),
     ):
         if used.joules is None or not count:

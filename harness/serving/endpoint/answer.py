@@ -84,6 +84,21 @@ class Answer:
         self.tokens = _count(usage.get("completion_tokens"), self.tokens)
         self.prompt_tokens = _count(usage.get("prompt_tokens"), self.prompt_tokens)
 
+    def drop_false_usage(self, most: int | None) -> bool:
+        """Forget a count that cannot be: fewer than one token a piece, or more than were asked for.
+
+        Args:
+            most: Tokens that were asked for; the one that ends an answer may be counted too.
+
+        Returns:
+            Whether there was one.
+        """
+        told = self.tokens
+        if told is None or (told >= len(self.token_ns) and (most is None or told <= most + 1)):
+            return False
+        self.tokens = None
+        return True
+
     def check_end(self, *, inside: bool) -> None:
         """Say whether the answer was whole when its stream ended; `inside` says whether an event was cut.
 

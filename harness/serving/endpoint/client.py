@@ -46,6 +46,12 @@ class Asked:
     pause_s: float = 30.0
     """The longest that a stream may say nothing before it counts as stalled."""
 
+    def most(self, output_tokens: int) -> int | None:
+        """Return the most tokens that an answer may have; None where a further field leaves it open."""
+        limits = {"max_tokens": output_tokens, **self.extra}
+        found = limits.get("max_completion_tokens", limits["max_tokens"])
+        return found if isinstance(found, int) else None
+
     def request(self, prompt: str, output_tokens: int) -> bytes:
         """Return a whole request."""
         body: dict[str, Any] = {
@@ -86,6 +92,8 @@ class Seen:
     empty_first: bool = False
     done: bool = False
     reasoned: bool = False
+    false_usage: bool = False
+    """Whether the server told a number of tokens that cannot be."""
     problem: str = ""
     """What the server or the system said of a failure."""
     retry_after_s: float | None = None
@@ -141,6 +149,7 @@ class Client:
         try:
             async with asyncio.timeout(self._asked.timeout_s):
                 await self._exchanged(exchange, self._asked.request(prompt, output_tokens))
+            exchange.seen.false_usage = exchange.answer.drop_false_usage(self._asked.most(output_tokens))
         except TimeoutError:
             ended = TIMEOUT
             exchange.seen.problem = f"no end within {self._asked.timeout_s:g} s"
@@ -276,6 +285,5 @@ class _Exchange:
         with contextlib.suppress(ValueError, RecursionError):
             text = error_text(json.loads(text))
         told = f"HTTP {connection.status}: {text}" if text else f"HTTP {connection.status}"
-        return RequestError(
-            f"http_{connection.status}", told, retry_after_s(connection.headers.get("retry-after"))
-        )
+        wait_s = retry_after_s(connection.headers.get("retry-after"), connection.headers.get("date"))
+        return RequestError(f"http_{connection.status}", told, wait_s)

@@ -19,7 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.serving.endpoint.address import Address
-from harness.serving.endpoint.failures import MALFORMED, REFUSED, RESET, TOO_LARGE, TRUNCATED, RequestError
+from harness.serving.endpoint.failures import (
+    CLIENT_LIMIT,
+    MALFORMED,
+    REFUSED,
+    RESET,
+    TOO_LARGE,
+    TRUNCATED,
+    RequestError,
+)
 
 READ_BYTES = 256 * 1024
 HEAD_LIMIT_BYTES = 64 * 1024
@@ -90,7 +98,10 @@ class Connection:
         loop = asyncio.get_running_loop()
         problem = "no address"
         for family, place in places:
-            made = socket.socket(family, socket.SOCK_STREAM)
+            try:
+                made = socket.socket(family, socket.SOCK_STREAM)
+            except OSError as error:  # no more files may be open here: no fault of the server
+                raise RequestError(CLIENT_LIMIT, error.strerror or str(error)) from None
             made.setblocking(False)
             try:
                 await loop.sock_connect(made, place)
@@ -206,8 +217,12 @@ class Connection:
         self._body.append(data)
 
     def on_message_complete(self) -> None:
-        """Note the end."""
-        self._ended = True
+        """Note the end; a response of 100 to 199 only comes before the one that was asked for."""
+        if self.status // 100 == 1:
+            self.status = 0
+            self.headers.clear()
+        else:
+            self._ended = True
 
     # --- reading --------------------------------------------------------------------------------------------
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from email.utils import parsedate_to_datetime
 
 REFUSED = "refused"
 """No connection came about."""
@@ -19,6 +21,8 @@ TOO_LARGE = "too_large"
 ERROR_EVENT = "error_event"
 """The server told an error within the stream."""
 NO_TOKEN = "no_token"  # noqa: S105 - an ending, not a secret
+CLIENT_LIMIT = "client_limit"
+"""It was never sent: this client has no room for one more."""
 LONGEST_TEXT = 200
 LONGEST_RETRY_S = 3600.0
 
@@ -42,10 +46,27 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in words)[:LONGEST_TEXT]
 
 
-def retry_after_s(header: str | None) -> float | None:
-    """Return the seconds of a header `Retry-After`; a date, or what is out of range, says nothing."""
+def retry_after_s(header: str | None, date: str | None = None) -> float | None:
+    """Return the seconds of a header `Retry-After`, a number or a date (RFC 9110, section 10.2.3).
+
+    Args:
+        header: Its value; one out of range, or none, says nothing.
+        date: The server's own clock, its header `Date`; without it ours holds.
+    """
+    seconds: float | None
     try:
         seconds = float(header or "")
     except ValueError:
+        wanted, now = _seconds(header), _seconds(date)
+        seconds = None if wanted is None else max(0.0, wanted - (time.time() if now is None else now))
+    if seconds is None or not math.isfinite(seconds) or not 0 <= seconds <= LONGEST_RETRY_S:
         return None
-    return seconds if math.isfinite(seconds) and 0 <= seconds <= LONGEST_RETRY_S else None
+    return seconds
+
+
+def _seconds(date: str | None) -> float | None:
+    """Return a date of HTTP as seconds since 1970; None where it is none."""
+    try:
+        return parsedate_to_datetime(date or "").timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harness.serving.endpoint.client import Seen, Told
+from harness.serving.endpoint.failures import CLIENT_LIMIT
 from harness.serving.requests import ServedRequest
 
 PAUSE_S = 1.0
@@ -23,8 +24,6 @@ RAMP_S = 1.0
 """Over which the users of a closed loop begin, at most; a burst of connections is no load of theirs."""
 _LOOK_S = 0.01
 MOST_IN_FLIGHT = 4096
-CLIENT_LIMIT = "client_limit"
-"""How a request ends that was never sent, because too many were under way."""
 
 
 class Ask(Protocol):

@@ -7,6 +7,8 @@ import re
 from harness.serving.endpoint.failures import MALFORMED, TOO_LARGE, RequestError
 
 EVENT_LIMIT_BYTES = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+"""A byte order mark, which a stream may begin with."""
 _END_OF_LINE = re.compile(rb"\r\n|\n|\r")
 
 
@@ -15,6 +17,7 @@ class EventCutter:
 
     def __init__(self) -> None:
         self._rest = b""
+        self._begun = False
         self._data: list[bytes] = []
         self._size = 0
 
@@ -30,6 +33,8 @@ class EventCutter:
             RequestError: an event of more than a megabyte, or a byte that no text has.
         """
         text = self._rest + read
+        if not self._begun and len(text) >= len(_BOM):
+            text, self._begun = text.removeprefix(_BOM), True
         # A line end of two bytes may come in two reads.
         held = text.endswith(b"\r")
         lines = _END_OF_LINE.split(text[:-1] if held else text) if b"\r" in text else text.split(b"\n")

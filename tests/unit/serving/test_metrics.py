@@ -101,7 +101,7 @@ def test_tokens_that_nobody_told_are_not_guessed():
     assert tokens_within(pieces, (1, 10)) == 3
     untold = ServedRequest(3, 0, 5 * MS, "answered", (1 * MS, 2 * MS))
     metrics = found([untold], (0, 10), Limits(tpot_s=1))
-    assert metrics["throughput.tokens"].reason == "the server told no tokens of an answer"
+    assert metrics["throughput.tokens"].reason == "the server told no believable number of an answer's tokens"
     assert "unknown" in metrics["goodput.share"].reason
 
 

@@ -25,6 +25,14 @@ def test_a_stream_gives_the_same_events_in_any_reads(cuts):
     assert cutter.inside
 
 
+@pytest.mark.parametrize("cut", range(5))
+def test_a_byte_order_mark_begins_a_stream_and_is_no_text(cut):
+    """Once, in any reads; later it is part of a line, which then names no field."""
+    stream = b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n"
+    cutter = EventCutter()
+    assert [*cutter.feed(stream[:cut]), *cutter.feed(stream[cut:])] == [b"a"]
+
+
 def test_what_is_no_text_or_never_ends_is_refused():
     """A zero byte, a line without end, an event of many lines."""
     with pytest.raises(RequestError) as zero:
