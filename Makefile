@@ -180,5 +180,5 @@ bench-decode: $(STAMP)  ## a decode step in every format beside torch's kernels 
 bench-endpoint: $(STAMP)  ## the endpoint client beside a scripted server at 1, 32 and 200 streams, about two minutes
 	$(BIN)/python benchmarks/endpoint_client.py
 
-bench-serve: $(STAMP)  ## continuous batching beside static batching and transformers' own, interleaved, about two minutes
+bench-serve: $(STAMP)  ## continuous batching beside static batching and transformers' own, interleaved, about seven minutes
 	$(BIN)/python benchmarks/serve_speed.py

@@ -28,6 +28,8 @@ class ServeConfig(Section):
     """Most tokens of a prompt that one step reads: chunked prefill."""
     queue: PositiveInt = 1024
     """Most requests that wait; more are rejected."""
+    engines: PositiveInt = 1
+    """Equal ones over one model behind a balancer, each with slots, a cache and a queue of its own."""
     arrivals: Literal["closed", "constant", "poisson", "gamma", "trace"] = "closed"
     """`closed`: each of `concurrency` users asks again when answered. The others are open loops."""
     concurrency: PositiveInt = 8
@@ -49,7 +51,7 @@ class ServeConfig(Section):
     trace_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     """Digest of that file; null takes what is there, and any other one is refused."""
     balance: BalancePolicy = "round_robin"
-    """Which of an endpoint's servers gets the next request: in turn, or the one with the fewest under way."""
+    """Which server or engine gets the next request: in turn, or the one with the fewest under way."""
     ttft_limit_s: PositiveFloat | None = None
     """Limits of a good answer, for goodput."""
     tpot_limit_s: PositiveFloat | None = None

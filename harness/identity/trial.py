@@ -78,7 +78,11 @@ def recorded_work_id(config: Mapping[str, Any], size: Mapping[str, Any], data_di
 
 def _load_of(serve: Mapping[str, Any]) -> dict[str, Any]:
     """Return the load and the engine: a trace is its contents, and limits only judge what was measured."""
-    return {key: value for key, value in serve.items() if key not in {*LIMITS, "trace"}}
+    return {
+        key: value
+        for key, value in serve.items()
+        if key not in {*LIMITS, "trace"} and (key, value) != ("engines", 1)  # which all of before had
+    }
 
 
 def recorded_trial_id(work: str, config: Mapping[str, Any]) -> str:

@@ -116,6 +116,7 @@ def make_plan(overrides: Sequence[str], *, user_folders: Sequence[Path] = ()) ->
         raise ConfigError(
             "the overrides leave no trial: no cell of the experiment has all the values asked for"
         )
+    serving.check_used(trial.config for trial in planned)
     sweep = _sweep_name(planned, overrides)
     distinct = list({trial.trial_id: trial for trial in reversed(planned)}.values())[::-1]
     names = labels.told_apart([trial.config for trial in distinct])

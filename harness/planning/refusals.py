@@ -10,10 +10,10 @@ from harness.config.models import Config
 from harness.devices import registry as devices
 from harness.system.allocation import allocation
 from workloads import compatibility
-from workloads.base import MODES, TRAINING, Size, WorkloadSpec
+from workloads.base import MODES, SERVE, TRAINING, Size, WorkloadSpec
 from workloads.inputs import sources
 from workloads.plugins import nearest
-from workloads.transform import Cell
+from workloads.transform import NONE, Cell
 
 
 def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
@@ -42,6 +42,8 @@ def refusal(config: Config, spec: WorkloadSpec, size: Size) -> str | None:
     )
     if (reason := compatibility.refusal(cell)) is not None:
         return reason
+    if w.mode == SERVE and config.serve.engines > 1 and config.parallel.name != NONE:
+        return "several engines serve in one process, each with the whole model: parallel=none"
     if w.program is not None and w.mode == "train":
         return "a saved program runs forward only"
     if w.data is not None and (kind := sources.kind(sources.resolve_data(w.data))) not in spec.data:

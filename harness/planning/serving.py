@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,7 @@ _MANY = 8
 """Median requests that a row of a model without a last position has room for, with lengths that vary."""
 
 _LOADGEN_DECIDES = ("arrivals", "concurrency", "rate_per_s", "queue")
+_ENGINE = ("batching", "slots", "cache_gib", "chunk", "queue", "engines")
 _LIMITS = ("ttft_limit_s", "tpot_limit_s", "e2e_limit_s")
 
 
@@ -71,13 +73,47 @@ def check_server(config: Config) -> None:
         raise ConfigError("workload=endpoint needs httptools: pip install 'joulemark[serve]'")
     if w.name != "endpoint" and (any(named) or w.key_env or w.key_file or w.extra or w.api != "chat"):
         raise ConfigError("workload.url, .model, .api, .key_env, .key_file and .extra need workload=endpoint")
-    if len(w.urls) < 2 and config.serve.balance != ServeConfig().balance:
-        raise ConfigError("serve.balance: it chooses between several servers, workload.url=[URL,URL]")
+    several = len(w.urls) > 1 or (w.mode == SERVE and config.serve.engines > 1)
+    if not several and config.serve.balance != ServeConfig().balance:
+        raise ConfigError(
+            "serve.balance: it chooses between several servers, workload.url=[URL,URL] or serve.engines=N"
+        )
     for url in w.urls:
         try:
             parse_url(url)
         except InputError as error:  # without the address, which may hold a secret
             raise ConfigError(f"workload.url: {error}") from None
+
+
+def check_used(configs: Iterable[Config]) -> None:
+    """Say which keys of the section were set and change no trial.
+
+    Args:
+        configs: Of all trials of a plan: a sweep may set what only some of them read.
+
+    Raises:
+        ConfigError: there is one; the message says what would read it.
+    """
+    unread = [_unread(config) for config in configs]
+    for key, remedy in unread[0].items() if unread else ():
+        if all(key in each for each in unread):
+            raise ConfigError(f"serve.{key}: {remedy}")
+
+
+def _unread(config: Config) -> dict[str, str]:
+    """Return the keys that were set and are not read, each with what reads it."""
+    serve, own = config.serve, ServeConfig()
+    if config.workload.mode != SERVE:
+        found = dict.fromkeys(ServeConfig.model_fields, "mode serve alone reads it: add workload.mode=serve")
+    else:
+        found = {}
+        if config.workload.name == "endpoint":
+            found |= dict.fromkeys(_ENGINE, "an endpoint has an engine of its own; this one is not there")
+        if serve.arrivals != "closed":
+            found["concurrency"] = "an open loop has no users that wait: serve.arrivals=closed reads it"
+        if serve.lengths != "lognormal":
+            found["sigma"] = "log-normal lengths alone have it: add serve.lengths=lognormal"
+    return {key: why for key, why in found.items() if getattr(serve, key) != getattr(own, key)}
 
 
 def _check_loadgen(config: Config) -> None:
@@ -93,6 +129,8 @@ def _check_loadgen(config: Config) -> None:
     for key in _LOADGEN_DECIDES:
         if getattr(serve, key) != getattr(own, key):
             raise ConfigError(f"serve.{key}: with serve.loadgen LoadGen decides when requests come")
+    if serve.engines > 1:
+        raise ConfigError("serve.engines: LoadGen drives one engine")
     stated = [key for key in _LIMITS if getattr(serve, key) is not None]
     wanted = ["ttft_limit_s", "tpot_limit_s"] if serve.loadgen == "server" else []
     if stated != wanted:

@@ -10,8 +10,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         *("optimizer", "lr", "temperature", "top_k", "shape"),
     ),
     "serve": (
-        *("batching", "slots", "context", "cache_gib", "chunk", "queue", "arrivals", "concurrency"),
-        *("rate_per_s", "burstiness", "lengths", "prompt_tokens", "output_tokens", "sigma"),
+        *("batching", "slots", "context", "cache_gib", "chunk", "queue", "engines", "arrivals"),
+        *("concurrency", "rate_per_s", "burstiness", "lengths", "prompt_tokens", "output_tokens", "sigma"),
         *("ttft_limit_s", "tpot_limit_s", "e2e_limit_s", "good_share"),
     ),
     "compress": ("name", "settings"),

@@ -31,13 +31,22 @@ class Balancer:
     @contextmanager
     def chosen(self) -> Iterator[int]:
         """Yield the place of the server that gets the next request; it is under way until the end."""
-        place = self._next()
-        self.sent[place] += 1
-        self.outstanding[place] += 1
+        place = self.take()
         try:
             yield place
         finally:
-            self.outstanding[place] -= 1
+            self.give_back(place)
+
+    def take(self) -> int:
+        """Return the place of the server that gets the next request, which is under way from now on."""
+        place = self._next()
+        self.sent[place] += 1
+        self.outstanding[place] += 1
+        return place
+
+    def give_back(self, place: int) -> None:
+        """Hear that a request of this server has ended."""
+        self.outstanding[place] -= 1
 
     def _next(self) -> int:
         if self._policy == "round_robin":

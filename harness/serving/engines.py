@@ -45,6 +45,10 @@ class EngineServer:
             return str(error)
         return None
 
+    def plan(self) -> None:
+        """Let the engine choose the prompts that its next step reads."""
+        self._engine.plan()
+
     def step(self) -> list[Token]:
         """Let the engine work once."""
         return self._engine.step()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.config.serving import ServeConfig
 from harness.serving.engines import EngineServer
+from harness.serving.fleet import Fleet
 from harness.serving.load import arrivals_of, lengths_of, limits_of
 from harness.serving.lockstep import Agree, Follower, Leader
 from harness.serving.served import Served, Work
@@ -16,7 +17,7 @@ from harness.serving.session import Session
 from workloads.base import GenerativeWorkload, Units, Workload
 
 if TYPE_CHECKING:
-    from workloads.engine.serve import PreparedEngine
+    from workloads.engine.serve import PreparedEngines
     from workloads.engine.setup import Setup
 
 DRAIN_S, DRAIN_SPANS = 10.0, 2.0
@@ -30,10 +31,12 @@ class ServingJob:
     step: Callable[..., object]
     session: Session | None
     """The load, on rank 0."""
-    prepared: PreparedEngine
+    prepared: PreparedEngines
     work: Work
     others: Leader | Follower | None = None
     """What keeps several ranks in step."""
+    fleet: Fleet | None = None
+    """Several engines behind a balancer."""
     compiler: None = None
     compiled: None = None
     compile_s: None = None
@@ -57,8 +60,8 @@ class ServingJob:
 
     @property
     def kv_cache_bytes(self) -> int:
-        """Of the cache as it is now."""
-        return self.prepared.slots.nbytes
+        """Of the caches as they are now."""
+        return self.prepared.cache_bytes
 
     def units(self, _index: int) -> Units:
         """A step tells what it processed only when it is over."""
@@ -74,7 +77,7 @@ class ServingJob:
 
     def outputs(self) -> object:
         """What a device waits for."""
-        return self.prepared.engine.logits
+        return self.prepared.logits
 
     def served(self, serve: ServeConfig) -> Served | None:
         """Let the counted requests end, with the load kept up, and return what the span served.
@@ -88,11 +91,13 @@ class ServingJob:
             self.others.end()
         if self.session is None:
             return None
+        requests = self.session.requests
         return Served(
-            self.session.requests,
+            requests,
             self.session.span_ns,
             limits_of(serve),
             open_loop=serve.arrivals != "closed",
+            balance=None if self.fleet is None else self.fleet.shares(requests),
         )
 
     def counted(self, served: Served) -> Units:
@@ -112,7 +117,7 @@ def prepare(
     seed: int,
     agree: Agree = lambda turn: turn,
 ) -> ServingJob:
-    """Build engine and load.
+    """Build engines and load.
 
     Args:
         workload: In mode `serve`.
@@ -122,23 +127,35 @@ def prepare(
         agree: Returns rank 0's word on every rank.
 
     Raises:
-        UnsupportedError: the engine cannot be built so.
+        UnsupportedError: no engine can be built so.
         InputError: the load cannot be had.
     """
     assert serve.context is not None
-    prepared = prepare_engine(workload, setup, serve)
-    engine = EngineServer(prepared.engine, vocab=workload.n("vocab"), seed=seed, device=setup.device)
+    prepared = prepare_engines(workload, setup, serve)
+    servers = [
+        EngineServer(engine, vocab=workload.n("vocab"), seed=seed, device=setup.device)
+        for engine in prepared.engines
+    ]
     if setup.ranks.rank > 0:
-        follower = Follower(engine, agree)
+        follower = Follower(servers[0], agree)
         return ServingJob(follower.step, None, prepared, work_of(workload), follower)
-    leader = Leader(engine, agree) if setup.ranks.world > 1 else None
+    leader = Leader(servers[0], agree) if setup.ranks.world > 1 else None
+    fleet = Fleet(serve.balance, servers, shared_threads(serve.engines)) if serve.engines > 1 else None
     session = Session(
-        leader or engine,
+        fleet or leader or servers[0],
         lengths_of(serve, serve.context + 1, seed=seed),
         arrivals_s=arrivals_of(serve, seed=seed),
         concurrency=serve.concurrency,
     )
-    return ServingJob(session.step, session, prepared, work_of(workload), leader)
+    return ServingJob(session.step, session, prepared, work_of(workload), leader, fleet)
+
+
+def shared_threads(engines: int) -> Callable[[], None]:
+    """Return what gives the thread in which it is called its share of this one's threads, one at least."""
+    import torch
+
+    each = max(1, torch.get_num_threads() // engines)
+    return lambda: torch.set_num_threads(each)
 
 
 def work_of(workload: Workload) -> Work:
@@ -153,26 +170,27 @@ def work_of(workload: Workload) -> Work:
     )
 
 
-def prepare_engine(
+def prepare_engines(
     workload: Workload, setup: Setup, serve: ServeConfig, *, queue: int | None = None
-) -> PreparedEngine:
-    """Build the engine alone, with a `queue` of its own where it is not to be `serve.queue`.
+) -> PreparedEngines:
+    """Build the engines alone, with a `queue` of their own where it is not to be `serve.queue`.
 
     Raises:
-        UnsupportedError: the engine cannot be built so.
+        UnsupportedError: no engine can be built so.
     """
-    from workloads.engine import serve as engines
+    from workloads.engine import serve as engine
 
     assert serve.context is not None
-    return engines.prepare_engine(
+    return engine.prepare_engines(
         workload,
         setup,
-        engines.Serving(
+        engine.Serving(
             batching=serve.batching,
             slots=serve.slots,
             context=serve.context,
             chunk=serve.chunk,
             queue=serve.queue if queue is None else queue,
             cache_bytes=None if serve.cache_gib is None else int(serve.cache_gib * 2**30),
+            engines=serve.engines,
         ),
     )

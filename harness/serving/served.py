@@ -32,6 +32,8 @@ class Served:
     """On the clock of the stamps."""
     limits: Limits
     open_loop: bool
+    balance: Facts | None = None
+    """How the counted requests were shared among several engines; None of one."""
 
     def units(self, work: Work) -> Units:
         """Return the tokens that came and the requests that were answered within the span, with their FLOPs.
@@ -60,7 +62,8 @@ class Served:
     def evidence(self) -> Facts:
         """Return how the requests ended, and whether the engine fell behind an open loop."""
         behind = saturated(self.requests) if self.open_loop else None
-        return declared(__name__, {"requests": endings(self.requests), "saturated": behind})
+        shared = {} if self.balance is None else {"balance": self.balance}
+        return declared(__name__, {"requests": endings(self.requests), "saturated": behind, **shared})
 
     def series(self) -> dict[str, Any]:
         """Return the log as columns for `loop.parquet`."""

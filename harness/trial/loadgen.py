@@ -64,13 +64,13 @@ def measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None])
     on_phase("build")
     workload = prepare.workload_of(config, spec.size)
     library.build_with(native.load)
-    prepared = job.prepare_engine(
+    prepared = job.prepare_engines(
         workload, prepare.setup_of(config, device, peers), config.serve, queue=QUEUE
     )
-    wanted = _wanted(config, spec.replica)
-    samples = _samples(config, prepared.engine, workload.n("vocab"), wanted.seed, device.torch_device)
+    wanted, (engine,) = _wanted(config, spec.replica), prepared.engines
+    samples = _samples(config, engine, workload.n("vocab"), wanted.seed, device.torch_device)
     on_phase("warmup")
-    known = capacity(prepared.engine, samples)
+    known = capacity(engine, samples)
     on_phase("measure")
     last: list[_Measured] = []
     with tempfile.TemporaryDirectory(prefix=".loadgen-", dir=spec.folder) as folder:
@@ -78,7 +78,7 @@ def measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None])
         def run(settings: LoadGenSettings) -> LoadGenRun:
             before, window = read_counters(), span_energy.window(config, device)
             with window:
-                found = run_loadgen(prepared.engine, samples, settings, Path(folder))
+                found = run_loadgen(engine, samples, settings, Path(folder))
                 device.synchronize()
             last[:] = [_Measured(found, window.result, between(before, read_counters()))]
             return found
@@ -92,7 +92,7 @@ def measured(config: Config, spec: ReplicaSpec, on_phase: Callable[[str], None])
         (keep_raw if spec.raw_loop else write_loop)(served.series(), Path(spec.folder))
     metrics += [
         make("memory.weights", prepared.weights_bytes),
-        make("memory.kv_cache", prepared.slots.nbytes),
+        make("memory.kv_cache", prepared.cache_bytes),
         make("model.parameters", prepared.parameters),
     ]
     made = {"transformed": prepared.evidence, "device": device.facts(), **prepared.check()}

@@ -1,12 +1,14 @@
 """A serving engine: requests wait, are read in parts, and are answered together, token by token.
 
-Continuous batching lets a request in as soon as a row is free, and out with its last token. Static batching
-fills all rows, and lets the next requests in when the last of them is answered. The engine knows no clock: a
-caller runs `step` and stamps what it returns.
+A step is one pass of the model over the newest token of every answer and the next parts of prompts, so that
+every weight is read once for all of them. Continuous batching lets a request in as soon as a row is free, and
+out with its last token. Static batching fills all rows, and lets the next requests in when the last of them
+is answered; it pads nothing. The engine knows no clock: a caller runs `step` and stamps what it returns.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal
@@ -67,7 +69,7 @@ class Engine:
     Args:
         slots: Rows of the cache; its size bounds the engine's memory.
         batching: When requests are let in.
-        chunk: Most tokens of a prompt that one step reads, so that a long prompt does not hold up the others.
+        chunk: Most tokens of prompts that one step reads, so that a long prompt does not hold up the others.
         queue: Most requests that wait; more are rejected.
         sampling: How tokens are chosen. A request's draws depend on its number and the seed alone.
     """
@@ -89,6 +91,8 @@ class Engine:
         self._rows: list[_Row] = []
         self._read = 0
         """Tokens of the first waiting prompt that were read."""
+        self._parts: list[torch.Tensor] | None = None
+        """Of prompts, for the next step; None before `plan`."""
         self._filling = True
         """Of static batching: whether requests may still join."""
         self.begun: list[int] = []
@@ -127,52 +131,66 @@ class Engine:
             raise RejectedError(f"{self._limit} requests wait already")
         self._waiting.append(request)
 
-    def step(self) -> list[Token]:
-        """Read a part of the first waiting prompt, and make one token of every answer; return the tokens."""
+    def plan(self) -> None:
+        """Choose the prompts that the next step reads; `begun` are those of them that it begins with.
+
+        `step` does so itself where nobody did. Behind it `submit` may be called while the step runs in
+        another thread.
+        """
         self.begun.clear()
+        self._parts = parts = list[torch.Tensor]()
+        if self._batching == "static" and not self._filling:
+            return
+        left, start = self._chunk, self._read
+        for request in itertools.islice(self._waiting, self._slots.count - len(self._rows)):
+            part = request.prompt[start : start + left]
+            parts.append(part)
+            if not start:
+                self.begun.append(request.number)
+            left, start = left - len(part), 0
+            if not left:
+                break
+
+    def step(self) -> list[Token]:
+        """Read parts of the prompts that may join, and make one token of every answer; return the tokens."""
+        if self._parts is None:
+            self.plan()
+        parts, self._parts = self._parts or [], None
+        decoded = [] if parts and self._batching == "static" else self._rows
+        if not parts and not decoded:
+            return []
         with torch.inference_mode():
-            return [*self._read_some(), *self._decode()]
+            return self._run(decoded, parts)
 
-    def _read_some(self) -> list[Token]:
-        if not self._waiting or len(self._rows) >= self._slots.count or not self._may_join():
+    def _run(self, decoded: list[_Row], parts: list[torch.Tensor]) -> list[Token]:
+        self._filling = bool(parts)
+        joined = self._joined(parts)
+        newest = [row.token for row in decoded]
+        fed = torch.stack(newest) if newest else parts[0][:0]
+        logits = self._slots.run(fed, parts, len(joined))
+        self._rows = [*self._rows, *joined]
+        if not (rows := [*decoded, *joined]):
             return []
-        request = self._waiting[0]
-        if not self._read:
-            self.begun.append(request.number)
-        part = request.prompt[self._read : self._read + self._chunk]
-        logits = self.logits = self._slots.read(part)
-        self._read += len(part)
-        if self._read < len(request.prompt):
-            return []
-        self._waiting.popleft()
-        self._read = 0
-        self._slots.admit()
-        row = _Row(request, request.prompt[0], 1, self._generator(request))
-        self._rows.append(row)
-        row.token = self._choose(logits[None], [row])[0]
-        made = Token(request.number, int(row.token), last=request.new_tokens == 1)
-        self._let_go()
-        return [made]
-
-    def _decode(self) -> list[Token]:
-        if not self._rows or (self._batching == "static" and self._filling and self._may_fill()):
-            return []
-        self._filling = False
-        logits = self._slots.decode(torch.stack([row.token for row in self._rows]))
-        tokens = self._choose(logits, self._rows)
+        tokens = self._choose(logits, rows)
         made = []
-        for row, token, number in zip(self._rows, tokens, tokens.tolist(), strict=True):
+        for row, token, number in zip(rows, tokens, tokens.tolist(), strict=True):
             row.token, row.made = token, row.made + 1
             if row.made <= row.request.new_tokens:
                 made.append(Token(row.request.number, number, last=row.made == row.request.new_tokens))
         self._let_go()
         return made
 
-    def _may_join(self) -> bool:
-        return self._batching == "continuous" or self._filling
-
-    def _may_fill(self) -> bool:
-        return bool(self._waiting) and len(self._rows) < self._slots.count
+    def _joined(self, parts: list[torch.Tensor]) -> list[_Row]:
+        """Take the requests from the queue whose prompts end with their part; return their rows."""
+        joined = []
+        for part in parts:
+            request = self._waiting[0]
+            self._read += len(part)
+            if self._read == len(request.prompt):
+                self._waiting.popleft()
+                self._read = 0
+                joined.append(_Row(request, request.prompt[0], 0, self._generator(request)))
+        return joined
 
     def _let_go(self) -> None:
         """Free the rows of answers that are whole; a static batch goes all at once."""

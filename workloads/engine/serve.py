@@ -1,4 +1,4 @@
-"""Make a workload ready to serve: its model, an engine with as many rows as memory allows, their facts."""
+"""Make a workload ready to serve: its model, engines with as many rows as memory allows, their facts."""
 
 from __future__ import annotations
 
@@ -30,33 +30,46 @@ class Serving:
     chunk: int
     queue: int
     cache_bytes: int | None = None
-    """What the cache may take; None is what all slots take."""
+    """What an engine's cache may take; None is what all slots take."""
+    engines: int = 1
+    """Equal ones over one model, each with a cache of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class PreparedEngine:
-    """An engine with its model, and what a record says of both."""
+class PreparedEngines:
+    """Engines with their model, and what a record says of them."""
 
-    engine: Engine
-    slots: Slots
+    engines: tuple[Engine, ...]
+    slots: tuple[Slots, ...]
+    """Of each."""
     model: nn.Module
     parameters: int
     weights_bytes: int
     evidence: dict[str, Any]
 
+    @property
+    def logits(self) -> list[torch.Tensor]:
+        """The last ones of each engine that made any."""
+        return [engine.logits for engine in self.engines if engine.logits is not None]
+
+    @property
+    def cache_bytes(self) -> int:
+        """Of all caches."""
+        return sum(slots.nbytes for slots in self.slots)
+
     def check(self) -> dict[str, Any]:
-        """Judge the last step: `output_ok`, and `output_reason` where its logits are not finite.
+        """Judge the last steps: `output_ok`, and `output_reason` where their logits are not finite.
 
         Before the first request there is nothing to judge: `output_ok` is None.
         """
-        if (logits := self.engine.logits) is None:
+        if not (made := self.logits):
             return {"output_ok": None, "output_reason": None}
-        reason = None if bool(torch.isfinite(logits).all()) else "the output is not finite"
+        reason = None if all(bool(torch.isfinite(one).all()) for one in made) else "the output is not finite"
         return {"output_ok": reason is None, "output_reason": reason}
 
 
-def prepare_engine(workload: Workload, setup: Setup, how: Serving) -> PreparedEngine:
-    """Build the model and its engine on the device.
+def prepare_engines(workload: Workload, setup: Setup, how: Serving) -> PreparedEngines:
+    """Build the model and its engines on the device.
 
     Raises:
         UnsupportedError: the workload has no such mode or rows, or the memory holds not one row.
@@ -69,16 +82,13 @@ def prepare_engine(workload: Workload, setup: Setup, how: Serving) -> PreparedEn
     dtype = built.cast_to or torch.float32
     row_bytes = rehearsed_cache_bytes(workload, dtype, {"tokens": _one_token()}, how.context)
     rows = _rows(how, row_bytes // strategy.cache_parts)
-    slots = slots_of(workload, model, rows, how.context)
-    engine = Engine(
-        slots,
-        batching=how.batching,
-        chunk=how.chunk,
-        queue=how.queue,
-        sampling=Sampling(setup.temperature, setup.top_k, workload.seed),
-    )
-    return PreparedEngine(
-        engine,
+    slots = tuple(slots_of(workload, model, rows, how.context) for _ in range(how.engines))
+    sampling = Sampling(setup.temperature, setup.top_k, workload.seed)
+    return PreparedEngines(
+        tuple(
+            Engine(each, batching=how.batching, chunk=how.chunk, queue=how.queue, sampling=sampling)
+            for each in slots
+        ),
         slots,
         model,
         parameters,
@@ -92,13 +102,13 @@ def _one_token() -> torch.Tensor:
 
 
 def _rows(how: Serving, row_bytes: int) -> int:
-    """Return how many rows there are: what was asked for, or what fits beside the row that reads prompts."""
+    """Return how many rows there are: what was asked for, or what fits."""
     if how.cache_bytes is None:
         return how.slots
-    fit = how.cache_bytes // row_bytes - 1
+    fit = how.cache_bytes // row_bytes
     if fit < 1:
         raise UnsupportedError(
-            f"serve.cache_gib holds {how.cache_bytes} bytes; one row of {how.context} positions, and one in"
-            f" which prompts are read, take {2 * row_bytes}"
+            f"serve.cache_gib holds {how.cache_bytes} bytes; one row of {how.context} positions takes "
+            f"{row_bytes}"
         )
     return min(how.slots, fit)

@@ -1,11 +1,12 @@
 """What a serving engine keeps of its sequences: rows of one cache, of unlike lengths, side by side.
 
-Sequences lie in the first rows, without gaps, and one more is being read in a place of its own.
+Sequences lie in the first rows, without gaps, and a prompt that was read in part behind them.
 """
 
 from __future__ import annotations
 
 import abc
+import itertools
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -26,16 +27,17 @@ class Slots(abc.ABC):
         """Positions of each row's sequence."""
 
     @abc.abstractmethod
-    def read(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Read the next part of a prompt, (S,); return the logits (V,) of its last position."""
+    def run(self, tokens: torch.Tensor, parts: Sequence[torch.Tensor], whole: int) -> torch.Tensor:
+        """Feed every row one token, and read parts of the next prompts, at once.
 
-    @abc.abstractmethod
-    def admit(self) -> None:
-        """Let the sequence that was read follow the rows."""
+        Args:
+            tokens: The newest of every row, (rows,), or (0,) to let the rows rest.
+            parts: The next part of each prompt, (S,) each; the first goes on where the last run left its.
+            whole: How many of the prompts end with their part: all, or all but the last. They are rows then.
 
-    @abc.abstractmethod
-    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Feed every row one token, (rows,); return their logits (rows, V)."""
+        Returns:
+            The logits of the rows that were fed, and of the new rows, (fed + whole, V).
+        """
 
     @abc.abstractmethod
     def keep(self, rows: Sequence[int]) -> None:
@@ -53,50 +55,53 @@ class KeyValueSlots(Slots):
     def __init__(self, model: nn.Module, count: int, capacity: int) -> None:
         super().__init__(model, count, capacity)
         self._whole: Any = model.empty_cache(count, capacity)  # type: ignore[operator]
-        self._empty: Any = model.empty_cache(1, capacity)  # type: ignore[operator]
-        self._reading = self._empty
         attention = next(m for m in model.modules() if hasattr(m, "attend"))
         self._masked = attention.attend is F.scaled_dot_product_attention
+        self._read = 0
+        """Positions of the prompt that was read in part, in the place behind the rows."""
 
-    def read(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Read a part of a prompt into the place beside the rows."""
-        logits: torch.Tensor = self.model(tokens[None], self._reading, last_only=True)[0]
-        self._reading = self._reading._replace(length=self._reading.length + len(tokens))
-        return logits
-
-    def admit(self) -> None:
-        """Copy what was read."""
-        row, length = len(self.lengths), self._reading.length
-        for whole, one in zip(self._whole[:2], self._empty[:2], strict=True):
-            whole[:, row, :, :length] = one[:, 0, :, :length]
-        self.lengths.append(length)
-        self._reading = self._empty
-
-    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
+    def run(self, tokens: torch.Tensor, parts: Sequence[torch.Tensor], whole: int) -> torch.Tensor:
         """Write every row's position behind its own length; a full row's last one again.
 
         A static batch goes on with rows whose answers are whole, and forgets what they give.
         """
-        self.lengths = [min(length, self.capacity - 1) for length in self.lengths]
-        lengths = torch.tensor(self.lengths, device=tokens.device)
-        cache = self._whole.ragged(lengths, max(self.lengths), masked=self._masked)
-        logits: torch.Tensor = self.model(tokens[:, None], cache, last_only=True)
-        self.lengths = [length + 1 for length in self.lengths]
-        return logits
+        fed = [min(length, self.capacity - 1) for length in self.lengths] if len(tokens) else []
+        device, logits = tokens.device, None
+        lengths = torch.tensor(fed, device=device, dtype=torch.int64)
+        rows = self._whole.ragged(lengths, max(fed), masked=self._masked) if fed else None
+        if not parts:
+            logits = self.model(tokens[:, None], rows, last_only=True)
+        else:
+            first, starts = len(self.lengths), (self._read, *(0 for _ in parts[1:]))
+            own = [
+                (first + i, start, len(part))
+                for i, (start, part) in enumerate(zip(starts, parts, strict=True))
+            ]
+            ends = itertools.accumulate((size for _, _, size in own[:whole]), initial=len(fed) - 1)
+            wanted = torch.tensor(
+                [*range(len(fed)), *itertools.islice(ends, 1, None)], device=device, dtype=torch.int64
+            )
+            cache = self._whole.mixed(rows, own)
+            logits = self.model(torch.cat((tokens, *parts))[:, None], cache, last_only=True, of=wanted)
+            read = [start + size for _, start, size in own]
+            self._read = read[-1] if whole < len(own) else 0
+            self.lengths += read[:whole]
+        self.lengths[: len(fed)] = [length + 1 for length in fed]
+        return cast("torch.Tensor", logits)
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Move the rows up into the gaps."""
-        for to, row in enumerate(rows):
-            if to != row:
-                length = self.lengths[row]
+        """Move the rows up into the gaps, and the prompt that was read in part."""
+        lengths = [*self.lengths, self._read]
+        for to, row in enumerate((*rows, len(self.lengths))):
+            if to != row and (length := lengths[row]):
                 for whole in self._whole[:2]:
                     whole[:, to, :, :length] = whole[:, row, :, :length]
         self.lengths = [self.lengths[row] for row in rows]
 
     @property
     def nbytes(self) -> int:
-        """Of all rows and of the place where prompts are read, used or not."""
-        return tree_bytes((self._whole[:2], self._empty[:2]))
+        """Of all rows, used or not."""
+        return tree_bytes(self._whole[:2])
 
 
 class StateSlots(Slots):
@@ -109,29 +114,38 @@ class StateSlots(Slots):
         self._reading: Any = None
         self._read = 0
 
-    def read(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Read a part of a prompt: whole chunks first, then what is left."""
+    def run(self, tokens: torch.Tensor, parts: Sequence[torch.Tensor], whole: int) -> torch.Tensor:
+        """Advance every state, and then read the prompts, one after the other."""
+        found = [self._advance(tokens)] if len(tokens) else []
+        for i, part in enumerate(parts):
+            logits = self._continue(part)
+            found.append(logits[: int(i < whole)])
+            if i < whole:
+                self._admit()
+        return torch.cat(found)
+
+    def _advance(self, tokens: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor
+        logits, self._rows = self.model(tokens[:, None], self._rows, last_only=True)
+        self.lengths = [length + 1 for length in self.lengths]
+        return logits
+
+    def _continue(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Read a part of a prompt: whole chunks first, then what is left; return its last logits, (1, V)."""
         whole = len(tokens) - len(tokens) % self._chunk
         logits = None
         for part in (tokens[:whole], tokens[whole:]):
             if len(part):
                 logits, self._reading = self.model(part[None], self._reading, last_only=True)
         self._read += len(tokens)
-        return cast("torch.Tensor", logits)[0]
+        return cast("torch.Tensor", logits)
 
-    def admit(self) -> None:
+    def _admit(self) -> None:
         """Set the new state behind the others."""
         one = self._reading
         self._rows = one if not self.lengths else _each(lambda a, b: torch.cat((a, b)), self._rows, one)
         self.lengths.append(self._read)
         self._reading, self._read = None, 0
-
-    def decode(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Advance every state."""
-        logits: torch.Tensor
-        logits, self._rows = self.model(tokens[:, None], self._rows, last_only=True)
-        self.lengths = [length + 1 for length in self.lengths]
-        return logits
 
     def keep(self, rows: Sequence[int]) -> None:
         """Choose the states."""

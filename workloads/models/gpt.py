@@ -5,7 +5,7 @@ No dropout: a benchmark step is the same work every time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -43,6 +43,14 @@ class Cache(NamedTuple):
         """Return the first rows as sequences of these lengths, see `RaggedCache`."""
         rows = len(length)
         return RaggedCache(self.keys[:, :rows], self.values[:, :rows], length, longest, masked)
+
+    def mixed(self, rows: RaggedCache | None, parts: Iterable[tuple[int, int, int]]) -> MixedCache:
+        """Return sequences that go on, and parts of prompts: each its row, its start and its size."""
+        own = tuple(Part(*one) for one in parts)
+        device = self.keys.device
+        places = [torch.arange(one.start, one.start + one.size, device=device) for one in own]
+        before = [] if rows is None else [rows.length]
+        return MixedCache(self, rows, own, torch.cat([*before, *places]))
 
 
 class RaggedCache(NamedTuple):
@@ -101,7 +109,65 @@ class GrowingCache(NamedTuple):
         )
 
 
-AnyCache = Cache | RaggedCache | GrowingCache
+class Part(NamedTuple):
+    """The next positions of a prompt that is being read."""
+
+    row: int
+    """Of the cache."""
+    start: int
+    """Positions that were read before."""
+    size: int
+    """Positions now."""
+
+
+class MixedCache(NamedTuple):
+    """One position each of some sequences, and behind them parts of prompts, each position a sequence of one.
+
+    So that one pass reads prompts and continues answers: every weight is read once for all of them.
+    """
+
+    whole: Cache
+    rows: RaggedCache | None
+    """The sequences that go on; None without any."""
+    parts: tuple[Part, ...]
+    length: torch.Tensor
+    """Where each position is in its own sequence, (positions,) int64."""
+
+    def attended(self, attend: Attend, layer: int, *qkv: torch.Tensor, **options: Any) -> torch.Tensor:
+        """Write keys and values, and attend; q, k and v are (positions, heads, 1, head size)."""
+        done, found = 0, []
+        if self.rows is not None:
+            done = len(self.rows.length)
+            found.append(attended(attend, self.rows, layer, *(one[:done] for one in qkv), **options))
+        for row, start, size in self.parts:
+            own = Cache(self.whole.keys[:, row : row + 1], self.whole.values[:, row : row + 1], start)
+            side_by_side = (one[done : done + size].transpose(0, 2) for one in qkv)
+            found.append(attended(attend, own, layer, *side_by_side, **options).transpose(0, 2))
+            done += size
+        return torch.cat(found)
+
+
+AnyCache = Cache | RaggedCache | GrowingCache | MixedCache
+Attend = Callable[..., torch.Tensor]
+"""`scaled_dot_product_attention`, or what takes its place."""
+
+
+def attended(
+    attend: Attend, cache: AnyCache | None, layer: int, *qkv: torch.Tensor, **options: Any
+) -> torch.Tensor:
+    """Attend from queries to keys and values, each (B, heads, S, head size), and to those in the cache."""
+    if isinstance(cache, MixedCache):
+        return cache.attended(attend, layer, *qkv, **options)
+    q, k, v = qkv
+    if cache is None:
+        return attend(q, k, v, is_causal=q.shape[2] > 1, **options)
+    return attend(q, *cache.write(layer, k, v), **cache.sees(q.shape[2]), **options)
+
+
+def chosen(x: torch.Tensor, *, last_only: bool, of: torch.Tensor | None) -> torch.Tensor:
+    """Return what of x (B, S, d) goes into the output layer."""
+    x = x if of is None else x.index_select(0, of)
+    return x[:, -1] if last_only else x
 
 
 class Attention(nn.Module):
@@ -123,12 +189,9 @@ class Attention(nn.Module):
         """Attend over x (B, S, d): over itself, or with a filled cache over the cached positions and x."""
         # (3, B, heads, S, head size)
         q, k, v = torch.unflatten(self.qkv(x), -1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        if cache is not None:
-            k, v = cache.write(layer, k, v)
-        sees = {"is_causal": q.shape[2] > 1} if cache is None else cache.sees(q.shape[2])
-        y = self.attend(q, k, v, **sees)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return attended
+        y = attended(self.attend, cache, layer, q, k, v)
+        mapped: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return mapped
 
 
 class Block(nn.Module):
@@ -190,15 +253,21 @@ class GPT(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: AnyCache | None = None, *, last_only: bool = False
+        self,
+        tokens: torch.Tensor,
+        cache: AnyCache | None = None,
+        *,
+        last_only: bool = False,
+        of: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 
-        A cache is written in place from its `length` on.
+        A cache is written in place from its `length` on. `of`, (R,) int64, chooses sequences whose logits are
+        wanted; without it all are.
         """
         x = self.embed(tokens, 0 if cache is None else cache.length)
         x = self.through(self.blocks, x, tokens, cache)
-        return self.leave(x[:, -1] if last_only else x)
+        return self.leave(chosen(x, last_only=last_only, of=of))
 
     def embed(self, tokens: torch.Tensor, start: int | torch.Tensor = 0) -> torch.Tensor:
         """Return words and positions, (B, S, d); `start` is one for all sequences, or (B,)."""

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads.models.gpt import AnyCache, Cache
+from workloads.models.gpt import AnyCache, Cache, attended, chosen
 from workloads.models.tensor_split import Split
 
 NORM_EPS = 1e-5
@@ -60,12 +60,9 @@ class Attention(nn.Module):
         heads = torch.unflatten(self.qkv(x), -1, (-1, self.size)).transpose(1, 2)
         q, k, v = torch.split(heads, [self.heads, self.kv_heads, self.kv_heads], 1)
         q, k = _rotate(q, by), _rotate(k, by)
-        if cache is not None:
-            k, v = cache.write(layer, k, v)
-        sees = {"is_causal": q.shape[2] > 1} if cache is None else cache.sees(q.shape[2])
-        y = self.attend(q, k, v, **sees, enable_gqa=True)
-        attended: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
-        return attended
+        y = attended(self.attend, cache, layer, q, k, v, enable_gqa=True)
+        mapped: torch.Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return mapped
 
 
 class GatedNetwork(nn.Module):
@@ -145,14 +142,20 @@ class Llama(nn.Module):
         return Cache(weight.new_zeros(shape), weight.new_zeros(shape), 0)
 
     def forward(
-        self, tokens: torch.Tensor, cache: AnyCache | None = None, *, last_only: bool = False
+        self,
+        tokens: torch.Tensor,
+        cache: AnyCache | None = None,
+        *,
+        last_only: bool = False,
+        of: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Return logits (B, S, V) for tokens (B, S), or (B, V) for the last position alone.
 
-        A cache is written in place from its `length` on.
+        A cache is written in place from its `length` on. `of`, (R,) int64, chooses sequences whose logits are
+        wanted; without it all are.
         """
         x = self.through(self.blocks, self.embed(tokens), tokens, cache)
-        return self.leave(x[:, -1] if last_only else x)
+        return self.leave(chosen(x, last_only=last_only, of=of))
 
     def embed(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return words, (B, S, d)."""

@@ -18,7 +18,6 @@ from harness.records.store import Store
 from harness.records.validity import describe, judge
 from harness.serving.search import Found, Probe, Tried, highest_rate
 from harness.system.errors import InputError, UsageError
-from workloads.base import SERVE
 
 SHARE = "goodput.share"
 _HEADS = ("rate, requests/s", "runs", "good share", "verdict")
@@ -108,8 +107,6 @@ def _check(trial: PlannedTrial, others: Sequence[PlannedTrial]) -> None:
         raise UsageError("a search takes one configuration, not a sweep")
     if trial.refusal is not None:
         raise UsageError(trial.refusal)
-    if trial.config.workload.mode != SERVE or serve.arrivals == "closed":
-        raise UsageError("a rate is that of an open loop: workload.mode=serve serve.arrivals=poisson")
     if serve.ttft_limit_s is serve.tpot_limit_s is serve.e2e_limit_s is None:
         raise UsageError("state a limit: serve.ttft_limit_s, serve.tpot_limit_s or serve.e2e_limit_s")
 

@@ -1,4 +1,4 @@
-"""What balancing buys: several servers behind a policy beside one server under the same load."""
+"""What balancing buys: several servers or engines behind a policy beside one under the same load."""
 
 from __future__ import annotations
 
@@ -13,20 +13,32 @@ from harness.report.trials import Trial, fact
 
 ALL, FIRST = "throughput.tokens", "latency.ttft.p90"
 _METRICS = {ALL: "Throughput", FIRST: "TTFT p90", "requests.failed": "Without answer"}
-_LOAD = ("arrivals", "concurrency", "rate_per_s", "lengths", "prompt_tokens", "output_tokens", "sigma")
+_SAME = (
+    *(("workload", key) for key in ("model", "top_k", "temperature")),
+    *((section, "name") for section in ("precision", "optimize", "compress")),
+    ("device", "threads"),
+    *(("serve", key) for key in ("arrivals", "concurrency", "rate_per_s", "burstiness", "trace_sha256")),
+    *(("serve", key) for key in ("lengths", "prompt_tokens", "output_tokens", "sigma")),
+    *(("serve", key) for key in ("batching", "slots", "cache_gib", "chunk", "queue")),
+)
+"""What trials of one and of several have in common."""
 MOST_SERVERS = 8
 """Whose shares a cell shows."""
 _NOTE = (
-    "Over one: the ratio to the trial of one server under the same load; more is better for throughput, less "
-    "for the time to first token. Requests: each server's share, in the order of workload.url, over all "
-    "replicas. The balancer does not look whether a server is well."
+    "Over one: the ratio to the trial of one server or engine under the same load; more is better for "
+    "throughput, less for the time to first token. Requests: the share of each, servers in the order of "
+    "workload.url, over all replicas. The balancer does not look whether a server is well. Engines share the "
+    "processor's threads and the weights; each has rows, a cache and a queue of its own."
 )
 
 
 def servers(trial: Trial) -> int:
-    """Return how many servers answered a trial; 0 where it asked none."""
+    """Return how many servers or engines answered a trial."""
     url = fact(trial.result.config, "workload", "url")
-    return len(url) if isinstance(url, list | tuple) else int(isinstance(url, str))
+    if isinstance(url, list | tuple):
+        return len(url)
+    engines = fact(trial.result.config, "serve", "engines")
+    return engines if isinstance(engines, int) and url is None else 1
 
 
 def balancing(served: Sequence[Trial]) -> list[Block]:
@@ -70,10 +82,9 @@ def _row(trial: Trial, one: Trial | None, *, where: bool, first: bool) -> Row:
 
 
 def _key(trial: Trial) -> tuple[str, ...]:
-    """Return what two trials have in common that differ in their servers alone."""
-    config = trial.result.config
-    load = (str(fact(config, "serve", name)) for name in _LOAD)
-    return str(fact(config, "workload", "model")), trial.machine, *load
+    """Return what two trials have in common that differ in their servers or engines alone."""
+    same = (str(fact(trial.result.config, *names)) for names in _SAME)
+    return trial.workload, trial.machine, *same
 
 
 def _over(trial: Trial, one: Trial | None, metric: str) -> Cell:

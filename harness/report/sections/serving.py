@@ -74,9 +74,9 @@ def _curves(served: Sequence[Trial]) -> list[list[Trial]]:
     found = dict[tuple[str, ...], list[Trial]]()
     for name, members in groups(served).items():
         for trial in members:
-            url = str(fact(trial.result.config, "workload", "url")) if servers(trial) > 1 else ""
-            balance = str(fact(trial.result.config, "serve", "balance")) if url else ""
-            found.setdefault((*name, url, balance), []).append(trial)
+            keys = (("workload", "url"), ("serve", "engines"), ("serve", "balance"))
+            several = [str(fact(trial.result.config, *key)) for key in keys] if servers(trial) > 1 else []
+            found.setdefault((*name, *several), []).append(trial)
     return list(found.values())
 
 

@@ -44,11 +44,12 @@ class PreparedReplica:
     def in_mode(self, mode: str) -> Any:
         """Return the job of the same work in another mode.
 
-        Of what serves: one prompt to read, or a step of as many rows as its load fills.
+        Of what serves: one prompt to read, or a step of as many rows as its load fills in an engine.
         """
         size, serve = self.size, self.config.serve
         if self.config.workload.mode == SERVE and serve.prompt_tokens is not None:
-            filled = min(serve.slots, serve.concurrency) if serve.arrivals == "closed" else serve.slots
+            users = -(-serve.concurrency // serve.engines)
+            filled = min(serve.slots, users) if serve.arrivals == "closed" else serve.slots
             size = {**size, "batch": 1 if mode == "prefill" else filled, "prompt": serve.prompt_tokens}
         workload = prepare.workload_of(self.config, size, mode)
         return prepare.prepare_job(self.config, workload, self.device, self.peers)

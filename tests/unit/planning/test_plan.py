@@ -252,7 +252,7 @@ KEYS = """
 seed
 workload: name mode size batch seq new_tokens accumulate optimizer lr temperature top_k data shape
   factory program folder source_sha256 url model api key_env key_file extra request_s pause_s
-serve: batching slots context cache_gib chunk queue arrivals concurrency loadgen rate_per_s burstiness
+serve: batching slots context cache_gib chunk queue engines arrivals concurrency loadgen rate_per_s burstiness
   lengths prompt_tokens output_tokens sigma trace trace_sha256 balance
   ttft_limit_s tpot_limit_s e2e_limit_s good_share
 compress: name settings

@@ -5,9 +5,11 @@ import json
 import pytest
 
 from harness.config.errors import ConfigError
+from harness.identity.trial import recorded_work_id
 from harness.planning.plan import make_plan
 
 CPU = ("workload=gpt", "workload.mode=serve", "device=cpu")
+ENDPOINT = ("workload=endpoint", "workload.url=http://localhost:1/v1", "workload.model=m")
 
 
 def only(*overrides):
@@ -98,10 +100,50 @@ def test_limits_judge_the_same_work():
     assert only("serve.slots=4").work_id != plain.work_id
 
 
-def test_other_modes_do_not_read_the_section():
-    """Their identities are what they were."""
-    trials = make_plan(["workload=gpt", "workload.mode=generate", "device=cpu", "serve.slots=2,4"]).trials
-    assert len(trials) == 1
+@pytest.mark.parametrize("mode", ["infer", "generate", "train"])
+@pytest.mark.parametrize("key", ["loadgen=offline", "slots=2", "engines=2", "ttft_limit_s=1", "slots=2,4"])
+def test_another_mode_reads_no_key_and_says_what_does(mode, key):
+    """Nobody believes that LoadGen drove a run of a batch."""
+    name = key.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"^serve\.{name}: .* add workload.mode=serve$"):
+        only(f"workload.mode={mode}", f"serve.{key}")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (("serve.sigma=1",), "serve.sigma: .*serve.lengths=lognormal"),
+        (
+            ("serve.arrivals=poisson", "serve.rate_per_s=1", "serve.concurrency=2"),
+            "serve.concurrency: .*closed",
+        ),
+        ((*ENDPOINT, "serve.batching=static"), "serve.batching: an endpoint has an engine of its own"),
+        ((*ENDPOINT, "serve.engines=2"), "serve.engines: an endpoint has"),
+        (("serve.balance=least_outstanding",), "serve.balance: .*serve.engines=N"),
+        (("serve.loadgen=offline", "serve.engines=2"), "serve.engines: LoadGen drives one engine"),
+    ],
+)
+def test_a_key_that_changes_nothing_is_refused(overrides, says):
+    """With what would read it."""
+    with pytest.raises(ConfigError, match=says):
+        only(*overrides)
+
+
+def test_a_sweep_may_set_what_some_of_its_trials_read():
+    """The identities of the others are what they were."""
+    trials = make_plan([*CPU, "workload.mode=serve,generate", "serve.slots=2,4"]).trials
+    assert [trial.config.workload.mode for trial in trials] == ["serve", "serve", "generate"]
+    assert len(make_plan([*CPU, "serve.lengths=fixed,lognormal", "serve.sigma=1"]).trials) == 2
+
+
+def test_one_engine_is_the_work_that_it_was():
+    """Records from before there were several keep their identities."""
+    one = only().config.model_dump(mode="json")
+    kept = recorded_work_id(one, {}, None)
+    del one["serve"]["engines"]
+    assert recorded_work_id(one, {}, None) == kept
+    assert only("serve.engines=2").work_id != only().work_id
+    assert "parallel=none" in only("serve.engines=2", "parallel=tensor").refusal
 
 
 @pytest.mark.parametrize(

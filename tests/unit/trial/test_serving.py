@@ -98,10 +98,27 @@ def test_an_open_loop_beyond_the_engine_is_told_apart(served):
 
 
 def test_slots_are_as_many_as_the_cache_holds(served):
-    """Of the eight asked for two fit: three rows of this model, one of which reads prompts."""
+    """Of the eight asked for three fit."""
     row = 2 * 128 * 12 * 4 / 2**30
     _, found = served("workload=gpt", "serve.slots=8", f"serve.cache_gib={3.5 * row}")
-    assert found["evidence"]["transformed"]["slots"] == 2
+    assert found["evidence"]["transformed"]["slots"] == 3
+
+
+def test_several_engines_share_the_requests(served):
+    """In turn, so evenly; each has a cache of its own, and all the same weights."""
+    found = {}
+    for engines in (1, 2):
+        _, made = served("workload=gpt", f"serve.engines={engines}", "workload.top_k=1")
+        found[engines] = {one["id"]: one["value"] for one in made["metrics"]}
+    assert found[2]["memory.kv_cache"] == 2 * found[1]["memory.kv_cache"]
+    assert found[2]["memory.weights"] == found[1]["memory.weights"]
+    assert found[2]["requests.failed"] == 0
+    evidence = made["evidence"]
+    first, second = (one["requests"] for one in evidence["balance"]["servers"])
+    assert evidence["balance"]["policy"] == "round_robin"
+    assert first + second == sum(evidence["requests"].values())
+    assert abs(first - second) <= 1
+    assert evidence["output_ok"]
 
 
 def test_a_cache_without_room_for_a_row_is_refused(served, monkeypatch):

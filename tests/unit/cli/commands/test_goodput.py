@@ -66,7 +66,10 @@ def test_no_rate_that_keeps_the_limits_is_told(queue, monkeypatch, capsys):
     ("words", "says"),
     [
         (["workload=gpt", "workload.mode=serve", "device=cpu"], "a closed loop has no rate"),
-        (["workload=gpt", "device=cpu"], "a rate is that of an open loop"),
+        (
+            ["workload=gpt", "device=cpu"],
+            "serve.rate_per_s: mode serve alone reads it: add workload.mode=serve",
+        ),
         (LOAD[:-1], "state a limit"),
         ([*LOAD, "serve.slots=2,4"], "one configuration"),
         ([*LOAD, "optimize=compile"], "changes with every step"),

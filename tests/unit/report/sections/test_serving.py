@@ -77,21 +77,33 @@ def test_trials_under_loadgen_have_a_table_of_their_own(served, make_trial, make
     assert only.id == "loadgen-table"
 
 
-def test_what_balancing_buys_is_beside_one_server(make_trial, make_estimate):
-    """Two servers of the same load: ratios, shares by server, and a figure of both."""
+ONE, TWO = "http://a", ["http://a", "http://b"]
 
-    def one(url, rate, first_s, shares=()):
+
+@pytest.mark.parametrize(
+    ("workload", "alone", "both"),
+    [
+        ("endpoint", {"workload": {"url": ONE, "model": "m"}}, {"workload": {"url": TWO, "model": "m"}}),
+        ("gpt", {}, {"serve": {"engines": 2}}),
+        ("gpt", {"serve": {"engines": 1}}, {"serve": {"engines": 2}}),
+    ],
+)
+def test_what_balancing_buys_is_beside_one_server(make_trial, make_estimate, workload, alone, both):
+    """Two servers or engines under the same load: ratios, shares of each, and a figure of both."""
+
+    def one(given, rate, first_s, shares=()):
         estimates = make_estimate("throughput.tokens", rate), make_estimate("latency.ttft.p90", first_s)
-        made = make_trial("endpoint", "serve", "fp32", *estimates, identity=str(url))
-        made.config["workload"] |= {"url": url, "model": "m"}
-        made.config["serve"] = {"arrivals": "closed", "concurrency": 8, "balance": "round_robin"}
+        made = make_trial(workload, "serve", "fp32", *estimates, identity=str(rate))
+        made.config["workload"] |= given.get("workload", {})
+        load = {"arrivals": "closed", "concurrency": 8, "balance": "round_robin"}
+        made.config["serve"] = load | given.get("serve", {})
         for record in made.replicas():
             if shares:
                 record.evidence["balance"] = {"servers": [{"requests": n} for n in shares]}
         return made
 
-    both = trials([one("http://a", 100.0, 0.4), one(["http://a", "http://b"], 180.0, 0.3, (30, 10))])
-    _, table, *figures = serving_section(both).blocks
+    made = trials([one(alone, 100.0, 0.4), one(both, 180.0, 0.3, (30, 10))])
+    _, table, *figures = serving_section(made).blocks
     (row,) = table.rows
     shown = dict(zip([column.title for column in table.columns], row.cells, strict=True))
     assert shown["Throughput over one"].text == "1.80"

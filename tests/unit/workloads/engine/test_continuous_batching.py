@@ -144,6 +144,23 @@ def test_a_long_prompt_holds_nobody_up(served):
     assert 1 in made[-1]
 
 
+@pytest.mark.parametrize("batching", ["continuous", "static"])
+def test_one_pass_reads_several_prompts_and_continues_answers(served, batching):
+    """Of ten positions a step: two prompts and a half, then the rest beside the answers that go on."""
+    work, model = served("gpt")
+    passes = []
+    model.register_forward_pre_hook(lambda _model, given: passes.append(len(given[0])))
+    engine = engine_of(work, model, chunk=10, batching=batching)
+    for each in requests(work.n("vocab"), [(4, 5)] * 3):
+        engine.submit(each)
+    assert [token.request for token in engine.step()] == [0, 1]
+    assert engine.begun == [0, 1, 2]
+    made = [token.request for token in engine.step()]
+    assert (made, engine.begun) == ([0, 1, 2] if batching == "continuous" else [2], [])
+    assert [token.request for token in engine.step()] == [0, 1, 2]
+    assert passes == ([10, 4, 3] if batching == "continuous" else [10, 2, 3])
+
+
 @pytest.mark.parametrize("lengths", [(41, 1), (1, 41), (0, 3), (3, 0)])
 def test_what_fits_no_row_is_rejected(served, lengths):
     """At once, with its lengths."""

@@ -10,7 +10,7 @@ import torch.distributed.tensor.parallel
 from workloads import compatibility, registry
 from workloads.base import TRAINING
 from workloads.engine.continuous_batching import Request
-from workloads.engine.serve import Serving, prepare_engine
+from workloads.engine.serve import Serving, prepare_engines
 from workloads.engine.setup import Chosen, Setup
 from workloads.parallel.registry import STRATEGIES
 from workloads.sizes import resolve_size
@@ -89,13 +89,14 @@ def test_a_split_engine_serves_the_single_processs_tokens(on_ranks):
     prompts = [torch.randint(workload.n("vocab"), (n,), generator=random) for n in (5, 9, 3, 8)]
 
     def served(setup):
-        made = prepare_engine(workload, setup, serving)
+        made = prepare_engines(workload, setup, serving)
+        (engine,) = made.engines
         for number, prompt in enumerate(prompts):
-            made.engine.submit(Request(number, prompt, 4 + number))
+            engine.submit(Request(number, prompt, 4 + number))
         tokens = []
-        while not made.engine.idle:
-            tokens += [(token.request, token.token) for token in made.engine.step()]
-        return tokens, made.slots.nbytes
+        while not engine.idle:
+            tokens += [(token.request, token.token) for token in engine.step()]
+        return tokens, made.cache_bytes
 
     def work(ranks):
         return served(Setup(top_k=1, parallel=Chosen("tensor", {"sequence": False}), ranks=ranks))
