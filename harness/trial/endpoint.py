@@ -38,6 +38,9 @@ from harness.trial.endpoint_energy import Energy, Metered, energy_metrics
 _WORDS = ("the", "of", "and", "to", "in", "is", "you", "that", "it", "he", "was", "for", "on")
 
 
+_MOST_MODELS = 8
+
+
 class EndpointError(JoulemarkError, RuntimeError):
     """The endpoint gives no answer that could be measured; the message says what it gives."""
 
@@ -219,6 +222,7 @@ def _endpoint_facts(told: Sequence[Told]) -> dict[str, Any]:
         "requests": len(told),
         "answered": len(answered),
         "problems": {one.request.ended: one.seen.problem for one in reversed(told) if one.seen.problem},
+        "models": sorted({one.seen.model for one in answered if one.seen.model})[:_MOST_MODELS],
         "usage": sum(one.request.tokens is not None for one in answered),
         "false_usage": sum(one.seen.false_usage for one in answered),
         "empty_first": sum(one.seen.empty_first for one in answered),

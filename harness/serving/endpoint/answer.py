@@ -6,7 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.serving.endpoint.failures import ERROR_EVENT, MALFORMED, NO_TOKEN, TRUNCATED, RequestError
+from harness.serving.endpoint.failures import (
+    ERROR_EVENT,
+    MALFORMED,
+    NO_TOKEN,
+    TRUNCATED,
+    RequestError,
+    one_line,
+)
 
 DONE = b"[DONE]"
 _REASONING = ("reasoning_content", "reasoning")
@@ -33,6 +40,8 @@ class Answer:
     events: int = 0
     reasoned: bool = False
     """Whether reasoning came."""
+    model: str | None = None
+    """What the server says that it answers with, if it says so."""
 
     def take(self, data: bytes, at_ns: int) -> None:
         """Take one event's data, read at `at_ns`.
@@ -52,6 +61,8 @@ class Answer:
             raise RequestError(MALFORMED, f"an event that is no JSON object: {_begin(data)}")
         if event.get("error"):
             raise RequestError(ERROR_EVENT, error_text(event))
+        if self.model is None and isinstance(said := event.get("model"), str):
+            self.model = one_line(said)
         self._take_usage(event.get("usage"))
         choices = event.get("choices")
         if not isinstance(choices, list):

@@ -92,6 +92,8 @@ class Seen:
     empty_first: bool = False
     done: bool = False
     reasoned: bool = False
+    model: str | None = None
+    """What the server said that it answers with."""
     false_usage: bool = False
     """Whether the server told a number of tokens that cannot be."""
     problem: str = ""
@@ -161,6 +163,7 @@ class Client:
         end_ns = answer.token_ns[-1] if ended == ANSWERED else time.perf_counter_ns()
         exchange.seen.events, exchange.seen.done = answer.events, answer.done
         exchange.seen.empty_first, exchange.seen.reasoned = answer.empty_first, answer.reasoned
+        exchange.seen.model = None if answer.model is None else self._shown(answer.model)
         request = ServedRequest(
             number=number,
             arrival_ns=arrival_ns,

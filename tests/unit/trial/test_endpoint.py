@@ -56,6 +56,7 @@ def test_a_replica_and_its_audit(server, tmp_path, api):
     evidence = json.loads(json.dumps(found["evidence"]))
     assert evidence["endpoint"]["answered"] == evidence["iterations"] == evidence["requests"]["answered"]
     assert (evidence["endpoint"]["empty_first"] > 0) == (api == "chat")
+    assert evidence["endpoint"]["models"] == ["scripted"]
     assert evidence["client"]["kernel_stamps"]
     assert evidence["client"]["late_s"] is not None
     ((_, series),) = read_loops([("x", (tmp_path / LOOP).read_bytes())])

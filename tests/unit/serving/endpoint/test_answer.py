@@ -47,6 +47,14 @@ def test_one_token_a_chunk(name, chat):
     assert not answer.reasoned
 
 
+def test_the_model_is_what_the_server_says_first():
+    """In one printable line; what is no text says nothing."""
+    answer = Answer()
+    for event in ({"model": 7}, {"model": "a\n\x1b[0m"}, {"model": "other"}):
+        answer.take(json.dumps(event).encode(), 0)
+    assert answer.model == "a ?[0m"
+
+
 def test_three_tokens_a_chunk():
     """48 tokens in 16 chunks: tpot divides by the tokens that the server counts, gaps are of chunks."""
     request = request_of(read(SCRIPTS["three"], 48))
