@@ -137,10 +137,10 @@ bench-cpu: $(STAMP)  ## the CPU's measured ceilings against plain C beside them
 bench-shim: $(STAMP)  ## what loading the shim and launching a kernel cost the host
 	$(BIN)/python benchmarks/shim_cost.py
 
-bench-faults: $(STAMP)  ## over 580 injected faults of over 370 kinds, about 25 minutes; goes on where it stopped
+bench-faults: $(STAMP)  ## the injected faults of docs/trust.md, about 25 minutes; goes on where it stopped
 	$(BIN)/python -m benchmarks.fault_bench
 
-bench-hostile: $(STAMP)  ## 1577 hostile records, links, bundles, files and requests, about 20 minutes; goes on where it stopped
+bench-hostile: $(STAMP)  ## the hostile inputs of docs/trust.md, about 25 minutes; goes on where it stopped
 	$(BIN)/python -m benchmarks.hostile_bench
 
 bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's of a third as many, about 8 minutes

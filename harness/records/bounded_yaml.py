@@ -56,7 +56,7 @@ def check_yaml(data: bytes, most: int) -> None:
             elif isinstance(event, yaml.AliasEvent):
                 aliases += 1
                 if event.anchor in within:
-                    raise InputError(f"{event.anchor[:60]} holds itself")
+                    raise InputError(f"{str(event.anchor)[:60]} holds itself")
             elif isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
                 raise InputError(f"a number of more than {LONGEST_NUMBER} characters")
             if len(within) > DEEPEST:

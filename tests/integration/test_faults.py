@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.fault_bench.__main__ import by_sort
 
 ROOT = Path(__file__).parents[2]
 KINDS = (
@@ -14,6 +18,14 @@ KINDS = (
     "temporary files of killed runs",
     "the lock is a link out",
 )
+
+
+def test_the_documented_counts_are_those_of_the_faults():
+    """docs/trust.md counts kinds and faults by sort, in the order in which they are injected."""
+    counts = [(len({f.kind for _, f in faults}), len(faults)) for faults in by_sort(1).values()]
+    table = (ROOT / "docs" / "trust.md").read_text().partition("| sort | kinds | faults |")[2]
+    told = re.findall(r"\| (\d+) \| (\d+) \| \d+ \|", table.partition("\n\n")[0])
+    assert told == [(str(a), str(b)) for a, b in (*counts, map(sum, zip(*counts, strict=True)))]
 
 
 def test_each_ends_as_its_kind_promises(tmp_path):
