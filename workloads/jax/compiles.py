@@ -57,7 +57,7 @@ class Program:
     compile_s: float
     cost: dict[str, float]
     """What XLA counts of one run: `flops`, `bytes_accessed`, `transcendentals`. Its FLOPs hold the optimizer,
-    norms and softmax, which the model FLOPs of a workload leave out."""
+    norms and softmax, which the model FLOPs of a workload leave out, and the body of a loop once."""
     memory: dict[str, int]
     """Bytes of its arguments, outputs, temporaries, aliases and code."""
 

@@ -30,6 +30,13 @@ def test_a_program_is_compiled_once_and_takes_one_shape(xla):
     assert str(watch) == "compiled by XLA, 1 program"
 
 
+def test_xla_counts_the_body_of_a_loop_once(xla):
+    """As docs/xla.md says of its FLOPs: ten products in a scan cost one."""
+    x = jnp.ones((64, 64))
+    loop = compile_ahead("loop", lambda x: jax.lax.scan(lambda y, _: (y @ x, None), x, None, length=10)[0], x)
+    assert loop.cost["flops"] == pytest.approx(2 * 64**3, rel=0.01)
+
+
 def test_what_is_compiled_in_a_span_is_counted(xla):
     """A new shape of a plain jit compiles again; the same shape does not."""
     jitted = jax.jit(lambda x: jnp.sin(x) * 3)
