@@ -85,11 +85,12 @@ def test_a_first_step_that_waits_is_no_wrong_output(served):
 
 
 def test_an_open_loop_beyond_the_engine_is_told_apart(served):
-    """More requests than any machine answers on one slot behind a short queue: most are turned away."""
-    # At least a hundred steps, of which six answer one: some are answered however long the machine stalls.
+    """Two thousand long answers a second, asked of one slot behind a short queue: most are turned away."""
+    # An answer takes over sixty steps of the engine, and the span holds three hundred: some answers are
+    # whole however long the machine stalls.
     _, found = served(
-        "workload=gpt", "serve.arrivals=poisson", "serve.rate_per_s=20000", "serve.slots=1", "serve.queue=2",
-        "measure.min_iterations=100",
+        "workload=gpt", "serve.arrivals=poisson", "serve.rate_per_s=2000", "serve.slots=1", "serve.queue=2",
+        "serve.output_tokens=60", "measure.min_iterations=300",
     )  # fmt: skip
     ended = found["evidence"]["requests"]
     assert ended["rejected"] > ended["answered"]
