@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.fault_bench import failing
+from harness.bundles import work_audit
 from harness.system import process
 
 SWEEP = "noop"
@@ -286,8 +287,22 @@ def prepare() -> None:
     plan_once(list(WORDS), user_folders=[])
     run.make_plan, run.identify = plan_once, lambda: identity
     HostWatch.before = lambda *_: False  # type: ignore[method-assign, assignment]
+    _count_once()
     process.adopt_orphans()
     ctypes.CDLL(None).malloc_trim(0)
+
+
+def _count_once() -> None:
+    """Let the audits after all faults, which are of the same work, count it in one process."""
+    count, counted = work_audit.count, dict[str, Any]()
+
+    def once(works: Sequence[Any]) -> Any:
+        asked = repr(works)
+        if asked not in counted:
+            counted[asked] = count(works)
+        return counted[asked]
+
+    work_audit.count = once
 
 
 def named(pairs: Iterator[tuple[str, Any]]) -> dict[str, Any]:
