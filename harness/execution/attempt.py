@@ -89,7 +89,7 @@ class Attempts:
             raise
         with whole():  # what has ended has its record; DuckDB would make another error of an interrupt
             with advised(self.store.root):
-                pack(folder)
+                pack(folder, whole=outcome.exit_code == 0 and outcome.result is not None)
             status, reason = judge(outcome, config.run.timeout_s)
             return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
 

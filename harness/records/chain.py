@@ -13,7 +13,7 @@ from typing import Any
 from harness.records.errors import one_line
 from harness.records.listing import RECORD
 from harness.records.schema import Facts, Record, Seal
-from harness.system.errors import InputError
+from harness.system.errors import InputError, access_to
 
 
 def plan_digest(plan: Mapping[str, Any]) -> str:
@@ -99,6 +99,6 @@ def _files(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if path.is_file() and not path.is_symlink() and path.name != RECORD and not path.name.startswith("."):
-            with path.open("rb") as file:
+            with access_to(path), path.open("rb") as file:
                 found[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records.parquet import reader, system_errors
+from harness.system.errors import ResourceError
 from harness.system.memory_files import in_memory
 
 if TYPE_CHECKING:
@@ -39,11 +40,15 @@ def keep_raw(series: Mapping[str, Any], folder: Path) -> None:
         np.savez(file, **series)  # numpy 2.0 takes `allow_pickle` for one of them
 
 
-def pack(folder: Path) -> None:
+def pack(folder: Path, *, whole: bool) -> None:
     """Make `loop.parquet` of series that a worker left, if it left any.
 
+    Args:
+        folder: the attempt's.
+        whole: the worker ended well, so that its series are whole; one that died may have left a part.
+
     Raises:
-        OSError: it cannot be written.
+        OSError: they cannot be read, or it cannot be written.
     """
     import numpy as np
 
@@ -54,8 +59,9 @@ def pack(folder: Path) -> None:
         with np.load(raw, allow_pickle=False) as kept:
             series = {name: kept[name] for name in kept.files}
         write_loop(series, folder)
-    except (ValueError, EOFError, zipfile.BadZipFile):
-        pass  # the worker died while it wrote them; its record says that it died
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        if whole:
+            raise ResourceError(f"{raw}: cannot be read back: {error}") from error
     finally:
         discard_raw(folder)
 

@@ -9,6 +9,7 @@ from harness.report.data_files import FOLDER, data_files
 from harness.report.document import ReportModel
 from harness.report.model import build
 from harness.system.errors import UsageError, access_to
+from harness.system.files import write_atomically
 
 FORMATS = ("html", "pdf", "md")
 
@@ -30,13 +31,9 @@ def write(model: ReportModel, out_dir: Path, formats: Sequence[str]) -> list[Pat
     written = []
     for name, render in renderers:
         path, drawn = out_dir / f"report.{name}", render(model)
-        with access_to(path):
-            path.write_bytes(drawn)
-        written.append(path)
-    data = out_dir / FOLDER
-    data.mkdir(exist_ok=True)
+        written.append(write_atomically(path, drawn))
     for name, content in data_files(model):
-        (data / name).write_bytes(content)
+        write_atomically(out_dir / FOLDER / name, content)
     return written
 
 

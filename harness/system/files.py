@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.system.errors import access_to
+from harness.system.errors import ResourceError, access_to
 
 
 @contextlib.contextmanager
@@ -17,9 +17,11 @@ def replacing(path: Path, mode: int = 0o777) -> Iterator[Path]:
     Folders that are missing are made with `mode`.
 
     Raises:
-        ResourceError: it cannot be written; what was there is there.
+        ResourceError: it cannot be written, or is a device, a pipe or a socket; what was there is there.
     """
     with access_to(path):
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ResourceError(f"{path}: not a plain file, and no file takes its place")
         path.parent.mkdir(parents=True, exist_ok=True, mode=mode)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         temporary.unlink(missing_ok=True)  # what a killed process left, or a link

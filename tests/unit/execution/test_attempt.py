@@ -134,7 +134,7 @@ def test_an_interrupt_while_a_record_is_made_waits_for_it(attempts, store, trial
     """The replica has ended: it counts, and DuckDB makes no error of its own of the signal."""
     own = interrupts._Interrupt()
     monkeypatch.setattr(interrupts, "_interrupt", own)
-    monkeypatch.setattr(attempt, "pack", lambda _folder: own.take(signal.SIGTERM, None))
+    monkeypatch.setattr(attempt, "pack", lambda _folder, **_: own.take(signal.SIGTERM, None))
     with pytest.raises(KeyboardInterrupt):
         attempts.run(ScriptedWorkers(Outcome(exit_code=0, result={"status": "ok"})), trial, 0, 0)
     (record,) = store.records("s")[0]

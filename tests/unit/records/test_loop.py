@@ -58,16 +58,19 @@ def test_what_a_worker_leaves_is_packed_into_the_same_file(tmp_path: Path) -> No
     """The numbers that a worker left become the loop; a half-written file of them and none become nothing."""
     (tmp_path / "other").mkdir()
     expected = write_loop(SERIES, tmp_path / "other").read_bytes()
-    pack(tmp_path)
+    pack(tmp_path, whole=False)
     keep_raw(SERIES, tmp_path)
     (raw,) = tmp_path.glob(".loop*")
     whole = raw.read_bytes()
     for torn in (whole[:100], b""):
         raw.write_bytes(torn)
-        pack(tmp_path)
+        pack(tmp_path, whole=False)
         assert not (tmp_path / LOOP).exists()
         assert not raw.exists()
+        raw.write_bytes(torn)
+        with pytest.raises(OSError, match="cannot be read back"):
+            pack(tmp_path, whole=True)
     raw.write_bytes(whole)
-    pack(tmp_path)
+    pack(tmp_path, whole=False)
     assert (tmp_path / LOOP).read_bytes() == expected
     assert not raw.exists()

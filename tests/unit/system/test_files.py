@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from harness.system.files import replacing, write_atomically
@@ -44,3 +46,17 @@ def test_a_link_in_the_way_is_not_followed(tmp_path):
     assert outside.read_text() == "theirs"
     assert not path.is_symlink()
     assert path.read_text() == "ours"
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_keeps_its_place(tmp_path, linked):
+    """As do devices: whoever may write into `/dev` would have a file there instead of `/dev/full`."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    path = tmp_path / "link" if linked else pipe
+    if linked:
+        path.symlink_to(pipe)
+    with pytest.raises(OSError, match="not a plain file"):
+        write_atomically(path, "ours")
+    assert pipe.is_fifo()
+    assert path.is_symlink() == linked
