@@ -26,7 +26,7 @@ from harness.system.errors import ResourceError
 
 ADDRESS = "127.0.0.1"
 CLIENT_LIMIT_S = 5.0
-"""A client that says no more for so long is closed."""
+"""A client that is not answered within so long, or says nothing for so long, is closed."""
 MOST_CLIENTS = 16
 """At once; the descriptors belong to the sweep."""
 _OWN_NAMES = frozenset({ADDRESS, "localhost"})
@@ -152,6 +152,11 @@ def gpu_families(read: Callable[[], dict[str, Any]] | None = None) -> Iterator[F
     yield from (clocks, limited)
 
 
+def _hang_up(client: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -167,10 +172,14 @@ class _Server(ThreadingHTTPServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and make room for the next client."""
+        """Answer, and make room for the next client; one that asks letter by letter has no longer."""
+        late = threading.Timer(CLIENT_LIMIT_S, _hang_up, (request,))
+        late.daemon = True
+        late.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            late.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from harness.execution import monitor
 from harness.execution.monitor import Board, MonitoredProgress, gpu_families, host_families
 from harness.exporters.exposition import render
 from harness.planning.plan import make_plan
@@ -123,6 +124,27 @@ def test_a_client_that_hangs_up_or_asks_with_a_query_disturbs_nothing(plan, capf
         with urllib.request.urlopen(url, timeout=10) as answer:
             assert b"joulemark_sweep_trials" in answer.read()
     assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_asks_letter_by_letter_is_closed(plan, monkeypatch) -> None:
+    """None of its pauses is long; sixteen of it would keep everybody else out."""
+    monkeypatch.setattr(monitor, "CLIENT_LIMIT_S", 0.2)
+    with (
+        MonitoredProgress(plan, Quiet(), 0) as shown,
+        socket.create_connection((monitor.ADDRESS, shown.port)) as client,
+    ):
+        client.settimeout(0.02)
+        for _ in range(1000):
+            try:
+                client.send(b"G")
+                assert client.recv(1) == b""
+                break
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        else:
+            pytest.fail("it was never closed")
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(plan) -> None:
