@@ -30,6 +30,7 @@ BUILT_IN = {
 }
 """By name, the module whose `results(data)` yields the results of a parsed file."""
 LARGEST_BYTES = 64 * 2**20
+_MOST_DIGITS = 300
 _MOST_NESTED, _MOST_NUMBERS = 2_000_000, 8_000_000
 _LINES = ("superbench",)
 """Formats of one JSON object a line."""
@@ -80,9 +81,16 @@ def _parsed(data: bytes, *, lines: bool) -> tuple[Any, list[LeftOut]]:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=_whole)
     except json.JSONDecodeError as error:
         raise FieldError(f"{where} is not JSON: {error}") from error
+
+
+def _whole(digits: str) -> int:
+    """Return a whole number that a float can hold."""
+    if len(digits) > _MOST_DIGITS:
+        raise FieldError(f"a whole number of {len(digits)} digits")
+    return int(digits)
 
 
 def take(data: Any, key: str, kind: type | tuple[type, ...], where: str) -> Any:

@@ -135,6 +135,11 @@ def test_numbers_come_with_unit_direction_and_our_like(tmp_path: Path, source, d
             {"benchmarks": [{"fullname": "a", "stats": {}}]},
             "benchmarks.0.stats.mean: it is missing",
         ),
+        (
+            "pytest-benchmark",
+            {"benchmarks": [{"fullname": "a", "stats": {"mean": 10**400}}]},
+            "a whole number of 401 digits",
+        ),
         ("pytest-benchmark", {"benchmarks": []}, "it holds no result of pytest-benchmark"),
         (
             "optimum-benchmark",
