@@ -15,6 +15,7 @@ from harness.trial.passes.run import PreparedReplica
     [
         (("serve.concurrency=2",), 2),
         (("serve.concurrency=9",), 3),
+        (("serve.concurrency=3", "serve.engines=2"), 2),
         (("serve.arrivals=poisson", "serve.rate_per_s=1"), 3),
     ],
 )
