@@ -20,7 +20,7 @@ from typing import IO, Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from harness.bundles.signature import SIGNATURE, SIGNATURE_BYTES, Signature, checked, sign
-from harness.records.bounded_json import require_modest
+from harness.records.bounded_json import require_modest, unique
 from harness.records.errors import first_fault
 from harness.records.schema import DIGEST_PATTERN, NAME_PATTERN
 from harness.records.store import RESERVED, Store
@@ -32,6 +32,8 @@ MANIFEST = "MANIFEST.json"
 LARGEST_FILE_BYTES = 256 * 2**20
 LARGEST_BUNDLE_BYTES = 16 * 2**30
 MOST_FILES = 500_000
+_PERMISSIONS = 0o666
+"""That a member may have: nothing in a bundle is a program."""
 _MANIFEST_BYTES = 128 * 2**20
 _CHUNK = 1 << 20
 _ATTEMPT_FILES = (
@@ -213,6 +215,8 @@ def sound_files(path: Path) -> Iterator[tuple[str, bytes]]:
                     raise BundleError(f"{path}: {member.name!r} is not in its list, or twice in the file")
                 if not member.isreg() or member.issparse():
                     raise BundleError(f"{path}: {member.name} is not a plain file")
+                if member.mode & ~_PERMISSIONS:
+                    raise BundleError(f"{path}: {member.name} has the permissions {member.mode:o}")
                 if member.size != listed.size:
                     raise BundleError(f"{path}: {member.name} has {member.size} bytes, not {listed.size}")
                 data = _read(tar.extractfile(member), listed.size)
@@ -235,6 +239,7 @@ def _manifest(path: Path, tar: tarfile.TarFile) -> tuple[_Manifest, bytes]:
         data = _read(tar.extractfile(first), first.size)
         require_modest(data, 4 * MOST_FILES)
         manifest = _Manifest.model_validate_json(data)
+        json.loads(data, object_pairs_hook=unique)
     except ValidationError as error:
         raise BundleError(f"{path}: {MANIFEST}: {first_fault(error)}") from error
     except InputError as error:

@@ -6,30 +6,25 @@ number, flag and identity is made again by the rules that made it, and each that
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.bundles.attempt_audit import check_attempt
+from harness.bundles.batch_audit import batches, check_batch
 from harness.bundles.chain_audit import Found, check_sweep, read_plan
 from harness.bundles.finding import Finding
 from harness.bundles.marks import Label
-from harness.bundles.replay_audit import OTHER_RULES
 from harness.bundles.work_audit import Works
-from harness.records.codec import MAX_RECORD_BYTES, parse
+from harness.records.codec import MAX_RECORD_BYTES
 from harness.records.errors import one_line
 from harness.records.listing import RECORD
-from harness.records.loop import LOOP, Series, read_loops
 from harness.records.store import PLAN, Store, read_bounded
-from harness.records.trace import TRACE, Trace, read_traces
-from harness.system.errors import InputError
-from harness.trial.energy_audit import MOST_ROWS
+from harness.system.side_by_side import side_by_side
 
-_BATCH_FILES = 200
-_BATCH_BYTES = 32 * 2**20
 LARGEST_FILE_BYTES = 256 * 2**20
+_PARTS = 5
+"""Of a record's path: sweep, machine, trial, attempt and the file."""
 
 
 @dataclass
@@ -68,89 +63,63 @@ class Audit:
 def audit(files: Iterable[tuple[str, bytes]]) -> Audit:
     """Audit the files of sweeps, each by its path below a results folder, in the order of the paths.
 
-    Memory is bounded by a batch of attempts and a few words for each record.
+    Memory is bounded by a few batches of attempts and a few words for each record.
     """
-    told = Audit()
+    told, works = Audit(), Works()
     sweeps: dict[str, list[Found]] = {}
     plans: dict[str, bytes] = {}
-    works = Works()
-    for attempt, group, series, trace in _attempts(files, plans):
-        try:
-            record = parse(group[RECORD])
-        except ValueError as error:
-            told.findings.append(Finding(f"{attempt}/{RECORD}", "no record", one_line(error)))
-            continue
-        told.records += 1
-        if record.machine_id not in told.machines:
-            told.machines.append(record.machine_id)
-        digests = {name: hashlib.sha256(data).hexdigest() for name, data in group.items() if name != RECORD}
-        wrong, not_made = check_attempt(attempt, record, digests, series, trace)
-        told.findings += wrong
-        told.not_recomputed.update(dict.fromkeys(not_made, 1))
-        told.sealed += record.seal is not None and OTHER_RULES not in not_made
-        works.add(attempt, record)
-        sweeps.setdefault(record.sweep, []).append(Found.of(attempt, record))
+    for part in side_by_side(check_batch, batches(files, plans)):
+        told.records += len(part.found)
+        told.sealed += part.sealed
+        told.findings += part.findings
+        told.not_recomputed.update(part.not_made)
+        works.include(part.works)
+        for sweep, found in part.found:
+            sweeps.setdefault(sweep, []).append(found)
+            if found.machine_id not in told.machines:
+                told.machines.append(found.machine_id)
     told.findings += works.check()
     told.not_recomputed.update(works.not_counted)
-    for sweep, found in sweeps.items():
+    for sweep, records in sweeps.items():
         plan, problem = read_plan(plans.get(sweep))
         if problem is not None:
             told.findings.append(Finding(f"{sweep}/{PLAN}", "no plan", problem))
-        wrong, missing = check_sweep(sweep, found, plan)
+        wrong, missing = check_sweep(sweep, records, plan)
         told.findings += wrong
         told.missing += missing
     return told
 
 
 def audit_store(store: Store, sweeps: Iterable[str]) -> Audit:
-    """Audit sweeps where they lie; a file that cannot be read is as one that is not there."""
-    return audit(_files_of(store, sweeps))
+    """Audit sweeps where they lie; what is there and cannot be read as a plain file is named."""
+    unread: list[Finding] = []
+    told = audit(_files_of(store, sweeps, unread))
+    told.findings += unread
+    return told
 
 
-def _files_of(store: Store, sweeps: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+def _files_of(store: Store, sweeps: Iterable[str], unread: list[Finding]) -> Iterator[tuple[str, bytes]]:
     for sweep in sweeps:
         paths: list[Path] = [store.sweep_dir(sweep) / PLAN]
         for record in store.record_paths(sweep):
-            if record.name == RECORD:
+            if record.name != RECORD:
+                unread.append(Finding(_below(store, record), "unreadable", "no folder that can be read"))
+            elif len(record.relative_to(store.root).parts) != _PARTS:
+                unread.append(Finding(_below(store, record), "misplaced", "no attempt lies there"))
+            else:
                 paths += sorted(record.parent.iterdir())
         for path in paths:
             try:
                 limit = MAX_RECORD_BYTES if path.name == RECORD else LARGEST_FILE_BYTES
-                yield path.relative_to(store.root).as_posix(), read_bounded(path, limit)
-            except (OSError, ValueError):
+                yield _below(store, path), read_bounded(path, limit)
+            except FileNotFoundError:
                 continue
+            except (OSError, ValueError) as error:
+                if path.is_symlink() or not path.is_dir():
+                    why = error.strerror if isinstance(error, OSError) else None
+                    said = "a link" if path.is_symlink() else why or one_line(error)
+                    unread.append(Finding(_below(store, path), "unreadable", said))
 
 
-_Attempt = tuple[str, dict[str, bytes], Series | None, Trace | InputError | None]
-
-
-def _attempts(files: Iterable[tuple[str, bytes]], plans: dict[str, bytes]) -> Iterator[_Attempt]:
-    """Yield each attempt that has a record, with its files by name, and what its loop and its trace hold."""
-    waiting: dict[str, dict[str, bytes]] = {}
-    size, last = 0, ""
-    for name, data in files:
-        folder, _, file = name.rpartition("/")
-        if file == PLAN:
-            plans[folder] = data
-        if folder.count("/") != 3:
-            continue
-        if folder != last and (len(waiting) >= _BATCH_FILES or size > _BATCH_BYTES):
-            yield from _with_numbers(waiting)
-            waiting, size = {}, 0
-        last = folder
-        waiting.setdefault(folder, {})[file] = data
-        size += len(data)
-    yield from _with_numbers(waiting)
-
-
-def _with_numbers(waiting: dict[str, dict[str, bytes]]) -> Iterator[_Attempt]:
-    loops, traces = (
-        [(name, group[file]) for name, group in waiting.items() if file in group] for file in (LOOP, TRACE)
-    )
-    series = dict(read_loops(loops)) if loops else {}
-    read = read_traces(traces, MOST_ROWS) if traces else iter(())
-    for name, group in waiting.items():
-        # One trace at a time: of a stranger, each may be as large as is allowed.
-        trace = next(read)[1] if TRACE in group else None
-        if RECORD in group:
-            yield name, group, series.get(name), trace
+def _below(store: Store, path: Path) -> str:
+    return path.relative_to(store.root).as_posix()

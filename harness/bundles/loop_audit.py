@@ -10,6 +10,8 @@ from harness.trial.audit import Replay
 _OUTSIDE_NS, _OUTSIDE_SHARE = 50_000_000, 0.05
 """What a span on the host's clock may have before its first iteration and behind its last."""
 _LATE_S = 1.0
+_ENOUGH = 64
+"""Durations from which a clock's tick shows."""
 
 
 def check_loop(record: Record, made: Replay) -> Told:
@@ -28,6 +30,7 @@ def check_loop(record: Record, made: Replay) -> Told:
     durations_ns = m.durations_ns
     if (durations_ns < 0).any():
         yield "raw times", "an iteration ended before it began"
+    yield from _tick(record, m)
     for name, marks in m.marks.items():
         if len(marks) != m.iterations or (marks > durations_ns).any() or (marks < -1).any():
             yield "raw times", f"the mark {name[:80]} lies outside its iterations"
@@ -45,6 +48,18 @@ def check_loop(record: Record, made: Replay) -> Told:
         yield "time", f"build, warm-up and span of {busy_s:.3g} s do not fit in its {record.wall_s:g} s"
     if "ranks" in evidence:
         yield from _ranks(record, made)
+
+
+def _tick(record: Record, m: Measurement) -> Told:
+    """Hold the clock's tick to the durations: all are multiples of the true one, or of a part of it."""
+    import numpy as np
+
+    tick_ns, steps_ns = record.evidence.get("tick_ns"), m.durations_ns
+    if not is_number(tick_ns) or np.count_nonzero(steps_ns) < _ENOUGH:
+        return
+    # By chance, so many numbers share a divisor but once in 2^64 times.
+    if (common_ns := int(np.gcd.reduce(steps_ns))) > max(tick_ns, 1):
+        yield "raw times", f"every duration is a multiple of {common_ns} ns, and tick_ns is {tick_ns}"
 
 
 def _edges(record: Record, m: Measurement) -> Told:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -117,9 +117,11 @@ def _metrics(record: Record, made: list[Metric], others: tuple[str, ...] = OF_PA
             yield "metric", f"{own.id} is {metric.value}, and {own.value} follows from what was kept"
         elif (metric.n, metric.reason) != (own.n, own.reason):
             yield "metric", f"{own.id}: its n or its reason is not what follows"
-    for metric_id in shown:
+    for metric_id, metric in shown.items():
         if not any(fnmatchcase(metric_id, pattern) for pattern in others):
             yield "metric", f"{metric_id[:80]} follows from nothing that was kept"
+        elif metric.value is not None:
+            yield NOT_RECOMPUTED, f"{metric_id} of a pass apart from the span or of an engine's own"
 
 
 def _flags(record: Record, made: Replay) -> Told:
@@ -187,7 +189,7 @@ def _energy(record: Record, kept: Mapping[str, Any], timed: Replay, trace: Trace
 
 
 def _energy_said(record: Record, kept: Mapping[str, Any], timed: Replay, made: EnergyReplay) -> Told:
-    where = difference(kept["energy"], asdict(made.use))
+    where = difference(kept["energy"], {f.name: getattr(made.use, f.name) for f in fields(made.use)})
     if where is not None:
         yield "energy", f"its metrics' energy{where} is not what its readings and its trace give"
     for key, value in made.evidence.items():

@@ -61,6 +61,12 @@ class Works:
             self._known[key] = (Work(record.config, size, len(told)), told, path)
         return reason
 
+    def include(self, others: Works) -> None:
+        """Add the works of another part of the audit."""
+        for key, work in others._known.items():
+            self._known.setdefault(key, work)
+        self.not_counted.update(others.not_counted)
+
     def check(self) -> Iterator[Finding]:
         """Yield every work whose steps processed something else than its workload does."""
         if not self._known:

@@ -22,11 +22,12 @@ def add_bundle_verbs(verbs: Verbs) -> None:
     verb = verbs(
         "verify",
         "check a bundle file by file, who signed it, and that its numbers follow from what was measured",
-        "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n\n"
+        "examples:\n  joulemark verify demo.tar\n  joulemark verify demo.tar --trusted allowed_signers\n"
+        "  joulemark verify results/demo          a sweep where it lies\n\n"
         "exit code 1: its contents contradict each other; 4: a part of the plan is missing; 2: its files or\n"
         "its signature are wrong\n",
     )
-    verb.add_argument("bundle", metavar="BUNDLE")
+    verb.add_argument("bundle", metavar="BUNDLE", help="the file, or a sweep's folder")
     verb.trusted()
 
     verb = verbs(

@@ -9,11 +9,12 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.records.parquet import reader, system_errors
-from harness.system.errors import ResourceError
+from harness.system.errors import InputError, ResourceError
 from harness.system.memory_files import in_memory
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ _RAW = ".loop.npz.tmp"
 """A temporary file: what a killed run leaves of it, the next one sweeps up."""
 MOST_ROWS = 16 * 2**20
 """Of one file that is read: a span on the host's clock keeps at most 2^20 samples, and marks beside them."""
+_MOST_SERIES = 1000
 Series = dict[str, Any]
 """By name, a numpy array of int64 or float64."""
 
@@ -157,37 +159,53 @@ def read_loops(files: Sequence[tuple[str, bytes]]) -> Iterator[tuple[str, Series
             yield name, found.get(path)
 
 
-def _read(db: Any, names: list[str]) -> dict[str, Series]:
+def _read(db: Any, paths: list[str]) -> dict[str, Series]:
     """Return each file's series by its path.
 
     Raises:
-        ValueError: too many rows, or a series whose rows do not stand together.
+        duckdb.Error: one of them is no loop.
+        ValueError: too many rows or series, or a series whose rows do not stand together.
     """
     import numpy as np
 
-    rows = db.execute("SELECT sum(num_rows) FROM parquet_file_metadata($1)", [names]).fetchone()[0]
-    if rows > MOST_ROWS * len(names):
-        raise ValueError("too many rows")
-    # Where each series lies is asked apart: the name in every row would be a string for each.
-    series = db.execute(
-        "SELECT filename, series, count(*), count(value), min(file_row_number) "
-        "FROM read_parquet($1, filename = true, file_row_number = true) GROUP BY filename, series",
-        [names],
-    ).fetchall()
-    turn = {name: number for number, name in enumerate(names)}
-    series.sort(key=lambda row: (turn[row[0]], row[4]))
-    # A file's rows come in its own order, and the files in theirs.
-    columns = db.execute("SELECT value, real FROM read_parquet($1)", [names]).fetchnumpy()
+    counts = dict(db.execute("SELECT file_name, num_rows FROM parquet_file_metadata($1)", [paths]).fetchall())
+    if sum(counts.values()) > MOST_ROWS * len(paths):
+        raise InputError("too many rows")
+    # Loops of one sweep mostly have the same series: the first one's names do for all, or all are asked.
+    for asked in (paths[:1], paths):
+        names = _names(db, asked)
+        # A file's rows come in its own order, and the files in theirs. A name in every row would be a text
+        # for each.
+        columns = db.execute(
+            "SELECT value, real, list_position($2, series::VARCHAR)::INTEGER AS place FROM read_parquet($1)",
+            [paths, names],
+        ).fetchnumpy()
+        if not np.ma.is_masked(columns["place"]):
+            break
+    else:
+        raise InputError("a row without a series")
     whole = np.ma.filled(columns["value"], 0).astype(np.int64, copy=False)
     real = np.ma.filled(columns["real"].astype(float, copy=False), np.nan)
-    found: dict[str, Series] = {name: {} for name in names}
+    without, places = np.ma.getmaskarray(columns["value"]), np.ma.getdata(columns["place"])
+    found: dict[str, Series] = {}
     begin = 0
-    place: dict[str, int] = {}
-    for file, name, count, counted, first in series:
-        if first != place.get(file, 0):
-            raise ValueError("the rows of a series do not stand together")
-        column = whole if counted == count else real
-        found[file][str(name)] = column[begin : begin + count].copy()
-        place[file] = first + count
-        begin += count
+    for path in paths:
+        end = begin + counts[path]
+        edges = [begin, *(begin + 1 + np.flatnonzero(np.diff(places[begin:end]))), end]
+        held = found[path] = {}
+        for start, stop in pairwise(edges if end > begin else ()):
+            column = real if without[start:stop].any() else whole
+            if held.setdefault(names[places[start] - 1], part := column[start:stop].copy()) is not part:
+                raise InputError("the rows of a series do not stand together")
+        begin = end
     return found
+
+
+def _names(db: Any, paths: list[str]) -> list[str]:
+    found = db.execute(
+        f"SELECT DISTINCT series::VARCHAR FROM read_parquet($1) LIMIT {_MOST_SERIES + 1}",  # noqa: S608
+        [paths],
+    ).fetchall()
+    if len(found) > _MOST_SERIES:
+        raise InputError("too many series")
+    return [name for (name,) in found if name is not None]

@@ -20,9 +20,14 @@ _READING: dict[str, Any] = {
 }  # fmt: skip
 
 
-@cache
 def reader() -> duckdb.DuckDBPyConnection:
     """Return the connection for files that anyone may have written: it extends nothing and writes nothing."""
+    return _connection(os.getpid())
+
+
+@cache
+def _connection(_process: int) -> duckdb.DuckDBPyConnection:
+    """Connect once in each process: one that was forked has none of DuckDB's threads."""
     import duckdb
 
     return duckdb.connect(config=_READING)

@@ -26,6 +26,7 @@ from harness.stats.quantiles import (
     process_quantile_interval,
     quantile,
     quantile_interval,
+    quantiles,
 )
 from harness.stats.ranking import RankInterval, TukeyTest, rank
 from harness.stats.split import Split, long_run_variance, plan_split
@@ -60,6 +61,7 @@ __all__ = [
     "process_quantile_interval",
     "quantile",
     "quantile_interval",
+    "quantiles",
     "rank",
     "screen",
     "undecided",

@@ -13,6 +13,8 @@ from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN, Interval, interval
 
 TOO_FEW_SAMPLES = "too few samples"
+_TOGETHER = 1 << 14
+"""Longest series whose quantiles are counted side by side: of longer ones that saves no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,29 @@ def effective_sample_size(series: npt.ArrayLike) -> float:
         StatsError: no value, NaN or infinity, or all values equal, which shows no correlation.
     """
     array = finite(series)
-    n = len(array)
-    centred = array - array.mean()
-    variance = float(np.square(centred).sum())  # a dot product of long series would start BLAS's threads
-    if np.ptp(array) == 0 or variance == 0:
+    if np.ptp(array) == 0 or (found := _effective(array[None])[0]) is None:
         raise StatsError("all values are equal: nothing shows how they depend on each other")
+    return found
+
+
+def _effective(rows: Floats) -> list[float | None]:
+    """Return the effective samples of each row, shape (series, n); None where it has no variance."""
+    n = rows.shape[1]
+    centred = rows - rows.mean(axis=1, keepdims=True)
+    variances = np.square(centred).sum(axis=1)  # a dot product of long series would start BLAS's threads
     size = 1 << (2 * n - 1).bit_length()  # at least 2 n; other lengths may take several times longer
     padded = np.fft.rfft(centred, size)
-    autocorrelation = np.fft.irfft(padded * padded.conj(), size)[:n] / variance
-    pairs = autocorrelation[: n - n % 2].reshape(-1, 2).sum(axis=1)
-    ends = np.flatnonzero(pairs <= 0)
-    pairs = pairs[: ends[0]] if len(ends) else pairs
-    tau = 2 * float(np.minimum.accumulate(pairs).sum()) - 1
-    return n / max(tau, 1.0)
+    covariances = np.fft.irfft(padded * padded.conj(), size)[:, :n]
+    found: list[float | None] = []
+    for covariance, variance in zip(covariances, variances.tolist(), strict=True):
+        if variance == 0:
+            found.append(None)
+            continue
+        pairs = (covariance[: n - n % 2] / variance).reshape(-1, 2).sum(axis=1)
+        ends = np.flatnonzero(pairs <= 0)
+        pairs = pairs[: ends[0]] if len(ends) else pairs
+        found.append(n / max(2 * float(np.minimum.accumulate(pairs).sum()) - 1, 1.0))
+    return found
 
 
 def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
@@ -77,21 +89,40 @@ def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
     Raises:
         StatsError: no value, or one that is NaN or infinite; `q` not between 0 and 1.
     """
-    in_unit("q", q)
+    return quantiles(durations, (q,))[0]
+
+
+def quantiles(durations: npt.ArrayLike, qs: Sequence[float]) -> list[Quantile]:
+    """Return several quantiles of one series, each as `quantile` does: sorted once, all counted together.
+
+    Raises:
+        StatsError: as `quantile`.
+    """
+    for q in qs:
+        in_unit("q", q)
     array: Floats = finite(durations)
-    value = _between_order_statistics(array, q)
-    beyond = array > value
-    samples = effective_sample_size(beyond) if beyond.any() else float(len(array))
-    return Quantile(q, value, samples, samples >= least_effective_samples(q))
+    ordered = np.sort(array)
+    values = [_between_order_statistics(ordered, q) for q in qs]
+    beyond = array > np.array(values)[:, None]
+    together = len(qs) if len(array) <= _TOGETHER else 1
+    counted = [
+        one
+        for begin in range(0, len(qs), together)
+        for one in _effective(beyond[begin : begin + together].astype(np.float64))
+    ]
+    found = []
+    for q, value, effective in zip(qs, values, counted, strict=True):
+        samples = float(len(array)) if effective is None else effective
+        found.append(Quantile(q, value, samples, samples >= least_effective_samples(q)))
+    return found
 
 
-def _between_order_statistics(array: Floats, q: float) -> float:
-    """Return what `np.quantile` does, to the last bit, in a tenth of its time: an audit asks often."""
-    place = (len(array) - 1) * q
+def _between_order_statistics(ordered: Floats, q: float) -> float:
+    """Return what `np.quantile` does of sorted values, to the last bit, in a tenth of its time."""
+    place = (len(ordered) - 1) * q
     below = math.floor(place)
-    above = min(below + 1, len(array) - 1)
-    ordered = np.partition(array, (below, above))
-    low, high, share = float(ordered[below]), float(ordered[above]), place - below
+    low, high = float(ordered[below]), float(ordered[min(below + 1, len(ordered) - 1)])
+    share = place - below
     return high - (high - low) * (1 - share) if share >= 0.5 else low + (high - low) * share
 
 

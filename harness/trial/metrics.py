@@ -10,7 +10,7 @@ from harness.devices.base import Peak
 from harness.devices.timeline import UNMARKED
 from harness.records.metrics import METRICS, make
 from harness.records.schema import Metric
-from harness.stats import least_effective_samples, quantile
+from harness.stats import least_effective_samples, quantiles
 from harness.timing import Measurement
 from workloads.base import Units
 
@@ -190,18 +190,20 @@ def _iterations(slowest: Measurement, *, single_threaded: bool) -> Iterator[Metr
 
 def _latencies(slowest: Measurement, output_tokens: int | None) -> Iterator[Metric]:
     durations_s = slowest.durations_ns / 1e9
-    for metric_id, q in PERCENTILES.items():
-        if slowest.group > 1:
-            reason = f"iterations are so short that {slowest.group} at a time were timed"
-            yield make(metric_id, None, reason=reason)
-            continue
-        found = quantile(durations_s, q)
-        # The median of a few is still the middle one; the tail of a few is only their largest.
-        if found.enough or q == 0.5:
-            yield make(metric_id, found.value, n=len(durations_s))
-        else:
-            reason = f"{found.effective_samples:.0f} effective samples; {least_effective_samples(q)} needed"
-            yield make(metric_id, None, reason=reason)
+    if slowest.group > 1:
+        reason = f"iterations are so short that {slowest.group} at a time were timed"
+        yield from (make(metric_id, None, reason=reason) for metric_id in PERCENTILES)
+    else:
+        for metric_id, found in zip(
+            PERCENTILES, quantiles(durations_s, tuple(PERCENTILES.values())), strict=True
+        ):
+            # The median of a few is still the middle one; the tail of a few is only their largest.
+            if found.enough or found.q == 0.5:
+                yield make(metric_id, found.value, n=len(durations_s))
+            else:
+                least = least_effective_samples(found.q)
+                reason = f"{found.effective_samples:.0f} effective samples; {least} needed"
+                yield make(metric_id, None, reason=reason)
     if FIRST_TOKEN in slowest.marks:
         first_s = slowest.marks[FIRST_TOKEN] / 1e9
         passed = slowest.marks[FIRST_TOKEN] != UNMARKED

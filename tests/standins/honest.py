@@ -111,7 +111,9 @@ def _write(
     folder = store.attempt_dir(sweep, machine_id(MACHINE), trial.trial_id, replica, 0)
     folder.mkdir(parents=True)
     random = np.random.default_rng([replica, order])
-    durations_ns = made.shape(random.integers(9_900_000, 10_100_000, made.iterations) * (order + 1))
+    durations_ns = made.shape(
+        random.integers(*(np.array([9_900_000, 10_100_000]) * (order + 1)), made.iterations)
+    )
     run = _run(durations_ns.astype(np.int64), replica, trial.config, made.cycle)
     m, losses = run.measurement, [2.0, 1.5, 1.0]
     window = _window(m, made.watts, random)

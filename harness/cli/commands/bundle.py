@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.bundles.archive import bundle_signature, merge_bundles, sound_files, write_bundle
-from harness.bundles.consistency import Audit, audit
+from harness.bundles.consistency import Audit, audit, audit_store
 from harness.bundles.marks import Mark, file_digest, shortened, write_mark
 from harness.bundles.secrets import refuse_secrets
 from harness.bundles.signature import Signature, SignatureError, read_trusted, signer
@@ -100,12 +101,25 @@ def _checked(path: Path, trusted: dict[bytes, str] | None) -> _Checked:
     return _Checked(path, count, found, signature, signed_by)
 
 
+def _checked_folder(path: Path, trusted: dict[bytes, str] | None) -> _Checked:
+    """Check the sweep of a folder where it lies."""
+    path = path.absolute()
+    store = open_store(path.parent)
+    if trusted is not None:
+        raise SignatureError(f"{path}: a folder has no signature; `joulemark bundle --sign` signs")
+    if not any(store.record_paths(path.name)):
+        raise UsageError(f"{path}: no sweep: it holds no record")
+    files = sum(len(names) for _, _, names in os.walk(path))
+    return _Checked(path, files, audit_store(store, [path.name]), None, None)
+
+
 def _trusted(options: argparse.Namespace) -> dict[bytes, str] | None:
     return read_trusted(Path(options.trusted).expanduser()) if options.trusted else None
 
 
 def _verify(options: argparse.Namespace) -> int:
-    found = _checked(Path(options.bundle), _trusted(options))
+    path, trusted = Path(options.bundle), _trusted(options)
+    found = _checked_folder(path, trusted) if path.is_dir() else _checked(path, trusted)
     for line in found.audit.lines()[:_SHOWN]:
         print(visible(line), file=sys.stderr)
     if (more := len(found.audit.lines()) - _SHOWN) > 0:

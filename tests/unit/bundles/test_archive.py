@@ -84,6 +84,7 @@ def _link(kind: bytes) -> tarfile.TarInfo:
     return info
 
 
+_ONE = {"size": 1, "sha256": hashlib.sha256(b"x").hexdigest()}
 _EMPTY = {"size": 0, "sha256": hashlib.sha256(b"").hexdigest()}
 
 
@@ -116,6 +117,39 @@ def test_a_hostile_bundle_is_refused_and_writes_nothing(tmp_path: Path, members,
     assert said in str(caught.value)
     assert str(caught.value).startswith(str(bundle))
     assert not target.root.exists()
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o4644, 0o1644])
+def test_a_member_with_a_programs_permissions_is_refused(tmp_path: Path, mode: int) -> None:
+    """Whoever unpacks it with another tool would get a program."""
+    member = tarfile.TarInfo(HOME)
+    member.mode = mode
+    bundle = _tar(tmp_path / "bad.tar", [(member, b"x")], {HOME: _ONE})
+    with pytest.raises(BundleError, match=f"has the permissions {mode:o}"):
+        verify_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "name", [HOME.replace("rec", "re\u0441"), HOME.replace("r00", "r\uff10\uff10"), "d\u0435mo/plan.json"]
+)
+def test_a_name_that_only_looks_right_has_no_place(tmp_path: Path, name: str) -> None:
+    """Cyrillic and full-width signs."""
+    with pytest.raises(BundleError, match="no place in a results folder"):
+        verify_bundle(_tar(tmp_path / "bad.tar", [(name, b"x")]))
+
+
+def test_a_list_that_names_a_file_twice_is_refused(tmp_path: Path) -> None:
+    """One reader takes the first, another the last."""
+    told = json.dumps({"format": "joulemark-bundle", "version": 1, "files": {HOME: _ONE}})
+    manifest = told.replace('"files": {', f'"files": {{"{HOME}": {json.dumps(_EMPTY)}, ').encode()
+    bundle = tmp_path / "bad.tar"
+    with tarfile.open(bundle, "w:") as tar:
+        for name, data in ((MANIFEST, manifest), (HOME, b"x")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(BundleError, match="twice"):
+        verify_bundle(bundle)
 
 
 def test_one_bad_bundle_keeps_a_good_one_out(filled: Store, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from standins import honest
 
+from harness.bundles import batch_audit
 from harness.bundles.archive import write_bundle
 from harness.bundles.consistency import audit_store
 from harness.cli import main
@@ -102,6 +104,86 @@ def _short_plan(store: Store, _records: Records) -> None:
     honest.edit(store.sweep_dir("demo") / "plan.json", lambda plan: plan["trials"].pop())
 
 
+def _swap_folders(store: Store, records: Records) -> None:
+    """Let two attempts of two trials change places as they are."""
+    a, b = (honest.path_of(store, records[i]).parent for i in (0, 1))
+    aside = a.with_name("aside")
+    a.rename(aside)
+    b.rename(a)
+    aside.rename(b)
+
+
+def _swap_trials(store: Store, records: Records) -> None:
+    """Swap them, and say in each that it belongs where it lies now."""
+    _swap_folders(store, records)
+    for here in records[:2]:
+        names = {"trial_id": here.trial_id, "work_id": here.work_id, "label": here.label}
+        honest.edit(honest.path_of(store, here), lambda r, names=names: r.update(names))
+
+
+def _twice(name: str, value: str) -> Callable[[Store, Records], None]:
+    """Name a member of a record first with another value, which other readers may take."""
+
+    def tamper(store: Store, records: Records) -> None:
+        path = honest.path_of(store, records[0])
+        path.write_text(path.read_text().replace(f'"{name}":', f'"{name}": {value}, "{name}":', 1))
+
+    return tamper
+
+
+def _plan_twice(store: Store, _records: Records) -> None:
+    path = store.sweep_dir("demo") / "plan.json"
+    path.write_text(path.read_text().replace('"trials":', '"trials": [], "trials":', 1))
+
+
+def _linked(name: str) -> Callable[[Store, Records], None]:
+    """Put a file elsewhere, with a link in its place."""
+
+    def tamper(store: Store, records: Records) -> None:
+        path = honest.path_of(store, records[0]).with_name(name)
+        path.rename(store.root / "elsewhere")
+        path.symlink_to(store.root / "elsewhere")
+
+    return tamper
+
+
+def _linked_folder(store: Store, records: Records) -> None:
+    folder = honest.path_of(store, records[0]).parent
+    folder.rename(store.root / "elsewhere")
+    folder.symlink_to(store.root / "elsewhere")
+
+
+def _linked_plan(store: Store, _records: Records) -> None:
+    path = store.sweep_dir("demo") / "plan.json"
+    path.rename(store.root / "elsewhere")
+    path.symlink_to(store.root / "elsewhere")
+
+
+def _pipe(store: Store, records: Records) -> None:
+    os.mkfifo(honest.path_of(store, records[0]).with_name("extra"))
+
+
+def _look_alike(name: str, other: str) -> Callable[[Store, Records], None]:
+    """Give a file beside a record a name that looks the same."""
+
+    def tamper(store: Store, records: Records) -> None:
+        path = honest.path_of(store, records[0]).with_name(name)
+        path.rename(path.with_name(other))
+
+    return tamper
+
+
+def _beside(store: Store, records: Records) -> None:
+    """Lay a second record beside the first, by a name that looks the same."""
+    path = honest.path_of(store, records[0])
+    path.with_name("rec\u043erd.json").write_bytes(path.read_bytes())
+
+
+def _too_high(store: Store, records: Records) -> None:
+    path = honest.path_of(store, records[0])
+    (path.parents[1] / path.name).write_bytes(path.read_bytes())
+
+
 TAMPERED: dict[str, tuple[Callable[[Store, Records], None], str]] = {
     "one metric times ten": (_change(0, _metric("throughput.samples", value=lambda v: v * 10)), "metric"),
     "all of one kind times ten": (_change(0, _metric("iteration.mean", value=lambda v: v / 10)), "metric"),
@@ -139,6 +221,20 @@ TAMPERED: dict[str, tuple[Callable[[Store, Records], None], str]] = {
         "file missing",
     ),
     "the plan shortened": (_short_plan, "plan changed"),
+    "two trials' attempts swapped": (_swap_folders, "misplaced"),
+    "two trials' attempts swapped and renamed": (_swap_trials, "work_id"),
+    "metrics twice": (_twice("metrics", "[]"), "name twice"),
+    "a metric's value twice": (_twice("value", "1e9"), "name twice"),
+    "a plan's trials twice": (_plan_twice, "no plan"),
+    "a record that is a link": (_linked("record.json"), "unreadable"),
+    "a loop that is a link": (_linked("loop.parquet"), "unreadable"),
+    "an attempt that is a link": (_linked_folder, "unreadable"),
+    "a plan that is a link": (_linked_plan, "unreadable"),
+    "a pipe beside a record": (_pipe, "unreadable"),
+    "a record by a look-alike name": (_look_alike("record.json", "re\u0441ord.json"), "replica left out"),
+    "a loop by a look-alike name": (_look_alike("loop.parquet", "l\u043eop.parquet"), "file added"),
+    "a second record by a look-alike name": (_beside, "file added"),
+    "a record above its attempt": (_too_high, "misplaced"),
 }  # fmt: skip
 
 
@@ -170,9 +266,16 @@ def test_tampering_is_named(sweep: tuple[Store, Records], kind: str) -> None:
 
 
 _BY_THE_CHAIN = {"a replica added", "the seal taken off", "the loop taken away", "a slow replica left out"}
+_UNDONE = {
+    "a file that is no record",
+    "metrics twice",
+    "a metric's value twice",
+    "a loop by a look-alike name",
+}
+"""What is not there any more once all is written anew."""
 
 
-@pytest.mark.parametrize("kind", sorted(TAMPERED.keys() - _BY_THE_CHAIN - {"a file that is no record"}))
+@pytest.mark.parametrize("kind", sorted(TAMPERED.keys() - _BY_THE_CHAIN - _UNDONE))
 def test_tampering_is_named_where_all_was_sealed_again(sweep: tuple[Store, Records], kind: str) -> None:
     """Whoever makes every digest anew still has to make the numbers follow from the durations."""
     tamper, named = TAMPERED[kind]
@@ -180,6 +283,20 @@ def test_tampering_is_named_where_all_was_sealed_again(sweep: tuple[Store, Recor
     honest.reseal(*sweep)
     found = audit_store(sweep[0], ["demo"])
     assert named in {finding.kind for finding in (*found.findings, *found.missing)}, found.lines()
+
+
+def test_many_records_are_audited_in_two_processes_with_the_same_outcome(
+    sweep: tuple[Store, Records], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches of two attempts: every finding in its order, where DuckDB was used before the fork too."""
+    for kind in ("one metric times ten", "two trials' metrics swapped", "a record above its attempt"):
+        TAMPERED[kind][0](*sweep)
+    honest.path_of(sweep[0], sweep[1][3]).write_text("{}")
+    alone = audit_store(sweep[0], ["demo"])
+    monkeypatch.setattr(batch_audit, "_BATCH_ATTEMPTS", 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1})
+    assert audit_store(sweep[0], ["demo"]) == alone
+    assert len(alone.findings) > 3
 
 
 def test_records_of_the_release_before_are_not_sealed_and_clean(sweep: tuple[Store, Records]) -> None:
@@ -204,6 +321,24 @@ def test_a_bundle_of_the_release_before_is_sound_and_not_sealed(
     assert told.err == ""
     assert main(["merge", str(bundle), "--results", str(tmp_path)]) == 0
     assert len(open_store(tmp_path).records("old")[0]) == 2
+
+
+def test_a_sweep_is_verified_where_it_lies(
+    sweep: tuple[Store, Records], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a bundle of it; a folder without records, and one that ought to be signed, are refused."""
+    folder = sweep[0].sweep_dir("demo")
+    assert main(["verify", str(folder)]) == 0
+    assert capsys.readouterr().out.endswith("files; unsigned; consistent\n")
+    _linked("loop.parquet")(*sweep)
+    assert main(["verify", str(folder)]) == 1
+    told = capsys.readouterr()
+    assert "loop.parquet: unreadable: a link" in told.err
+    assert "inconsistent" in told.out
+    (tmp_path / "empty").mkdir()
+    assert main(["verify", str(tmp_path / "empty")]) == 2
+    (tmp_path / "signers").write_text("")
+    assert main(["verify", str(folder), "--trusted", str(tmp_path / "signers")]) == 2
 
 
 def test_a_merge_refuses_what_contradicts_itself_or_marks_it(

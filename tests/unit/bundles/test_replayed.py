@@ -220,6 +220,28 @@ def test_what_was_planted_at_its_producer_cannot_be_denied(
     assert "flag" in _kinds(store)
 
 
+def test_a_coarse_clock_cannot_be_called_a_fine_one(tmp_path: Path) -> None:
+    """Durations that are multiples of 1 us are of no clock that ticks each ns; told, they are clean."""
+    store = open_store(tmp_path)
+    records = honest.write_sweep(store, honest.plan(), 1, 80, shape=lambda ns: ns // 1000 * 1000)
+    assert "raw times" in _kinds(store)
+    for record in records:
+        honest.edit(honest.path_of(store, record), lambda r: r["evidence"].update(tick_ns=1000))
+    honest.reseal(store, records)
+    assert _kinds(store) == {"planned and not there"}
+
+
+def test_what_a_pass_apart_measured_is_named_as_not_recomputed(sweep: tuple[Store, Records]) -> None:
+    """No record keeps its raw numbers: it is no contradiction, and the note has its name."""
+    store, records = sweep
+    _metric(lambda m: m.append(m[0] | {"id": "iteration.gated", "unit": "s", "direction": "lower"}))(*sweep)
+    honest.reseal(store, records)
+    found = audit_store(store, ["demo"])
+    assert found.notes() == [
+        "not recomputed in 1 records: iteration.gated of a pass apart from the span or of an engine's own"
+    ]
+
+
 def test_rules_of_another_version_are_not_ours_and_do_not_pass_for_checked(
     sweep: tuple[Store, Records],
 ) -> None:

@@ -15,6 +15,7 @@ from harness.stats import (
     process_quantile_interval,
     quantile,
     quantile_interval,
+    quantiles,
 )
 
 
@@ -74,6 +75,19 @@ def test_a_constant_series_is_its_own_quantile():
     """Equal durations have that quantile, resting on their number."""
     found = quantile([5.0] * 40, 0.9)
     assert (found.value, found.effective_samples, found.enough) == (5.0, 40.0, True)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 300, (1 << 14) + 1])
+def test_several_quantiles_are_what_each_is_alone(n):
+    """To the last bit, and as numpy has them; long series are counted one after another."""
+    durations = np.random.default_rng(6).gamma(2.0, size=n)
+    qs = (0.5, 0.9, 0.99)
+    found = quantiles(durations, qs)
+    assert found == [quantile(durations, q) for q in qs]
+    assert [one.value for one in found] == np.quantile(durations, qs).tolist()
+    for one in found:
+        beyond = durations > one.value
+        assert one.effective_samples == (effective_sample_size(beyond) if beyond.any() else n)
 
 
 @pytest.mark.parametrize(("values", "q"), [([], 0.5), ([math.nan], 0.5), ([1.0], 0.0), ([1.0], 99.0)])
