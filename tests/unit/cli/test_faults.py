@@ -89,7 +89,7 @@ def test_debug_shows_the_traceback(monkeypatch, error):
         (["recommend", "demo", "--for", "absent.yaml"], "no records of a sweep demo"),
         (["accept", "absent.yaml"], "absent.yaml: No such file"),
         (["verify", "absent.tar"], "absent.tar: No such file"),
-        (["verify", "."], "not a sweep's name"),
+        (["verify", "."], "no sweep: it holds no record"),
         (["merge", "absent.tar"], "absent.tar: No such file"),
         (["bundle", "absent"], "no sweep absent"),
         (["export", "absent", "--to", "cvs"], "did you mean csv?"),
