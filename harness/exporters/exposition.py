@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.exporters.common import names, usable
+from harness.exporters.common import names, plain_text, usable
 from harness.records.results import TrialResult, config_columns
 
 _UNITS = {"s": "seconds", "B": "bytes", "J": "joules", "W": "watts", "1": "ratio", "C": "celsius"}
@@ -96,7 +96,9 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    """Return text between quotes: a control in a label would end a line for some readers."""
+    shown = plain_text(text).replace("\r", " ")
+    return shown.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
 def _number(value: float) -> str:

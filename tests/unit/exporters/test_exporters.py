@@ -16,6 +16,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from harness.exporters import registry
+from harness.exporters.common import plain_text
+from harness.exporters.exposition import Family, render
 from harness.exporters.pytest_benchmark import statistics as benchmark_statistics
 from harness.records.results import TrialResult
 
@@ -185,7 +187,7 @@ def test_mlperf_system_has_its_names_and_leaves_unknown_ones_empty(results: Resu
 
 @pytest.mark.parametrize("name", ["prometheus", "openmetrics"])
 def test_the_prometheus_client_reads_the_text_formats(name: str, results: Results, tmp_path: Path) -> None:
-    """Its parsers find the value under a name that carries the unit, and the odd label unchanged."""
+    """Its parsers find the value under a name that carries the unit, and the odd label but for its escape."""
     from prometheus_client import parser
     from prometheus_client.openmetrics import parser as openmetrics
 
@@ -196,8 +198,14 @@ def test_the_prometheus_client_reads_the_text_formats(name: str, results: Result
     assert sample.labels["trial"] == GOOD
     assert sample.value == pytest.approx(statistics.geometric_mean(64 / t for t in (0.010, 0.011, 0.0105)))
     odd = next(r.label for r in results if r.label.startswith("="))
-    assert odd in {s.labels["trial"] for s in families["joulemark_trial_failed"].samples}
+    assert plain_text(odd) in {s.labels["trial"] for s in families["joulemark_trial_failed"].samples}
     assert {f.type for f in families.values()} == {"gauge"}
+
+
+def test_a_label_stays_on_its_line() -> None:
+    """Whatever ends a line for some reader, or steers a terminal, in a text that is otherwise escaped."""
+    family = Family("f", "h", [({"trial": 'a"\\\n\r\x1b[2J\x85b'}, 1.0)])
+    assert render([family]).splitlines()[2] == 'f{trial="a\\"\\\\\\n \ufffd[2J\ufffdb"} 1.0'
 
 
 def test_tensorboard_reads_scalars_and_series(results: Results, tmp_path: Path) -> None:
