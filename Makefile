@@ -168,7 +168,7 @@ bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measur
 bench-speed: $(STAMP)  ## our models' steps beside those of transformers, interleaved, about 5 minutes
 	$(BIN)/python benchmarks/model_speed.py
 
-bench-busy: $(STAMP)  ## the demo's workloads idle, beside one busy loop and beside two, about 6 minutes
+bench-busy: $(STAMP)  ## the demo's workloads idle, beside a light load and busy loops, and an earlier build: bars, at most 8 minutes
 	$(BIN)/python benchmarks/busy_host.py
 
 bench-wait: $(STAMP)  ## how threads wait at barriers: every policy, idle and busy, about 4 minutes
