@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.overhead import MOST_MS
 from benchmarks.scale_bench.made import SWEEP, make
 
 BASE = "c26ec0a"
@@ -104,6 +105,16 @@ def _turns(builds: dict[str, Path], rounds: int, measure: Callable[[Path], Any])
     return found
 
 
+def _no_ops(builds: dict[str, Path], scratch: Path, rounds: int) -> None:
+    beyond = _turns(builds, rounds, lambda build: _beyond_ms(build, scratch))
+    print(f"a no-op trial, the least median of {rounds} sweeps:")
+    for place, what in enumerate(("beyond its span", "beyond its span and warm-up")):
+        base, head = (min(one[place] for one in beyond[name]) for name in ("base", "head"))
+        print(f"  {what:<28} base {base:6.1f} ms   head {head:6.1f} ms   ratio {base / head:.1f}")
+        if not place:
+            print(f"  no-op trial: {_judged('no-op trial', head, MOST_MS)}", flush=True)
+
+
 def _indexes(builds: dict[str, Path], root: Path, records: int, rounds: int) -> None:
     scratch = root.parent
 
@@ -158,18 +169,13 @@ def main() -> None:
     parser.add_argument("--both-up-to", type=int, default=30_000, help="more records only for this build")
     parser.add_argument("--base", default=BASE)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--no-op-rounds", type=int, default=3, help="0 leaves the no-op trials out")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="joulemark-scale-") as folder:
         scratch = Path(folder)
         builds = {"base": _base(scratch / "base", options.base), "head": _HERE}
-        beyond = _turns(builds, 3, lambda build: _beyond_ms(build, scratch))
-        print("a no-op trial:")
-        for place, what in enumerate(("beyond its span", "beyond its span and warm-up")):
-            base, head = (min(one[place] for one in beyond[name]) for name in ("base", "head"))
-            print(
-                f"  {what:<28} base {base:6.1f} ms   head {head:6.1f} ms   ratio {base / head:.1f}",
-                flush=True,
-            )
+        if options.no_op_rounds:
+            _no_ops(builds, scratch, options.no_op_rounds)
         _python(_HERE, "-m", "harness.cli", "run", "workload=gpt", "workload.size=tiny", "measure=quick",
                 "measure.replicas=1", "run.name=example", f"run.results={scratch / 'example'}",
                 folder=scratch)  # fmt: skip

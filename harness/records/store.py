@@ -137,28 +137,30 @@ class Store:
         """
         records: list[Record] = []
         torn: list[UnreadableRecord] = []
-        reader = Reader()
+        parse = Reader().parse
         with uncollected():
             for name in [sweep] if sweep is not None else self.sweeps():
                 ours = self.journal.digests(name)
                 for path in self._paths(name, trials):
-                    found = self.read_at(path, ours, reader)
+                    found = self.read_at(path, ours, parse)
                     if isinstance(found, Record):
                         records.append(found)
                     else:
                         torn.append(found)
         return records, torn
 
-    def read_at(self, path: str, ours: Collection[str], reader: Reader) -> Record | UnreadableRecord:
+    def read_at(
+        self, path: str, ours: Collection[str], parse: Callable[[bytes], Record]
+    ) -> Record | UnreadableRecord:
         """Read one record, or say why what lies at the path, one of `record_paths`, cannot be used.
 
         Args:
             path: of the record.
             ours: what the journal has of its sweep; a record that is not there was merged.
-            reader: of all records that are read with it.
+            parse: returns the record that bytes hold, or raises a `ValueError`.
         """
         try:
-            record = reader.parse(read_bounded(path, MAX_RECORD_BYTES))
+            record = parse(read_bounded(path, MAX_RECORD_BYTES))
             home = self._path_of(record)
         except (OSError, ValueError) as error:
             return UnreadableRecord(Path(path), _why(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import resource
+from functools import cache
 from pathlib import Path
 
 SYS_CPU = Path("/sys/devices/system/cpu")
@@ -18,16 +19,18 @@ def physical_cores(cpus: set[int], topology: Path = SYS_CPU) -> int:
 
     A CPU whose topology the kernel does not report counts as a core of its own.
     """
-    cores = set()
-    for cpu in cpus:
-        folder = topology / f"cpu{cpu}" / "topology"
-        try:
-            package = (folder / "physical_package_id").read_text().strip()
-            core = (folder / "core_id").read_text().strip()
-        except OSError:
-            package, core = "cpu", str(cpu)
-        cores.add((package, core))
-    return len(cores)
+    return len({_core(cpu, topology) for cpu in cpus})
+
+
+@cache
+def _core(cpu: int, topology: Path) -> tuple[str, str]:
+    """Return the package and the core of a CPU, which do not change: workers are forked with them known."""
+    folder = topology / f"cpu{cpu}" / "topology"
+    try:
+        package = (folder / "physical_package_id").read_text().strip()
+        return package, (folder / "core_id").read_text().strip()
+    except OSError:
+        return "cpu", str(cpu)
 
 
 def cpu_quota(cpu_max: Path = CGROUP_CPU_MAX) -> float | None:

@@ -21,7 +21,7 @@ from harness.records.evidence import declared
 from harness.records.schema import Facts, plain
 from harness.serving.job import ServingJob
 from harness.stats.roofline import Placement
-from harness.system import native
+from harness.system import host, native
 from harness.system.errors import HOST_LIMITS, ResourceError
 from harness.trial import audit, endpoint, loadgen, prepare, rank_merge, ranks, roofline, span_energy
 from harness.trial.device_state import conditions_reader, soak_evidence, soak_settings
@@ -40,9 +40,11 @@ _MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
 
 def preload() -> None:
     """Import what every replica needs, before workers are forked; open no device, start no thread."""
+    import encodings.ascii  # noqa: F401 - reads the kernel's files
+
     import numpy.fft
     import numpy.ma  # noqa: F401 - numpy loads both when they are first used
-    import torch  # noqa: F401 - imported here so that no replica pays for it
+    import torch.utils._device  # noqa: F401 - imported here, as torch is, so that no replica pays for it
 
     from workloads.engine import digest, job  # noqa: F401 - what every replica runs
     from workloads.inputs import sources  # noqa: F401 - and looks for its data with
@@ -52,6 +54,7 @@ def preload() -> None:
         workloads.get(name)
     library.build_with(native.load)
     library.library()
+    host.usable_cores()
     # What is there now is never garbage: no replica has to look through it before it measures.
     gc.collect()
     gc.freeze()

@@ -82,7 +82,7 @@ WITHIN = {
     "harness.records.index": {
         *("harness.records.estimates", "harness.records.listing", "harness.records.results"),
         *("harness.records.schema", "harness.records.store", "harness.records.validity"),
-        *("harness.records.metrics", "harness.records.reader"),
+        *("harness.records.metrics", "harness.records.codec"),
     },
     "harness.report.figures": {"harness.report.document", "harness.report.text"},
     "harness.report.formats": {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from harness.records.codec import parse
 from harness.records.listing import RECORD
-from harness.records.reader import Reader
 from harness.records.schema import Metric, Record, Seal, WorkerFacts
 from harness.records.store import Store
 from harness.system.errors import ResourceError
@@ -162,7 +162,7 @@ class KeptRecord(Record):
         """
         store = self._held.shelf.store
         folder = store.attempt_dir(self.sweep, self.machine_id, self.trial_id, self.replica, self.attempt)
-        found = store.read_at(str(folder / RECORD), (), Reader())
+        found = store.read_at(str(folder / RECORD), (), parse)
         if not isinstance(found, Record) or found.sha256 != self.sha256:
             raise ResourceError(f"{folder / RECORD}: changed while it was read; run the command again")
         return found

@@ -129,7 +129,7 @@ def load(folder: Path, key: bytes) -> Manifest:
         return Manifest()
     if not hmac.compare_digest(code, _code(key, body)):
         return Manifest()
-    told = json.loads(body)
+    told = _decoded(body)
     if told["versions"] != _versions():
         return Manifest()
     return Manifest(
@@ -178,12 +178,30 @@ def save(folder: Path, key: bytes, manifest: Manifest) -> None:
         "entries": manifest.entries,
         "rows": manifest.rows,
     }
-    body = json.dumps(told, separators=(",", ":")).encode()  # names of files may be no Unicode: escaped
+    body = _encoded(told)
     write_atomically(folder / _NAME, _code(key, body) + b"\n" + body)
     named = {segment.token for segment in manifest.segments}
     for path in folder.glob("*.parquet"):
         if path.name.split(".")[0] not in named and time.time() - path.lstat().st_mtime > _GRACE_S:
             path.unlink(missing_ok=True)
+
+
+def _encoded(told: dict[str, Any]) -> bytes:
+    import msgspec
+
+    try:
+        return msgspec.json.encode(told)
+    except UnicodeEncodeError:  # the name of a file is no Unicode, and needs escapes
+        return json.dumps(told).encode()
+
+
+def _decoded(body: bytes) -> Any:
+    import msgspec
+
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:  # such escapes
+        return json.loads(body)
 
 
 def _code(key: bytes, body: bytes) -> bytes:

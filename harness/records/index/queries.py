@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from harness.records.index.refresh import Index, connect, refreshed
+from harness.records.index.refresh import Index, refreshed
 from harness.records.index.stamps import listing
 from harness.records.index.tables import COLUMNS, FILES, NEEDS, quoted, relation, view
 from harness.records.store import Store
 from harness.system.errors import UsageError
-
-if TYPE_CHECKING:
-    import duckdb
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +31,9 @@ def rebuild(store: Store) -> dict[str, int]:
         OSError: the index cannot be written.
     """
     listings = {sweep: listing(store, sweep) for sweep in store.sweeps()}
-    with (
-        refreshed(store, listings, FILES, whole=True, anew=True, keep=True) as index,
-        connect() as connection,
-    ):
-        _attach(connection, index, list(COLUMNS))
-        counts = {table: connection.table(table).count("*").fetchall()[0][0] for table in COLUMNS}
+    with refreshed(store, listings, FILES, whole=True, anew=True, keep=True) as index:
+        _attach(index, list(COLUMNS))
+        counts = {table: index.connection.table(table).count("*").fetchall()[0][0] for table in COLUMNS}
         torn = sum(
             len(folder.torn) for sweep in index.manifest.sweeps.values() for folder in sweep.folders.values()
         )
@@ -57,8 +51,9 @@ def query(store: Store, sql: str) -> Table:
     listings = {sweep: listing(store, sweep) for sweep in store.sweeps()}
     tables = [table for table in COLUMNS if table in sql.lower()]  # more than it names does no harm
     files = {file for table in tables for file in NEEDS[table]}
-    with refreshed(store, listings, files, whole=True) as index, connect() as connection:
-        _attach(connection, index, tables)
+    with refreshed(store, listings, files, whole=True) as index:
+        connection = index.connection
+        _attach(index, tables)
         try:
             statements = connection.extract_statements(sql)
             reading = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN}
@@ -71,9 +66,9 @@ def query(store: Store, sql: str) -> Table:
         return Table(tuple(column[0] for column in cursor.description or ()), rows)
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, index: Index, tables: Sequence[str]) -> None:
+def _attach(index: Index, tables: Sequence[str]) -> None:
     """Make the tables, and let the connection read their files and nothing else from now on."""
-    allowed: list[str] = []
+    connection, allowed = index.connection, list[str]()
     dead = index.manifest.dead()
     for table in tables:
         if not index.manifest.segments:

@@ -23,7 +23,6 @@ from harness.records.index.manifest import (
 from harness.records.index.segment import Draft, Segment, sealed, write_file
 from harness.records.index.stamps import TICK_NS, Listing, digests, is_known, names, newest_ns
 from harness.records.index.tables import FILES, relation
-from harness.records.reader import Reader
 from harness.records.schema import Record
 from harness.records.store import Store
 from harness.system.collector import uncollected
@@ -66,14 +65,15 @@ def refreshed(
         OSError: it cannot be kept, or not even be made in a temporary folder.
     """
     key = user_key()
-    with tempfile.TemporaryDirectory(prefix="joulemark-index-") as scratch:
+    with connect() as connection, tempfile.TemporaryDirectory(prefix="joulemark-index-") as scratch:
 
         def update(target: Path) -> Index:
             home = target if key is None else owned_folder(store, key)
             if keep:
                 prepare(store, target)  # also where there is nothing to write
-            manifest = Manifest() if anew or key is None else load(home, key)
-            index = Index(store, manifest, (home, target))
+            with uncollected():
+                manifest = Manifest() if anew or key is None else load(home, key)
+            index = Index(store, manifest, (home, target), connection)
             needed = index.bring_up(listings, files, whole=whole)
             if (needed or index.looked) and key is not None and target == home:
                 with contextlib.suppress(*(() if needed else (OSError,))):
@@ -101,10 +101,18 @@ class Index:
         store: whose records.
         manifest: what the index was made from; it is changed here.
         folders: where its files may lie; new ones go into the last.
+        connection: of `connect`, by which its files are written, and then read.
     """
 
-    def __init__(self, store: Store, manifest: Manifest, folders: Sequence[Path]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: Manifest,
+        folders: Sequence[Path],
+        connection: duckdb.DuckDBPyConnection,
+    ) -> None:
         self.store = store
+        self.connection = connection
         self.manifest = manifest
         self.looked = False
         """Whether a file was read to the end and found as it was written: the next call need not do so."""
@@ -135,9 +143,9 @@ class Index:
             prepare(self.store, target)
         if not (changed or damaged):
             return True
-        with uncollected(), connect(memory_limit=_MEMORY, threads=1) as connection:
-            self._derive(connection, changed, target)
-            self._merge(connection, target)
+        with uncollected(), _sparing(self.connection):
+            self._derive(changed, target)
+            self._merge(target)
         return True
 
     def _drop_damaged(self, files: Collection[str]) -> bool:
@@ -195,21 +203,18 @@ class Index:
         with tempfile.NamedTemporaryFile(dir=self._folders[-1]) as file:
             return os.fstat(file.fileno()).st_mtime_ns
 
-    def _derive(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        changed: list[tuple[str, str, str]],
-        target: Path,
-    ) -> None:
+    def _derive(self, changed: list[tuple[str, str, str]], target: Path) -> None:
         """Read folders and write their rows, a segment at a time: that bounds the memory."""
-        root, reader, now_ns = str(self.store.root), Reader(), self._now_ns()
+        from harness.records.index.decoded import Decoder  # its schema takes a moment, and is seldom needed
+
+        root, parse, now_ns = str(self.store.root), Decoder().parse, self._now_ns()
         draft = Draft(self.manifest.entries, self.manifest.rows)
         journals = {sweep: self.store.journal.digests(sweep) for sweep in {one[0] for one in changed}}
         for place, (sweep, folder, stamps) in enumerate(changed, 1):
             records: list[Record] = []
             torn: list[tuple[str, str]] = []
             for name in names(folder, stamps):
-                found = self.store.read_at(f"{root}/{name}", journals[sweep], reader)
+                found = self.store.read_at(f"{root}/{name}", journals[sweep], parse)
                 if isinstance(found, Record):
                     records.append(found)
                 else:
@@ -224,11 +229,11 @@ class Index:
             )
             if draft.records >= SEGMENT_RECORDS or place == len(changed):
                 if draft.records:
-                    self.manifest.segments.append(draft.write(connection, target))
+                    self.manifest.segments.append(draft.write(self.connection, target))
                 self.manifest.entries, self.manifest.rows = draft.entries, draft.rows
                 draft = Draft(draft.entries, draft.rows)
 
-    def _merge(self, connection: duckdb.DuckDBPyConnection, target: Path) -> None:
+    def _merge(self, target: Path) -> None:
         """Drop segments of which nothing is in use, and write many small ones as one."""
         live = self.manifest.live()
         weights = {s.token: self._weight(s, live) for s in self.manifest.segments}
@@ -240,17 +245,11 @@ class Index:
                 group = [small.pop(0)]
                 while small and sum(weights[s.token] for s in group) < SEGMENT_RECORDS / 2:
                     group.append(small.pop(0))
-                used.append(self._merged(connection, group, live, target))
+                used.append(self._merged(group, live, target))
         self.manifest.segments = used
 
-    def _merged(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        group: Sequence[Segment],
-        live: set[int],
-        target: Path,
-    ) -> Segment:
-        token = secrets.token_hex(8)
+    def _merged(self, group: Sequence[Segment], live: set[int], target: Path) -> Segment:
+        connection, token = self.connection, secrets.token_hex(8)
         entries = sorted(entry for segment in group for entry in segment.entries() if entry in live)
         dead = [entry for segment in group for entry in segment.entries() if entry not in live]
         old = {file: relation(file, self.paths(file, group), dead) for file in FILES}
@@ -285,7 +284,17 @@ def _spans(entries: Sequence[int]) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def connect(**settings: str | int) -> duckdb.DuckDBPyConnection:
+@contextlib.contextmanager
+def _sparing(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Let DuckDB take little memory, and so one thread, while files are written."""
+    connection.execute(f"SET memory_limit = '{_MEMORY}'; SET threads = 1")
+    try:
+        yield
+    finally:
+        connection.execute("RESET memory_limit; RESET threads")
+
+
+def connect() -> duckdb.DuckDBPyConnection:
     """Return DuckDB in memory, which loads nothing, spills nothing and sees no variable of this process."""
     import duckdb
 
@@ -295,4 +304,4 @@ def connect(**settings: str | int) -> duckdb.DuckDBPyConnection:
         "python_enable_replacements": False,
         "temp_directory": "",
     }
-    return duckdb.connect(":memory:", config=fixed | settings)
+    return duckdb.connect(":memory:", config=fixed)

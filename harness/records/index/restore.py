@@ -12,7 +12,7 @@ from pydantic_core import from_json
 
 from harness.records.estimates import Key, trial_results
 from harness.records.index.kept import OF_KIND, Held, Shelf, kept_record
-from harness.records.index.refresh import Index, connect, refreshed
+from harness.records.index.refresh import Index, refreshed
 from harness.records.index.segment import Segment
 from harness.records.index.stamps import files, listing
 from harness.records.index.tables import FILES, quoted, relation
@@ -46,8 +46,8 @@ def read_records(store: Store, sweep: str) -> tuple[list[Record], list[Unreadabl
     listed = listing(store, sweep)
     if sum(map(files, listed.values())) < MANY:
         return store.records(sweep)
-    with _indexed(store, {sweep: listed}, ("records", "metrics", "kinds")) as index, connect() as connection:
-        return _records(connection, index, sweep), _torn(index, sweep)
+    with _indexed(store, {sweep: listed}, ("records", "metrics", "kinds")) as index:
+        return _records(index, sweep), _torn(index, sweep)
 
 
 def read_results(store: Store, sweep: str) -> tuple[list[TrialResult], list[UnreadableRecord]]:
@@ -61,9 +61,9 @@ def read_results(store: Store, sweep: str) -> tuple[list[TrialResult], list[Unre
         records, torn = store.records(sweep)
         with uncollected():
             return trial_results(records), torn
-    with _indexed(store, {sweep: listed}, FILES) as index, connect() as connection:
-        known = _estimates(connection, index, sweep)
-        return trial_results(_records(connection, index, sweep), known=known), _torn(index, sweep)
+    with _indexed(store, {sweep: listed}, FILES) as index:
+        known = _estimates(index, sweep)
+        return trial_results(_records(index, sweep), known=known), _torn(index, sweep)
 
 
 @contextmanager
@@ -86,7 +86,7 @@ def _segments(index: Index, sweep: str) -> Iterator[Segment]:
     return (s for s in index.manifest.segments if not wanted.isdisjoint(s.entries()))
 
 
-def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) -> list[Record]:
+def _records(index: Index, sweep: str) -> list[Record]:
     """Return the records in the order of their paths, equal facts as one object."""
     facts: dict[str, Facts] = {}
     dead = index.manifest.dead()
@@ -95,11 +95,11 @@ def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) ->
     found: list[Record] = []
     for segment in _segments(index, sweep):
         source = relation("records", index.paths("records", [segment]), dead)
-        rows = connection.execute(
+        rows = index.connection.execute(
             f"SELECT {', '.join((*_APART, *_PLAIN))} FROM {source} WHERE sweep = {quoted(sweep)}"
         ).fetchall()
         texts = {name: [row[i] for row in rows] for i, name in enumerate(_TEXTS)}
-        shelf, places = _shelf(connection, index, segment, texts, parts)
+        shelf, places = _shelf(index, segment, texts, parts)
         for at, (_, _, _, sha256, merged, number, *plain) in enumerate(rows):
             fields = dict(
                 zip(_PLAIN, [words.setdefault(w, w) if type(w) is str else w for w in plain], strict=True)
@@ -114,13 +114,13 @@ def _records(connection: duckdb.DuckDBPyConnection, index: Index, sweep: str) ->
 
 
 def _shelf(
-    connection: duckdb.DuckDBPyConnection,
     index: Index,
     segment: Segment,
     texts: dict[str, list[Any]],
     parts: dict[bytes, Any],
 ) -> tuple[Shelf, dict[int, tuple[int, int]]]:
     """Return a segment's columns, and by a record's number where its metrics begin and end in them."""
+    connection = index.connection
     told = ", ".join(("metric_id", *OF_KIND[1:]))
     kinds = relation("kinds", index.paths("kinds", [segment]))
     of_kind = {
@@ -146,15 +146,13 @@ def _spans(numbers: NDArray[Any]) -> dict[int, tuple[int, int]]:
     return dict(zip(found.tolist(), spans, strict=True))
 
 
-def _estimates(
-    connection: duckdb.DuckDBPyConnection, index: Index, sweep: str
-) -> dict[Key, dict[str, Estimate]]:
+def _estimates(index: Index, sweep: str) -> dict[Key, dict[str, Estimate]]:
     """Return the estimates that were derived when the index was made, in the order of the metric table.
 
     Those of a trial with a metric that is in no table are left to be derived again.
     """
     found: dict[Key, dict[str, Estimate]] = {}
-    dead = index.manifest.dead()
+    connection, dead = index.connection, index.manifest.dead()
     for segment in _segments(index, sweep):
         of = {file: index.paths(file, [segment]) for file in ("trials", "estimates", "kinds")}
         keys = connection.execute(

@@ -6,10 +6,11 @@ import hashlib
 import json
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_core import to_json
 
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
 
 _SCALARS = tuple(n for n in FILES["records"] if n not in {"entry", "record", "seal", "sha256", *FACTS})
 _RECORD = tuple(n for n in _SCALARS if n in Record.model_fields)
-_OTHER = tuple(n for n in _SCALARS if n not in Record.model_fields)
 _NUMBERS = {"BIGINT": "int64", "INTEGER": "int64", "DOUBLE": "float64"}
 _told = attrgetter(
     *("id", "unit", "direction", "estimator", "provenance", "ci_level", "semantics_version", "reason")
 )
 _TEXTS = 64
+_T = TypeVar("_T")
 _SHARED = frozenset({"config", "machine", "code"})
 
 
@@ -91,6 +92,7 @@ class Draft:
         self._kinds: dict[tuple[Any, ...], int] = {}
         self._shapes: dict[tuple[Any, ...], list[int]] = {}
         self._texts: dict[int, tuple[Facts, str]] = {}
+        self._settings: dict[int, tuple[Facts, dict[str, str | None]]] = {}
 
     def add(self, records: list[Record]) -> int:
         """Take the records of one trial's folder; return the entry that they are."""
@@ -118,11 +120,12 @@ class Draft:
         columns["record"].append(number)
         for name in _RECORD:
             columns[name].append(held[name])
-        settings = config_columns(record.config) | {"merged": record.merged}
-        for name in _OTHER:
-            columns[name].append(settings[name])
+        for name, value in _shared(self._settings, record.config, config_columns).items():
+            columns[name].append(value)
+        columns["merged"].append(record.merged)
         for name in FACTS:
-            columns[name].append(self._text(held[name]) if name in _SHARED else to_json(held[name]).decode())
+            facts = held[name]
+            columns[name].append(_shared(self._texts, facts, _text) if name in _SHARED else _text(facts))
         columns["seal"].append(record.seal and record.seal.model_dump_json())
         columns["sha256"].append(record.sha256)
         metrics = record.metrics
@@ -140,15 +143,6 @@ class Draft:
         columns["ci_high"] += [m.ci_high for m in metrics]
         columns["n"] += [m.n for m in metrics]
 
-    def _text(self, facts: Facts) -> str:
-        """Return facts that records may share as JSON; while they are held here, their id is theirs."""
-        known = self._texts.get(id(facts))
-        if known is None:
-            if len(self._texts) >= _TEXTS:
-                del self._texts[next(iter(self._texts))]
-            known = self._texts[id(facts)] = facts, to_json(facts).decode()
-        return known[1]
-
     def _kind(self, kind: tuple[Any, ...]) -> int:
         number = self._kinds.get(kind)
         if number is None:
@@ -161,7 +155,7 @@ class Draft:
 
     def _add_trial(self, entry: int, trial: TrialResult) -> None:
         number, columns = self._number(), self._columns["trials"]
-        settings = config_columns(trial.config)
+        settings = _shared(self._settings, trial.config, config_columns)
         own = {"entry": entry, "trial": number, "attempts": len(trial.records)}
         for name in columns:
             columns[name].append(
@@ -170,8 +164,11 @@ class Draft:
         columns, estimates = self._columns["estimates"], trial.estimates.values()
         columns["trial"] += [number] * len(estimates)
         columns["kind"] += [self._kind(_kind_of(e)) for e in estimates]
-        for name in ("value", "low", "high", "level", "n"):
-            columns[name] += [getattr(e, name) for e in estimates]
+        columns["value"] += [e.value for e in estimates]
+        columns["low"] += [e.low for e in estimates]
+        columns["high"] += [e.high for e in estimates]
+        columns["level"] += [e.level for e in estimates]
+        columns["n"] += [e.n for e in estimates]
 
     def write(self, connection: duckdb.DuckDBPyConnection, folder: Path) -> Segment:
         """Write the files.
@@ -188,6 +185,20 @@ class Draft:
             write_file(connection, _selected("draft", columns), folder / f"{token}.{file}.parquet")
             connection.unregister("draft")
         return sealed(folder, token, ((self._first, self.entries),), self.records)
+
+
+def _text(facts: Any) -> str:
+    return to_json(facts).decode()
+
+
+def _shared(known: dict[int, tuple[Facts, _T]], facts: Facts, made: Callable[[Facts], _T]) -> _T:
+    """Return what is made of facts that records may share; while they are held here, their id is theirs."""
+    found = known.get(id(facts))
+    if found is None:
+        if len(known) >= _TEXTS:
+            del known[next(iter(known))]
+        found = known[id(facts)] = facts, made(facts)
+    return found[1]
 
 
 def _dtype(file: str, name: str) -> str:
