@@ -16,6 +16,8 @@ MOST_ALIASES = 20
 LONGEST_NUMBER = 400
 """Characters; YAML has numbers to the base 60, whose digits take time as their square."""
 _NUMBER = re.compile(r"[-+0-9a-fA-FxXo_:.,]*")
+_BASE_60 = re.compile(r"[-+]?(?:[1-9][0-9_]*(?::[0-5]?[0-9])+|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*)")
+"""A time limit of 12:00:00 would be the number 43200, which a scheduler takes for minutes."""
 
 
 def load_yaml(data: bytes) -> Any:
@@ -38,7 +40,7 @@ def check_yaml(data: bytes, most: int) -> None:
     """Hold a document to the bounds, and to `most` values.
 
     Raises:
-        ValueError: it is no YAML, beyond a bound, or holds itself.
+        ValueError: it is no YAML, beyond a bound, holds itself, or holds a number to the base 60.
     """
     import yaml
 
@@ -57,8 +59,8 @@ def check_yaml(data: bytes, most: int) -> None:
                 aliases += 1
                 if event.anchor in within:
                     raise InputError(f"{str(event.anchor)[:60]} holds itself")
-            elif isinstance(event, yaml.ScalarEvent) and _is_long_number(event):
-                raise InputError(f"a number of more than {LONGEST_NUMBER} characters")
+            elif isinstance(event, yaml.ScalarEvent):
+                _check_scalar(event)
             if len(within) > DEEPEST:
                 raise InputError(f"nested more than {DEEPEST} deep")
             if nodes > most:
@@ -69,10 +71,14 @@ def check_yaml(data: bytes, most: int) -> None:
         raise InputError(_line(error)) from error
 
 
-def _is_long_number(event: Any) -> bool:
-    """Tell whether a scalar may be read as a number, and has more characters than any number."""
-    plain = event.implicit[0] or event.tag is not None
-    return plain and len(event.value) > LONGEST_NUMBER and _NUMBER.fullmatch(event.value) is not None
+def _check_scalar(event: Any) -> None:
+    """Refuse what may be read as a number, and is longer than any or written as a time."""
+    plain, text = event.implicit[0], event.value
+    if (plain or event.tag is not None) and len(text) > LONGEST_NUMBER and _NUMBER.fullmatch(text):
+        raise InputError(f"a number of more than {LONGEST_NUMBER} characters")
+    if plain and _BASE_60.fullmatch(text):
+        line = event.start_mark.line + 1
+        raise InputError(f"line {line}: YAML reads {text[:60]} to the base 60; write it in quotes")
 
 
 @cache

@@ -86,3 +86,17 @@ def test_a_number_has_as_many_digits_as_a_number_has(number):
     """YAML counts to the base 60 too, and takes a minute over a million digits of it."""
     with pytest.raises(ValueError, match="a number of more than 400 characters"):
         load_yaml(b"a: " + number)
+
+
+@pytest.mark.parametrize("text", ["12:00:00", "-1:30", "190:20:30.15"])
+def test_a_time_that_yaml_would_read_to_the_base_60_is_refused(text):
+    """12:00:00 would be 43200, which Slurm takes for minutes: a month instead of half a day."""
+    with pytest.raises(ValueError, match=f"line 2: YAML reads {text} to the base 60; write it in quotes"):
+        load_yaml(f"slurm:\n  time: {text}\n".encode())
+    assert load_yaml(f"time: '{text}'".encode()) == {"time": text}
+
+
+@pytest.mark.parametrize("text", ["1-12:00:00", "04:00:00", "h100:4", "12:61"])
+def test_other_words_with_colons_are_words(text):
+    """YAML takes none of them for a number."""
+    assert load_yaml(f"word: {text}".encode()) == {"word": text}
