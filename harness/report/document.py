@@ -221,3 +221,5 @@ class ReportModel:
     """The counts at the top: how many trials, and how they ended."""
     sections: tuple[Section, ...]
     workloads: tuple[str, ...]
+    notice: str = ""
+    """What every number below is to be read with, e.g. that the machine was busy: before all else."""

@@ -70,6 +70,7 @@ def build(
         tiles=_tiles(named),
         sections=tuple(_fitted(s) for s in sections if s.blocks),
         workloads=tuple(dict.fromkeys(t.workload for t in named)),
+        notice=busy_host(with_result) or "",
     )
 
 
@@ -87,12 +88,8 @@ def _decided(
 ) -> list[Section]:
     """What was found, the answer first."""
     ok = [p.trial for places in ranked for p in places]
-    answer = answer_section(tests, asked, costs)
-    busy = busy_host([t for t in named if t.result.status == "ok"])
-    if busy is not None:
-        answer = replace(answer, blocks=(Paragraph(busy, "lead"), *answer.blocks))
     return [
-        answer,
+        answer_section(tests, asked, costs),
         _verdict(named, ranked, torn),
         question_section(named, asked.limits),
         _throughput(ranked, ok, level_text(ok)),

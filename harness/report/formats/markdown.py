@@ -27,6 +27,7 @@ def render(model: ReportModel) -> bytes:
         "",
         f"{escape(model.subtitle)}. Generated {escape(model.generated_at)} by {escape(model.generator)}.",
     ]
+    head += ["", escape(model.notice)] if model.notice else []
     head += ["", " · ".join(f"**{escape(t.text)}** {escape(t.term)}" for t in model.tiles)]
     parts = ["\n".join(head)]
     for section in model.sections:

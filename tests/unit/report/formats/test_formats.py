@@ -237,3 +237,21 @@ def test_importing_the_report_is_light():
     code = f"import sys, harness.report; print({heavy} & set(sys.modules))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("others", [1.4, 0.0])
+def test_a_busy_machine_is_named_before_every_number(make_trial, make_estimate, tmp_path, others):
+    """After the title and when it was made; in a report of a quiet machine nowhere."""
+    result = make_trial("gpt", "train", "fp32", make_estimate("throughput.tokens", 100.0))
+    for record in result.replicas():
+        record.evidence["contention"] = {"delay_share": others / 4, "others_cpus": others, "cpus": 2}
+    files = render(build([result], title="T", generated_at=WHEN), tmp_path)
+    html = squeeze(files["html"].decode().partition("</header>")[2])
+    texts = {"html": html, "md": squeeze(files["md"].decode()), "pdf": squeeze(pdf_text(files["pdf"]))}
+    if not others:
+        assert not any("Themachinewasbusy" in text for text in texts.values())
+        return
+    said = "Themachinewasbusy:othersused1.4of2CPUs"
+    assert html.startswith(f'<pclass="lead"role="note">{said}')
+    assert texts["md"].index(said) < texts["md"].index("**1**")
+    assert texts["pdf"].index(said) < texts["pdf"].index("Theanswer")
