@@ -11,6 +11,8 @@ from workloads.counting import flops
 if TYPE_CHECKING:
     from torch import nn
 
+    from workloads.base import Batch
+
 
 class GPT(DecoderLanguageModel):
     """GPT-2: `base` is the published small model, `large` the XL; `gpt3` is the shape of GPT-3 175B.
@@ -85,3 +87,11 @@ class GPT(DecoderLanguageModel):
     def block_flops(self, tokens: int) -> float:
         """Query, key, value, output, and a feed-forward network four times as wide."""
         return flops.encoder_layers(tokens, self.n("hidden"), 4 * self.n("hidden"), self.n("layers"))
+
+    def unread_weights(self, batch: Batch) -> int:
+        """The positions that no token has, in every pass."""
+        prompt, passes, read = batch["tokens"].shape[1], 1, 0
+        if self.mode == "generate":
+            passes, read = self.n("new_tokens"), self.n("new_tokens") - 1
+        read += 1 if self.mode == "decode" else prompt
+        return super().unread_weights(batch) + (passes * self.n("positions") - read) * self.n("hidden")

@@ -43,9 +43,8 @@ def attend(
         )
     q = q.contiguous()
     y = torch.empty_like(q)
-    if lengths is None:
-        lengths = torch.full((q.shape[0],), k.shape[2], dtype=torch.int64)
-    run("attend", q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), lengths.data_ptr(), q.shape[0],
+    counts = None if lengths is None else lengths.data_ptr()
+    run("attend", q.data_ptr(), k.data_ptr(), v.data_ptr(), y.data_ptr(), counts, q.shape[0],
         heads, k.shape[1], size, k.stride(1), k.stride(0), k.shape[2], q.dtype == torch.bfloat16,
         torch.get_num_threads())  # fmt: skip
     return y

@@ -9,7 +9,8 @@ from pathlib import Path
 
 Build = Callable[[str, Sequence[Path], Sequence[str]], ctypes.CDLL]
 """Makes a library of a name, C sources and flags; an exception says why it cannot."""
-FLAGS = ("-O3", "-march=native")
+FLAGS = ("-O3", "-march=native", "-Wno-psabi")
+"""Wide vectors pass between inlined functions alone, so that nobody else need know how."""
 _FOLDER = Path(__file__).parent
 _builders: list[Build] = []
 
@@ -75,6 +76,7 @@ def _declare(lib: ctypes.CDLL) -> None:
     for plain in (lib.linear_f32, lib.linear_bf16):
         plain.argtypes, plain.restype = [pointer] * 4 + [size] * 3 + [number], None
     lib.attend.argtypes = [pointer] * 5 + [size] * 7 + [number] * 2
+    lib.decoder_block.argtypes = [pointer] * 6 + [size] * 4 + [number] * 2
     if lib.packed_kernels():
         lib.linear_i8.argtypes = [pointer] * 5 + [size] * 3 + [number] * 2
         lib.linear_i4.argtypes = [pointer] * 6 + [size] * 4 + [number] * 2

@@ -8,22 +8,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-int packed_kernels(void) {
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
-    return 1;
-#else
-    return 0;
-#endif
-}
+int packed_kernels(void) { return PACKED; }
 
-#if defined(__AVX512VNNI__) && defined(__AVX512BW__)
+#if PACKED
 #include <immintrin.h>
 
 enum { BLOCK = 16, STEP = 64, PLANES = 3, AHEAD = 8192 };  // bytes fetched ahead, past the ends of pages
 
 struct planes {
     int8_t *bytes;   // [plane][k], most significant first
-    int32_t *sums;   // [group][plane]
+    int32_t *starts; // [group][plane]: minus what the weights' offset adds to the sum of products
     float *totals;   // [group]: the sum of x there
     float scale;     // x = scale * (its fixed-point number)
 };
@@ -37,13 +31,12 @@ struct packed {
     const struct planes *x;           // [m]
     long m, n, k, group;
     int half;                         // x and y are bf16
+    int offset;                       // of the stored numbers
 };
 
-static inline __m512 sixteen(const void *x, long i, int half) {
-    return half ? (__m512)load_bf16((const uint16_t *)x + i) : _mm512_loadu_ps((const float *)x + i);
-}
+static inline __m512 sixteen(const void *x, long i, int half) { return (__m512)load(x, i, half); }
 
-static void planes_of(const void *x, long k, long group, int half, int count, struct planes *made) {
+static void planes_of(const void *x, long k, long group, int half, int count, int offset, struct planes *made) {
     __m512 most = _mm512_setzero_ps();
     float limit = count == 3 ? 8355711.0f : 32639.0f;  // 127 in every plane
     __mmask16 unordered = 0;
@@ -72,7 +65,7 @@ static void planes_of(const void *x, long k, long group, int half, int count, st
                 fixed = _mm512_srai_epi32(_mm512_sub_epi32(fixed, low), 8);
             }
         }
-        for (int p = 0; p < PLANES; ++p) made->sums[g * PLANES + p] = _mm512_reduce_add_epi32(sums[p]);
+        for (int p = 0; p < PLANES; ++p) made->starts[g * PLANES + p] = -offset * _mm512_reduce_add_epi32(sums[p]);
         made->totals[g] = _mm512_reduce_add_ps(all);
     }
 }
@@ -85,23 +78,13 @@ static inline __m512i four(const int8_t *plane, long step) {
 
 static inline void put(const struct packed *d, long m, long n, __m512 y) {
     if (d->bias) y = _mm512_add_ps(y, _mm512_loadu_ps(d->bias + n));
-    long at = m * d->n + n;
-    if (!d->half) {
-        _mm512_storeu_ps((float *)d->y + at, y);
-        return;
-    }
-    float found[BLOCK];
-    _mm512_storeu_ps(found, y);
-    for (int r = 0; r < BLOCK; ++r) ((uint16_t *)d->y)[at + r] = to_bf16(found[r]);
+    store(d->y, m * d->n + n, (lanes)y, d->half);
 }
 
-// sum over planes of 256^(count - 1 - p) * (sum - offset * (sum of x)), as fp32
-static inline __m512 joined(const __m512i *sums, const int32_t *own, int count, int offset) {
+// sum over planes of 256^(count - 1 - p) * sum, as fp32
+static inline __m512 joined(const __m512i *sums, int count) {
     __m512 all = _mm512_setzero_ps();
-    for (int p = 0; p < count; ++p) {
-        __m512i exact = _mm512_sub_epi32(sums[p], _mm512_set1_epi32(offset * own[p]));
-        all = _mm512_fmadd_ps(all, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(exact));
-    }
+    for (int p = 0; p < count; ++p) all = _mm512_fmadd_ps(all, _mm512_set1_ps(256.0f), _mm512_cvtepi32_ps(sums[p]));
     return all;
 }
 
@@ -109,7 +92,7 @@ static inline __attribute__((always_inline)) void block_i8(const struct packed *
     const uint8_t *w = d->w + n * d->k;
     const struct planes *x = d->x + m;
     __m512i sums[2][PLANES];
-    for (int p = 0; p < count; ++p) sums[0][p] = sums[1][p] = _mm512_setzero_si512();
+    for (int p = 0; p < count; ++p) sums[0][p] = _mm512_set1_epi32(x->starts[p]), sums[1][p] = _mm512_setzero_si512();
     long steps = d->k / 4, s = 0;
     for (; s + 2 <= steps; s += 2)
         for (int odd = 0; odd < 2; ++odd) {
@@ -118,11 +101,12 @@ static inline __attribute__((always_inline)) void block_i8(const struct packed *
             for (int p = 0; p < count; ++p)
                 sums[odd][p] = _mm512_dpbusd_epi32(sums[odd][p], at, four(x->bytes + p * d->k, s + odd));
         }
-    for (; s < steps; ++s)
-        for (int p = 0; p < count; ++p)
-            sums[0][p] = _mm512_dpbusd_epi32(sums[0][p], _mm512_loadu_si512(w + s * STEP), four(x->bytes + p * d->k, s));
+    for (; s < steps; ++s) {
+        __m512i at = _mm512_loadu_si512(w + s * STEP);
+        for (int p = 0; p < count; ++p) sums[0][p] = _mm512_dpbusd_epi32(sums[0][p], at, four(x->bytes + p * d->k, s));
+    }
     for (int p = 0; p < count; ++p) sums[0][p] = _mm512_add_epi32(sums[0][p], sums[1][p]);
-    __m512 y = _mm512_mul_ps(joined(sums[0], x->sums, count, 128), _mm512_set1_ps(x->scale));
+    __m512 y = _mm512_mul_ps(joined(sums[0], count), _mm512_set1_ps(x->scale));
     put(d, m, n, _mm512_mul_ps(y, _mm512_loadu_ps(d->scale + n)));
 }
 
@@ -135,7 +119,8 @@ static inline __attribute__((always_inline)) void block_i4(const struct packed *
     __m512 y = _mm512_setzero_ps(), shifted = y, scale = _mm512_set1_ps(x->scale);
     for (long g = 0; g < groups; ++g) {
         __m512i sums[2][PLANES];
-        for (int p = 0; p < count; ++p) sums[0][p] = sums[1][p] = _mm512_setzero_si512();
+        for (int p = 0; p < count; ++p)
+            sums[0][p] = _mm512_set1_epi32(x->starts[g * PLANES + p]), sums[1][p] = _mm512_setzero_si512();
         const int8_t *bytes = x->bytes + g * d->group;
         for (long s = 0; s < steps; ++s, w += STEP) {
             _mm_prefetch((const char *)w + AHEAD, _MM_HINT_T0);
@@ -147,7 +132,7 @@ static inline __attribute__((always_inline)) void block_i4(const struct packed *
             }
         }
         for (int p = 0; p < count; ++p) sums[0][p] = _mm512_add_epi32(sums[0][p], sums[1][p]);
-        __m512 exact = joined(sums[0], x->sums + g * PLANES, count, 8);
+        __m512 exact = joined(sums[0], count);
         y = _mm512_fmadd_ps(exact, sixteen(scales, g * BLOCK, 1), y);
         shifted = _mm512_fmadd_ps(_mm512_set1_ps(x->totals[g]), sixteen(zeros, g * BLOCK, 1), shifted);
     }
@@ -177,7 +162,7 @@ static int product(struct packed *d, const void *x, void (*part)(void *, long, l
     for (long m = 0; m < d->m; ++m) {
         char *own = room + m * each;
         planes[m] = (struct planes){(int8_t *)own, (int32_t *)(own + bytes), (float *)(own + bytes + sums), 0.0f};
-        planes_of((const char *)x + m * d->k * size, d->k, d->group, d->half, d->half ? 2 : 3, planes + m);
+        planes_of((const char *)x + m * d->k * size, d->k, d->group, d->half, d->half ? 2 : 3, d->offset, planes + m);
     }
     d->x = planes;
     in_parts(part, d, d->n, BLOCK, threads);
@@ -188,7 +173,8 @@ static int product(struct packed *d, const void *x, void (*part)(void *, long, l
 // Returns 0, or -1 where there is no memory. n and k are multiples of 16.
 int linear_i8(const void *x, const uint8_t *w, const float *scale, const float *bias, void *y, long m, long n, long k,
               int half, int threads) {
-    struct packed d = {.w = w, .scale = scale, .bias = bias, .y = y, .m = m, .n = n, .k = k, .group = k, .half = half};
+    struct packed d = {.w = w, .scale = scale, .bias = bias, .y = y, .m = m, .n = n, .k = k, .group = k, .half = half,
+                       .offset = 128};
     return product(&d, x, part_i8, threads);
 }
 
@@ -196,7 +182,7 @@ int linear_i8(const void *x, const uint8_t *w, const float *scale, const float *
 int linear_i4(const void *x, const uint8_t *w, const uint16_t *scales, const uint16_t *zeros, const float *bias,
               void *y, long m, long n, long k, long group, int half, int threads) {
     struct packed d = {.w = w, .scales = scales, .zeros = zeros, .bias = bias, .y = y, .m = m, .n = n, .k = k,
-                       .group = group, .half = half};
+                       .group = group, .half = half, .offset = 8};
     return product(&d, x, part_i4, threads);
 }
 #endif

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from workloads.kernels.attention import attend
+from workloads.kernels.block import DecoderBlock
 from workloads.kernels.linear import DTYPES, FewRowsLinear, FewRowsTable
 
 
@@ -25,4 +26,6 @@ def use_kernels(model: nn.Module, *, attention: bool) -> int:
             module.__class__ = FewRowsTable
         elif attention and getattr(module, "attend", None) is F.scaled_dot_product_attention:
             module.attend = attend  # type: ignore[assignment]
+        elif attention and hasattr(type(module), "one_call"):
+            module.one_call = DecoderBlock()  # type: ignore[assignment]
     return count

@@ -193,6 +193,15 @@ def test_translation_s_encoder_is_read_once(make):
     assert many.unread_weights(many.make_batch(0)) == 2 * once
 
 
+@pytest.mark.parametrize(
+    ("mode", "rows"), [("decode", 255), ("prefill", 192), ("generate", 2 * 256 - 64 - 1)]
+)
+def test_positions_that_no_token_has_are_not_read(make, mode, rows):
+    """Of 256 learned positions a prompt of 64 reads its own, a token behind it one more in another pass."""
+    workload = make("gpt", mode, **({"new_tokens": 2} if mode == "generate" else {}))
+    assert workload.unread_weights(workload.make_batch(0)) == rows * 128
+
+
 def test_experts_cost_the_chosen_ones(make):
     """A forward pass of two of four experts, the router and attention is what torch counts."""
     workload = make("moe", "train", batch=2, seq=24)

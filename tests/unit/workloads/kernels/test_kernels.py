@@ -45,7 +45,7 @@ def error(found, expected):
 def called(monkeypatch, name="run"):
     """Count the calls of kernels."""
     calls = []
-    for module in ("linear", "packed", "attention"):
+    for module in ("linear", "packed", "attention", "block"):
         place = f"workloads.kernels.{module}.run"
         whole = __import__(f"workloads.kernels.{module}", fromlist=["run"]).run
         monkeypatch.setattr(place, lambda *given, whole=whole: (calls.append(given[0]), whole(*given)))
