@@ -9,9 +9,18 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from harness.report.document import Figure, ReportModel, Table
+from pydantic_core import to_json
+
+from harness.report.document import Cell, Figure, Measured, ReportModel, Table
 
 FOLDER = "data"
+_PARTS = {
+    "whole": ("value", "low", "high", "unit", "mark"),
+    "number": ("value", "unit", "mark"),
+    "interval": ("low", "high"),
+}
+"""The columns of a file for one of measured numbers, by what its cells show."""
+_TEXT = ("", "value", "detail")
 
 
 def data_files(model: ReportModel) -> Iterator[tuple[str, bytes]]:
@@ -27,23 +36,36 @@ def data_files(model: ReportModel) -> Iterator[tuple[str, bytes]]:
 
 
 def _csv(table: Table) -> bytes:
+    """Write numbers as they were measured, each beside its bounds, unit and mark; text as it is shown."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    titles = []
-    for column in table.columns:
-        titles += (
-            [column.title, f"{column.title} (value)", f"{column.title} (detail)"]
-            if column.numeric
-            else [column.title]
-        )
+    titles: list[str] = []
+    kinds = []
+    for i, column in enumerate(table.columns):
+        part = next((c.part for row in table.rows if type(c := row.cells[i]) is Measured), None)
+        fields = _PARTS[part] if part else _TEXT if column.numeric else ()
+        kinds.append((part, column.numeric))
+        titles += [f"{column.title} ({f})" if f else column.title for f in fields] or [column.title]
     writer.writerow(titles)
-    numeric = [column.numeric for column in table.columns]
     for row in table.rows:
         cells: list[Any] = []
-        for number, (text, detail, order, _) in zip(numeric, row.cells, strict=True):
-            cells += (text, order, detail) if number else (f"{text} {detail}".strip() if detail else text,)
-        writer.writerow([_inert(c) if isinstance(c, str) and c else c for c in cells])
+        for (part, numeric), cell in zip(kinds, row.cells, strict=True):
+            if part:
+                cells += _numbers(cell, part)
+            elif numeric:
+                cells += (_inert(cell.text), cell.order, _inert(cell.detail))
+            else:
+                cells.append(_inert(f"{cell.text} {cell.detail}".strip() if cell.detail else cell.text))
+        writer.writerow(cells)
     return _plain(out.getvalue()).encode()
+
+
+def _numbers(cell: Cell | Measured, part: str) -> tuple[Any, ...]:
+    """Return what stands in a measured cell's columns; of one without a number, the mark alone."""
+    value, unit, low, high, mark = cell[:5] if type(cell) is Measured else (None, "", None, None, cell.mark)
+    if part == "interval":
+        return low, high
+    return (value, unit, mark) if part == "number" else (value, low, high, unit, mark)
 
 
 def _points(figure: Figure) -> bytes:
@@ -68,24 +90,21 @@ def _points(figure: Figure) -> bytes:
 def _table(table: Table) -> bytes:
     """Write a table row by row: one of many trials is never whole in memory as plain data."""
     head = {"title": table.title, "note": table.note, "columns": [c.title for c in table.columns]}
-    rows = (
-        _dumped(
-            [
-                {"text": text, "value": order, "detail": detail, "mark": mark}
-                for text, detail, order, mark in row.cells
-            ]
-        )
-        for row in table.rows
+    rows = b",\n".join(
+        to_json([_plain_cell(c) for c in row.cells], inf_nan_mode="null") for row in table.rows
     )
-    return _plain(f'{_dumped(head)[:-1]}, "rows": [{", ".join(rows)}]}}\n').encode()
+    return b'%s,"rows":[%s]}\n' % (to_json(head)[:-1], rows)
+
+
+def _plain_cell(cell: Cell | Measured) -> dict[str, Any]:
+    if type(cell) is Measured:
+        value, unit, low, high, mark = cell[:5]
+        return {"value": value, "unit": unit, "low": low, "high": high, "mark": mark}
+    return {"text": _plain(cell.text), "value": cell.order, "detail": _plain(cell.detail), "mark": cell.mark}
 
 
 def _json(value: Any) -> bytes:
-    return (_plain(_dumped(value)) + "\n").encode()
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return (_plain(json.dumps(value, ensure_ascii=False, allow_nan=False)) + "\n").encode()
 
 
 def _plain(text: str) -> str:

@@ -1,9 +1,11 @@
-"""What a report says before it has a form: text, tables and plots, with every number already text."""
+"""What a report says before it has a form; a number becomes text here, once for all formats."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
+
+from harness.records.numbers import EN_DASH, quantity
 
 Mark = Literal["", "valid", "flagged", "invalid", "unavailable", "failed", "refused"]
 Tone = Literal["plain", "lead", "note"]
@@ -69,10 +71,40 @@ class Cell(NamedTuple):
     mark: Mark = ""
 
 
+class Measured(NamedTuple):
+    """One cell of a number in its base unit: a text only where it is shown, for most rows lie in files."""
+
+    value: float
+    unit: str
+    low: float | None
+    high: float | None
+    mark: Mark = ""
+    after: str = ""
+    """Stands behind the number."""
+    part: Literal["whole", "number", "interval"] = "whole"
+    """Which of number and interval it shows."""
+
+    @property
+    def text(self) -> str:
+        """The number; where the cell shows the interval alone, that."""
+        q = quantity(*self[:4])
+        return q.text + self.after if self.part != "interval" else q.interval or EN_DASH
+
+    @property
+    def detail(self) -> str:
+        """The interval, as smaller text."""
+        return quantity(*self[:4]).interval if self.part == "whole" else ""
+
+    @property
+    def order(self) -> float | None:
+        """What the cell sorts by."""
+        return self.value if self.part != "interval" else self.low
+
+
 class Row(NamedTuple):
     """One row. `workload` is what a reader may select by; `first` starts a group."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Cell | Measured, ...]
     workload: str = ""
     first: bool = False
 

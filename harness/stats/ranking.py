@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from harness.stats.compare import Comparison, label_of
 from harness.stats.errors import Direction, Floats, StatsError, in_unit, known, positive, ratio_less_one
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN
+from harness.stats.studentised import studentised_range
 from harness.stats.unpaired import LEAST_EQUAL
 
 MOST_LETTERED = 500
@@ -99,7 +99,7 @@ class TukeyTest:
         if judged >= 2:
             degrees = int((self.counts[self._several] - 1).sum())
             pooled = float(((self._logs - np.repeat(self.means, self.counts)) ** 2).sum()) / degrees
-            self._scale = _studentised_range(level, judged, degrees) * math.sqrt(pooled / 2)
+            self._scale = studentised_range(level, judged, degrees) * math.sqrt(pooled / 2)
 
     def logs(self, i: int) -> Floats:
         """Return the logarithms of a configuration's process means."""
@@ -166,10 +166,3 @@ def _letters(differ: npt.NDArray[np.bool_], order: npt.NDArray[np.intp]) -> list
 def _letter(n: int) -> str:
     """Return a to z, then (27), (28) and so on."""
     return chr(ord("a") + n) if n < 26 else f"({n + 1})"
-
-
-@lru_cache(maxsize=256)
-def _studentised_range(level: float, k: int, degrees: int) -> float:
-    from scipy.stats import studentized_range
-
-    return float(studentized_range.ppf(level, k, degrees))

@@ -10,6 +10,7 @@ from harness.report.document import (
     Code,
     Front,
     Items,
+    Measured,
     Paragraph,
     Plot,
     ReportModel,
@@ -69,6 +70,6 @@ def _table(table: Table, section: str) -> str:
     return "\n".join([*title, head, rule, *rows, *note])
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell | Measured) -> str:
     detail = f" ({escape(cell.detail)})" if cell.detail else ""
     return escape(cell.text) + detail

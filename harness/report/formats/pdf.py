@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from harness.report.document import Block, Cell, Column, Front, Plot, ReportModel, Roofline, Table
+from harness.report.document import Block, Cell, Column, Front, Measured, Plot, ReportModel, Roofline, Table
 
 MOST_ROWS = 200
 """Rows of a table in the document; its file beside it has all."""
@@ -57,7 +57,10 @@ def _fields(block: Block) -> dict[str, Any]:
         return asdict(block)
     landscape, size = table_layout(block)
     fields = asdict(replace(block, rows=()))
-    rows = [{"first": row.first, "cells": [c._asdict() for c in row.cells]} for row in block.rows[:MOST_ROWS]]
+    rows = [
+        {"first": row.first, "cells": [{k: getattr(c, k) for k in Cell._fields} for c in row.cells]}
+        for row in block.rows[:MOST_ROWS]
+    ]
     left_out = len(block.rows) - len(rows)
     return fields | {"rows": rows, "left_out": left_out, "landscape": landscape, "size": size}
 
@@ -77,7 +80,7 @@ def table_layout(table: Table) -> tuple[bool, float]:
     return True, LEAST_PT
 
 
-def _column_em(column: Column, cells: Sequence[Cell]) -> float:
+def _column_em(column: Column, cells: Sequence[Cell | Measured]) -> float:
     """Return the width that a column needs, in sizes of its type."""
     longest = max((BOLD * len(w) for w in column.title.split()), default=1.0)
     most = max((max(len(c.text), len(c.detail)) if column.numeric else len(c.text) for c in cells), default=1)

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from harness.records.numbers import quantity
-from harness.report.document import Cell, Column, Row, Section, Table
+from harness.records.results import Estimate
+from harness.report.document import Cell, Column, Measured, Row, Section, Table
 from harness.report.sections.plots import drawable
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns, without_empty
@@ -92,7 +92,7 @@ def gains_section(ok: Sequence[Trial], energy: str, tests: Sequence[SpeedTest] |
 def _row(gain: Gain, *, where: bool) -> Row:
     t, base = gain.trial, gain.trial is gain.base
     estimates = t.result.estimates
-    first = metric_cell(estimates.get("time.first_iteration"))
+    compiled = t.result.replicas()[0].evidence.get("compiled") or ""
     word = "baseline" if base else _WORDS[gain.speed.label] if gain.speed else NONE
     cells = (
         *name_cells(t, where=where),
@@ -102,17 +102,24 @@ def _row(gain: Gain, *, where: bool) -> Row:
         _cell(_ratio(gain, _MEMORY), gain),
         _cell(_ratio(gain, _ENERGY), gain),
         metric_cell(estimates.get("quality.sqnr")),
-        first._replace(detail=line(t.result.replicas()[0].evidence.get("compiled") or "", 40)),
+        _first(estimates.get("time.first_iteration"), line(compiled, 40)),
     )
     return Row(cells, t.workload, first=base)
 
 
-def _cell(found: Comparison | None, gain: Gain) -> Cell:
+def _first(estimate: Estimate | None, compiled: str) -> Cell | Measured:
+    """Show the time of the first iteration, below it what compiling came to."""
+    cell = metric_cell(estimate)
+    if compiled or not isinstance(cell, Measured):
+        return Cell(cell.text, compiled, cell.order, cell.mark)
+    return cell._replace(part="number")
+
+
+def _cell(found: Comparison | None, gain: Gain) -> Cell | Measured:
     if found is None:
         return Cell(NONE, mark="" if gain.trial is gain.base else "unavailable")
     low, high = (None if end is None else 1 + end for end in (found.low, found.high))
-    q = quantity(1 + found.effect, "1", low, high)
-    return Cell(q.text + TIMES, q.interval, order=1 + found.effect)
+    return Measured(1 + found.effect, "1", low, high, after=TIMES)
 
 
 def _last(gain: Gain) -> Cell:
@@ -120,7 +127,7 @@ def _last(gain: Gain) -> Cell:
     if gain.beside is None:
         return Cell(NONE)
     cell = _cell(gain.last, gain)
-    return cell._replace(detail=f"{cell.detail} over {gain.beside.config}".strip())
+    return Cell(cell.text, f"{cell.detail} over {gain.beside.config}".strip(), cell.order, cell.mark)
 
 
 def _families(members: Sequence[Trial], test: SpeedTest) -> list[list[Gain]]:

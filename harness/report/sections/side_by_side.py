@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.records.numbers import quantity
-from harness.report.document import Cell, Column, Row, Section, Table
+from harness.report.document import Cell, Column, Measured, Row, Section, Table
 from harness.report.sections.obstacles import obstacle
 from harness.report.sections.tables import NONE, metric_cell, without_empty
 from harness.report.trials import Trial, groups, headline
@@ -36,7 +36,7 @@ def side_by_side_section(ok: Sequence[Trial]) -> Section:
             base = held.get(order[0])
             if base is None or len(held) < 2:
                 continue
-            cells = [Cell(f"{base.workload} {base.mode}"), Cell(base.config)]
+            cells: list[Cell | Measured] = [Cell(f"{base.workload} {base.mode}"), Cell(base.config)]
             cells.append(metric_cell(base.result.estimates.get(metric)))
             for colour in order[1:]:
                 other = held.get(colour)

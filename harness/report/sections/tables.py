@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from harness.records.headline import HEADLINES
-from harness.records.numbers import EN_DASH, quantity
+from harness.records.numbers import EN_DASH
 from harness.records.results import Estimate
-from harness.report.document import Cell, Column, Row, Table
+from harness.report.document import Cell, Column, Measured, Row, Table
 from harness.report.sections.ranking import Place
 from harness.report.text import line
 from harness.report.trials import Trial, groups, headline
@@ -131,17 +132,16 @@ def shown(estimate: Estimate) -> tuple[float, float | None, float | None, str]:
     return estimate.value, estimate.low, estimate.high, estimate.unit
 
 
-def metric_cell(estimate: Estimate | None) -> Cell:
+def metric_cell(estimate: Estimate | None) -> Cell | Measured:
     """Show one metric: a number with its interval, or that it is invalid or missing; never 0 for missing."""
     if estimate is None or (estimate.value is None and estimate.validity != "invalid"):
         return MISSING
     if estimate.validity == "invalid" or estimate.value is None:
         return INVALID
     value, low, high, unit = shown(estimate)
-    q = quantity(value, unit, low, high)
     flagged = f" {FLAG}" if estimate.validity == "flagged" else ""
     guessed = " (estimated)" if estimate.provenance == "estimated" else ""
-    return Cell(q.text + flagged + guessed, q.interval, order=value, mark=estimate.validity)
+    return Measured(value, unit, low, high, estimate.validity, flagged + guessed)
 
 
 def other_table(trials: Sequence[Trial]) -> MetricTable:
@@ -218,8 +218,8 @@ def ranked_table(ranked: Sequence[Sequence[Place]], level: str) -> Table:
             cells = (
                 Cell(p.text, order=float(p.best) if p.best is not None else None),
                 *name_cells(p.trial, where=where),
-                Cell(value.text, order=value.order, mark=value.mark),
-                Cell(value.detail or NONE, order=p.estimate.low if p.estimate and value.detail else None),
+                value._replace(part="number") if isinstance(value, Measured) else value,
+                value._replace(part="interval", mark="") if isinstance(value, Measured) else Cell(NONE),
                 Cell(str(p.trial.result.replicas_ok), order=float(p.trial.result.replicas_ok)),
                 _validity_cell(p),
             )
@@ -273,7 +273,13 @@ def name_columns(*, where: bool) -> tuple[Column, ...]:
 def name_cells(trial: Trial, *, where: bool) -> tuple[Cell, ...]:
     """The cells that name a trial."""
     texts = (trial.workload, trial.mode, trial.config, *((trial.where or NONE,) if where else ()))
-    return tuple(Cell(text, order=text) for text in texts)
+    return tuple([_name(text) for text in texts])
+
+
+@lru_cache(maxsize=1 << 15)
+def _name(text: str) -> Cell:
+    """Return one cell for a name, which stands in every table."""
+    return Cell(text, order=text)
 
 
 def _has(trial: Trial, metric_id: str) -> bool:

@@ -8,7 +8,8 @@ import json
 from dataclasses import replace
 
 from harness.report import write
-from harness.report.document import Cell, Column, Paragraph, Plot, ReportModel, Row, Section, Table
+from harness.report.data_files import data_files
+from harness.report.document import Cell, Column, Measured, Paragraph, Plot, ReportModel, Row, Section, Table
 from harness.report.formats import html, pdf
 from harness.report.model import build
 
@@ -50,10 +51,30 @@ def test_a_long_table_is_paged_and_the_file_has_all(tmp_path):
     assert len(pdf.render(model)) > 1000
 
 
+def test_a_measured_number_lies_beside_its_bounds_and_unit():
+    """In base units and unrounded; what is missing has a mark and no number."""
+    columns = (
+        Column("Time", numeric=True),
+        Column("Power", numeric=True),
+        Column("95 % interval", numeric=True),
+    )
+    power = Measured(5.0, "W", 4.5, 5.5, part="number")
+    held = (Measured(0.0123456, "s", 0.012, 0.013, "flagged", " x"), power, power._replace(part="interval"))
+    missing = Cell("\u2013", mark="unavailable")
+    files = dict(data_files(of(Table("t", "T", columns, (Row(held), Row((missing,) * 3))))))
+    first, second = csv.DictReader(io.StringIO(files["t.csv"].decode()))
+    assert first == {
+        "Time (value)": "0.0123456", "Time (low)": "0.012", "Time (high)": "0.013", "Time (unit)": "s",
+        "Time (mark)": "flagged", "Power (value)": "5.0", "Power (unit)": "W", "Power (mark)": "",
+        "95 % interval (low)": "4.5", "95 % interval (high)": "5.5",
+    }  # fmt: skip
+    assert (second["Time (value)"], second["Time (mark)"]) == ("", "unavailable")
+    cell = {"value": 0.0123456, "unit": "s", "low": 0.012, "high": 0.013, "mark": "flagged"}
+    assert json.loads(files["t.json"])["rows"][0][0] == cell
+
+
 def test_no_cell_is_a_formula():
     """A spreadsheet runs nothing of what a record says."""
-    from harness.report.data_files import data_files
-
     table = replace(long_table(0), rows=(Row((Cell("=1+1"), Cell("2", order=2.0))),))
     content = dict(data_files(of(Paragraph("p"), table)))["long.csv"].decode()
     assert next(csv.DictReader(io.StringIO(content)))["Name"] == "'=1+1"
