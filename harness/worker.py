@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.isolation import supervisor
-from harness.isolation.protocol import LAUNCH, Outcome, Request
+from harness.isolation.protocol import LAUNCH, Libraries, Outcome, Request
 from harness.system import process
 
 _MESSAGES_FD = 3
@@ -126,7 +126,7 @@ def _answer(request: Request, control: socket.socket) -> Outcome:
     """Return what became of a replica; what this server cannot do is the harness's fault, not the work's."""
     try:
         if request.worker == "warm":
-            _preload(request.spec.world)
+            _preload(request.spec.libraries)
         outcome = _handle(request, control)
     except Exception as error:  # noqa: BLE001 - a limit, a full disk, a library that cannot be loaded
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
@@ -173,13 +173,13 @@ def _serve(fd: int) -> None:
     os._exit(0)
 
 
-def _preload(world: int) -> None:
+def _preload(libraries: Libraries) -> None:
     """Import once what every trial needs, so that its fork has it; open no device and start no thread."""
     if "harness.trial.replica" not in sys.modules:
         import harness.trial.replica
 
-        harness.trial.replica.preload()
-    if world > 1:
+        harness.trial.replica.preload(training=libraries == "training")
+    if libraries == "ranks":
         from harness.trial import ranks
 
         ranks.preload()

@@ -20,6 +20,8 @@ LAUNCH = "launch"
 """The phase of a worker that has not said yet that it began: until then the harness starts it."""
 Task = Literal["measure", "soak"]
 WorkerKind = Literal["warm", "exec"]
+Libraries = Literal["plain", "training", "ranks"]
+"""What a server imports before it forks."""
 
 
 class ProtocolError(ValueError):
@@ -57,6 +59,15 @@ class ReplicaSpec:
         """Nodes over which those are spread."""
         found = self.config.get("parallel") or {}
         return _whole("config.parallel.nodes", found.get("nodes", 1), 1, 1 << 16)
+
+    @property
+    def libraries(self) -> Libraries:
+        """What its server has imported: the same for all that it serves, since their memory holds it."""
+        if self.world > 1:
+            return "ranks"
+        workload, device = self.config.get("workload") or {}, self.config.get("device") or {}
+        by_torch = device.get("kind") not in {"xla", "tpu"}
+        return "training" if workload.get("mode") == "train" and by_torch else "plain"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, without a folder where there is none."""

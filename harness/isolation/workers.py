@@ -16,7 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from harness.isolation.protocol import RESULT_LIMIT_BYTES, Outcome, ReplicaSpec, Request, WorkerKind
+from harness.isolation.protocol import (
+    RESULT_LIMIT_BYTES,
+    Libraries,
+    Outcome,
+    ReplicaSpec,
+    Request,
+    WorkerKind,
+)
 from harness.system import process
 from harness.system.process import available_memory_bytes
 from harness.system.threads import ACTIVE, wait_environment
@@ -36,14 +43,14 @@ class Workers:
     """Runs replicas one after another, each in a worker process of its own.
 
     Entering starts nothing; a server starts with the first replica and again if it dies, one for each way in
-    which threads wait, since that is fixed when a thread library loads. Leaving ends the servers and all that
-    they hold.
+    which threads wait, since that is fixed when a thread library loads, and for each set of libraries, since
+    a fork has what the one before it made its server import. Leaving ends the servers and all that they hold.
     """
 
     def __init__(self, python: str = sys.executable, environment: dict[str, str] | None = None) -> None:
         self._python = python
         self._environment = environment
-        self._servers: dict[str, _Server] = {}
+        self._servers: dict[tuple[str, Libraries], _Server] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -78,12 +85,13 @@ class Workers:
             memory_limit_bytes: what the worker may take; None is nine tenths of what is available.
             on_wait: called about twice per second while waiting, to draw progress.
         """
-        server = self._servers.get(wait)
+        key = (wait, spec.libraries)
+        server = self._servers.get(key)
         if server is None or not server.is_alive():
             if server is not None:
                 server.close()
             try:
-                server = self._servers[wait] = self._start(wait)
+                server = self._servers[key] = self._start(wait)
             except OSError as error:
                 return Outcome(problem=f"no worker server can be started: {error}", harness=True)
         limit = memory_limit_bytes or int(0.9 * available_memory_bytes())
@@ -97,11 +105,11 @@ class Workers:
         except OSError:
             pass  # it has ended
         if answer is None:
-            self._servers.pop(wait).close()
+            self._servers.pop(key).close()
             return Outcome(problem=f"the worker server {end or server.end()}", harness=True)
         outcome = Outcome.from_dict(answer)
         if outcome.harness:
-            self._servers.pop(wait).close()
+            self._servers.pop(key).close()
         return outcome
 
     def _start(self, wait: str) -> _Server:

@@ -38,17 +38,23 @@ from workloads.kernels import library
 _MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
 
 
-def preload() -> None:
-    """Import what every replica needs, before workers are forked; open no device, start no thread."""
+def preload(*, training: bool = False) -> None:
+    """Import what every replica needs, before workers are forked; open no device, start no thread.
+
+    Args:
+        training: also what torch's first optimizer imports, which takes a second.
+    """
     import encodings.ascii  # noqa: F401 - reads the kernel's files
 
     import numpy.fft
     import numpy.ma  # noqa: F401 - numpy loads both when they are first used
-    import torch.utils._device  # noqa: F401 - imported here, as torch is, so that no replica pays for it
+    import torch.utils._device
 
     from workloads.engine import digest, job  # noqa: F401 - what every replica runs
     from workloads.inputs import sources  # noqa: F401 - and looks for its data with
 
+    if training:
+        import torch._dynamo  # noqa: F401 - a second, when torch's first optimizer is made
     devices.get("cpu")
     for name in workloads.names():
         workloads.get(name)

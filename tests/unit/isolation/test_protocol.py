@@ -69,3 +69,14 @@ def test_the_ranks_of_a_trial_are_bounded() -> None:
     assert ReplicaSpec({}, {}).world == 1
     with pytest.raises(ProtocolError, match="ranks"):
         _ = ReplicaSpec({"parallel": {"ranks": 0}}, {}).world
+
+
+def test_what_a_server_imports_follows_from_the_configuration_alone():
+    """Of one rank it is torch's optimizers for training by torch; several ranks have the strategies too."""
+    train, infer = {"workload": {"mode": "train"}}, {"workload": {"mode": "infer"}}
+    assert ReplicaSpec({}, {}).libraries == "plain"
+    assert ReplicaSpec(infer, {}).libraries == "plain"
+    assert ReplicaSpec(train, {}).libraries == "training"
+    assert ReplicaSpec(train | {"device": {"kind": "cuda"}}, {}).libraries == "training"
+    assert ReplicaSpec(train | {"device": {"kind": "xla"}}, {}).libraries == "plain"
+    assert ReplicaSpec(infer | {"parallel": {"ranks": 2}}, {}).libraries == "ranks"

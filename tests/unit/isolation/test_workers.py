@@ -40,9 +40,10 @@ def workers(tmp_path):
         yield opened
 
 
-def ask(workers, folder, act="answer", **more):
+def ask(workers, folder, act="answer", config=None, **more):
     """Run one replica of the script."""
-    return workers.run(ReplicaSpec({"act": act}, {}), folder, **({"timeout_s": 5.0} | more))
+    spec = ReplicaSpec({"act": act} | (config or {}), {})
+    return workers.run(spec, folder, **({"timeout_s": 5.0} | more))
 
 
 def test_one_server_answers_replica_after_replica(workers, tmp_path):
@@ -55,6 +56,14 @@ def test_one_server_answers_replica_after_replica(workers, tmp_path):
     assert (asked["worker"], asked["timeout_s"]) == ("warm", 5.0)
     assert asked["memory_limit_bytes"] > 1 << 20
     assert (second.result["asked"]["worker"], second.result["asked"]["memory_limit_bytes"]) == ("exec", 7)
+
+
+def test_replicas_share_a_server_if_they_need_the_same_libraries(workers, tmp_path):
+    """What one sort of replica has imported never counts as another's memory, in whatever order they come."""
+    train, ranks = {"workload": {"mode": "train"}}, {"parallel": {"ranks": 2}}
+    pids = [ask(workers, tmp_path, config=more).pid for more in ({}, train, ranks, {}, train, ranks)]
+    assert len(set(pids)) == 3
+    assert pids[:3] == pids[3:]
 
 
 def test_an_answer_in_pieces_is_waited_for(workers, tmp_path):
