@@ -22,6 +22,8 @@ Task = Literal["measure", "soak"]
 WorkerKind = Literal["warm", "exec"]
 Libraries = Literal["plain", "training", "ranks"]
 """What a server imports before it forks."""
+_TRAINING = ("train", "finetune")
+"""The modes that make an optimizer."""
 
 
 class ProtocolError(ValueError):
@@ -67,7 +69,7 @@ class ReplicaSpec:
             return "ranks"
         workload, device = self.config.get("workload") or {}, self.config.get("device") or {}
         by_torch = device.get("kind") not in {"xla", "tpu"}
-        return "training" if workload.get("mode") == "train" and by_torch else "plain"
+        return "training" if workload.get("mode") in _TRAINING and by_torch else "plain"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, without a folder where there is none."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.isolation.protocol import ProtocolError, ReplicaSpec, Request
+from workloads.base import MODES, TRAINING
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "golden" / "messages.json").read_text())
 SPEC = {"config": {"seed": 0}, "size": {"batch": 8}}
@@ -74,9 +75,10 @@ def test_the_ranks_of_a_trial_are_bounded() -> None:
 def test_what_a_server_imports_follows_from_the_configuration_alone():
     """Of one rank it is torch's optimizers for training by torch; several ranks have the strategies too."""
     train, infer = {"workload": {"mode": "train"}}, {"workload": {"mode": "infer"}}
+    trained = [m for m in MODES if ReplicaSpec({"workload": {"mode": m}}, {}).libraries == "training"]
+    assert tuple(trained) == TRAINING
     assert ReplicaSpec({}, {}).libraries == "plain"
     assert ReplicaSpec(infer, {}).libraries == "plain"
-    assert ReplicaSpec(train, {}).libraries == "training"
     assert ReplicaSpec(train | {"device": {"kind": "cuda"}}, {}).libraries == "training"
     assert ReplicaSpec(train | {"device": {"kind": "xla"}}, {}).libraries == "plain"
     assert ReplicaSpec(infer | {"parallel": {"ranks": 2}}, {}).libraries == "ranks"
