@@ -106,13 +106,12 @@ class _Plan(NamedTuple):
 
 
 def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: float) -> dict[str, Estimate]:
-    held = [{metric.id: metric for metric in reversed(record.metrics)} for record in replicas]
-    present = dict.fromkeys([metric.id for record in replicas for metric in record.metrics])
+    present = _by_id(replicas)
     plan = _Plan.of(replicas[-1].config) if replicas else None
     estimates = {}
     for metric_id in _ordered(tuple(present)):
-        metrics = [metric for by_id in held if (metric := by_id.get(metric_id)) is not None]
-        verdicts = [verdict for by_id in judged if (verdict := by_id.get(metric_id)) is not None]
+        metrics = present[metric_id]
+        verdicts = [by_id[metric_id] for by_id in judged if metric_id in by_id]
         values = [metric.value for metric in metrics if metric.value is not None]
         if values and plan is not None:
             combined = _combine(metric_id, values, replicas[-1], plan, level)
@@ -122,6 +121,23 @@ def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: fl
             shown = (first.unit, first.direction, first.estimator, first.provenance)
             estimates[metric_id] = _without_value(metric_id, shown, tuple(verdicts))
     return estimates
+
+
+def _by_id(replicas: Sequence[Record]) -> dict[str, list[Metric]]:
+    """Return each metric of the replicas that have it; where one has it twice, the first."""
+    present: dict[str, list[Metric]] = {}
+    for record in replicas:
+        own = {metric.id: metric for metric in record.metrics}
+        if len(own) < len(record.metrics):
+            for metric in reversed(record.metrics):
+                own[metric.id] = metric
+        for metric_id, metric in own.items():
+            held = present.get(metric_id)
+            if held is None:
+                present[metric_id] = [metric]
+            else:
+                held.append(metric)
+    return present
 
 
 @lru_cache(maxsize=256)

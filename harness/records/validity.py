@@ -198,11 +198,11 @@ _RULES = (
     ),
 )
 RULES: dict[str, Rule] = {rule.id: rule for rule in _RULES}
-_READERS = {
-    key: tuple((place, rule) for place, rule in enumerate(_RULES) if rule.reads == key)
+_READERS = tuple(
+    (EVIDENCE[key], tuple((place, rule) for place, rule in enumerate(_RULES) if rule.reads == key))
     for key in dict.fromkeys(rule.reads for rule in _RULES)
-}
-"""The rules that read a key of the evidence, each with its place in the table."""
+)
+"""The rules that read a fact of the evidence, each with its place in the table."""
 _ANY = Metric(id="any", value=None, unit="1", direction="none", estimator="")
 """Stands for every metric where a rule looks at none."""
 
@@ -231,8 +231,7 @@ def judge(record: Record) -> dict[str, tuple[Validity, tuple[str, ...]]]:
     """
     fired: list[int] = []
     by_metric: list[tuple[int, Rule, Any]] = []
-    for key, rules in _READERS.items():
-        row = EVIDENCE[key]
+    for row, rules in _READERS:
         evidence = row.read(record.evidence)
         if evidence is None or evidence == []:  # no rule fires for a list of nothing
             continue
@@ -245,23 +244,26 @@ def judge(record: Record) -> dict[str, tuple[Validity, tuple[str, ...]]]:
             elif rule.fires(evidence, rule.threshold, _ANY):
                 fired.append(place)
     whole = tuple(fired)
-    return {metric.id: _judge_metric(whole, by_metric, metric) for metric in record.metrics}
+    return {
+        metric.id: _unavailable(metric.reason)
+        if metric.value is None
+        else _judge_metric(whole, by_metric, metric.value, metric)
+        for metric in record.metrics
+    }
 
 
 def _judge_metric(
-    whole: tuple[int, ...], by_metric: Sequence[tuple[int, Rule, Any]], metric: Metric
+    whole: tuple[int, ...], by_metric: Sequence[tuple[int, Rule, Any]], value: float, metric: Metric
 ) -> tuple[Validity, tuple[str, ...]]:
-    """Judge a metric by the rules that fired for its record and those that look at it."""
-    if metric.value is None:
-        return _unavailable(metric.reason)
+    """Judge a metric with a value by the rules that fired for its record and those that look at it."""
     for place, rule, evidence in by_metric:
         if rule.touches(metric.id) and rule.fires(evidence, rule.threshold, metric):
             whole = (*whole, place)
     definition = METRICS.get(metric.id)
     if definition is None:
-        return _verdict(whole, metric.id, zero=False, other=False)
-    zero = definition.scale == "log" and metric.value <= 0
-    return _verdict(whole, metric.id, zero=zero, other=definition.version != metric.semantics_version)
+        return _verdict(whole, metric.id, False, False)
+    zero = definition.scale == "log" and value <= 0
+    return _verdict(whole, metric.id, zero, definition.version != metric.semantics_version)
 
 
 @lru_cache(maxsize=1 << 12)
@@ -271,7 +273,7 @@ def _unavailable(reason: str | None) -> tuple[Validity, tuple[str, ...]]:
 
 @lru_cache(maxsize=1 << 15)
 def _verdict(
-    fired: tuple[int, ...], metric_id: str, *, zero: bool, other: bool
+    fired: tuple[int, ...], metric_id: str, zero: bool, other: bool, /
 ) -> tuple[Validity, tuple[str, ...]]:
     """Return what fired rules, by their places (inverted where unreadable), make of a metric."""
     invalid: list[str] = []

@@ -122,8 +122,10 @@ def _few(values: npt.ArrayLike, above: float) -> list[float] | None:
     """Return a list of plain numbers above a bound as it is, else None: an array costs more than a few do."""
     if not isinstance(values, list | tuple) or not values:
         return None
-    plain = all(type(value) is float and above < value <= LARGEST for value in values)
-    return list(values) if plain else None
+    for value in values:
+        if type(value) is not float or not above < value <= LARGEST:
+            return None
+    return list(values)
 
 
 def _t_interval(

@@ -30,6 +30,17 @@ STRANGE = {
     "not finite": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": NaN, '),
     "too large": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": 1e999, '),
     "a large number": lambda d: d.replace(b'"evidence": {', b'"evidence": {"a": ' + b"9" * 30 + b", "),
+    "too large, after a digest": lambda d: d.replace(
+        b'"evidence": {', b'"evidence": {"d": "7e1234", "a":1E+0999, '
+    ),
+    "not finite, in the configuration": lambda d: d.replace(b'"config": {', b'"config": {"a": -Infinity, '),
+    "too large, in the configuration": lambda d: d.replace(b'"config": {', b'"config": {"a": [-25.5e1000], '),
+    "a large number, in the machine": lambda d: d.replace(
+        b'"machine": {', b'"machine": {"a": -' + b"9" * 21 + b", "
+    ),
+    "digests and a long number": lambda d: d.replace(
+        b'"evidence": {', b'"evidence": {"d": "' + b"8e1234" * 60 + b'", "a": 0.' + b"1" * 30 + b", "
+    ),
     "a text for a number": lambda d: d.replace(b": 1.5", b': "1.5"'),
     "a truth for a number": lambda d: d.replace(b": 1.5", b": true"),
     "newer": lambda d: d.replace(b'"schema_version": 2', b'"schema_version": 99'),

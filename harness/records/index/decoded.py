@@ -7,12 +7,11 @@ Equal bytes of a configuration, machine or code are validated once.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
 from pydantic import TypeAdapter
-from pydantic_core import from_json
 
 from harness.records.codec import is_sound, parse
 from harness.records.schema import (
@@ -85,25 +84,28 @@ class _Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Record).decode
-_facts = {
-    "config": TypeAdapter(Configuration).validate_json,
-    "machine": TypeAdapter(Facts).validate_json,
-    "code": TypeAdapter(Facts).validate_json,
-}
+_free = msgspec.json.Decoder(dict[str, Any]).decode
+_configuration = TypeAdapter(Configuration).validate_python
+_SHARED = ("config", "machine", "code")
 _word = TypeAdapter(Word).validate_python
 _time = TypeAdapter(Time).validate_python
-_APART = {*_facts, "metrics", "evidence", "worker", "seal"}
+_APART = {*_SHARED, "metrics", "evidence", "worker", "seal"}
 _PLAIN = tuple(name for name in _Record.__struct_fields__ if name not in _APART)
 _FIELDS = tuple(Record.model_fields)
 _WHOLE = frozenset(_FIELDS)
 _HELD, _LARGEST_BYTES = 64, 2**18
 _WORDS = 1 << 12
 _SIGNS = bytes(
-    ord("0") if chr(c).isdecimal() else ord("e") if chr(c) in "eE" else c if chr(c) in ".+" else ord(" ")
+    ord("0") if chr(c) in "0123456789" else
+    ord("e") if chr(c) in "eE" else
+    c if chr(c) in ".+" else
+    ord(" ") if chr(c) in ":,[- \t\r\n" else
+    ord("x")
     for c in range(256)
-)
-_IMMODEST = (b" " + b"0" * 20, b"e000", b"e+000")
-_BRACKETS = 50
+)  # fmt: skip
+"""Digits and what else is of a number, blanks for what may stand before one, and x for the rest."""
+_LONG, _EXPONENTS = b" " + b"0" * 20, (b"e000", b"e+000")
+_BRACKETS, _ALIKE, _NUMBER_BYTES = 50, 50, 100
 
 
 class Decoder:
@@ -114,7 +116,7 @@ class Decoder:
     """
 
     def __init__(self) -> None:
-        self._known: dict[str, dict[bytes, Facts]] = {name: {} for name in _facts}
+        self._known: dict[str, dict[bytes, Facts]] = {name: {} for name in _SHARED}
         self._words: set[str] = set()
 
     def parse(self, data: bytes) -> Record:
@@ -133,13 +135,13 @@ class Decoder:
         """Return the record; None, or a `ValueError`, where the plain way is to judge it."""
         read = _decode(data)  # it takes no number beyond a float
         raw = bytes(read.evidence)
-        evidence = from_json(raw, allow_inf_nan=False)
-        if type(evidence) is not dict or not (_is_modest(raw) or is_sound(evidence)):
+        evidence = _free(raw)
+        if not (_is_modest(raw) or is_sound(evidence)):
             return None
         _time(read.started_at)
         self._check({word for metric in read.metrics for word in (metric.id, metric.unit)})
         held: Facts = {name: getattr(read, name) for name in _PLAIN}
-        for name in _facts:
+        for name in _SHARED:
             held[name] = self._shared(name, bytes(getattr(read, name)))
         held["metrics"] = read.metrics
         held["evidence"] = evidence
@@ -165,8 +167,10 @@ class Decoder:
         known = self._known[name]
         facts = known.get(data)
         if facts is None:
-            facts = _facts[name](data, strict=True)
-            if not is_sound(facts):
+            facts = _free(data)
+            if name == "config":
+                facts = _configuration(facts, strict=True)
+            if not (_is_modest(data) or is_sound(facts)):
                 raise ValueError(name)
             if len(data) <= _LARGEST_BYTES:
                 if len(known) >= _HELD:
@@ -185,8 +189,23 @@ class Decoder:
 def _is_modest(data: bytes) -> bool:
     """Say whether JSON's numbers are so short, and its brackets so few, that what it holds is sound.
 
-    A number has fewer than twenty digits before its point, and an exponent below 100. Digests look like long
-    numbers at times: then it is to be looked at value by value.
+    A number has fewer than twenty digits before its point, and an exponent below 100. Texts look like longer
+    ones at times: then what they are in is to be looked at value by value.
     """
+    if data.count(b"[") + data.count(b"{") > _BRACKETS:
+        return False
     signs = data.translate(_SIGNS)
-    return data.count(b"[") + data.count(b"{") <= _BRACKETS and not any(one in signs for one in _IMMODEST)
+    return _LONG not in signs and not any(_may_have(signs, exponent) for exponent in _EXPONENTS)
+
+
+def _may_have(signs: bytes, exponent: bytes) -> bool:
+    """Say whether a number may have this exponent; in a digest a letter is before what looks like one."""
+    at = -1
+    for _ in range(_ALIKE):
+        at = signs.find(exponent, at + 1)
+        if at < 0:
+            return False
+        start = signs.rfind(b" ", max(0, at - _NUMBER_BYTES), at)
+        if start < 0 or not signs[start + 1 : at].strip(b"0."):
+            return True
+    return True

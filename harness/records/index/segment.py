@@ -12,8 +12,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic_core import to_json
-
 from harness.records.estimates import trial_results
 from harness.records.index.stamps import TICK_NS
 from harness.records.index.tables import FACTS, FILES, KIND, quoted
@@ -84,6 +82,9 @@ class Draft:
     """
 
     def __init__(self, entries: int, rows: int) -> None:
+        from msgspec.json import encode  # it takes a moment to load, and a query seldom needs it
+
+        self._encode = encode
         self._first, self.entries, self.rows = entries, entries, rows
         self.records = 0
         self._columns: dict[str, dict[str, list[Any]]] = {
@@ -123,9 +124,12 @@ class Draft:
         for name, value in _shared(self._settings, record.config, config_columns).items():
             columns[name].append(value)
         columns["merged"].append(record.merged)
-        for name in FACTS:
+        columns["worker"].append(record.worker.model_dump_json())
+        for name in FACTS.keys() - {"worker"}:
             facts = held[name]
-            columns[name].append(_shared(self._texts, facts, _text) if name in _SHARED else _text(facts))
+            columns[name].append(
+                _shared(self._texts, facts, self._text) if name in _SHARED else self._text(facts)
+            )
         columns["seal"].append(record.seal and record.seal.model_dump_json())
         columns["sha256"].append(record.sha256)
         metrics = record.metrics
@@ -142,6 +146,9 @@ class Draft:
         columns["ci_low"] += [m.ci_low for m in metrics]
         columns["ci_high"] += [m.ci_high for m in metrics]
         columns["n"] += [m.n for m in metrics]
+
+    def _text(self, facts: Facts) -> str:
+        return self._encode(facts).decode()
 
     def _kind(self, kind: tuple[Any, ...]) -> int:
         number = self._kinds.get(kind)
@@ -185,10 +192,6 @@ class Draft:
             write_file(connection, _selected("draft", columns), folder / f"{token}.{file}.parquet")
             connection.unregister("draft")
         return sealed(folder, token, ((self._first, self.entries),), self.records)
-
-
-def _text(facts: Any) -> str:
-    return to_json(facts).decode()
 
 
 def _shared(known: dict[int, tuple[Facts, _T]], facts: Facts, made: Callable[[Facts], _T]) -> _T:
