@@ -9,8 +9,10 @@
 enum { SUMS = 4 };
 // Rows of x at a time, whose sums fill the registers, and rows of w that stay near while x goes by.
 enum { MOST = 4, TILE = 4 };
-// Numbers of fp32 to fetch ahead, across the pages at which the processor stops by itself: 8 KiB.
-#define AHEAD 2048
+// Bytes to fetch ahead into the second cache, across the ends of rows and pages. Fetched into the first, they would
+// take its few places for misses from the loads themselves.
+#define AHEAD 3072
+#define FETCH(p) __builtin_prefetch((const char *)(p) + AHEAD, 0, 2)
 
 struct dense {
     const void *x, *w, *bias;
@@ -25,7 +27,7 @@ static inline __attribute__((always_inline)) void dots_f32(const float *x, const
     long i = 0;
     for (; i + SUMS * LANES <= k; i += SUMS * LANES)
         for (int s = 0; s < SUMS; ++s) {
-            if (fetch) __builtin_prefetch(w + i + s * LANES + AHEAD);
+            if (fetch) FETCH(w + i + s * LANES);
             lanes v = load_f32(w + i + s * LANES);
             for (int r = 0; r < rows; ++r) sums[r][s] += load_f32(x + r * k + i + s * LANES) * v;
         }
@@ -43,7 +45,7 @@ static inline float dot_bf16(const uint16_t *x, const uint16_t *w, long k) {
     for (int s = 0; s < SUMS; ++s) sums[s] = _mm512_setzero_ps();
     for (; i + SUMS * 32 <= k; i += SUMS * 32)
         for (int s = 0; s < SUMS; ++s) {
-            __builtin_prefetch(w + i + s * 32 + 2 * AHEAD);
+            FETCH(w + i + s * 32);
             sums[s] = _mm512_dpbf16_ps(sums[s], (__m512bh)_mm512_loadu_si512(w + i + s * 32),
                                        (__m512bh)_mm512_loadu_si512(x + i + s * 32));
         }
