@@ -47,8 +47,8 @@ def candidates_of(
     as_of: dt.date | None = None,
 ) -> list[Candidate]:
     """Return these results as candidates, each named by what tells it from the others."""
-    names = machine_names(record for r in chosen for record in r.records)
     several = len({r.machine_id for r in chosen}) > 1
+    names = machine_names(record for r in chosen for record in r.records) if several else {}
     shared = _shared_words([r.label for r in chosen])
     return [
         _candidate(

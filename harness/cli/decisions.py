@@ -130,9 +130,9 @@ def explanations(results: Sequence[TrialResult]) -> list[dict[str, Any]]:
     """Explain the same work on two machines, the faster against the slower, the largest differences first."""
     from harness.cli.commands.explain import described
 
-    names = machine_names(record for r in results for record in r.records)
-    if len(names) < 2:
+    if len({r.machine_id for r in results}) < 2:
         return []
+    names = machine_names(record for r in results for record in r.records)
     by_work: dict[str, list[TrialResult]] = defaultdict(list)
     for r in results:
         by_work[r.work_id].append(r)

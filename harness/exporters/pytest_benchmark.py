@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean, median, stdev
 from typing import Any
@@ -67,7 +66,7 @@ def _benchmark(result: TrialResult, name: str, times: list[float]) -> dict[str, 
                 "trial_id": result.trial_id,
                 "machine_id": result.machine_id,
                 "code_id": result.code_id,
-                "metrics": {k: asdict(e) for k, e in result.estimates.items()},
+                "metrics": {k: e._asdict() for k, e in result.estimates.items()},
             }
         },
         "options": {

@@ -6,7 +6,6 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -301,7 +300,7 @@ def _why(error: BaseException) -> str:
 
 def _plain(estimate: Estimate) -> dict[str, Any]:
     """Return an estimate as JSON values, without what the metric table says anyway."""
-    return {k: v for k, v in asdict(estimate).items() if k not in {"metric_id", "title"}}
+    return {k: v for k, v in estimate._asdict().items() if k not in {"metric_id", "title"}}
 
 
 def _within_run(measurement: timing.Measurement) -> dict[str, Any]:

@@ -18,12 +18,12 @@ def machine_names(records: Iterable[Record]) -> dict[str, str]:
     The newest record's `run.machine_name` counts, of one that was written here before any that was merged;
     without one it is the accelerators, else the CPU.
     """
-    newest: dict[str, Record] = {}
+    newest: dict[str, tuple[tuple[bool, str, str], Record]] = {}
     for record in records:
-        held = newest.get(record.machine_id)
-        if held is None or _precedence(record) > _precedence(held):
-            newest[record.machine_id] = record
-    names = {i: _given(r) or _hardware_name(r.machine) for i, r in newest.items()}
+        held, own = newest.get(record.machine_id), _precedence(record)
+        if held is None or own > held[0]:
+            newest[record.machine_id] = own, record
+    names = {i: _given(r) or _hardware_name(r.machine) for i, (_, r) in newest.items()}
     counts = Counter(names.values())
     unique = {i: f"{n} · {i[:6]}" if counts[n] > 1 else n for i, n in names.items()}
     return dict(sorted(unique.items(), key=lambda item: (item[1], item[0])))

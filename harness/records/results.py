@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from harness.records.schema import Direction, Facts, Provenance, Record, Status
 
@@ -24,9 +24,11 @@ CONFIG_COLUMNS = {
 Validity = Literal["valid", "flagged", "invalid", "unavailable"]
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """One metric of one trial over its replicas, with its interval and its validity."""
+class Estimate(NamedTuple):
+    """One metric of one trial over its replicas, with its interval and its validity.
+
+    An index of many trials restores hundreds of thousands: a tuple is made much faster than a dataclass.
+    """
 
     metric_id: str
     title: str

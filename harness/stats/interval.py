@@ -60,7 +60,7 @@ def logs_of(values: npt.ArrayLike) -> list[float]:
     Raises:
         StatsError: no value, or one that is NaN, infinite, zero or negative.
     """
-    return [math.log(value) for value in _few(values, 0.0) or positive(values).tolist()]
+    return [math.log(value) for value in plain_list(values, 0.0) or positive(values).tolist()]
 
 
 def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | None = None) -> Interval:
@@ -69,7 +69,7 @@ def linear_interval(values: npt.ArrayLike, level: float = 0.95, pilot: int | Non
     Raises:
         StatsError: as `interval`, but of zero and negative values.
     """
-    plain = _few(values, -LARGEST) or finite(values).tolist()
+    plain = plain_list(values, -LARGEST) or finite(values).tolist()
     centre, half, flags = _t_interval(plain, level, pilot)
     if half is None:
         return Interval(centre, None, None, level, len(plain), flags)
@@ -118,7 +118,7 @@ def within_run_interval(durations: npt.ArrayLike, level: float = 0.95, batches: 
     return Interval(whole.estimate, whole.low, whole.high, level, len(array), (WITHIN_RUN, *whole.flags))
 
 
-def _few(values: npt.ArrayLike, above: float) -> list[float] | None:
+def plain_list(values: npt.ArrayLike, above: float) -> list[float] | None:
     """Return a list of plain numbers above a bound as it is, else None: an array costs more than a few do."""
     if not isinstance(values, list | tuple) or not values:
         return None

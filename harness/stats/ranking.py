@@ -11,12 +11,14 @@ import numpy.typing as npt
 
 from harness.stats.compare import Comparison, label_of
 from harness.stats.errors import Direction, Floats, StatsError, in_unit, known, positive, ratio_less_one
-from harness.stats.interval import NO_SPREAD, WITHIN_RUN
+from harness.stats.interval import NO_SPREAD, WITHIN_RUN, plain_list
 from harness.stats.studentised import studentised_range
 from harness.stats.unpaired import LEAST_EQUAL
 
 MOST_LETTERED = 500
 """Configurations up to which ties get letters; beyond, rank intervals show them."""
+_AT_ONCE = 64
+"""Configurations that are held against all others in one step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,10 @@ class TukeyTest:
         if not groups:
             raise StatsError("no configuration to rank")
         self.direction = direction
-        checked = [positive(group) for group in groups]
-        values = np.concatenate(checked)
+        checked = [plain_list(group, 0.0) or positive(group).tolist() for group in groups]
         self.counts = np.array([len(group) for group in checked])
-        self._logs, self._starts = np.log(values), np.concatenate(([0], np.cumsum(self.counts)[:-1]))
+        self._logs = np.log(np.array([value for group in checked for value in group]))
+        self._starts = np.concatenate(([0], np.cumsum(self.counts)[:-1]))
         self.means = np.add.reduceat(self._logs, self._starts) / self.counts
         self._several = self.counts > 1
         judged = int(self._several.sum())
@@ -100,17 +102,19 @@ class TukeyTest:
             degrees = int((self.counts[self._several] - 1).sum())
             pooled = float(((self._logs - np.repeat(self.means, self.counts)) ** 2).sum()) / degrees
             self._scale = studentised_range(level, judged, degrees) * math.sqrt(pooled / 2)
+        self._places: list[tuple[int, int]] = []
 
     def logs(self, i: int) -> Floats:
         """Return the logarithms of a configuration's process means."""
-        return self._logs[self._starts[i] : self._starts[i] + self.counts[i]]
+        logs: Floats = self._logs[self._starts[i] : self._starts[i] + self.counts[i]]
+        return logs
 
     def place(self, i: int) -> tuple[int, int]:
         """Return the best and the worst rank that are possible for a configuration."""
-        differ = self._differ(i)
-        sign = 1.0 if self.direction == "lower" else -1.0
-        better = sign * self.means < sign * self.means[i]
-        return 1 + int((differ & better).sum()), len(self.means) - int((differ & ~better).sum())
+        if not self._places:
+            for start in range(0, len(self.means), _AT_ONCE):
+                self._places += self._places_of(slice(start, start + _AT_ONCE))
+        return self._places[i]
 
     def compare(self, base: int, head: int, delta: float = 0.01) -> Comparison:
         """Compare two configurations by the simultaneous interval of their ratio (Tukey-Kramer).
@@ -132,16 +136,25 @@ class TukeyTest:
 
     def letters(self) -> list[str]:
         """Return compact letters: two share one exactly when they do not differ."""
-        differ = np.array([self._differ(i) for i in range(len(self.means))])
+        differ = self._differ(slice(None))
         order = np.argsort(self.means if self.direction == "lower" else -self.means, kind="stable")
         return _letters(differ, order)
 
-    def _differ(self, i: int) -> npt.NDArray[np.bool_]:
-        """Tell which configurations are surely different from one, shape (k,)."""
-        if not (self._several[i] and math.isfinite(self._scale)):
-            return np.zeros(len(self.means), bool)
-        least = self._scale * np.sqrt(1 / self.counts[i] + 1 / self.counts)
-        different: npt.NDArray[np.bool_] = (np.abs(self.means[i] - self.means) > least) & self._several
+    def _places_of(self, some: slice) -> list[tuple[int, int]]:
+        """Return the best and the worst rank of some configurations."""
+        differ = self._differ(some)
+        sign = 1.0 if self.direction == "lower" else -1.0
+        better = sign * self.means < sign * self.means[some, None]
+        best, worst = (differ & better).sum(axis=1), (differ & ~better).sum(axis=1)
+        return list(zip((1 + best).tolist(), (len(self.means) - worst).tolist(), strict=True))
+
+    def _differ(self, some: slice) -> npt.NDArray[np.bool_]:
+        """Tell of each of some configurations which are surely different from it, shape (some, k)."""
+        if not math.isfinite(self._scale):
+            return np.zeros((len(self.means[some]), len(self.means)), bool)
+        least = self._scale * np.sqrt(1 / self.counts[some, None] + 1 / self.counts)
+        beyond = np.abs(self.means[some, None] - self.means) > least
+        different: npt.NDArray[np.bool_] = beyond & self._several & self._several[some, None]
         return different
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+import msgspec
+from pydantic_core import from_json
 
 from harness.records.codec import parse
 from harness.records.listing import RECORD
-from harness.records.schema import Metric, Record, Seal, WorkerFacts
+from harness.records.schema import Facts, Metric, Record, Seal, WorkerFacts
 from harness.records.store import Store
 from harness.system.errors import ResourceError
 
@@ -25,10 +26,10 @@ _IN_FILE = ("series", "log_tail")
 _LATER = frozenset({"metrics", "evidence", "worker", "seal", *_IN_FILE})
 _ALL = set(Record.model_fields)
 _DECODE: dict[str, Callable[[str], Any]] = {
-    "evidence": from_json,
     "worker": WorkerFacts.model_validate_json,
     "seal": Seal.model_validate_json,
 }
+_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 @dataclass(slots=True)
@@ -48,16 +49,18 @@ class Shelf:
     """Parts of the evidence that many records have in common, as one object."""
     _places: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
-    def place(self, start: int, stop: int, metric_id: str) -> int | None:
-        """Return where the first metric with this id lies between two places; None where there is none."""
+    def places(self, start: int, stop: int) -> dict[str, int]:
+        """Return by its id how far behind the start a metric between two places lies, the first of several.
+
+        Records with metrics of the same kinds have one such object.
+        """
         shape = self.kind[start:stop]
         key = shape.tobytes()
         places = self._places.get(key)
         if places is None:
             ids = [self.kinds[number][0] for number in shape.tolist()]
             places = self._places[key] = {name: at for at, name in reversed(list(enumerate(ids)))}
-        at = places.get(metric_id)
-        return None if at is None else start + at
+        return places
 
     def metric(self, at: int) -> Metric:
         """Return a metric as it was validated before it came into the index."""
@@ -80,6 +83,8 @@ class Held:
     start: int
     stop: int
     """Of its metrics."""
+    places: dict[str, int]
+    """As `Shelf.places` gives them."""
     sha256: str
     merged: bool
 
@@ -113,16 +118,16 @@ class KeptRecord(Record):
     def metric(self, metric_id: str) -> Metric | None:
         """Return the metric with this id, or None."""
         held = self._held
-        at = held.shelf.place(held.start, held.stop, metric_id)
-        return None if at is None else held.shelf.metric(at)
+        at = held.places.get(metric_id)
+        return None if at is None else held.shelf.metric(held.start + at)
 
     def value(self, metric_id: str) -> float | None:
         """Return the value of the metric with this id, or None where it has none."""
         held = self._held
-        at = held.shelf.place(held.start, held.stop, metric_id)
+        at = held.places.get(metric_id)
         if at is None:
             return None
-        number = float(held.shelf.numbers["value"][at])
+        number = float(held.shelf.numbers["value"][held.start + at])
         return None if math.isnan(number) else number
 
     def __eq__(self, other: object) -> bool:
@@ -147,9 +152,10 @@ class KeptRecord(Record):
             fields[name] = tuple(shelf.metric(at) for at in range(held.start, held.stop))
         elif name in shelf.texts:
             text, shelf.texts[name][held.row] = shelf.texts[name][held.row], None  # it is asked for once
-            fields[name] = None if text is None else _DECODE[name](text)
-            if name == "evidence":
-                _share(fields[name], shelf.parts)
+            if text is None:
+                fields[name] = None
+            else:
+                fields[name] = _evidence(text, shelf.parts) if name == "evidence" else _DECODE[name](text)
         else:
             found = self._read()
             fields.update({each: getattr(found, each) for each in _IN_FILE})
@@ -182,11 +188,21 @@ def kept_record(fields: dict[str, Any], held: Held) -> KeptRecord:
     return record
 
 
-def _share(evidence: dict[str, Any], parts: dict[bytes, Any]) -> None:
-    """Let equal parts be one object: replicas of a trial, and trials of a machine, have most in common."""
-    for name, value in evidence.items():
-        if isinstance(value, dict | list):
-            evidence[name] = parts.setdefault(to_json(value), value)
+def _evidence(text: str, parts: dict[bytes, Any]) -> Facts:
+    """Return a record's evidence, parts of equal bytes as one object.
+
+    Replicas of a trial, and trials of a machine, have most in common: that is decoded once.
+    """
+    evidence: Facts = {}
+    for name, part in _parts(text).items():
+        data = bytes(part)
+        if data[:1] not in b"{[":
+            evidence[name] = from_json(data)
+        elif data in parts:
+            evidence[name] = parts[data]
+        else:
+            evidence[name] = parts[data] = from_json(data)
+    return evidence
 
 
 def _whole(record: Record) -> Record:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -108,7 +107,9 @@ def _records(index: Index, sweep: str) -> list[Record]:
                 text = fields[name]
                 fields[name] = facts[text] if text in facts else facts.setdefault(text, from_json(text))
             start, stop = places.get(number, (0, 0))
-            found.append(kept_record(fields, Held(shelf, at, start, stop, sha256, merged)))
+            found.append(
+                kept_record(fields, Held(shelf, at, start, stop, shelf.places(start, stop), sha256, merged))
+            )
     found.sort(key=lambda r: (r.machine_id, r.trial_id, f"r{r.replica:02d}-a{r.attempt:02d}"))
     return found
 
@@ -151,6 +152,8 @@ def _estimates(index: Index, sweep: str) -> dict[Key, dict[str, Estimate]]:
 
     Those of a trial with a metric that is in no table are left to be derived again.
     """
+    import numpy as np
+
     found: dict[Key, dict[str, Estimate]] = {}
     connection, dead = index.connection, index.manifest.dead()
     for segment in _segments(index, sweep):
@@ -161,22 +164,41 @@ def _estimates(index: Index, sweep: str) -> dict[Key, dict[str, Estimate]]:
         ).fetchall()
         numbers = ", ".join(f"coalesce({name}, 'nan'::DOUBLE) AS {name}" for name in _ESTIMATE)
         held = connection.execute(
-            f"SELECT trial, kind, n, {numbers} FROM {relation('estimates', of['estimates'])} ORDER BY trial"
+            f"SELECT trial, kind, n, {numbers} FROM {relation('estimates', of['estimates'])}"
         ).fetchnumpy()
         kinds = _estimate_kinds(connection, of["kinds"])
-        spans = _spans(held["trial"])
-        kind, n = held["kind"].tolist(), held["n"].tolist()
-        columns = [held[name].tolist() for name in _ESTIMATE]
+        # A place for each row: that of its metric in the table, and before all where it is in none.
+        used, of_row = np.unique(held["kind"], return_inverse=True)
+        place = np.array([_PLACE.get(kinds[k].metric_id, -1) for k in used.tolist()], dtype=int)[of_row]
+        order = np.lexsort((place, held["trial"]))
+        spans, place = _spans(held["trial"][order]), place[order]
+        rows = _estimates_of([kinds[k] for k in held["kind"][order].tolist()], held, order)
         for trial, *key in keys:
             start, stop = spans.get(trial, (0, 0))
-            plain = [
-                _estimate(kinds[kind[i]], n[i], [column[i] for column in columns]) if n[i] else kinds[kind[i]]
-                for i in range(start, stop)
-            ]
-            if all(e.metric_id in _PLACE for e in plain):
-                plain.sort(key=lambda e: _PLACE[e.metric_id])
-                found[tuple(key)] = {e.metric_id: e for e in plain}
+            if start == stop or place[start] >= 0:
+                found[tuple(key)] = {e.metric_id: e for e in rows[start:stop]}
     return found
+
+
+def _estimates_of(
+    kinds: Sequence[Estimate], held: Mapping[str, NDArray[Any]], order: NDArray[Any]
+) -> list[Estimate]:
+    """Return each row's estimate: its kind with the row's numbers, the kind itself where it has none."""
+    n, *numbers = (_or_none(held[name][order]) for name in ("n", *_ESTIMATE))
+    return [
+        Estimate._make((*kind[:6], *of_row, count, *kind[-2:])) if count else kind
+        for kind, count, of_row in zip(kinds, n, zip(*numbers, strict=True), strict=True)
+    ]
+
+
+def _or_none(column: NDArray[Any]) -> list[Any]:
+    """Return a column as a list, None where there is no number."""
+    import numpy as np
+
+    found = column.astype(object)
+    found[np.isnan(column)] = None
+    plain: list[Any] = found.tolist()
+    return plain
 
 
 def _estimate_kinds(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> dict[int, Estimate]:
@@ -190,10 +212,3 @@ def _estimate_kinds(connection: duckdb.DuckDBPyConnection, paths: list[str]) -> 
         )
         for number, one, title, unit, direction, how, provenance, validity, reasons in rows
     }
-
-
-def _estimate(kind: Estimate, n: int, numbers: list[float]) -> Estimate:
-    value, low, high, level = (None if math.isnan(x) else x for x in numbers)
-    k = kind
-    shown = (k.metric_id, k.title, k.unit, k.direction, k.estimator, k.provenance)
-    return Estimate(*shown, value, low, high, level, n, k.validity, k.reasons)

@@ -208,6 +208,7 @@ def _compared(metric: str, below: Trial, above: Trial, direction: Direction) -> 
     if not (drawable(below, metric) and drawable(above, metric)):
         return None
     try:
-        return compare_unpaired(below.result.values(metric), above.result.values(metric), direction=direction)
+        base, head = below.result.values(metric), above.result.values(metric)
+        return compare_unpaired(base, head, direction=direction, mde=False)
     except StatsError:  # values that no ratio can be made of
         return None

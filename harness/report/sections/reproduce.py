@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import lru_cache
 
 from harness.records.repeatable import is_safe_override
 from harness.report.text import line
@@ -31,21 +32,27 @@ def commands(trials: Sequence[Trial]) -> list[str]:
 
 def _call(overrides: Sequence[object]) -> Call:
     call: Call = {}
-    for override in overrides:
-        text = line(override, LONGEST)
-        key, equals, value = text.partition("=")
-        if key in WHERE or not is_safe_override(text):
+    for key, values, is_safe in map(_read, map(str, overrides)):
+        if key in WHERE or not is_safe:
             continue
-        call[key] = (value,) if equals else ()
+        call[key] = values
         if key.lstrip("+") == "experiment":
             call["sweep"] = ("[]",)  # the trial's own overrides stand for the experiment's grids
     return call
 
 
+@lru_cache(maxsize=1 << 12)
+def _read(override: str) -> tuple[str, tuple[str, ...], bool]:
+    """Return an override's key, its value if it has one, and whether it may stand in a command."""
+    text = line(override, LONGEST)
+    key, equals, value = text.partition("=")
+    return key, (value,) if equals else (), is_safe_override(text)
+
+
 def _left_out(recorded: Sequence[object]) -> list[str]:
     """Name the keys whose values a record may not put into a command: paths, programs, hosts."""
-    words = [line(word, LONGEST) for found in recorded if isinstance(found, list | tuple) for word in found]
-    keys = {w.partition("=")[0] for w in words if not is_safe_override(w)} - WHERE
+    words = (str(word) for found in recorded if isinstance(found, list | tuple) for word in found)
+    keys = {key for key, _, is_safe in map(_read, words) if not is_safe} - WHERE
     return [f"# not taken from records, give it yourself: {key[:80]}" for key in sorted(keys)[:MOST_LEFT_OUT]]
 
 

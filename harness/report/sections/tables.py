@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -155,20 +155,19 @@ def other_table(trials: Sequence[Trial]) -> MetricTable:
 
 def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     """A table of the metrics that at least one trial has; None when no trial has any."""
-    present = _once([m for m in spec.metrics if any(_has(t, m) for t in trials)], trials)
+    held = [t.result.estimates for t in trials]
+    present = _once([m for m in spec.metrics if any(map(_shows, [each.get(m) for each in held]))], held)
     if not present:
         return None
-    titles = {
-        m: next(t.result.estimates[m].title for t in trials if m in t.result.estimates) for m in present
-    }
+    titles = {m: next(each[m].title for each in held if m in each) for m in present}
     where = any(t.where for t in trials)
     rows = []
     for members in groups(trials).values():
         shown_metrics = [*([headline(members)] if spec.with_speed else []), *present]
         first = True
         for t in members:
-            held = t.result.estimates
-            values = [metric_cell(held.get(m)) for m in shown_metrics]
+            found = t.result.estimates
+            values = [metric_cell(found.get(m)) for m in shown_metrics]
             if any(cell is not MISSING for cell in values):
                 rows.append(Row((*name_cells(t, where=where), *values), t.workload, first))
                 first = False
@@ -185,11 +184,11 @@ def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
     )
 
 
-def _once(metrics: Sequence[str], trials: Sequence[Trial]) -> list[str]:
+def _once(metrics: Sequence[str], held: Sequence[Mapping[str, Estimate]]) -> list[str]:
     """Leave out an energy that is another's in every trial: a request of one sample is the sample."""
 
     def values(metric: str) -> list[float | None]:
-        found = (t.result.estimates.get(metric) for t in trials)
+        found = (each.get(metric) for each in held)
         return [e.value if e is not None else None for e in found]
 
     kept: list[str] = []
@@ -282,6 +281,6 @@ def _name(text: str) -> Cell:
     return Cell(text, order=text)
 
 
-def _has(trial: Trial, metric_id: str) -> bool:
-    e = trial.result.estimates.get(metric_id)
+def _shows(e: Estimate | None) -> bool:
+    """Say whether a cell of it would show something."""
     return e is not None and (e.value is not None or e.validity == "invalid")
