@@ -86,21 +86,21 @@ def _decided(
     costs: Costs,
     asked: Decision,
 ) -> list[Section]:
-    """What was found, the answer first."""
+    """What was found, the answer first; then what it rests on: ranks, machines, money, energy, scaling."""
     ok = [p.trial for places in ranked for p in places]
     return [
         answer_section(tests, asked, costs),
         _verdict(named, ranked, torn),
         question_section(named, asked.limits),
         _throughput(ranked, ok, level_text(ok)),
+        serving_section(ok),
         side_by_side_section(ok),
         gains_section(ok, verdict.energy(named), [test for _, test in tests]),
+        cost_section(ok, costs),
+        _energy(ok, named),
         scaling_section(ok),
-        serving_section(ok),
         _metric_section(tables.LATENCY, ok, _latency_plots(ok)),
         _metric_section(tables.MEMORY, ok, _memory_plots(ok)),
-        _energy(ok, named),
-        cost_section(ok, costs),
         _metric_section(tables.COMPUTE, ok, []),
         _quality(ok),
         roofline_section(ok),
@@ -116,11 +116,11 @@ def _circumstances(named: Sequence[Trial], ok: Sequence[Trial], torn: Sequence[s
         failures.failed_section(named),
         failures.refused_section(named),
         omissions_section(ok, torn),
-        method_section(named, level_text(ok)),
         certificate_section(ok),
-        device_section(named),
+        method_section(named, level_text(ok)),
         machine_section(named),
         software_section(named),
+        device_section(named),
         _reproduce(named),
     ]
 

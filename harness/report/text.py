@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
+from harness.records.numbers import NBSP
+
 INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Unicode categories that would move, hide or reverse the text around them."""
 
@@ -51,3 +53,12 @@ def number(value: object) -> float | None:
     """Return a record's value when it is a finite number, else None."""
     good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if good else None  # type: ignore[arg-type]
+
+
+def percent(share: float) -> str:
+    """Return a probability in whole per cent, never 0 or 100 where it is neither."""
+    if 0.995 <= share < 1:
+        return f">{NBSP}99{NBSP}%"
+    if 0 < share < 0.005:
+        return f"<{NBSP}1{NBSP}%"
+    return f"{100 * share:.0f}{NBSP}%"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.report.document import Block, Cell, Column, Row, Table
-from harness.report.sections.overview import percent
 from harness.report.sections.plots import drawable, plots
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
-from harness.report.text import line
+from harness.report.text import line, percent
 from harness.report.trials import Trial, fact
 
 ALL, FIRST = "throughput.tokens", "latency.ttft.p90"

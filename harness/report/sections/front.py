@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from harness.records.results import Estimate
 from harness.report.document import Front, FrontMark
 from harness.report.sections.cost import Costs, Shown, cost_key
-from harness.report.sections.overview import percent
 from harness.report.sections.plots import drawable, machines_of
+from harness.report.text import percent
 from harness.report.trials import Trial, headline
 
 MOST_MARKS = 40

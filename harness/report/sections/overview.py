@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from harness.records.metrics import METRICS
-from harness.records.numbers import NBSP, quantity
+from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.sections.cost import Costs, cost_cell, cost_key
+from harness.report.sections.goodput import Rates, outcome, searches
 from harness.report.sections.question import Limits, breaks
 from harness.report.sections.ranking import rank
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.tables import FLAG, NONE, metric_cell, without_empty
+from harness.report.text import percent
 from harness.report.trials import Trial, headline
 
 TIMES = "\u00d7"
@@ -32,8 +34,11 @@ def overview_table(
     chances: Chances,
     costs: Costs,
 ) -> Table | None:
-    """Return one row for each workload and mode, with the best that keeps the limits; None without trials."""
-    rows = [_row(members, test, limits, chances, costs) for members, test in tests if members]
+    """Return one row for each workload and mode, with the best that keeps the limits; None without trials.
+
+    A search for goodput has a row of its own: its rates are loads that were offered, not configurations.
+    """
+    rows = [row for members, test in tests for row in _rows(members, test, limits, chances, costs)]
     if not rows:
         return None
     columns = (
@@ -51,6 +56,32 @@ def overview_table(
     return without_empty(
         Table("overview", "At a glance", columns, tuple(rows[:MOST_ROWS]), note, sortable=False)
     )
+
+
+def _rows(
+    members: Sequence[Trial],
+    test: SpeedTest,
+    limits: Limits | None,
+    chances: Chances,
+    costs: Costs,
+) -> list[Row]:
+    """Return a row for each search for goodput, and one for all that is in none."""
+    found = searches(members)
+    if not found:
+        return [_row(members, test, limits, chances, costs)] if members else []
+    searched = {id(t) for rates in found for runs in rates.values() for t in runs}
+    rest = [t for t in members if id(t) not in searched]
+    rows = [_search_row(rates) for rates in found]
+    # The probabilities that are at hand are those of a contest with the rates.
+    return rows + ([_row(rest, SpeedTest(rest, headline(rest)), limits, {}, costs)] if rest else [])
+
+
+def _search_row(rates: Rates) -> Row:
+    best, words = outcome(rates)
+    trial = rates[min(rates) if best is None else best][0]
+    named = " · ".join(part for part in (trial.config, trial.where) if part)
+    work = Cell(f"{trial.workload} {trial.mode}")
+    return Row((work, Cell(named), Cell(words), *[Cell(NONE)] * 5), trial.workload)
 
 
 def _row(
@@ -105,12 +136,3 @@ def _energy(trial: Trial) -> Cell:
     number, _, flag = cell.text.partition(f" {FLAG}")
     flagged = f" {FLAG}{flag}" if FLAG in cell.text else ""
     return Cell(f"{number}/{per}{flagged}", cell.detail, cell.order, cell.mark)
-
-
-def percent(share: float) -> str:
-    """Return a probability in whole per cent, never 0 or 100 where it is neither."""
-    if 0.995 <= share < 1:
-        return f">{NBSP}99{NBSP}%"
-    if 0 < share < 0.005:
-        return f"<{NBSP}1{NBSP}%"
-    return f"{100 * share:.0f}{NBSP}%"

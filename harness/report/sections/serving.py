@@ -8,10 +8,9 @@ from harness.report.document import Block, Cell, Column, Front, FrontMark, Row, 
 from harness.report.sections.balancing import balancing, servers
 from harness.report.sections.goodput import goodput_table
 from harness.report.sections.loadgen import loadgen_table, scenario
-from harness.report.sections.overview import percent
 from harness.report.sections.plots import drawable, machines_of
 from harness.report.sections.tables import NONE, metric_cell, name_cells, name_columns
-from harness.report.text import plural
+from harness.report.text import percent, plural
 from harness.report.trials import Trial, fact, groups
 
 MODE = "serve"

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from harness.records.numbers import quantity
 from harness.records.validity import describe
 from harness.report.document import Item
+from harness.report.sections import goodput
 from harness.report.sections.ranking import Place
 from harness.report.sections.tables import shown
 from harness.report.text import line, listing, plural
@@ -34,11 +35,13 @@ def outcome(trials: Sequence[Trial], torn: Sequence[str]) -> str:
 
 
 def winner(places: Sequence[Place]) -> Item | None:
-    """What is fastest in one workload, size and mode; ties stay ties."""
+    """What is fastest in one workload, size and mode; ties stay ties, and of a search its outcome counts."""
     if not places:
         return None
     trial = places[0].trial
     term = f"{trial.workload} {trial.mode}"
+    if found := goodput.searches([p.trial for p in places]):
+        return Item(term, f"{'; '.join(goodput.outcome(rates)[1] for rates in found)}.")
     ranked = [p for p in places if p.best is not None]
     leaders = [p for p in ranked if p.best == 1]
     if not ranked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from harness.report import build
 from harness.report.document import Code, Paragraph, Plot, Table
+from harness.report.sections.decision import Decision
 from harness.report.sections.tables import NONE
 from harness.report.trials import trials
 
@@ -39,9 +40,40 @@ def test_counts_and_sections(sweep):
         "Of 25 trials, 21 gave a result, 3 failed (1 crashed, 1 hung and 1 oom) and 1 was refused. 1 record"
     )
     assert [s.id for s in found.sections] == [
-        "answer", "verdict", "throughput", "gains", "latency", "memory", "energy", "compute", "roofline",
+        "answer", "verdict", "throughput", "gains", "energy", "latency", "memory", "compute", "roofline",
         "startup",
-        "failed", "refused", "omissions", "method", "instrument", "machine", "software", "reproduce",
+        "failed", "refused", "omissions", "instrument", "method", "machine", "software", "reproduce",
+    ]  # fmt: skip
+
+
+def test_the_sections_stand_in_the_order_of_a_decision(make_measured, make_trial, make_estimate):
+    """Ranks, then machines beside each other, money, energy, scaling, quality, and what all rests on."""
+    other = {"host_processor_model_name": "Other CPU"}
+    rate, error = make_estimate("throughput.tokens", 90.0), make_estimate("quality.sqnr", 30.0, None)
+    results = [
+        make_measured("gpt", "train", "fp32", 100.0),
+        make_measured("gpt", "train", "bf16", 120.0),
+        make_measured("gpt", "train", "fp32", 150.0, machine=other),
+        make_trial("gpt", "serve", "fp32", rate),
+        make_trial("gpt", "infer", "int8", rate, error),
+        *(make_trial("bert", "train", "fp32", rate, label=f"ddp {n}", identity=n) for n in (1, 2)),
+    ]
+    for result, ranks in zip(results[-2:], (1, 2), strict=True):
+        result.config["parallel"] = {"name": "ddp", "ranks": ranks, "scaling": "strong"}
+    key = (results[0].trial_id, results[0].machine_id)
+    money = {
+        "id": "cost.token", "title": "Cost", "unit": "EUR", "low": 1.0, "mid": 2.0, "high": 3.0,
+        "terms": {"rent": 2.0}, "inputs": [], "notes": [], "sources": [], "stale": [], "reason": None,
+    }  # fmt: skip
+    why = {
+        "a": "left", "b": "right", "ratio": 1.5, "low": None, "high": None, "factors": [], "differences": (),
+        "missing": (), "energy": None,
+    }  # fmt: skip
+    found = model(results, costs={key: [money]}, decision=Decision(explanations=[why]))
+    details = {"gains", "latency", "memory", "compute", "startup", "failed", "refused", "omissions"}
+    assert [s.id for s in found.sections if s.id not in details] == [
+        "answer", "verdict", "throughput", "serving", "machines", "cost", "energy", "scaling", "quality",
+        "roofline", "why", "instrument", "method", "machine", "software", "reproduce",
     ]  # fmt: skip
 
 
@@ -203,10 +235,8 @@ def test_machines_and_sweeps_are_told_apart(make_measured):
 
 def test_metrics_of_other_packages_are_not_dropped(make_trial, make_estimate):
     """A metric that no table knows has a table of its own."""
-    from dataclasses import replace
-
-    foreign = replace(
-        make_estimate("iteration.mean", 2.0, None), metric_id="acme.wear", title="Wear", unit="J"
+    foreign = make_estimate("iteration.mean", 2.0, None)._replace(
+        metric_id="acme.wear", title="Wear", unit="J"
     )
     found = model([make_trial("gpt", "train", "a", make_estimate("throughput.tokens", 9.0), foreign)])
     assert table(found, "other-table") == [["gpt tiny", "train", "a", "2.00\u00a0J"]]
@@ -229,9 +259,7 @@ def test_quality_stands_beside_speed(make_trial, make_estimate):
 
 def test_an_estimated_value_says_so(make_trial, make_estimate):
     """What was modelled is never shown as measured."""
-    from dataclasses import replace
-
-    guess = replace(make_estimate("energy.token", 0.5, None), provenance="estimated")
+    guess = make_estimate("energy.token", 0.5, None)._replace(provenance="estimated")
     found = model([make_trial("gpt", "train", "a", make_estimate("throughput.tokens", 9.0), guess)])
     assert table(found, "energy-table")[0][-1] == "500\u00a0mJ (estimated)"
 

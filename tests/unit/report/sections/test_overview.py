@@ -38,6 +38,47 @@ def test_the_best_stands_with_its_lead_and_probability(make_measured):
     assert row["Probability"] == "97\u00a0%"
 
 
+@pytest.fixture
+def searched(make_trial, make_estimate):
+    """Runs of open loops: of a precision and a rate, the share of the requests that kept their limits."""
+
+    def one(precision, rate, share, seed=0):
+        found = make_estimate("throughput.tokens", 10.0 * rate), make_estimate("goodput.share", share)
+        made = make_trial("gpt", "serve", precision, *found, identity=f"{rate} {seed}")
+        made.config["serve"] = {"arrivals": "poisson", "rate_per_s": rate, "good_share": 0.9}
+        made.config["seed"] = seed
+        return made
+
+    return lambda *runs: [one(*run) for run in runs]
+
+
+def test_the_rates_of_a_search_are_not_ranked_against_each_other(searched):
+    """The most was offered at a rate that misses the limits: the search's outcome stands there instead."""
+    results = searched(
+        ("fp32", 2.0, 1.0), ("fp32", 8.0, 0.2), ("fp32", 4.0, 1.0), ("fp32", 4.0, 0.84, 1),
+        ("bf16", 2.0, 0.5), ("bf16", 4.0, 0.1),
+    )  # fmt: skip
+    low, high = glance(results, chances={(r.trial_id, r.machine_id): 0.5 for r in results})
+    assert (low["Work"], low["Verdict"]) == (
+        "gpt tiny serve",
+        "no rate down to 2 requests/s keeps the limits",
+    )
+    assert high["Verdict"] == "4 requests/s is the highest rate that keeps the limits, 8 misses them"
+    assert {"Lead", "Probability", "Throughput"}.isdisjoint(low)
+    (winners,) = (
+        b for b in build(results, title="T", generated_at="").sections[1].blocks if b.kind == "items"
+    )
+    assert [item.text for item in winners.items] == [f"{high['Verdict']}; {low['Verdict']}."]
+
+
+def test_what_is_no_search_is_ranked_beside_one(searched, make_measured):
+    """Without the rates; of one rate, or where all keep the limits, nothing more is said than is known."""
+    closed = [make_measured("gpt", "serve", "int8", rate, identity=rate) for rate in (100.0, 200.0)]
+    found = glance([*searched(("fp32", 2.0, 1.0), ("fp32", 4.0, 0.9)), *closed])
+    assert [row["Verdict"] for row in found] == ["4 requests/s keep the limits, and so may more", "best"]
+    assert [row["Verdict"] for row in glance(searched(("fp32", 2.0, 1.0)))] == ["the only one"]
+
+
 def test_ties_are_ties(make_measured):
     """Two that the replicas do not distinguish are tied, whichever value is the higher."""
     results = [
