@@ -13,6 +13,7 @@ from harness.advice.recommend import Option, Recommendation
 from harness.cost import Basis, ratio, tornado, turning
 from harness.cost.derive import extreme, per_item
 from harness.cost.equations import money_terms, total
+from harness.cost.inputs import trial_key
 from harness.records.metrics import METRICS
 
 MOST_SWINGS = 8
@@ -21,6 +22,7 @@ MOST_SWINGS = 8
 def plain(answer: Recommendation, candidates: Sequence[Candidate]) -> dict[str, Any]:
     """Return the answer with every number that it came from."""
     needs = answer.needs
+    work = {"name": needs.work.workload, "size": needs.work.size, "mode": needs.work.mode}
     stale = dict.fromkeys(line for c in candidates if c.basis for line in c.basis.stale)
     notes = dict.fromkeys(note for c in candidates if c.basis for note in c.basis.notes)
     flags = [
@@ -30,6 +32,7 @@ def plain(answer: Recommendation, candidates: Sequence[Candidate]) -> dict[str, 
     ]
     return {
         "question": needs.question,
+        "work": {k: v for k, v in work.items() if v is not None},
         "load_per_s": needs.per_s,
         "item": answer.item,
         "objective": answer.objective,
@@ -129,7 +132,11 @@ def _overturn(answer: Recommendation) -> dict[str, Any] | None:
     for name in ("per_kwh", "utilisation"):
         if name in a.money and name in b.money:
             turns[name] = turning(b, a, name, sides="both")
-    swings = [asdict(s) | {"size": s.size} for s in tornado(b, a)[:MOST_SWINGS]]
+    # What was measured is called as the candidates are.
+    called = {trial_key(o.candidate.result): o.candidate.label for o in (best, other)}
+    swings = [
+        asdict(s) | {"size": s.size, "key": called.get(s.key, s.key)} for s in tornado(b, a)[:MOST_SWINGS]
+    ]
     return {
         "against": other.candidate.label,
         "ratio": asdict(ratio(b, a)),

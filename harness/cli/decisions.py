@@ -16,6 +16,7 @@ from harness.records.results import TrialResult
 
 if TYPE_CHECKING:
     from harness.report.sections.decision import Decision
+    from harness.report.sections.question import AskedLimits
 
 MOST_CONTENDERS = 200
 MOST_EXPLAINED = 4
@@ -28,14 +29,16 @@ def decided(results: Sequence[TrialResult], options: argparse.Namespace, as_of: 
         ValueError: a limit or the requirements file cannot be used; one line.
     """
     from harness.report.sections.decision import Decision
+    from harness.report.sections.question import AskedLimits
 
-    limits = _asked_limits(options.limit)
+    limits = AskedLimits(_asked_limits(options.limit))
     answer = None
     if options.requirements:
         from harness.cli.commands.recommend import answer_of
 
         answer = answer_of(results, Path(options.requirements), options.price, as_of)
-        limits = {**{k: v for k, v in answer["limits"].items() if k in METRICS}, **(limits or {})}
+        of_work = {k: v for k, v in answer["limits"].items() if k in METRICS}
+        limits = AskedLimits(limits.everywhere, of_work, answer["work"])
     good = [r for r in results if r.replicas_ok]
     return Decision(answer, limits, chances(good, limits), explanations(good))
 
@@ -67,9 +70,7 @@ def _asked_limits(words: Sequence[str]) -> dict[str, float] | None:
     return {metric: needs.limit(metric) for metric in pairs}
 
 
-def chances(
-    results: Sequence[TrialResult], limits: Mapping[str, float] | None
-) -> dict[tuple[str, str], float]:
+def chances(results: Sequence[TrialResult], limits: AskedLimits) -> dict[tuple[str, str], float]:
     """Return each contender's probability of being the best of its work by throughput, within the limits.
 
     What lies wholly below the best one's interval is no contender.
@@ -88,7 +89,8 @@ def chances(
         if metric is None or metric == "throughput.bytes":
             continue
         item = metric.removeprefix("throughput.")
-        own = members[0].config.get("report", {}).get("limits", {}) if limits is None else limits
+        asked = limits.of(members[0].config)
+        own = members[0].config.get("report", {}).get("limits", {}) if asked is None else asked
         known = {k: v for k, v in own.items() if all(k in r.estimates for r in members)}
         needs = Requirements(limits=known)
         answer = recommend(candidates_of(_contenders(members, metric, known), needs, item), needs, item)

@@ -50,7 +50,7 @@ class Explanation:
     differences: tuple[str, ...]
     """What else differs on record, without a measure of what it did."""
     missing: tuple[str, ...]
-    """Evidence that would tell more."""
+    """Evidence that would explain more."""
     energy: EnergyExplanation | None
     """None where either side has no energy of the same items."""
 

@@ -104,7 +104,7 @@ def differences(a: Side, b: Side) -> tuple[str, ...]:
 
 
 def missing(a: Side, b: Side) -> tuple[str, ...]:
-    """Name the evidence that would tell more."""
+    """Name the evidence that would explain more."""
     needed: dict[str, Callable[[Side], Any]] = {
         "a profile (measure.profile=true)": lambda side: side.profile,
         "measured ceilings (joulemark qualify)": lambda side: side.roofline,

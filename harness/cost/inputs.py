@@ -97,7 +97,7 @@ def basis_of(
     price = prices.device(name, machine)
     whole = machine in prices.machines
     made = _Inputs(prices, machine if whole and machine else name, 1 if whole else devices)
-    made.measured("throughput", throughput, _trial_key(result))
+    made.measured("throughput", throughput, trial_key(result))
     rented = price.capex is None if rent is None else rent
     made.capital(price, rent=rented)
     made.power(price, result, rented=rented)
@@ -124,7 +124,7 @@ def device_name(result: TrialResult) -> str:
     return "unknown device"
 
 
-def _trial_key(result: TrialResult) -> str:
+def trial_key(result: TrialResult) -> str:
     """Return whose a measured number is: one trial on one machine."""
     return f"{result.label} ({result.trial_id[:6]} on {machine_name(result) or result.machine_id[:6]})"
 
@@ -184,9 +184,9 @@ class _Inputs:
         if mean is None:
             self.notes.append(f"without power, which was not measured ({_why(result)})")
             return
-        self.measured("power_w", mean, _trial_key(result), into=self._power)
+        self.measured("power_w", mean, trial_key(result), into=self._power)
         if idle is not None:
-            self.measured("idle_w", idle, _trial_key(result), into=self._power)
+            self.measured("idle_w", idle, trial_key(result), into=self._power)
         elif price.idle_w is not None:
             self._device_figure("idle_w", "W", price.idle_w, into=self._power)
         if not _whole_node(result):

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from importlib.resources import files
 
-from harness.report.document import Figure, Front, Plot, ReportModel, Roofline
+from harness.report.document import Figure, ReportModel
 
 MOST_ROWS = 200
 """Rows of a table on the page; its file beside the report has all."""
@@ -40,9 +40,6 @@ def render(model: ReportModel) -> bytes:
             script_digest=digest,
             figure=figure,
             most_rows=MOST_ROWS,
-            has_plot={
-                s.id: any(isinstance(b, Plot | Roofline | Front) for b in s.blocks) for s in model.sections
-            },
         )
         .encode()
     )

@@ -190,7 +190,9 @@ def _table(answer: Answer) -> Table:
             )
         if priced:
             cells.append(_cost_cell(o["cost"]))
-        state = f"breaks {', '.join(_limit_name(n) for n in o['broken'])}" if o["broken"] else "kept"
+        state = (
+            f"breaks {', '.join(_limit_name(n) for n in o['broken'])}" if o["broken"] else _kept(answer, o)
+        )
         cells.append(Cell(state, order=state))
         p = o["probability"]
         cells.append(Cell(EN_DASH if p is None or o["broken"] else _percent(p), order=p))
@@ -208,6 +210,19 @@ def _table(answer: Answer) -> Table:
                 "was measured and the utilisation of the price file."
             )
     return Table("answer-table", "Candidates", tuple(columns), tuple(rows), note)
+
+
+def _kept(answer: Answer, option: Mapping[str, Any]) -> str:
+    """Say that limits are kept; a measured value without an interval makes it likely, no more."""
+    bare = [
+        m
+        for m in answer["limits"]
+        if m in METRICS
+        and METRICS[m].provenance != "counted"
+        and (found := option["measured"].get(m)) is not None
+        and (found["low"], found["high"]) == (None, None)
+    ]
+    return "likely kept" if bare else "kept"
 
 
 def _tornado(answer: Answer) -> Table | None:

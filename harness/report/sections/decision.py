@@ -11,7 +11,7 @@ from harness.report.sections.cost import Costs
 from harness.report.sections.explanation import Explained, explanation_blocks
 from harness.report.sections.front import front_figure
 from harness.report.sections.overview import Chances, overview_table
-from harness.report.sections.question import Limits
+from harness.report.sections.question import AskedLimits
 from harness.report.sections.speed import SpeedTest
 from harness.report.trials import Trial
 
@@ -24,8 +24,7 @@ class Decision:
 
     answer: Answer | None = None
     """To a requirements file."""
-    limits: Limits | None = None
-    """In place of those that the trials were run under; None keeps these."""
+    limits: AskedLimits = field(default_factory=AskedLimits)
     chances: Chances = field(default_factory=dict)
     explanations: Sequence[Explained] = ()
 

@@ -38,7 +38,7 @@ def explanation_blocks(found: Explained, number: int = 0) -> tuple[Block, ...]:
     if energy := found["energy"]:
         blocks += _energy_blocks(found, energy, number)
     items = [Item("also differs", line(text, 200)) for text in found["differences"]]
-    items += [Item("would tell more", line(text, 200)) for text in found["missing"]]
+    items += [Item("would explain more", line(text, 200)) for text in found["missing"]]
     return (*blocks, Items(tuple(items))) if items else tuple(blocks)
 
 

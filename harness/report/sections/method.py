@@ -65,7 +65,7 @@ def method_section(trials: Sequence[Trial], level: str) -> Section:
         Item(
             "Digits", "A number ends where its interval's half-width begins; without one it has three digits."
         ),
-        Item("Cost", "Not part of this report." if _priced(trials) else "Not computed: no price was given."),
+        Item("Cost", "Computed where prices are given, by docs/cost.md of the software named below."),
         Item("Validity", f"Judged by version {RULES_VERSION} of the rules, over the records' own evidence."),
         Item("Equations", "docs/method.md of the software named below."),
         Item("Words", "docs/glossary.md of the software named below."),
@@ -197,7 +197,3 @@ def _clock(ok: Sequence[Trial]) -> str:
         return text + " The tick was not recorded."
     shown = listing([quantity(v * 1e-9, "s").text for v in ticks], 4)
     return text + f" The timer's tick, probed at each trial: {shown}."
-
-
-def _priced(trials: Sequence[Trial]) -> bool:
-    return any(fact(t.result.config, "price", "name") not in {None, "none"} for t in trials)

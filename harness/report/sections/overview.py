@@ -9,7 +9,7 @@ from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.sections.cost import Costs, cost_cell, cost_key
 from harness.report.sections.goodput import Rates, outcome, searches
-from harness.report.sections.question import Limits, breaks
+from harness.report.sections.question import AskedLimits, breaks
 from harness.report.sections.ranking import rank
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.tables import FLAG, NONE, metric_cell, without_empty
@@ -30,7 +30,7 @@ Chances = Mapping[tuple[str, str], float]
 
 def overview_table(
     tests: Sequence[tuple[Sequence[Trial], SpeedTest]],
-    limits: Limits | None,
+    limits: AskedLimits,
     chances: Chances,
     costs: Costs,
 ) -> Table | None:
@@ -61,7 +61,7 @@ def overview_table(
 def _rows(
     members: Sequence[Trial],
     test: SpeedTest,
-    limits: Limits | None,
+    limits: AskedLimits,
     chances: Chances,
     costs: Costs,
 ) -> list[Row]:
@@ -87,7 +87,7 @@ def _search_row(rates: Rates) -> Row:
 def _row(
     members: Sequence[Trial],
     test: SpeedTest,
-    limits: Limits | None,
+    limits: AskedLimits,
     chances: Chances,
     costs: Costs,
 ) -> Row:

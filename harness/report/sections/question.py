@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 from harness.records.metrics import METRICS
 from harness.records.numbers import quantity
@@ -24,30 +25,47 @@ _NOTE = (
 )
 
 
-def question_section(named: Sequence[Trial], limits: Limits | None = None) -> Section:
-    """Say what was asked, and judge every limit of every trial with a result.
+@dataclass(frozen=True, slots=True)
+class AskedLimits:
+    """Limits asked when the report is drawn, in place of those that the trials were run under."""
 
-    Args:
-        named: Trials of the report.
-        limits: Asked now, in place of those that each trial was run under.
-    """
-    asked = dict.fromkeys(
+    everywhere: Limits | None = None
+    """Of every trial; None keeps those that a trial was run under."""
+    of_work: Limits | None = None
+    """Of the work that the question names, beside `everywhere`, which counts where both limit a metric."""
+    work: Mapping[str, str] = field(default_factory=dict)
+    """What the configuration of such work holds, of name, size and mode."""
+
+    def of(self, config: Mapping[str, Any]) -> Limits | None:
+        """Return the limits of a trial with this configuration; None for those that it was run under."""
+        held = config.get("workload", {})
+        if self.of_work is None or any(held.get(key) != value for key, value in self.work.items()):
+            return self.everywhere
+        return {**self.of_work, **(self.everywhere or {})}
+
+
+def question_section(named: Sequence[Trial], asked: AskedLimits | None = None) -> Section:
+    """Say what was asked, and judge every limit of every trial with a result."""
+    limits = asked or AskedLimits()
+    questions = dict.fromkeys(
         line(text, 400) for t in named if isinstance(text := fact(t.result.config, "report", "question"), str)
     )
-    blocks: list[Block] = [Paragraph(text, "lead") for text in asked]
+    blocks: list[Block] = [Paragraph(text, "lead") for text in questions]
     judged = [(t, found) for t in named if (found := list(_judged(t, limits)))]
     if judged:
         blocks += [Paragraph(_answer(judged)), _table(judged)]
     return Section("question", "The question", tuple(blocks))
 
 
-def breaks(trial: Trial, limits: Limits | None) -> bool:
+def breaks(trial: Trial, limits: AskedLimits) -> bool:
     """Say whether a trial breaks a limit, surely or likely; what is undecided or unknown breaks none."""
     return any(word.endswith("broken") for _, _, word in _judged(trial, limits))
 
 
-def _judged(trial: Trial, asked: Limits | None) -> Iterator[tuple[str, float, str]]:
-    limits = fact(trial.result.config, "report", "limits") if asked is None else asked
+def _judged(trial: Trial, asked: AskedLimits) -> Iterator[tuple[str, float, str]]:
+    limits = asked.of(trial.result.config)
+    if limits is None:
+        limits = fact(trial.result.config, "report", "limits")
     if not isinstance(limits, Mapping) or trial.result.status != "ok":
         return
     for metric, limit in limits.items():
@@ -70,13 +88,20 @@ def _word(estimate: Estimate | None, limit: float) -> str:
 
 def _answer(judged: Sequence[tuple[Trial, Judged]]) -> str:
     keep = [t.name for t, found in judged if all(word == "kept" for _, _, word in found)]
-    told = f": {listing(keep)}" if keep else ""
+    likely = [
+        t.name for t, found in judged if all(w.endswith("kept") for _, _, w in found) and t.name not in keep
+    ]
     words = Counter(word for _, found in judged for _, _, word in found)
-    others = ("broken", "likely broken", "undecided", "likely kept", "unknown")
-    rest = ", ".join(f"{words[word]} {word}" for word in others if words[word])
-    return f"{len(keep)} of {plural(len(judged), 'trial')} keep every limit{told}." + (
-        f" Not shown to be kept: {rest}." if rest else ""
+    rest = ", ".join(
+        f"{words[word]} {word}" for word in ("broken", "likely broken", "undecided", "unknown") if words[word]
     )
+    of = plural(len(judged), "trial")
+    said = [
+        f"{len(names)} of {of} {verb} every limit{': ' if names else ''}{listing(names)}."
+        for names, verb in ((keep, "keep"), (likely, "likely keep"))
+        if names or (not likely and verb == "keep")
+    ]
+    return " ".join([*said, *([f"Not shown to be kept: {rest}."] if rest else [])])
 
 
 def _table(judged: Sequence[tuple[Trial, Judged]]) -> Table:

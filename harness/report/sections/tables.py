@@ -185,16 +185,17 @@ def metric_table(spec: MetricTable, trials: Sequence[Trial]) -> Table | None:
 
 
 def _once(metrics: Sequence[str], held: Sequence[Mapping[str, Estimate]]) -> list[str]:
-    """Leave out an energy that is another's in every trial: a request of one sample is the sample."""
+    """Leave out an energy that is another's wherever it is known: a request of one sample is the sample."""
 
-    def values(metric: str) -> list[float | None]:
-        found = (each.get(metric) for each in held)
-        return [e.value if e is not None else None for e in found]
+    def values(metric: str) -> dict[int, float]:
+        found = ((i, each.get(metric)) for i, each in enumerate(held))
+        return {i: e.value for i, e in found if e is not None and e.value is not None}
 
     kept: list[str] = []
     for metric in metrics:
-        same = (k for k in kept if k.startswith("energy.") and metric.startswith("energy."))
-        if not any(values(k) == values(metric) for k in same):
+        room = metric.partition(".")[0]
+        same = (k for k in kept if room in {"energy", "efficiency"} and k.startswith(f"{room}."))
+        if not any(values(metric).items() <= values(k).items() for k in same):
             kept.append(metric)
     return kept
 

@@ -100,7 +100,7 @@ def test_mixed_causes_are_told_apart():
 
 
 def test_without_evidence_no_cause_is_named():
-    """The whole ratio is unexplained, and what evidence would tell more is said."""
+    """The whole ratio is unexplained, and what evidence would explain more is said."""
     a, b = trial(1.0), trial(1.3)
     for side in (a, b):
         side.records[0].evidence.clear()

@@ -86,7 +86,20 @@ def test_a_wide_table_lies_on_a_page_of_its_own():
         Table("t", "T", (Column("Metric value", numeric=True),) * n, (Row((Cell("123.4 k tokens/s"),) * n),))
         for n in (3, 14)
     )
-    assert pdf.table_layout(few) == (False, pdf.LARGEST_PT)
-    landscape, size = pdf.table_layout(many)
+    landscape, size, widths = pdf.table_layout(few)
+    assert (landscape, size) == (False, pdf.LARGEST_PT)
+    landscape, size, widths = pdf.table_layout(many)
     assert landscape
     assert pdf.LEAST_PT <= size < pdf.LARGEST_PT
+    assert sum(widths) <= 751.0
+
+
+def test_no_column_is_narrower_than_its_longest_word():
+    """A name of one word beside many numbers keeps its room, and the rest goes to the words that wrap."""
+    columns = (Column("Configuration"), Column("Where"), *(Column("Latency p90", numeric=True),) * 6)
+    cells = (Cell("bf16"), Cell("a rack with a name of several words"), *(Cell("19.1 ms"),) * 6)
+    landscape, size, widths = pdf.table_layout(Table("t", "T", columns, (Row(cells),)))
+    assert not landscape
+    assert widths[0] >= pdf.EM * pdf.BOLD * len("Configuration") * size
+    assert widths[1] > pdf.EM * pdf.MOST_WORDS * size
+    assert sum(widths) <= 504.0

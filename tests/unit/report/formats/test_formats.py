@@ -252,6 +252,6 @@ def test_a_busy_machine_is_named_before_every_number(make_trial, make_estimate, 
         assert not any("Themachinewasbusy" in text for text in texts.values())
         return
     said = "Themachinewasbusy:othersused1.4of2CPUs"
-    assert html.startswith(f'<pclass="lead"role="note">{said}')
+    assert html.startswith(f'<asidearia-label="Notice"><pclass="lead">{said}')
     assert texts["md"].index(said) < texts["md"].index("**1**")
     assert texts["pdf"].index(said) < texts["pdf"].index("Theanswer")

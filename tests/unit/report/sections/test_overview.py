@@ -7,6 +7,7 @@ import pytest
 from harness.report.model import build
 from harness.report.sections.decision import Decision
 from harness.report.sections.overview import overview_table
+from harness.report.sections.question import AskedLimits
 from harness.report.sections.speed import SpeedTest
 from harness.report.trials import groups, headline, trials
 
@@ -25,7 +26,7 @@ def with_tests(results):
 
 def glance(results, limits=None, chances=None):
     """The overview's rows."""
-    return rows(overview_table(with_tests(results), limits, chances or {}, {}))
+    return rows(overview_table(with_tests(results), AskedLimits(limits), chances or {}, {}))
 
 
 def test_the_best_stands_with_its_lead_and_probability(make_measured):
@@ -105,7 +106,7 @@ def test_limits_asked_now_stand_before_those_of_the_records(make_measured):
     results = [make_measured("gpt", "train", "fp32", 100.0)]
     found = build(
         results, title="x", generated_at="2026-01-01T00:00:00Z",
-        decision=Decision(limits={"latency.p50": 0.01}),
+        decision=Decision(limits=AskedLimits({"latency.p50": 0.01})),
     )  # fmt: skip
     table = next(b for s in found.sections for b in s.blocks if getattr(b, "id", "") == "limits")
     assert rows(table)[0]["Verdict"] == "broken"

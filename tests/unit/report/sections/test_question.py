@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.report.sections.question import question_section
+from harness.report.sections.question import AskedLimits, question_section
 from harness.report.trials import trials
 
 
@@ -82,3 +82,28 @@ def test_a_sweep_without_question_has_no_such_section(make_trial, make_estimate)
     for result in (failed, odd):
         (asked,) = question_section(trials([result])).blocks
         assert asked.text == "How soon?"
+
+
+def test_a_question_limits_its_own_work_alone(make_trial, make_estimate):
+    """Another mode keeps the limits that it was run under, and `--limit` is of both and counts first."""
+    own = {"latency.ttft": 1.0}
+    trial = limited(make_trial, make_estimate("latency.ttft", 0.5, 0.01), limits=own)
+    for mode, everywhere, expected in (
+        ("generate", None, {"latency.p90": 0.2}),
+        ("decode", None, None),
+        ("generate", {"latency.p90": 0.1, "latency.ttft": 2.0}, {"latency.p90": 0.1, "latency.ttft": 2.0}),
+        ("decode", {"latency.ttft": 2.0}, {"latency.ttft": 2.0}),
+    ):
+        asked = AskedLimits(everywhere, {"latency.p90": 0.2}, {"name": "gpt", "mode": mode})
+        assert asked.of(trial.config) == expected
+    *_, table = question_section(
+        trials([trial]), AskedLimits(None, {"latency.p90": 1.0}, {"name": "x"})
+    ).blocks
+    assert [row.cells[3].text for row in table.rows] == ["Time to first token"]
+
+
+def test_a_bare_value_likely_keeps(make_trial, make_estimate):
+    """A measured value without an interval is counted apart from what surely keeps."""
+    bare = limited(make_trial, make_estimate("memory.peak_rss", 1e9, None), limits={"memory.peak_rss": 2e9})
+    _, answer, _ = question_section(trials([bare])).blocks
+    assert answer.text == ("1 of 1 trial likely keep every limit: gpt tiny generate fp32.")
