@@ -25,7 +25,7 @@ from typing import Any
 
 from harness.isolation import supervisor
 from harness.isolation.protocol import LAUNCH, Libraries, Outcome, Request
-from harness.system import process
+from harness.system import huge_pages, process
 
 _MESSAGES_FD = 3
 """Where a worker finds the pipe for its phases and its result."""
@@ -175,7 +175,8 @@ def _serve(fd: int) -> None:
 
 def _preload(libraries: Libraries) -> None:
     """Import once what every trial needs, so that its fork has it; open no device and start no thread."""
-    if "harness.trial.replica" not in sys.modules:
+    first = "harness.trial.replica" not in sys.modules
+    if first:
         import harness.trial.replica
 
         harness.trial.replica.preload(training=libraries == "training")
@@ -183,6 +184,8 @@ def _preload(libraries: Libraries) -> None:
         from harness.trial import ranks
 
         ranks.preload()
+    if first:
+        huge_pages.gather()
 
 
 def _main(arguments: list[str]) -> None:
