@@ -57,10 +57,12 @@ def build(
     with_result = [t for t in named if t.result.status == "ok"]
     tests = [(m, SpeedTest(m, headline(m))) for m in groups(with_result).values()]
     ranked = [rank(members, test.metric_id, test) for members, test in tests]
+    ok = [p.trial for places in ranked for p in places]
+    level = level_text(ok)
     sections = [
-        *_decided(named, tests, ranked, torn, costs or {}, decision or Decision()),
+        *_decided(named, tests, ranked, torn, level, costs or {}, decision or Decision()),
         foreign_section(foreign),
-        *_circumstances(named, [p.trial for places in ranked for p in places], torn),
+        *_circumstances(named, ok, torn, level),
     ]
     return ReportModel(
         title=line(title, 120),
@@ -83,6 +85,7 @@ def _decided(
     tests: Tests,
     ranked: Sequence[Sequence[Place]],
     torn: Sequence[str],
+    level: str,
     costs: Costs,
     asked: Decision,
 ) -> list[Section]:
@@ -92,7 +95,7 @@ def _decided(
         answer_section(tests, asked, costs),
         _verdict(named, ranked, torn),
         question_section(named, asked.limits),
-        _throughput(ranked, ok, level_text(ok)),
+        _throughput(ranked, ok, level),
         serving_section(ok),
         side_by_side_section(ok),
         gains_section(ok, verdict.energy(named), [test for _, test in tests]),
@@ -110,14 +113,16 @@ def _decided(
     ]
 
 
-def _circumstances(named: Sequence[Trial], ok: Sequence[Trial], torn: Sequence[str]) -> list[Section]:
+def _circumstances(
+    named: Sequence[Trial], ok: Sequence[Trial], torn: Sequence[str], level: str
+) -> list[Section]:
     """What failed, what was left out, and what the numbers hold for."""
     return [
         failures.failed_section(named),
         failures.refused_section(named),
         omissions_section(ok, torn),
         certificate_section(ok),
-        method_section(named, level_text(ok)),
+        method_section(named, level),
         machine_section(named),
         software_section(named),
         device_section(named),

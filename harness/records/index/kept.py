@@ -29,6 +29,8 @@ _DECODE: dict[str, Callable[[str], Any]] = {
     "worker": WorkerFacts.model_validate_json,
     "seal": Seal.model_validate_json,
 }
+_MOST_PARTS = 1024
+"""Parts of evidence that are remembered at one time."""
 _parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -46,7 +48,7 @@ class Shelf:
     numbers: dict[str, NDArray[Any]]
     """`value`, `ci_low` and `ci_high`, NaN for none, and `n`."""
     parts: dict[bytes, Any]
-    """Parts of the evidence that many records have in common, as one object."""
+    """Parts of the evidence by their bytes: those that several records have in common are one object."""
     _places: dict[bytes, dict[str, int]] = field(default_factory=dict)
 
     def places(self, start: int, stop: int) -> dict[str, int]:
@@ -191,17 +193,17 @@ def kept_record(fields: dict[str, Any], held: Held) -> KeptRecord:
 def _evidence(text: str, parts: dict[bytes, Any]) -> Facts:
     """Return a record's evidence, parts of equal bytes as one object.
 
-    Replicas of a trial, and trials of a machine, have most in common: that is decoded once.
+    Replicas of a trial, and trials of a machine, have most in common: that is decoded once. What is in one
+    record alone is soon forgotten.
     """
     evidence: Facts = {}
     for name, part in _parts(text).items():
         data = bytes(part)
-        if data[:1] not in b"{[":
-            evidence[name] = from_json(data)
-        elif data in parts:
-            evidence[name] = parts[data]
-        else:
-            evidence[name] = parts[data] = from_json(data)
+        if data not in parts:
+            if len(parts) >= _MOST_PARTS:
+                parts.clear()
+            parts[data] = from_json(data)
+        evidence[name] = parts[data]
     return evidence
 
 

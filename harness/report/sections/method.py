@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from harness.records.evidence import metered_devices as devices_of
@@ -154,14 +155,18 @@ def metered_devices(records: Sequence[Record]) -> str:
     found: dict[str, None] = {}
     for record in records:
         for device in devices_of(record.evidence):
-            name = line(f"{device.get('source')}:{device.get('device')}", 200)
             taken = next(
                 (s.get("taken") for s in _listed(device.get("sensors")) if isinstance(s, Mapping)), ""
             )
-            said = f" ({line(str(taken), 300)})" if taken else ""
-            missing = f", not metered: {line(str(device['reason']), 300)}" if device.get("reason") else ""
-            found[name + said + missing] = None
+            name = f"{device.get('source')}:{device.get('device')}"
+            found[_metered(name, str(taken or ""), str(device.get("reason") or ""))] = None
     return listing(list(found)) + "." if found else ""
+
+
+@lru_cache(maxsize=1024)
+def _metered(name: str, taken: str, reason: str) -> str:
+    said = f" ({line(taken, 300)})" if taken else ""
+    return line(name, 200) + said + (f", not metered: {line(reason, 300)}" if reason else "")
 
 
 def _soak(ok: Sequence[Trial]) -> str:

@@ -36,6 +36,20 @@ def test_records_come_back_as_their_files_hold_them(store: Store, make_record: A
     ]
 
 
+@pytest.mark.parametrize("most", [1, 100])
+def test_equal_parts_of_evidence_are_one_object(
+    store: Store, make_record: Any, monkeypatch: Any, most: int
+) -> None:
+    """As long as they are remembered; what has been forgotten is read again, and is the same."""
+    monkeypatch.setattr("harness.records.index.kept._MOST_PARTS", most)
+    told = [{"device": {"name": "cpu"}, "count": 2**62 + n, "none": None, "share": 0.1} for n in range(3)]
+    for replica, evidence in enumerate(told):
+        store.write(make_record(replica=replica, evidence=evidence))
+    again = [record.evidence for record in read_records(store, "demo")[0]]
+    assert again == told
+    assert (again[0]["device"] is again[2]["device"]) == (most == 100)
+
+
 def test_results_come_back_as_they_follow_from_the_records(store: Store, make_record: Any) -> None:
     """Estimates of real records, of several replicas, of unknown metrics and of a failure are the same."""
     for number, path in enumerate(sorted(GOLDEN.glob("*.json"))):
