@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from harness.records.schema import Record
 from harness.records.validity import judge
 from harness.stats.acceptance import Acceptance, accept
 from harness.system.errors import InputError
+
+_KEY = re.compile(r"[a-z_]\w{0,40}(\.\w{1,40}){0,6}")
 
 
 class _Closed(BaseModel):
@@ -60,6 +63,8 @@ class Contract(_Closed):
     def _ranges_need_a_nonce(self) -> Self:
         if self.ranges and self.nonce is None:
             raise ValueError("ranges: a nonce chooses within them, and there is none")
+        if wrong := [key for key in self.ranges if not _KEY.fullmatch(key)]:
+            raise ValueError(f"ranges: {wrong[0][:60]!r} is no key of the configuration, e.g. workload.batch")
         if wrong := [key for key, (low, high) in self.ranges.items() if low > high]:
             raise ValueError(f"ranges: {wrong[0]}: the least stands first")
         return self

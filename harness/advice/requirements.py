@@ -22,6 +22,8 @@ from harness.records.metrics import METRICS
 from harness.system.errors import InputError
 
 DAY_S = 86400.0
+EVERYTHING: Literal["as much as possible"] = "as much as possible"
+MOST_LOAD = 1e18
 OBJECTIVES = ("cost", "energy", "carbon", "throughput", "latency")
 _UNITS = {
     "": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0,
@@ -55,6 +57,20 @@ def money(value: Any) -> Any:
     if match and match.group(2) not in {"", "k", "M", "G"}:
         raise ValueError(f"the price file names the currency; write {match.group(1)} alone, or with k or M")
     return amount(value)
+
+
+def _load(value: Any) -> Any:
+    """Refuse a load that is no number of items, before it is taken for a choice of words."""
+    entries = value if isinstance(value, dict) else {}
+    if not entries and value != EVERYTHING:
+        raise ValueError(f"write {EVERYTHING}, or one entry, e.g. `{{tokens_per_second: 50 k}}`")
+    for key, text in entries.items():
+        number = amount(text)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= MOST_LOAD:
+            raise ValueError(
+                f"{key}: {str(text)[:60]} is no amount above 0 and up to {MOST_LOAD:.0e}, e.g. `50 k`"
+            )
+    return value
 
 
 def _named(value: Any) -> Any:
@@ -104,7 +120,7 @@ class Requirements(_Closed):
 
     question: str | None = Field(default=None, max_length=400)
     work: Annotated[Work, BeforeValidator(_named)] = Work()
-    load: Literal["as much as possible"] | dict[str, Amount] = "as much as possible"
+    load: Annotated[Literal["as much as possible"] | dict[str, Amount], BeforeValidator(_load)] = EVERYTHING
     """One entry, e.g. `tokens_per_second: 50 k` or `requests_per_day: 2 M`."""
     objective: str = "throughput"
     limits: dict[str, Any] = Field(default_factory=dict)

@@ -47,7 +47,7 @@ def read_sweeps(store: Store, sweeps: Sequence[str]) -> tuple[list[TrialResult],
     """
     results: list[TrialResult] = []
     left_out: list[str] = []
-    for sweep in sweeps:
+    for sweep in dict.fromkeys(sweeps):
         found, unread = read_results(store, sweep)
         if not found and not unread:
             raise _nothing_of(store, sweep, unread)

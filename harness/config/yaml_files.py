@@ -55,7 +55,12 @@ def validated(model: type[_Model], content: Any, path: Path, key: str = "") -> _
         where = ".".join(str(part) for part in ([key] if key else []) + list(first["loc"]))
         said = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            said = "no such key" + nearest(str(first["loc"][-1]), dict.fromkeys(_keys(model)), otherwise="")
+            word, known = str(first["loc"][-1]), dict.fromkeys(_keys(model))
+            said = "no such key here" if word in known else "no such key" + nearest(word, known, otherwise="")
+        elif first["type"] == "too_short":
+            said = f"at least {first['ctx']['min_length']} is needed"
+        elif first["type"] in {"dict_type", "model_type", "model_attributes_type"}:
+            said = "a mapping is needed"
         raise InputError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error
 
 

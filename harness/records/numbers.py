@@ -14,6 +14,8 @@ DIGITS_WITHOUT_INTERVAL = 3
 LEAST_DIGITS, MOST_DIGITS = 2, 6
 WIDE = 20.0
 """An interval whose ends are further apart has each end in its own two digits."""
+FAR = 1e9
+"""A number is written with its exponent where no prefix brings it within this factor of one."""
 _MONEY = re.compile(r"[A-Z]{3}(/.*)?")
 
 
@@ -61,6 +63,11 @@ def quantity(value: float, unit: str, low: float | None = None, high: float | No
         text = f"{x / scale:.{decimals}f}" if decimals >= 0 else f"{round(x / scale, decimals):.0f}"
         return text.replace("-", MINUS) if text.startswith("-") else text
 
+    if value and not 1 / FAR < abs(value / scale) < FAR:
+        far = f"{value:.2e}{_suffix(unit, 0)}".replace("-", MINUS)
+        return Quantity(
+            far, "" if low is None or high is None else f"{low:.2e} to {high:.2e}".replace("-", MINUS)
+        )
     interval = ""
     if low is not None and high is not None and high > low:
         wide = 0 < WIDE * low < high

@@ -26,6 +26,8 @@ def main(options: argparse.Namespace) -> int:
     a, b = (chosen(store, side, options.work) for side in (options.a, options.b))
     pairs = matched(a, b)
     if not pairs:
+        if options.a == options.b:
+            raise UsageError(f"{options.a} on both sides: name two sweeps, or trials by SWEEP:WORDS")
         one, other = (", ".join(r.label for r in side[:3]) or "nothing with a result" for side in (a, b))
         raise UsageError(f"{options.a} and {options.b} have no work in common: {one} against {other}")
     names = machine_names(r for result in (*a, *b) for r in result.records)

@@ -18,7 +18,7 @@ EXIT_OK, EXIT_NONE, EXIT_UNDECIDED = 0, 1, 4
 
 
 def main(options: argparse.Namespace) -> int:
-    """Print the answer; 1 when nothing keeps the limits, 4 when replicas allow no probability."""
+    """Print the answer; 1 when nothing keeps the limits, 4 when the records do not suffice to say it."""
     store = open_store(options.results)
     found, unread = read_sweeps(store, options.sweeps)
     results, left_out = current(found)
@@ -38,7 +38,9 @@ def main(options: argparse.Namespace) -> int:
 
         print_blocks(answer_blocks(answer))
     best = answer["best"]
-    return EXIT_NONE if best is None else EXIT_UNDECIDED if best["probability"] is None else EXIT_OK
+    if best is None:
+        return EXIT_NONE if answer["failing"] else EXIT_UNDECIDED
+    return EXIT_UNDECIDED if best["probability"] is None else EXIT_OK
 
 
 def answer_of(

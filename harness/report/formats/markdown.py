@@ -22,7 +22,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&$@!])")
 
 
 def render(model: ReportModel) -> bytes:
-    """Render the model; figures are left to HTML and PDF."""
+    """Render the model; figures whose numbers stand in tables are left to HTML and PDF."""
     head = [
         f"# {escape(model.title)}",
         "",
@@ -57,8 +57,20 @@ def _block(block: Block, section: str) -> str:
             return f"**{escape(title)}**\n\n{fence}text\n{text}\n{fence}"
         case Table():
             return _table(block, section)
-        case Plot() | Roofline() | Front():
+        case Front():
+            return _front(block)
+        case Plot() | Roofline():
             return ""
+
+
+def _front(front: Front) -> str:
+    """List what a figure says that stands in no table: who is on the front, and how surely."""
+    marks = [
+        f"- {escape(m.label)}{f' ({escape(front.machines[m.machine])})' if len(front.machines) > 1 else ''}"
+        for m in front.marks
+        if m.label
+    ]
+    return "\n".join([f"**{escape(front.title)}** {escape(front.caption)}", "", *marks])
 
 
 def _table(table: Table, section: str) -> str:

@@ -55,10 +55,10 @@ def _choice(answer: Answer) -> str:
 
 def _none(answer: Answer) -> str:
     limits = listing([_limit(name, value) for name, value in answer["limits"].items()])
-    text = f"No configuration satisfies {limits or 'the question'}"
     near = answer["failing"][0] if answer["failing"] else None
     if near is None:
-        return f"{text}; none can be judged."
+        return f"No configuration can be judged by {limits or _title(answer)}."
+    text = f"No configuration satisfies {limits or 'the question'}"
     over = (
         f"{_limit_name(near['worst'])} is missed by {_percent(near['excess'] - 1)}" if near["worst"] else ""
     )

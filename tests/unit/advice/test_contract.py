@@ -86,3 +86,11 @@ def test_what_a_contract_cannot_mean_is_one_line(tmp_path):
         judge_contract(contract(), [result(GOOD), result(GOOD, machine="n")])
     with pytest.raises(ValueError, match="no trial of what the contract asks"):
         judge_contract(contract(), [])
+
+
+def test_a_range_is_of_a_key_of_the_configuration():
+    """What is printed to be run is no command of the contract's author."""
+    with pytest.raises(ValueError, match=r"ranges: 'seed=1; rm' is no key of the configuration"):
+        contract(nonce="long enough", ranges={"seed=1; rm": [0, 5]})
+    with pytest.raises(ValueError, match="Tuple should have at least 1 item"):
+        Contract.model_validate({"terms": []})

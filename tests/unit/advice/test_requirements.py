@@ -14,6 +14,12 @@ from harness.advice.requirements import Requirements, load_requirements
         ("fleet: {budget: 1000 EUR}", "the price file names the currency; write 1000 alone"),
         ("fleet: {budget: 0}", "greater than 0"),
         ("limits: {latency.p90: 0}", "latency.p90: a limit is above 0, not 0"),
+        ("load: {tokens_per_second: -5}", "load: tokens_per_second: -5 is no amount above 0"),
+        ("load: {tokens_per_second: 1e300}", "load: tokens_per_second: 1e300 is no amount above 0 and up to"),
+        ("load: {tokens_per_second: .nan}", "load: tokens_per_second: nan is no amount above 0"),
+        ("load: a lot", "load: write as much as possible, or one entry"),
+        ("limits: [latency.p90]", "limits: a mapping is needed"),
+        ("workload: gpt", "workload: no such key here"),
         ("limits: {latency.p90: 3 W}", "latency.p90 is in s, not in W"),
     ],
 )

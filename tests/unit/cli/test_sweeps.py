@@ -27,6 +27,13 @@ def test_a_sweep_without_records_is_one_line(store, make_record):
         read_sweep(store, "gone")
 
 
+def test_a_sweep_that_is_named_twice_is_read_once(store, make_record):
+    """Else each of its results would be said to be measured again."""
+    store.write(make_record())
+    results, _ = read_sweeps(store, ["demo", "demo"])
+    assert len(results) == 1
+
+
 def test_records_that_cannot_be_read_may_suffice(store, make_record):
     """A report lists them; a comparison cannot, and says how many they were."""
     torn = store.write(make_record())

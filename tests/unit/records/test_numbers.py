@@ -34,6 +34,8 @@ from harness.records.numbers import EN_DASH, MINUS, NBSP, quantity, tick
         (999.999, "W", None, None, "1.00 kW", ""),
         (212.0, "samples/s", 212.0, 212.0, "212 samples/s", ""),
         (0.98936, "updates", None, None, "0.989 updates", ""),
+        (1e300, "tokens/s", None, None, "1.00e+300 tokens/s", ""),
+        (2e-300, "s", 1e-300, 3e-300, f"2.00e{MINUS}300 s", "1.00e~300 to 3.00e~300"),
     ],
 )
 def test_known_numbers(value, unit, low, high, text, interval):
