@@ -221,10 +221,12 @@ def _latency_plots(ok: Sequence[Trial]) -> list[Plot]:
 def _memory_plots(ok: Sequence[Trial]) -> list[Plot]:
     """The device's own peak where a device has one, the process's resident peak elsewhere."""
     found: list[Plot] = []
-    device = [t for t in ok if drawable(t, "memory.peak_allocated") is not None]
+    device, host = list[Trial](), list[Trial]()
+    for t in ok:
+        (host if drawable(t, "memory.peak_allocated") is None else device).append(t)
     for metric, members, axis in (
         ("memory.peak_allocated", device, "Peak memory allocated"),
-        ("memory.peak_rss", [t for t in ok if t not in device], "Peak resident memory"),
+        ("memory.peak_rss", host, "Peak resident memory"),
     ):
         found += plots(metric.replace(".", "-").replace("_", "-"), axis, {metric: "peak"}, members)
     return found

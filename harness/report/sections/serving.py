@@ -47,7 +47,7 @@ def serving_section(ok: Sequence[Trial]) -> Section:
     figures: list[Block] = []
     served = [t for t in ok if t.mode == MODE]
     driven = [t for t in served if scenario(t) is not None]
-    for members in _curves([t for t in served if t not in driven]):
+    for members in _curves([t for t in served if scenario(t) is None]):
         loads = sorted(members, key=_load)
         chances = _chances(loads)
         for i, (trial, chance) in enumerate(zip(loads, chances, strict=True)):

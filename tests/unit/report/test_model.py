@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.report import build
 from harness.report.document import Code, Paragraph, Plot, Table
 from harness.report.sections.decision import Decision
 from harness.report.sections.tables import NONE
-from harness.report.trials import trials
+from harness.report.trials import Trial, trials
 
 WHEN = "2025-03-04T05:06:07Z"
 
@@ -100,6 +102,15 @@ def test_a_trial_counts_as_flagged_by_the_throughput_that_it_is_ranked_by(make_t
     ]  # fmt: skip
     tiles = {tile.term: tile.text for tile in model(results).tiles}
     assert (tiles["ok"], tiles["of them flagged"]) == ("2", "1")
+
+
+def test_no_trial_is_looked_for_among_all_others(make_trial, make_estimate, monkeypatch):
+    """Of 10,000 trials that would be as many comparisons squared."""
+    rate, peak = make_estimate("throughput.tokens", 9.0), make_estimate("memory.peak_allocated", 1e9)
+    modes = ("train", "infer", "serve")
+    results = [make_trial("gpt", mode, "fp32", rate, peak, identity=n) for mode in modes for n in range(3)]
+    monkeypatch.setattr(Trial, "__eq__", lambda *_: pytest.fail("compared"))
+    assert table(model(results), "memory-table")
 
 
 def test_rows_stand_in_the_order_of_their_numbers(make_trial, make_estimate):
