@@ -4,6 +4,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 typedef float lanes __attribute__((vector_size(64), aligned(4)));
 typedef uint16_t halves __attribute__((vector_size(32), aligned(2)));
@@ -35,9 +38,14 @@ static inline uint16_t to_bf16(float value) {
     return (uint16_t)((word + 0x7fff + (word >> 16 & 1)) >> 16);
 }
 
+// With AVX-512 by its own name: gcc makes four instructions of the conversion.
 static inline lanes widened(halves h) {
-    words w = __builtin_convertvector(h, words) << 16;
-    return (lanes)w;
+#if defined(__AVX512F__)
+    words w = (words)_mm512_cvtepu16_epi32((__m256i)h);
+#else
+    words w = __builtin_convertvector(h, words);
+#endif
+    return (lanes)(w << 16);
 }
 
 static inline lanes load_f32(const float *p) { return *(const lanes *)p; }
