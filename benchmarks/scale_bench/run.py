@@ -41,7 +41,7 @@ else:
 found["wall_s"] = time.perf_counter() - began
 found["cpu_s"] = time.process_time() - cpu
 found["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps(found))
+print("\\n" + json.dumps(found))  # after a bar of progress, which an earlier build draws where it takes long
 """
 _QUERY = (
     "SELECT workload, count(*), avg(value) FROM metrics JOIN records USING (trial_id, replica, attempt) "
@@ -75,6 +75,12 @@ def _python(build: Path, *arguments: str, folder: Path) -> str:
     if done.returncode:
         raise SystemExit(f"{build.name}: {done.stderr[-2000:]}")
     return done.stdout
+
+
+def _measured(build: Path, what: str, root: Path, *sql: str) -> Any:
+    """Return what a build takes to index a store, list it or query it."""
+    printed = _python(build, "-c", _MEASURED, what, str(root), *sql, folder=root.parent)
+    return json.loads(printed.splitlines()[-1])
 
 
 def _base(folder: Path, commit: str) -> Path:
@@ -116,10 +122,8 @@ def _no_ops(builds: dict[str, Path], scratch: Path, rounds: int) -> None:
 
 
 def _indexes(builds: dict[str, Path], root: Path, records: int, rounds: int) -> None:
-    scratch = root.parent
-
     def measure(build: Path) -> Any:
-        return json.loads(_python(build, "-c", _MEASURED, "index", str(root), folder=scratch))
+        return _measured(build, "index", root)
 
     found = _turns(builds, rounds, measure)
     cpu = {name: min(one["cpu_s"] for one in of) for name, of in found.items()}
@@ -134,13 +138,9 @@ def _indexes(builds: dict[str, Path], root: Path, records: int, rounds: int) -> 
 
 def _queries(head: Path, root: Path, example: Path, records: int) -> None:
     """Time this build's query of an index that is there, and after one more record."""
-    scratch = root.parent
 
     def timed(what: str, *sql: str) -> float:
-        runs = [
-            json.loads(_python(head, "-c", _MEASURED, what, str(root), *sql, folder=scratch))
-            for _ in range(3)
-        ]
+        runs = [_measured(head, what, root, *sql) for _ in range(3)]
         return float(min(one["wall_s"] for one in runs))
 
     timed("query", "SELECT 1 FROM records")
@@ -153,8 +153,7 @@ def _queries(head: Path, root: Path, example: Path, records: int) -> None:
     more = []
     for number in range(records, records + 3):
         make(example, root, number, number + 1)
-        answer = _python(head, "-c", _MEASURED, "query", str(root), _QUERY, folder=scratch)
-        more.append(json.loads(answer)["wall_s"])
+        more.append(_measured(head, "query", root, _QUERY)["wall_s"])
     beyond = min(more) - listed
     verdict = ""
     if records <= _JUDGED_ADDED:
