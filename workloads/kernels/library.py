@@ -79,4 +79,5 @@ def _declare(lib: ctypes.CDLL) -> None:
     lib.decoder_block.argtypes = [pointer] * 6 + [size] * 4 + [number] * 2
     if lib.packed_kernels():
         lib.linear_i8.argtypes = [pointer] * 5 + [size] * 3 + [number] * 2
+        lib.rows_i8.argtypes = [pointer] * 4 + [size] * 3 + [number]
         lib.linear_i4.argtypes = [pointer] * 6 + [size] * 4 + [number] * 2

@@ -14,6 +14,8 @@ FEW = {torch.float32: 32, torch.bfloat16: 8}
 """Rows of x up to which the C kernel is no slower than torch's product."""
 DTYPES = {torch.float32: "linear_f32", torch.bfloat16: "linear_bf16"}
 """The kernel of each format."""
+NO_ROW = -2
+"""What a kernel returns that was asked for a row of a table which it has not."""
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -50,6 +52,7 @@ def run(name: str, *given: Any) -> None:
 
     Raises:
         MemoryError: the kernel found no memory to work in.
+        IndexError: a row of a table was asked for that it has not.
     """
     lib = library()
     assert lib is not None, "asked for no kernel where there is none"
@@ -58,6 +61,8 @@ def run(name: str, *given: Any) -> None:
             failed = getattr(lib, name)(*given)
     else:
         failed = getattr(lib, name)(*given)
+    if failed == NO_ROW:
+        raise IndexError(f"{name} was asked for a row that the table has not")
     if failed:
         raise MemoryError(f"no memory for the inputs of {name}")
 

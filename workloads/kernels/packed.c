@@ -185,4 +185,22 @@ int linear_i4(const void *x, const uint8_t *w, const uint16_t *scales, const uin
                        .group = group, .half = half, .offset = 8};
     return product(&d, x, part_i4, threads);
 }
+
+// y (count, k) = the weights of these outputs, each below n. Returns 0, or -2 where one is not.
+int rows_i8(const uint8_t *w, const float *scale, const int64_t *wanted, void *y, long count, long n, long k,
+            int half) {
+    for (long r = 0; r < count; ++r) {
+        int64_t at = wanted[r];
+        if (at < 0 || at >= n) return -2;
+        const uint8_t *from = w + at / BLOCK * BLOCK * k + at % BLOCK * 4;
+        for (long i = 0; i < k; ++i) {
+            float value = (from[i / 4 * STEP + i % 4] - 128.0f) * scale[at];
+            if (half)
+                ((uint16_t *)y)[r * k + i] = to_bf16(value);
+            else
+                ((float *)y)[r * k + i] = value;
+        }
+    }
+    return 0;
+}
 #endif

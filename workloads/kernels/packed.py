@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from workloads.kernels.linear import callable_here, run
+from workloads.kernels.linear import DTYPES, callable_here, run
 
 BLOCK = 16
 """Outputs whose weights lie together."""
@@ -147,8 +147,20 @@ class Int8Table(nn.Module):
         return self.words.weight.to(self.dtype)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Map (…) to (…, d)."""
-        return self.words.rows(tokens).to(self.dtype)
+        """Map (…) to (…, d).
+
+        Raises:
+            IndexError: a token is none of the table's.
+        """
+        plain = type(tokens) is torch.Tensor and tokens.device.type == "cpu" and tokens.dtype == torch.int64
+        if not plain or self.dtype not in DTYPES or torch.compiler.is_compiling():
+            return self.words.rows(tokens).to(self.dtype)
+        tokens, words = tokens.contiguous(), self.words
+        y = torch.empty((*tokens.shape, self.embedding_dim), dtype=self.dtype)
+        run("rows_i8", words.numbers.data_ptr(), words.scale.data_ptr(), tokens.data_ptr(), y.data_ptr(),
+            tokens.numel(), self.num_embeddings, self.embedding_dim,
+            self.dtype == torch.bfloat16)  # fmt: skip
+        return y
 
     def project(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits (…, V) of (…, d)."""

@@ -153,6 +153,20 @@ def test_zeros_stay_zeros():
 
 
 @pytest.mark.usefixtures("_packs")
+@pytest.mark.parametrize("dtype", HALF)
+def test_a_table_looks_up_as_torch_s_indexing_does(monkeypatch, dtype):
+    """In one call, rounded as torch rounds; tokens that lie apart in memory; 32-bit ones are torch's."""
+    packed = Int8Table(nn.Embedding(50, 64, dtype=dtype))
+    tokens, calls = torch.tensor([[0, 49, 7], [17, 3, 16]]), called(monkeypatch)
+    for asked in (tokens, tokens.T, tokens[:, :1], tokens.int()):
+        assert torch.equal(packed(asked), packed.weight[asked.long()])
+    assert calls == ["rows_i8"] * 3
+    for beyond in (50, -1, 1 << 40):
+        with pytest.raises(IndexError, match="row that the table has not"):
+            packed(torch.tensor([[1, beyond]]))
+
+
+@pytest.mark.usefixtures("_packs")
 def test_a_table_looks_up_and_projects_the_same_weights():
     """Words of any number: 50 are no whole blocks."""
     torch.manual_seed(3)
