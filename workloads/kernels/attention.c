@@ -17,9 +17,10 @@ struct attention {
 
 enum { WIDEST = 256 };
 
+// Into the second cache, for the loads' own misses need the first's places.
 static inline __attribute__((always_inline)) void fetch(const void *p, long i, long count, int half) {
     const char *first = (const char *)p + i * (half ? 2 : 4);
-    for (long at = 0; at < count * (half ? 2 : 4); at += 64) __builtin_prefetch(first + at);
+    for (long at = 0; at < count * (half ? 2 : 4); at += 64) __builtin_prefetch(first + at, 0, 2);
 }
 
 // Meanwhile the next pass's numbers are fetched, as far away as the processor does not look: the values of these
