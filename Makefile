@@ -40,7 +40,7 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: $(STAMP)  ## all tests that need no GPU, at most 12 minutes on two cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit --ignore tests/unit/pytest_plugin -n 2 --dist worksteal -m "not slow and not gpu and not xla" $(PYTEST_ARGS) $(call junit,unit)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit/devices tests/unit/workloads/jax -n 2 -m "xla and not slow" $(PYTEST_ARGS) $(call junit,xla)
-	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -n 3 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
+	$(BIN)/python -m pytest tests/unit/pytest_plugin tests/integration tests/gpu -n 2 --dist worksteal -m "not slow and not gpu" $(PYTEST_ARGS) $(call junit,whole)
 
 test-slow: $(STAMP)  ## what `make test` leaves out: every cell that covers a pair of the matrix, a real gate
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/unit -n 2 -m "slow and not gpu and not xla" --timeout 600 $(PYTEST_ARGS) $(call junit,slow-unit)

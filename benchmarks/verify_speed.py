@@ -30,7 +30,7 @@ from workloads.base import Units
 
 MADE, ITERATIONS = 20, 200
 MOST_S, MOST_MB = 20.0, 300.0
-LOOK_S = 0.05
+LOOK_S = 0.25
 
 
 def make(store: Store, count: int, *, sensor: bool = False) -> None:

@@ -130,7 +130,8 @@ def _answer(request: Request, control: socket.socket) -> Outcome:
         outcome = _handle(request, control)
     except Exception as error:  # noqa: BLE001 - a limit, a full disk, a library that cannot be loaded
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        return Outcome(problem=f"the worker server: {said}", harness=True)
+        number = error.errno if isinstance(error, OSError) else None
+        return Outcome(problem=f"the worker server: {said}", harness=True, errno=number)
     ended = outcome.signal is not None or outcome.exit_code != 0
     if outcome.phase == LAUNCH and ended and not (outcome.timed_out or outcome.oom_killed):
         outcome.harness = True

@@ -23,8 +23,8 @@ from harness.records.trace import TRACE, Trace, read_traces
 from harness.system.errors import InputError
 from harness.trial.energy_audit import MOST_ROWS
 
-_BATCH_ATTEMPTS = 200
-_BATCH_BYTES = 16 * 2**20
+_BATCH_ATTEMPTS = 100
+_BATCH_BYTES = 8 * 2**20
 Batch = dict[str, dict[str, bytes]]
 """By an attempt's folder, its files by name."""
 

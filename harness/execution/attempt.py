@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from harness.records.loop import discard_raw, pack
 from harness.records.schema import Facts, Metric, Record, Status, WorkerFacts
 from harness.records.store import Store
 from harness.records.store_errors import advised
+from harness.system.errors import DISK_LIMITS
 from harness.system.inside import require_inside
 from harness.system.interrupts import whole
 from harness.system.locks import device_locks
@@ -94,7 +96,11 @@ class Attempts:
             return self._write(trial, replica, attempt, order, status, reason, outcome, started_at)
 
     def _tried(self, workers: Workers, trial: PlannedTrial, replica: int, folder: Path) -> Outcome:
-        """Run a replica; where the harness fails, run it again, with whatever was left removed."""
+        """Run a replica; where the harness fails, run it again, with whatever was left removed.
+
+        Raises:
+            StoreError: the worker's log cannot be kept either: the next record could not.
+        """
         run = trial.config.run
         spec = ReplicaSpec(
             trial.payload, trial.size, replica, str(folder), self._session(trial), raw_loop=True
@@ -114,6 +120,9 @@ class Attempts:
                 memory_limit_bytes=None if limit is None else int(limit * 2**30),
                 on_wait=self.on_wait,
             )
+            if outcome.harness and outcome.errno in DISK_LIMITS:
+                with advised(self.store.root):
+                    raise OSError(outcome.errno, os.strerror(outcome.errno))
             status, reason = judge(outcome, run.timeout_s)
             if last or status != "harness":
                 break

@@ -186,11 +186,13 @@ class Outcome:
     """What was wrong with the worker's own messages, or with the server, if anything."""
     harness: bool = False
     """The harness or its host failed, before or beside the work: nothing is known of the configuration."""
+    errno: int | None = None
+    """What the operating system said to the server, where that is why the harness failed."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain data; without `harness` where it is false, since older readers know no such field."""
+        """Return plain data; `harness` and `errno` only where there is one: older readers know neither."""
         plain = asdict(self)
-        return plain if self.harness else {key: plain[key] for key in plain if key != "harness"}
+        return {key: plain[key] for key in plain if key not in {"harness", "errno"} or plain[key]}
 
     @classmethod
     def from_dict(cls, message: Any) -> Self:

@@ -29,12 +29,11 @@ class ResourceError(JoulemarkError, OSError):
     """A file, a folder or a port that the operating system does not give: absent, forbidden, full, taken."""
 
 
-HOST_LIMITS = frozenset(
-    {
-        *(errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENAMETOOLONG, errno.EFBIG),
-        *(errno.EMFILE, errno.ENFILE, errno.ENOMEM),
-    }
-)
+DISK_LIMITS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What a disk says that takes nothing more."""
+HOST_LIMITS = DISK_LIMITS | {
+    *(errno.EIO, errno.ENAMETOOLONG, errno.EFBIG, errno.EMFILE, errno.ENFILE, errno.ENOMEM),
+}
 """What the operating system says of a disk, a name or its memory, whichever call met it; no fault of ours."""
 
 

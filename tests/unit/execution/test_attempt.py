@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import tempfile
 
@@ -14,6 +15,7 @@ from harness.identity.machine import Identity
 from harness.isolation.protocol import Outcome
 from harness.planning.plan import make_plan
 from harness.records.loop import keep_raw
+from harness.records.store_errors import StoreError
 from harness.system import interrupts
 from harness.system.locks import SweepMovedError
 
@@ -190,6 +192,15 @@ def test_what_the_harness_fails_at_is_tried_again(attempts, trial, monkeypatch, 
     record = attempts.run(workers, trial, 0, 0)
     assert (record.status, len(workers.asked), record.attempt) == (status, asked, 0)
     assert (record.reason or "").endswith("SIGKILL") is (status == "harness")
+
+
+def test_a_disk_that_takes_no_log_ends_the_sweep_at_once(attempts, store, trial):
+    """The server said so: no second try, no record of a failure, one line."""
+    workers = ScriptedWorkers(Outcome(problem="the worker server: OSError", harness=True, errno=errno.ENOSPC))
+    with pytest.raises(StoreError, match="the disk is full"):
+        attempts.run(workers, trial, 0, 0)
+    assert len(workers.asked) == 1
+    assert store.records("s")[0] == []
 
 
 def test_nothing_is_written_to_a_folder_that_took_the_sweeps_place(attempts, store, trial):
