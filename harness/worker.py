@@ -124,13 +124,16 @@ def _above(fd: int) -> int:
 
 def _answer(request: Request, control: socket.socket) -> Outcome:
     """Return what became of a replica; what this server cannot do is the harness's fault, not the work's."""
+    ready = False
     try:
         if request.worker == "warm":
             _preload(request.spec.libraries)
+        ready = True
         outcome = _handle(request, control)
     except Exception as error:  # noqa: BLE001 - a limit, a full disk, a library that cannot be loaded
         said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        number = error.errno if isinstance(error, OSError) else None
+        # From then on it writes the worker's log alone; before, it may have met a cache on another disk.
+        number = error.errno if ready and isinstance(error, OSError) else None
         return Outcome(problem=f"the worker server: {said}", harness=True, errno=number)
     ended = outcome.signal is not None or outcome.exit_code != 0
     if outcome.phase == LAUNCH and ended and not (outcome.timed_out or outcome.oom_killed):
