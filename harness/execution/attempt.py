@@ -120,7 +120,7 @@ class Attempts:
                 memory_limit_bytes=None if limit is None else int(limit * 2**30),
                 on_wait=self.on_wait,
             )
-            if outcome.harness and outcome.errno in DISK_LIMITS:
+            if last and outcome.harness and outcome.errno in DISK_LIMITS:
                 with advised(self.store.root):
                     raise OSError(outcome.errno, os.strerror(outcome.errno))
             status, reason = judge(outcome, run.timeout_s)

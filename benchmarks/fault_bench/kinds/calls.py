@@ -80,6 +80,6 @@ def faults() -> Iterator[Fault]:
         for call, errors in table.items():
             for error in errors:
                 for once in (True, False):
-                    promise = Promise(frozenset({0} if once else {0, 1}), records={"harness": "."})
+                    promise = Promise(frozenset({0} if once else {0, 1, 2}), records={"harness": "."})
                     kind = f"{error} of {call} in {where}s, {'once' if once else 'always'}"
                     yield Fault(kind, _failing(where, call, error, once=once), promise)
