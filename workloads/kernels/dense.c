@@ -1,11 +1,12 @@
 // y = x wᵀ + bias for few rows x (m, k), in fp32 or bf16; w (n, k) as torch keeps it, row by row.
 #include "kernels.h"
 
-// w is read in the order of memory, a row at a time: several rows at once are more streams than the processor
-// fetches ahead.
-enum { SUMS = 4 };
-// Rows of x at a time, whose sums fill the registers, and rows of w that stay near while x goes by.
-enum { MOST = 4, TILE = 4 };
+// Few rows of x wait for memory: w is read in its order, a row at a time, since several at once are more streams than
+// the processor fetches ahead. Many rows compute for as long: they meet a tile of rows of w, whose sums fill the
+// registers, so that each number that is loaded is used several times. Sums are the same either way.
+enum { SUMS = 2, MOST = 4, TILE = 3 };
+// Bytes of x up to which it stays in the first cache beside w.
+enum { NEAR = 24576 };
 // Weights are fetched ahead into the second cache, across the ends of rows and pages: fetched into the first, they
 // would take its few places for misses from the loads themselves. Bytes ahead, of one row of x and of several, which
 // give the processor more to do between two loads of w.
@@ -19,59 +20,97 @@ struct dense {
 
 #if defined(__AVX512BF16__)
 enum { BF16_AT_ONCE = 32 };
-static inline lanes add_bf16(lanes sum, const uint16_t *x, const uint16_t *w) {
-    return (lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_loadu_si512(w), (__m512bh)_mm512_loadu_si512(x));
+typedef __m512i numbers_bf16;
+static inline numbers_bf16 take_bf16(const uint16_t *p) { return _mm512_loadu_si512(p); }
+static inline lanes add_bf16(lanes sum, numbers_bf16 x, numbers_bf16 w) {
+    return (lanes)_mm512_dpbf16_ps((__m512)sum, (__m512bh)w, (__m512bh)x);
 }
 #else
 enum { BF16_AT_ONCE = LANES };
-static inline lanes add_bf16(lanes sum, const uint16_t *x, const uint16_t *w) {
-    return sum + load_bf16(x) * load_bf16(w);
-}
+typedef lanes numbers_bf16;
+static inline numbers_bf16 take_bf16(const uint16_t *p) { return load_bf16(p); }
+static inline lanes add_bf16(lanes sum, numbers_bf16 x, numbers_bf16 w) { return sum + x * w; }
 #endif
 
-static inline lanes add_f32(lanes sum, const float *x, const float *w) { return sum + load_f32(x) * load_f32(w); }
+typedef lanes numbers_f32;
+static inline numbers_f32 take_f32(const float *p) { return load_f32(p); }
+static inline lanes add_f32(lanes sum, numbers_f32 x, numbers_f32 w) { return sum + x * w; }
 
-// Products of a row of w with up to MOST rows of x, each summed in the order of one alone.
-#define DOTS(NAME, NUMBER, ADD, AT_ONCE, WIDENED)                                                                  \
+// Keep a number in its register: gcc would rather load it again for every product.
+#if defined(__AVX512F__)
+#define KEPT(v) __asm__("" : "+v"(v))
+#else
+#define KEPT(v) (void)0
+#endif
+
+// Products of up to MOST rows of x with one row of w or a tile of them, each summed in the order of one alone. Every
+// pass over a tile fetches its share of the next tile, from `begin` to `end` in each row, so that memory does not rest
+// while it is computed.
+#define DOTS(NAME, NUMBER, KIND, AT_ONCE, WIDENED)                                                                 \
     static inline __attribute__((always_inline)) void NAME(const NUMBER *x, const NUMBER *w, long k, int rows,     \
-                                                           int fetch, float *made) {                               \
-        lanes sums[MOST][SUMS] = {0};                                                                              \
+                                                           int columns, long begin, long end,                      \
+                                                           float made[MOST][TILE]) {                               \
+        lanes sums[MOST][TILE][SUMS] = {0};                                                                        \
         long i = 0;                                                                                                \
-        for (; i + SUMS * AT_ONCE <= k; i += SUMS * AT_ONCE)                                                       \
+        for (; i + SUMS * AT_ONCE <= k; i += SUMS * AT_ONCE) {                                                     \
+            int fetches = columns > 1 && begin <= i && i < end;                                                       \
             for (int s = 0; s < SUMS; ++s) {                                                                       \
                 long at = i + s * AT_ONCE;                                                                         \
-                if (fetch) __builtin_prefetch((const char *)(w + at) + (rows > 1 ? AHEAD_OF_SEVERAL : AHEAD), 0, 2); \
-                for (int r = 0; r < rows; ++r) sums[r][s] = ADD(sums[r][s], x + r * k + at, w + at);               \
+                if (columns == 1 && end)                                                                           \
+                    __builtin_prefetch((const char *)(w + at) + (rows > 1 ? AHEAD_OF_SEVERAL : AHEAD), 0, 2);      \
+                if (fetches)                                                                                       \
+                    for (int c = 0; c < columns; ++c) __builtin_prefetch(w + (columns + c) * k + at, 0, 2);        \
+                numbers_##KIND of_w[TILE];                                                                         \
+                for (int c = 0; c < columns; ++c) {                                                                \
+                    of_w[c] = take_##KIND(w + c * k + at);                                                         \
+                    KEPT(of_w[c]);                                                                                 \
+                }                                                                                                  \
+                for (int r = 0; r < rows; ++r) {                                                                   \
+                    numbers_##KIND of_x = take_##KIND(x + r * k + at);                                             \
+                    KEPT(of_x);                                                                                    \
+                    for (int c = 0; c < columns; ++c) sums[r][c][s] = add_##KIND(sums[r][c][s], of_x, of_w[c]);    \
+                }                                                                                                  \
             }                                                                                                      \
-        for (int r = 0; r < rows; ++r) {                                                                           \
-            float sum = total((sums[r][0] + sums[r][1]) + (sums[r][2] + sums[r][3]));                              \
-            for (long j = i; j < k; ++j) sum += WIDENED(x[r * k + j]) * WIDENED(w[j]);                             \
-            made[r] = sum;                                                                                         \
         }                                                                                                          \
+        for (int r = 0; r < rows; ++r)                                                                             \
+            for (int c = 0; c < columns; ++c) {                                                                    \
+                float sum = total(sums[r][c][0] + sums[r][c][1]);                                                  \
+                for (long j = i; j < k; ++j) sum += WIDENED(x[r * k + j]) * WIDENED(w[c * k + j]);                 \
+                made[r][c] = sum;                                                                                  \
+            }                                                                                                      \
     }
-DOTS(dots_f32, float, add_f32, LANES, )
-DOTS(dots_bf16, uint16_t, add_bf16, BF16_AT_ONCE, from_bf16)
+DOTS(dots_f32, float, f32, LANES, )
+DOTS(dots_bf16, uint16_t, bf16, BF16_AT_ONCE, from_bf16)
 
-#define PART(NAME, NUMBER, DOTS_OF, WIDENED, NARROWED)                                                     \
-    static void NAME(void *task, long first, long last) {                                                  \
-        const struct dense *d = task;                                                                      \
-        const NUMBER *x = d->x, *w = d->w, *bias = d->bias;                                                \
-        NUMBER *y = d->y;                                                                                  \
-        float made[MOST];                                                                                  \
-        for (long begin = first; begin < last; begin += TILE)                                              \
-            for (long m = 0; m < d->m; m += MOST)                                                          \
-                for (long n = begin; n < begin + TILE && n < last; ++n) {                                  \
-                    const NUMBER *from = x + m * d->k, *row = w + n * d->k;                                \
-                    long rows = d->m - m < MOST ? d->m - m : MOST;                                         \
-                    switch (rows) {                                                                        \
-                        case 1: DOTS_OF(from, row, d->k, 1, m == 0, made); break;                          \
-                        case 2: DOTS_OF(from, row, d->k, 2, m == 0, made); break;                          \
-                        case 3: DOTS_OF(from, row, d->k, 3, m == 0, made); break;                          \
-                        default: DOTS_OF(from, row, d->k, MOST, m == 0, made);                             \
-                    }                                                                                      \
-                    for (long r = 0; r < rows; ++r)                                                        \
-                        y[(m + r) * d->n + n] = NARROWED(made[r] + (bias ? WIDENED(bias[n]) : 0.0f));      \
-                }                                                                                          \
+#define PART(NAME, NUMBER, DOTS_OF, WIDENED, NARROWED)                                                             \
+    static void NAME(void *task, long first, long last) {                                                          \
+        const struct dense *d = task;                                                                              \
+        const NUMBER *x = d->x, *w = d->w, *bias = d->bias;                                                        \
+        NUMBER *y = d->y;                                                                                          \
+        float made[MOST][TILE];                                                                                    \
+        long passes = (d->m + MOST - 1) / MOST, k = d->k;                                                          \
+        int tiled = passes > 1 || d->m * k * (long)sizeof *x > NEAR;                                               \
+        for (long n = first, columns; n < last; n += columns) {                                                    \
+            columns = tiled && n + TILE <= last ? TILE : 1;                                                        \
+            for (long m = 0, pass = 0; m < d->m; m += MOST, ++pass) {                                              \
+                const NUMBER *from = x + m * k, *row = w + n * k;                                                  \
+                long rows = d->m - m < MOST ? d->m - m : MOST, begin = k * pass / passes;                          \
+                long end = n + columns + TILE <= last ? k * (pass + 1) / passes : 0;                               \
+                switch (columns * 8 + rows) {                                                                      \
+                    case 8 + 1: DOTS_OF(from, row, k, 1, 1, begin, pass == 0, made); break;                        \
+                    case 8 + 2: DOTS_OF(from, row, k, 2, 1, begin, pass == 0, made); break;                        \
+                    case 8 + 3: DOTS_OF(from, row, k, 3, 1, begin, pass == 0, made); break;                        \
+                    case 8 + MOST: DOTS_OF(from, row, k, MOST, 1, begin, pass == 0, made); break;                  \
+                    case TILE * 8 + 1: DOTS_OF(from, row, k, 1, TILE, begin, end, made); break;                    \
+                    case TILE * 8 + 2: DOTS_OF(from, row, k, 2, TILE, begin, end, made); break;                    \
+                    case TILE * 8 + 3: DOTS_OF(from, row, k, 3, TILE, begin, end, made); break;                    \
+                    default: DOTS_OF(from, row, k, MOST, TILE, begin, end, made);                                  \
+                }                                                                                                  \
+                for (long r = 0; r < rows; ++r)                                                                    \
+                    for (long c = 0; c < columns; ++c)                                                             \
+                        y[(m + r) * d->n + n + c] = NARROWED(made[r][c] + (bias ? WIDENED(bias[n + c]) : 0.0f));   \
+            }                                                                                                      \
+        }                                                                                                          \
     }
 PART(part_f32, float, dots_f32, , )
 PART(part_bf16, uint16_t, dots_bf16, from_bf16, to_bf16)
