@@ -183,7 +183,7 @@ def _preload(libraries: Libraries) -> None:
     if first:
         import harness.trial.replica
 
-        harness.trial.replica.preload(training=libraries == "training")
+        harness.trial.replica.preload(dynamo=libraries == "dynamo")
     if libraries == "ranks":
         from harness.trial import ranks
 

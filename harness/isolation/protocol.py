@@ -20,10 +20,10 @@ LAUNCH = "launch"
 """The phase of a worker that has not said yet that it began: until then the harness starts it."""
 Task = Literal["measure", "soak"]
 WorkerKind = Literal["warm", "exec"]
-Libraries = Literal["plain", "training", "ranks"]
+Libraries = Literal["plain", "dynamo", "ranks"]
 """What a server imports before it forks."""
-_TRAINING = ("train", "finetune")
-"""The modes that make an optimizer."""
+_BY_DYNAMO = ("train", "finetune", "prefill", "generate", "serve")
+"""The modes for which torch imports its compiler: they make an optimizer, or rehearse a cache on `meta`."""
 
 
 class ProtocolError(ValueError):
@@ -69,7 +69,7 @@ class ReplicaSpec:
             return "ranks"
         workload, device = self.config.get("workload") or {}, self.config.get("device") or {}
         by_torch = device.get("kind") not in {"xla", "tpu"}
-        return "training" if workload.get("mode") in _TRAINING and by_torch else "plain"
+        return "dynamo" if workload.get("mode") in _BY_DYNAMO and by_torch else "plain"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data, without a folder where there is none."""

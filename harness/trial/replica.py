@@ -38,11 +38,11 @@ from workloads.kernels import library
 _MEMORY = ("can't allocate memory", "out of memory", "failed to map segment")
 
 
-def preload(*, training: bool = False) -> None:
+def preload(*, dynamo: bool = False) -> None:
     """Import what every replica needs, before workers are forked; open no device, start no thread.
 
     Args:
-        training: also what torch's first optimizer imports, which takes a second.
+        dynamo: also what torch's first optimizer and its `meta` device import, which takes a second.
     """
     import encodings.ascii  # noqa: F401 - reads the kernel's files
 
@@ -53,8 +53,8 @@ def preload(*, training: bool = False) -> None:
     from workloads.engine import digest, job  # noqa: F401 - what every replica runs
     from workloads.inputs import sources  # noqa: F401 - and looks for its data with
 
-    if training:
-        import torch._dynamo  # noqa: F401 - a second, when torch's first optimizer is made
+    if dynamo:
+        import torch._dynamo  # noqa: F401 - a second, whenever torch first needs it
     devices.get("cpu")
     for name in workloads.names():
         workloads.get(name)

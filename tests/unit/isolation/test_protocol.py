@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.isolation.protocol import ProtocolError, ReplicaSpec, Request
-from workloads.base import MODES, TRAINING
+from workloads.base import MODES
 
 CONTRACT = json.loads((Path(__file__).parents[2] / "golden" / "messages.json").read_text())
 SPEC = {"config": {"seed": 0}, "size": {"batch": 8}}
@@ -73,12 +73,12 @@ def test_the_ranks_of_a_trial_are_bounded() -> None:
 
 
 def test_what_a_server_imports_follows_from_the_configuration_alone():
-    """Of one rank it is torch's optimizers for training by torch; several ranks have the strategies too."""
+    """Of one rank it is torch's compiler where torch needs it; several ranks have the strategies too."""
     train, infer = {"workload": {"mode": "train"}}, {"workload": {"mode": "infer"}}
-    trained = [m for m in MODES if ReplicaSpec({"workload": {"mode": m}}, {}).libraries == "training"]
-    assert tuple(trained) == TRAINING
+    plain = {m for m in MODES if ReplicaSpec({"workload": {"mode": m}}, {}).libraries == "plain"}
+    assert plain == {"infer", "decode"}
     assert ReplicaSpec({}, {}).libraries == "plain"
     assert ReplicaSpec(infer, {}).libraries == "plain"
-    assert ReplicaSpec(train | {"device": {"kind": "cuda"}}, {}).libraries == "training"
+    assert ReplicaSpec(train | {"device": {"kind": "cuda"}}, {}).libraries == "dynamo"
     assert ReplicaSpec(train | {"device": {"kind": "xla"}}, {}).libraries == "plain"
     assert ReplicaSpec(infer | {"parallel": {"ranks": 2}}, {}).libraries == "ranks"
