@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from harness.devices.base import Device, DeviceError, Peak
-from harness.devices.timeline import HostTimeline, Now, Timeline, smallest_step
+from harness.devices.timeline import HostTimeline, Now, Timeline, clock_step
 from harness.system import host
 from harness.system.native import NotBuiltError
 from harness.system.threads import wait_of
@@ -64,11 +64,7 @@ class CpuDevice(Device):
 
     def tick_ns(self, now: Now) -> int | None:
         """Read the clock 4096 times and take its smallest step."""
-        probe = self.timeline(4096, now)
-        probe.start()
-        for _ in range(4096):
-            probe.stamp()
-        return smallest_step(probe.durations_ns())
+        return clock_step(now)
 
     def read_bandwidth_b_s(self) -> float:
         """Sweep the shim's arrays by as many threads as torch has; the fastest of three sweeps.

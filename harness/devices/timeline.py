@@ -252,6 +252,12 @@ class EventTimeline(Timeline):
         return times
 
 
+def clock_step(now: Now) -> int | None:
+    """Return the step in ns of the host's clock, by 4096 neighbouring readings; None when it stands still."""
+    readings: Nanoseconds = np.fromiter(iter(now, None), np.int64, 4097)
+    return smallest_step(readings[1:] - readings[:-1])
+
+
 def smallest_step(durations_ns: Nanoseconds) -> int | None:
     """Return the clock's step in ns: the least distance between distinct durations, nothing among them.
 

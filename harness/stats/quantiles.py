@@ -13,8 +13,10 @@ from harness.stats.errors import Floats, StatsError, finite, in_unit, positive
 from harness.stats.interval import NO_SPREAD, WITHIN_RUN, Interval, interval
 
 TOO_FEW_SAMPLES = "too few samples"
-_TOGETHER = 1 << 14
-"""Longest series whose quantiles are counted side by side: of longer ones that saves no time."""
+_COUNTED_PAIRS = 16
+"""Pairs of autocorrelations that are counted one by one; many more take longer than a Fourier transform."""
+_LAGS = 4096
+"""Autocorrelations that are transformed first: of a long series all of them take several times longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +56,69 @@ def effective_sample_size(series: npt.ArrayLike) -> float:
         StatsError: no value, NaN or infinity, or all values equal, which shows no correlation.
     """
     array = finite(series)
-    if np.ptp(array) == 0 or (found := _effective(array[None])[0]) is None:
+    if np.ptp(array) == 0 or (found := _effective(array)) is None:
         raise StatsError("all values are equal: nothing shows how they depend on each other")
     return found
 
 
-def _effective(rows: Floats) -> list[float | None]:
-    """Return the effective samples of each row, shape (series, n); None where it has no variance."""
-    n = rows.shape[1]
-    centred = rows - rows.mean(axis=1, keepdims=True)
-    variances = np.square(centred).sum(axis=1)  # a dot product of long series would start BLAS's threads
-    size = 1 << (2 * n - 1).bit_length()  # at least 2 n; other lengths may take several times longer
-    padded = np.fft.rfft(centred, size)
-    covariances = np.fft.irfft(padded * padded.conj(), size)[:, :n]
-    found: list[float | None] = []
-    for covariance, variance in zip(covariances, variances.tolist(), strict=True):
-        if variance == 0:
-            found.append(None)
-            continue
-        pairs = (covariance[: n - n % 2] / variance).reshape(-1, 2).sum(axis=1)
+def _effective(series: Floats) -> float | None:
+    """Return the effective samples of a series; None where it has no variance."""
+    n = len(series)
+    centred = series - series.mean()
+    variance = float(np.square(centred).sum())  # a dot product of long series would start BLAS's threads
+    if variance == 0:
+        return None
+    pairs = np.empty(0)
+    for lags in dict.fromkeys((min(n, _LAGS), n)):
+        size = _transformed(n + lags)
+        padded = np.fft.rfft(centred, size)
+        covariance = np.fft.irfft(padded * padded.conj(), size)[: lags - lags % 2]
+        pairs = (covariance / variance).reshape(-1, 2).sum(axis=1)
         ends = np.flatnonzero(pairs <= 0)
-        pairs = pairs[: ends[0]] if len(ends) else pairs
-        found.append(n / max(2 * float(np.minimum.accumulate(pairs).sum()) - 1, 1.0))
-    return found
+        if len(ends):
+            pairs = pairs[: ends[0]]
+            break
+    return _of_pairs(n, pairs)
+
+
+def _transformed(least: int) -> int:
+    """Return a length of at least so many numbers that is transformed fast."""
+    return min(part << (-(-least // part) - 1).bit_length() for part in (1, 3, 5, 9, 15))
+
+
+def _effective_events(events: npt.NDArray[np.bool_]) -> float | None:
+    """Return the effective samples of a series of yes and no, as `_effective` has them.
+
+    Events that are a lag apart are counted. Where the sum ends after a few lags, a Fourier transform would
+    take many times longer.
+    """
+    n, total = len(events), int(np.count_nonzero(events))
+    if total in (0, n):
+        return None
+    mean = total / n
+    variance = total * (1 - mean)
+
+    def correlation(lag: int) -> float:
+        first, last = events[: n - lag], events[lag:]
+        both = int(np.count_nonzero(first & last))
+        # Events among the first n - lag samples, and among the last: all but those at one end.
+        one = 2 * total - int(np.count_nonzero(events[n - lag :])) - int(np.count_nonzero(events[:lag]))
+        return (both - mean * one + (n - lag) * mean**2) / variance
+
+    pairs: list[float] = []
+    for lag in range(0, n - n % 2, 2):
+        if len(pairs) == _COUNTED_PAIRS:
+            return _effective(events.astype(np.float64))
+        pair = correlation(lag) + correlation(lag + 1)
+        if pair <= 0:
+            break
+        pairs.append(pair)
+    return _of_pairs(n, pairs)
+
+
+def _of_pairs(n: int, pairs: npt.ArrayLike) -> float:
+    """Return n / τ from the sums of neighbouring autocorrelations, up to the first that is not positive."""
+    return n / max(2 * float(np.minimum.accumulate(pairs).sum()) - 1, 1.0)
 
 
 def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
@@ -93,7 +135,7 @@ def quantile(durations: npt.ArrayLike, q: float) -> Quantile:
 
 
 def quantiles(durations: npt.ArrayLike, qs: Sequence[float]) -> list[Quantile]:
-    """Return several quantiles of one series, each as `quantile` does: sorted once, all counted together.
+    """Return several quantiles of one series, each as `quantile` does, sorted once.
 
     Raises:
         StatsError: as `quantile`.
@@ -103,15 +145,9 @@ def quantiles(durations: npt.ArrayLike, qs: Sequence[float]) -> list[Quantile]:
     array: Floats = finite(durations)
     ordered = np.sort(array)
     values = [_between_order_statistics(ordered, q) for q in qs]
-    beyond = array > np.array(values)[:, None]
-    together = len(qs) if len(array) <= _TOGETHER else 1
-    counted = [
-        one
-        for begin in range(0, len(qs), together)
-        for one in _effective(beyond[begin : begin + together].astype(np.float64))
-    ]
     found = []
-    for q, value, effective in zip(qs, values, counted, strict=True):
+    for q, value in zip(qs, values, strict=True):
+        effective = _effective_events(array > value)
         samples = float(len(array)) if effective is None else effective
         found.append(Quantile(q, value, samples, samples >= least_effective_samples(q)))
     return found

@@ -192,12 +192,20 @@ def _pairs(text: str) -> dict[str, int]:
 
 
 def _text(path: str) -> str | None:
+    # Read around every span, by many small files: a file object takes longer to make than such a file takes.
     try:
-        # Read around every span, by many small files: a `Path` takes longer to make than such a file to read.
-        with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123
-            return file.read(_LARGEST)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+    try:
+        data = b""
+        while len(data) < _LARGEST and (more := os.read(descriptor, _LARGEST)):
+            data += more
+        return data[:_LARGEST].decode("ascii", errors="replace")
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
 
 
 def _ranges(cpus: Iterable[int]) -> str:

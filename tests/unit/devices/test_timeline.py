@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
+
 import numpy as np
 import pytest
 
-from harness.devices.timeline import HostTimeline, smallest_step
+from harness.devices.timeline import HostTimeline, clock_step, smallest_step
 
 
 def test_samples_are_differences_of_stamps():
@@ -47,6 +49,12 @@ def test_the_step_of_a_coarse_clock_is_found(tick):
     """Readings rounded to a tick show that tick, whether it is finer or coarser than the reads."""
     reads = np.cumsum(np.random.default_rng(0).integers(1_000, 3_000, 4096))
     assert smallest_step(np.diff(reads // tick * tick)) == tick
+
+
+def test_the_clock_is_read_4096_times_for_its_step():
+    """A clock that moves once in all of them shows by how much; one that moves later stands still."""
+    assert clock_step(chain(repeat(5, 4096), [55]).__next__) == 50
+    assert clock_step(chain(repeat(5, 4097), [55]).__next__) is None
 
 
 def test_a_clock_that_stands_still_has_no_step():

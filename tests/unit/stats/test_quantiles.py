@@ -58,6 +58,18 @@ def test_a_known_quantile():
     assert found.enough
 
 
+def test_one_slow_half_of_a_long_series_is_one_sample():
+    """Its correlations go on for thousands of lags: their sum is that of every lag."""
+    n = 20_000
+    series = np.repeat([0.0, 1.0], n // 2)
+    lags = np.arange(n)
+    # Half of the products are 1 within a half, and the others -1: n - 3 lag of them up to the middle.
+    correlations = np.where(lags < n / 2, n - 3 * lags, lags - n) / n
+    positive = correlations[: np.flatnonzero(correlations[::2] + correlations[1::2] <= 0)[0] * 2].sum()
+    assert effective_sample_size(series) == pytest.approx(max(1.0, n / (2 * positive - 1)), rel=1e-9)
+    assert quantile(series + lags * 1e-9, 0.5).effective_samples == effective_sample_size(series)
+
+
 def test_one_slow_spell_does_not_support_a_tail():
     """A thousand iterations whose slow tenth is one spell do not bound p90 on both sides."""
     spell = np.r_[np.full(900, 1.0), np.full(100, 2.0)] + np.arange(1000) * 1e-9
@@ -79,7 +91,7 @@ def test_a_constant_series_is_its_own_quantile():
 
 @pytest.mark.parametrize("n", [1, 2, 7, 300, (1 << 14) + 1])
 def test_several_quantiles_are_what_each_is_alone(n):
-    """To the last bit, and as numpy has them; long series are counted one after another."""
+    """To the last bit, and as numpy has them; events are counted as a Fourier transform counts them."""
     durations = np.random.default_rng(6).gamma(2.0, size=n)
     qs = (0.5, 0.9, 0.99)
     found = quantiles(durations, qs)
@@ -87,7 +99,19 @@ def test_several_quantiles_are_what_each_is_alone(n):
     assert [one.value for one in found] == np.quantile(durations, qs).tolist()
     for one in found:
         beyond = durations > one.value
-        assert one.effective_samples == (effective_sample_size(beyond) if beyond.any() else n)
+        transformed = effective_sample_size(beyond.astype(float)) if beyond.any() else n
+        assert one.effective_samples == pytest.approx(transformed, rel=1e-9)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9, 0.999])
+@pytest.mark.parametrize("q", [0.5, 0.99])
+def test_exceedances_of_dependent_samples_are_counted_as_a_fourier_transform_counts_them(keep, q):
+    """Whether the sum of their autocorrelations ends soon or, of slow spells, after hundreds of lags."""
+    durations = _ar1(np.random.default_rng(7).normal(size=20_001), keep)
+    found = quantile(durations, q)
+    transformed = effective_sample_size((durations > found.value).astype(float))
+    assert found.effective_samples == pytest.approx(transformed, rel=1e-9)
+    assert transformed < 0.9 * len(durations)
 
 
 @pytest.mark.parametrize(("values", "q"), [([], 0.5), ([math.nan], 0.5), ([1.0], 0.0), ([1.0], 99.0)])
