@@ -1,26 +1,11 @@
 // A pre-norm block of a decoder over one new position of each of few sequences, as GPT-2's:
 // x += out(attend(qkv(norm1(x)))), then x += down(gelu(up(norm2(x)))). One call, so that nothing but weights and
 // cache takes time. Numbers between its parts have the format of x.
-#include "kernels.h"
+#include "decoder.h"
 #include <math.h>
 #include <stdlib.h>
 
-enum kind { DENSE, INT8, INT4 };
-
-struct layer {
-    const void *w, *scales, *zeros, *bias;
-    long n, k, group;
-    int kind;
-};
-
-struct block {
-    const void *norm1, *shift1, *norm2, *shift2;  // weights and biases (k)
-    struct layer qkv, out, up, down;
-    long heads;
-    float eps1, eps2;
-};
-
-static int product(const struct layer *l, const void *x, void *y, long m, int half, int threads) {
+int product(const struct layer *l, const void *x, void *y, long m, int half, int threads) {
     if (l->kind == DENSE) {
         if (half)
             linear_bf16(x, l->w, l->bias, y, m, l->n, l->k, threads);
@@ -37,7 +22,7 @@ static int product(const struct layer *l, const void *x, void *y, long m, int ha
 }
 
 // y = (x - mean) / sqrt(variance + eps) * weight + bias, for each row (k)
-static void normed(const void *x, const void *weight, const void *bias, float eps, void *y, long m, long k, int half) {
+void normed(const void *x, const void *weight, const void *bias, float eps, void *y, long m, long k, int half) {
     for (long row = 0; row < m * k; row += k) {
         lanes sum = {0}, square = {0};
         for (long i = 0; i < k; i += LANES) sum += load(x, row + i, half);
@@ -64,7 +49,7 @@ static void gelu(void *x, long count, int half) {
     }
 }
 
-static void add(const void *x, void *y, long count, int half) {
+void add(const void *x, void *y, long count, int half) {
     for (long i = 0; i < count; i += LANES) store(y, i, load(x, i, half) + load(y, i, half), half);
 }
 

@@ -12,11 +12,14 @@ from workloads.kernels.attention import fits
 from workloads.kernels.linear import FEW, FewRowsLinear, callable_here, run
 from workloads.kernels.packed import Int4Linear, Int8Linear
 
+LAYERS = 4
 SIDE = 16
 """Sides of all layers are multiples of it."""
 
 
-class _Layer(ctypes.Structure):
+class Layer(ctypes.Structure):
+    """`struct layer` of `decoder.h`."""
+
     n: int
     k: int
     _fields_ = (
@@ -26,13 +29,15 @@ class _Layer(ctypes.Structure):
     )
 
 
-class _Block(ctypes.Structure):
+class Described(ctypes.Structure):
+    """`struct block` of `decoder.h`."""
+
     heads: int
-    qkv: _Layer
-    out: _Layer
+    qkv: Layer
+    out: Layer
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("norm1", "shift1", "norm2", "shift2")),
-        *((name, _Layer) for name in ("qkv", "out", "up", "down")),
+        *((name, Layer) for name in ("qkv", "out", "up", "down")),
         ("heads", ctypes.c_long),
         *((name, ctypes.c_float) for name in ("eps1", "eps2")),
     )
@@ -49,7 +54,7 @@ class DecoderBlock:
         self._dtype: torch.dtype | None = None
         self._tensors: list[torch.Tensor] = []
         self._places: list[int] = []
-        self._block: _Block | None = None
+        self._block: Described | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return DecoderBlock, ()
@@ -64,56 +69,68 @@ class DecoderBlock:
                 the `length` of all sequences, or of each, (B,), of which none is above `longest`.
             layer: The block's number in the cache.
         """
-        rows, positions, _ = x.shape
+        rows, positions, width = x.shape
         keys = getattr(cache, "keys", None)
         if type(keys) is not torch.Tensor or positions != 1 or not callable_here(x) or rows > FEW[x.dtype]:
             return None
-        values, length = cache.values, cache.length
         if x.dtype != self._dtype or [t.data_ptr() for t in self._tensors] != self._places:
-            self._look_up(block, x.dtype)
-        together = type(length) is int
-        longest = (length if together else cache.longest) + 1
-        if self._block is None or not self._takes(x, keys, values, longest):
+            self._dtype, self._tensors = x.dtype, tensors_of(block)
+            self._places = [t.data_ptr() for t in self._tensors]
+            self._block = described(block, x.dtype)
+        longest = longest_of(cache)
+        if self._block is None or not takes(self._block, x.dtype, (rows, width), cache, longest):
             return None
         step, sequence, head = keys.stride()[:3]
-        counts = None if together else length + 1
+        counts = None if type(cache.length) is int else cache.length + 1
         x, at = x.contiguous(), layer * step * x.element_size()
         y = torch.empty_like(x)
         run("decoder_block", ctypes.addressof(self._block), x.data_ptr(), y.data_ptr(), keys.data_ptr() + at,
-            values.data_ptr() + at, None if counts is None else counts.data_ptr(), longest, rows, head,
+            cache.values.data_ptr() + at, None if counts is None else counts.data_ptr(), longest, rows, head,
             sequence, x.dtype == torch.bfloat16, torch.get_num_threads())  # fmt: skip
         return y
 
-    def _takes(self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, longest: int) -> bool:
-        """Return whether C may write to the cache: it fits the block, lies as C reads it, and has room."""
-        assert self._block is not None
-        _, batch, heads, capacity, size = keys.shape
-        fits_block = heads == self._block.heads and heads * size == self._block.out.k
-        lies = keys.dtype == values.dtype == x.dtype and keys.stride()[3:] == (size, 1)
-        lies = lies and values.stride() == keys.stride() and values.shape == keys.shape
-        whole = x.shape[0] == batch and x.shape[2] == self._block.qkv.k and longest <= capacity
-        return fits_block and lies and whole
 
-    def _look_up(self, block: Any, dtype: torch.dtype) -> None:
-        """Describe the block for C; leave None where C has no kernel of one of its parts."""
-        self._dtype, self._block = dtype, None
-        layers = [block.attention.qkv, block.attention.out, block.up, block.down]
-        norms, heads = [block.norm1, block.norm2], block.attention.heads
-        self._tensors = [t for part in (*layers, *norms) for t in (*part.parameters(), *part.buffers())]
-        self._places = [t.data_ptr() for t in self._tensors]
-        described = [made for layer in layers if (made := _layer(layer, dtype)) is not None]
-        if len(described) < len(layers) or not all(_plain(norm, dtype) for norm in norms):
-            return
-        qkv, out, up, down = described
-        size = out.k // heads
-        joined = qkv.n == 3 * out.k and down.k == up.n and qkv.k == out.n == up.k == down.n
-        if not joined or size * heads != out.k or not fits(size):
-            return
-        ends = [t.data_ptr() for norm in norms for t in (norm.weight, norm.bias)]
-        self._block = _Block(*ends, *described, heads, *(norm.eps for norm in norms))
+def longest_of(cache: Any) -> int:
+    """Return the positions of the longest sequence, with the new one."""
+    return int((cache.length if type(cache.length) is int else cache.longest) + 1)
 
 
-def _layer(layer: Any, dtype: torch.dtype) -> _Layer | None:
+def takes(block: Described, dtype: torch.dtype, x: tuple[int, int], cache: Any, longest: int) -> bool:
+    """Return whether C may write to the cache: it fits the block and x, lies as C reads it, and has room."""
+    keys, values = cache.keys, cache.values
+    _, batch, heads, capacity, size = keys.shape
+    fits_block = heads == block.heads and heads * size == block.out.k
+    lies = keys.dtype == values.dtype == dtype and keys.stride()[3:] == (size, 1)
+    lies = lies and values.stride() == keys.stride() and values.shape == keys.shape
+    return fits_block and lies and x == (batch, block.qkv.k) and longest <= capacity
+
+
+def tensors_of(block: Any) -> list[torch.Tensor]:
+    """Return the weights that C reads of a block."""
+    parts = (*_layers(block), block.norm1, block.norm2)
+    return [t for part in parts for t in (*part.parameters(), *part.buffers())]
+
+
+def described(block: Any, dtype: torch.dtype) -> Described | None:
+    """Describe a block for C; None where C has no kernel of one of its parts."""
+    norms, heads = [block.norm1, block.norm2], block.attention.heads
+    layers = [made for layer in _layers(block) if (made := _layer(layer, dtype)) is not None]
+    if len(layers) < LAYERS or not all(plain_norm(norm, dtype) for norm in norms):
+        return None
+    qkv, out, up, down = layers
+    size = out.k // heads
+    joined = qkv.n == 3 * out.k and down.k == up.n and qkv.k == out.n == up.k == down.n
+    if not joined or size * heads != out.k or not fits(size):
+        return None
+    ends = [t.data_ptr() for norm in norms for t in (norm.weight, norm.bias)]
+    return Described(*ends, *layers, heads, *(norm.eps for norm in norms))
+
+
+def _layers(block: Any) -> list[nn.Module]:
+    return [block.attention.qkv, block.attention.out, block.up, block.down]
+
+
+def _layer(layer: Any, dtype: torch.dtype) -> Layer | None:
     """Describe a layer; None where C has no kernel for it."""
     kind = type(layer)
     if kind not in (FewRowsLinear, Int8Linear, Int4Linear):
@@ -123,16 +140,17 @@ def _layer(layer: Any, dtype: torch.dtype) -> _Layer | None:
         return None
     shift = None if bias is None else bias.data_ptr()
     if kind is Int8Linear:
-        return _Layer(layer.numbers.data_ptr(), layer.scale.data_ptr(), None, shift, n, k, k, 1)
+        return Layer(layer.numbers.data_ptr(), layer.scale.data_ptr(), None, shift, n, k, k, 1)
     if kind is Int4Linear:
         places = (t.data_ptr() for t in (layer.numbers, layer.scales, layer.zeros))
-        return _Layer(*places, shift, n, k, layer.group, 2)
+        return Layer(*places, shift, n, k, layer.group, 2)
     if any(t.dtype != dtype or not t.is_contiguous() for t in layer.parameters()):
         return None
-    return _Layer(layer.weight.data_ptr(), None, None, shift, n, k, k, 0)
+    return Layer(layer.weight.data_ptr(), None, None, shift, n, k, k, 0)
 
 
-def _plain(norm: Any, dtype: torch.dtype) -> bool:
+def plain_norm(norm: Any, dtype: torch.dtype) -> bool:
+    """Return whether C can compute a norm."""
     if type(norm) is not nn.LayerNorm or norm.bias is None:
         return False
     return all(t.dtype == dtype and t.is_contiguous() for t in norm.parameters())

@@ -105,5 +105,6 @@ int linear_i8(const void *x, const uint8_t *w, const float *scale, const float *
               int half, int threads);
 int linear_i4(const void *x, const uint8_t *w, const uint16_t *scales, const uint16_t *zeros, const float *bias,
               void *y, long m, long n, long k, long group, int half, int threads);
+int rows_i8(const uint8_t *w, const float *scale, const int64_t *wanted, void *y, long count, long n, long k, int half);
 int attend(const void *q, const void *keys, const void *values, void *y, const int64_t *lengths, long b, long heads,
            long kv_heads, long size, long head, long sequence, long longest, int half, int threads);

@@ -77,6 +77,7 @@ def _declare(lib: ctypes.CDLL) -> None:
         plain.argtypes, plain.restype = [pointer] * 4 + [size] * 3 + [number], None
     lib.attend.argtypes = [pointer] * 5 + [size] * 7 + [number] * 2
     lib.decoder_block.argtypes = [pointer] * 6 + [size] * 4 + [number] * 2
+    lib.decoder_step.argtypes = [*[pointer] * 5, size, pointer, *[size] * 4, *[number] * 2]
     if lib.packed_kernels():
         lib.linear_i8.argtypes = [pointer] * 5 + [size] * 3 + [number] * 2
         lib.rows_i8.argtypes = [pointer] * 4 + [size] * 3 + [number]

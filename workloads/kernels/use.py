@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from workloads.kernels.attention import attend
 from workloads.kernels.block import DecoderBlock
 from workloads.kernels.linear import DTYPES, FewRowsLinear, FewRowsTable
+from workloads.kernels.step import DecoderStep
 
 
 def use_kernels(model: nn.Module, *, attention: bool) -> int:
@@ -28,4 +29,6 @@ def use_kernels(model: nn.Module, *, attention: bool) -> int:
             module.attend = attend  # type: ignore[assignment]
         elif attention and hasattr(type(module), "one_call"):
             module.one_call = DecoderBlock()  # type: ignore[assignment]
+        elif attention and hasattr(type(module), "one_step"):
+            module.one_step = DecoderStep()  # type: ignore[assignment]
     return count

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from workloads.kernels.block import DecoderBlock
 from workloads.kernels.linear import project
+from workloads.kernels.step import DecoderStep
 from workloads.models.tensor_split import Split
 
 
@@ -231,6 +232,8 @@ class GPT(nn.Module):
     entry, exit = ("token", "position"), ("norm", "token")
     tied = "token"
     """The embedding that is the output layer too."""
+    one_step: DecoderStep | None = None
+    """Runs a whole decode step of few sequences, where kernels of our own do."""
     first_position = 0
     """Where in the sequence the tokens start that it is given; not 0 on ranks that share a sequence."""
 
@@ -273,6 +276,10 @@ class GPT(nn.Module):
         A cache is written in place from its `length` on. `of`, (R,) int64, chooses sequences whose logits are
         wanted; without it all are.
         """
+        if self.one_step is not None and cache is not None and last_only and of is None:
+            logits = self.one_step(self, tokens, cache)
+            if logits is not None:
+                return logits
         x = self.embed(tokens, 0 if cache is None else cache.length)
         x = self.through(self.blocks, x, tokens, cache)
         return self.leave(chosen(x, last_only=last_only, of=of))
