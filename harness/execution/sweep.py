@@ -53,7 +53,8 @@ class Sweep:
     store: Store
     identity: Identity
     progress: Progress
-    workers: Callable[[], Workers] = Workers
+    workers: Callable[[], contextlib.AbstractContextManager[Workers]] = Workers
+    """Gives what runs the replicas, and takes it back."""
     lease: Lease | None = None
     """Of a block, which is a part of `whole` and runs beside others; None runs the sweep alone."""
     whole: Plan | None = None

@@ -17,6 +17,7 @@ from harness.execution.lease import Lease
 from harness.execution.ledger import exit_code
 from harness.execution.sweep import Progress, Sweep
 from harness.identity.machine import Identity, identify
+from harness.isolation.workers import Workers
 from harness.planning.blocks import Block, most_blocks, shared_out
 from harness.planning.plan import Plan, PlannedTrial, code_ids, make_plan
 from harness.records import open_store
@@ -46,17 +47,22 @@ def main(options: argparse.Namespace) -> int:
     if block is not None:
         return _one_block(plan, store, identity, block, host)
 
-    def run(part: Plan) -> Sweep:
-        return swept(part, lambda shown: Sweep(part, store, identity, shown, host=host))
-
     winners: list[str] = []
-    if objective:
-        from harness.cli.tuned import tuned, winner
+    with Workers() as workers:  # one server for all rounds of a search
 
-        found, sweep = tuned(plan, objective, run)
-        plan, winners = sweep.plan, [winner(each) for each in found]
-    else:
-        sweep = run(plan)
+        def run(part: Plan) -> Sweep:
+            held = contextlib.nullcontext(workers)
+            return swept(
+                part, lambda shown: Sweep(part, store, identity, shown, host=host, workers=lambda: held)
+            )
+
+        if objective:
+            from harness.cli.tuned import tuned, winner
+
+            found, sweep = tuned(plan, objective, run)
+            plan, winners = sweep.plan, [winner(each) for each in found]
+        else:
+            sweep = run(plan)
     ledger, torn = status.read(store, plan.sweep, identity.machine_id, code_ids(plan.trials, identity))
     with unheard():
         status.show(store, plan.sweep, ledger, torn, as_json=options.json)
