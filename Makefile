@@ -146,7 +146,7 @@ bench-hostile: $(STAMP)  ## the hostile inputs of docs/trust.md, about 25 minute
 bench-report: $(STAMP)  ## a report of 10,000 trials beside an earlier build's of a third as many, about 8 minutes
 	$(BIN)/python -m benchmarks.report_scale
 
-bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, 7 minutes, up to 12 where they choose differently
+bench-tune: $(STAMP)  ## the search by halving beside the full grid that it searches, 6 minutes, up to 11 where they choose differently
 	$(BIN)/python -m benchmarks.tune_bench
 
 bench-predict: $(STAMP)  ## throughput predicted for each of 80 trials from the others, beside what was measured, about 15 minutes
