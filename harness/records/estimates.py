@@ -9,7 +9,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import fmean, median_low
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -125,6 +125,9 @@ def _estimates(replicas: Sequence[Record], judged: Sequence[Verdicts], level: fl
 
 def _by_id(replicas: Sequence[Record]) -> dict[str, list[Metric]]:
     """Return each metric of the replicas that have it; where one has it twice, the first."""
+    ids = [metric.id for metric in replicas[0].metrics] if replicas else []
+    if len(set(ids)) == len(ids) and all([m.id for m in one.metrics] == ids for one in replicas):
+        return dict(zip(ids, map(list, zip(*(one.metrics for one in replicas), strict=True)), strict=True))
     present: dict[str, list[Metric]] = {}
     for record in replicas:
         own = {metric.id: metric for metric in record.metrics}
@@ -250,11 +253,10 @@ def _within_run(metric_id: str, value: float, record: Record, level: float) -> _
 @lru_cache(maxsize=8)
 def _bounds_within(durations: tuple[float, ...], level: float) -> tuple[float, float] | None:
     """Return the bounds of a process's mean over that mean; every rate of a record asks for the same."""
-    from harness.stats import StatsError, within_run_interval
-
+    stats = _stats()
     try:
-        found = within_run_interval(durations, level)
-    except StatsError:
+        found = stats.within_run_interval(durations, level)
+    except stats.StatsError:
         return None
     if found.low is None or found.high is None:
         return None
@@ -266,15 +268,22 @@ def _matches(metric_id: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatchcase(metric_id, pattern) for pattern in patterns)
 
 
-def _log(metric_id: str, values: list[float], plan: _Plan, level: float) -> _Combined:
-    from harness.stats import StatsError, interval
+@cache
+def _stats() -> Any:
+    """Return the statistics, which take a moment to load: what reads an index needs none."""
+    from harness import stats
 
+    return stats
+
+
+def _log(metric_id: str, values: list[float], plan: _Plan, level: float) -> _Combined:
+    stats = _stats()
     # More replicas than the pilot means that the plan for more was made from the pilot's spread (Stein).
     planned = plan.replicas
     pilot = int(planned) if planned is not None and 2 <= planned < len(values) else None
     try:
-        found = interval(values, level, pilot)
-    except StatsError:
+        found = stats.interval(values, level, pilot)
+    except stats.StatsError:
         return _beyond_numbers(values)
     flags = found.flags
     if found.low is None or found.high is None:
@@ -286,11 +295,10 @@ def _log(metric_id: str, values: list[float], plan: _Plan, level: float) -> _Com
 
 
 def _linear(values: list[float], level: float) -> _Combined:
-    from harness.stats import StatsError, linear_interval
-
+    stats = _stats()
     try:
-        found = linear_interval(values, level)
-    except StatsError:
+        found = stats.linear_interval(values, level)
+    except stats.StatsError:
         return _beyond_numbers(values)
     if min(values) == max(values):
         return _Combined(values[0])  # a seeded loss repeats exactly: it has no interval and needs none

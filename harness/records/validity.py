@@ -231,8 +231,11 @@ def judge(record: Record) -> dict[str, tuple[Validity, tuple[str, ...]]]:
     """
     fired: list[int] = []
     by_metric: list[tuple[int, Rule, Any]] = []
+    facts = record.evidence
     for row, rules in _READERS:
-        evidence = row.read(record.evidence)
+        evidence = facts.get(row.key)
+        if evidence is None and row.formerly is not None:
+            evidence = facts.get(row.formerly)
         if evidence is None or evidence == []:  # no rule fires for a list of nothing
             continue
         fits = row.fits(evidence)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from harness.records.estimates import trial_results
 from harness.records.index.stamps import TICK_NS
 from harness.records.index.tables import FACTS, FILES, KIND, quoted
-from harness.records.results import Estimate, TrialResult, Validity, config_columns
+from harness.records.results import CONFIG_COLUMNS, Estimate, TrialResult, Validity, config_columns
 from harness.records.schema import Facts, Record
 from harness.records.validity import judge
 from harness.system.errors import ResourceError
@@ -31,7 +31,12 @@ _told = attrgetter(
 )
 _TEXTS = 64
 _T = TypeVar("_T")
-_SHARED = frozenset({"config", "machine", "code"})
+_SHARED = ("config", "machine", "code")
+_ROW = (
+    *("entry", "record", *_RECORD, *CONFIG_COLUMNS, "merged", "worker", *_SHARED),
+    *("evidence", "seal", "sha256"),
+)
+"""The columns of `records` in the order in which a row of it is put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +93,10 @@ class Draft:
         self._first, self.entries, self.rows = entries, entries, rows
         self.records = 0
         self._columns: dict[str, dict[str, list[Any]]] = {
-            file: {name: [] for name in columns} for file, columns in FILES.items()
+            file: {name: [] for name in columns} for file, columns in FILES.items() if file != "records"
         }
+        self._rows: list[tuple[Any, ...]] = []
+        """Of `records`, which has many columns: one list is appended to sooner than forty."""
         self._kinds: dict[tuple[Any, ...], int] = {}
         self._shapes: dict[tuple[Any, ...], list[int]] = {}
         self._texts: dict[int, tuple[Facts, str]] = {}
@@ -116,22 +123,20 @@ class Draft:
     ) -> None:
         number, held = self._number(), record.__dict__
         self.records += 1
-        columns = self._columns["records"]
-        columns["entry"].append(entry)
-        columns["record"].append(number)
-        for name in _RECORD:
-            columns[name].append(held[name])
-        for name, value in _shared(self._settings, record.config, config_columns).items():
-            columns[name].append(value)
-        columns["merged"].append(record.merged)
-        columns["worker"].append(record.worker.model_dump_json())
-        for name in FACTS.keys() - {"worker"}:
-            facts = held[name]
-            columns[name].append(
-                _shared(self._texts, facts, self._text) if name in _SHARED else self._text(facts)
+        self._rows.append(
+            (
+                entry,
+                number,
+                *[held[name] for name in _RECORD],
+                *_shared(self._settings, record.config, config_columns).values(),
+                record.merged,
+                record.worker.model_dump_json(),
+                *[_shared(self._texts, held[name], self._text) for name in _SHARED],
+                self._text(record.evidence),
+                record.seal and record.seal.model_dump_json(),
+                record.sha256,
             )
-        columns["seal"].append(record.seal and record.seal.model_dump_json())
-        columns["sha256"].append(record.sha256)
+        )
         metrics = record.metrics
         shape = (tuple(map(_told, metrics)), tuple([judged[m.id] for m in metrics]))
         kinds = self._shapes.get(shape)
@@ -186,6 +191,7 @@ class Draft:
         import numpy as np
 
         token = secrets.token_hex(8)
+        self._columns["records"] = dict(zip(_ROW, map(list, zip(*self._rows, strict=True)), strict=True))
         for file, columns in FILES.items():
             arrays = {name: np.array(self._columns[file][name], dtype=_dtype(file, name)) for name in columns}
             connection.register("draft", arrays)
