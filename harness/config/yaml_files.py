@@ -59,6 +59,8 @@ def validated(model: type[_Model], content: Any, path: Path, key: str = "") -> _
             said = "no such key here" if word in known else "no such key" + nearest(word, known, otherwise="")
         elif first["type"] == "too_short":
             said = f"at least {first['ctx']['min_length']} is needed"
+        elif first["type"] == "string_too_long":
+            said = f"longer than {first['ctx']['max_length']} characters"
         elif first["type"] in {"dict_type", "model_type", "model_attributes_type"}:
             said = "a mapping is needed"
         raise InputError(f"{path}: {where}: {said}" if where else f"{path}: {said}") from error

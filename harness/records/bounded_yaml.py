@@ -16,6 +16,8 @@ MOST_ALIASES = 20
 LONGEST_NUMBER = 400
 """Characters; YAML has numbers to the base 60, whose digits take time as their square."""
 _NUMBER = re.compile(r"[-+0-9a-fA-FxXo_:.,]*")
+_FIRST = frozenset("-+.0123456789")
+"""Of a number without a tag: other letters begin a word, be it of nothing else."""
 _BASE_60 = re.compile(r"[-+]?(?:[1-9][0-9_]*(?::[0-5]?[0-9])+|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*)")
 """A time limit of 12:00:00 would be the number 43200, which a scheduler takes for minutes."""
 
@@ -74,7 +76,8 @@ def check_yaml(data: bytes, most: int) -> None:
 def _check_scalar(event: Any) -> None:
     """Refuse what may be read as a number, and is longer than any or written as a time."""
     plain, text = event.implicit[0], event.value
-    if (plain or event.tag is not None) and len(text) > LONGEST_NUMBER and _NUMBER.fullmatch(text):
+    number = text[:1] in _FIRST if plain else event.tag is not None
+    if number and len(text) > LONGEST_NUMBER and _NUMBER.fullmatch(text):
         raise InputError(f"a number of more than {LONGEST_NUMBER} characters")
     if plain and _BASE_60.fullmatch(text):
         line = event.start_mark.line + 1

@@ -226,6 +226,10 @@ class Front:
     axis: str = "Two objectives"
     kind: Literal["plot"] = "plot"
 
+    def values(self, mark: FrontMark) -> str:
+        """Return both values of a mark in words."""
+        return f"{quantity(mark.x, self.x[1]).text}, {quantity(mark.y, self.y[1]).text}"
+
 
 Figure: TypeAlias = Plot | Roofline | Front
 Block: TypeAlias = Paragraph | Items | Code | Table | Figure

@@ -18,7 +18,7 @@ from harness.report.sections.foreign import foreign_section
 from harness.report.sections.gains import gains_section
 from harness.report.sections.method import level_text, method_section
 from harness.report.sections.omissions import omissions_section
-from harness.report.sections.plots import MOST_FIGURES, drawable, plots
+from harness.report.sections.plots import drawable, limited, plots
 from harness.report.sections.question import question_section
 from harness.report.sections.ranking import Place, rank
 from harness.report.sections.roofline import certificate_section, roofline_section
@@ -27,7 +27,8 @@ from harness.report.sections.serving import serving_section
 from harness.report.sections.side_by_side import side_by_side_section
 from harness.report.sections.speed import SpeedTest
 from harness.report.sections.systems import device_section, machine_section, software_section
-from harness.report.sections.tables import metric_table, ranked_table
+from harness.report.sections.tables import metric_table
+from harness.report.sections.throughput import throughput_section
 from harness.report.text import line, listing, plural
 from harness.report.trials import Trial, groups, headline, trials
 
@@ -95,7 +96,7 @@ def _decided(
         answer_section(tests, asked, costs),
         _verdict(named, ranked, torn),
         question_section(named, asked.limits),
-        _throughput(ranked, ok, level),
+        throughput_section(ranked, level),
         serving_section(ok),
         side_by_side_section(ok),
         gains_section(ok, verdict.energy(named), [test for _, test in tests]),
@@ -176,23 +177,9 @@ def _verdict(named: Sequence[Trial], ranked: Sequence[Sequence[Place]], torn: Se
     return Section("verdict", "Verdict", tuple(blocks))
 
 
-def _throughput(ranked: Sequence[Sequence[Place]], ok: Sequence[Trial], level: str) -> Section:
-    if not ok:
-        return Section("throughput", "Throughput", (Paragraph("No trial has a result."),))
-    by_metric: dict[str, list[Trial]] = defaultdict(list)
-    for members in groups(ok).values():
-        by_metric[headline(members)] += members
-    figures = [
-        p
-        for metric, members in by_metric.items()
-        for p in plots(metric.replace(".", "-"), "Throughput", {metric: "throughput"}, members)
-    ]
-    return Section("throughput", "Throughput", (ranked_table(ranked, level), *_limited(figures)))
-
-
 def _metric_section(spec: tables.MetricTable, ok: Sequence[Trial], figures: Sequence[Plot]) -> Section:
     table: Table | None = metric_table(spec, ok)
-    return Section(spec.id, spec.title, (table, *_limited(figures)) if table is not None else ())
+    return Section(spec.id, spec.title, (table, *limited(figures)) if table is not None else ())
 
 
 def _quality(ok: Sequence[Trial]) -> Section:
@@ -243,20 +230,8 @@ def _energy(ok: Sequence[Trial], named: Sequence[Trial]) -> Section:
             ("energy.request", "Energy per request"),
         ):
             figures += plots(metric.replace(".", "-"), axis, {metric: "energy"}, ok)
-        blocks += [table, *_limited(figures)]
+        blocks += [table, *limited(figures)]
     return Section("energy", "Energy and power", tuple(blocks))
-
-
-def _limited(figures: Sequence[Plot]) -> list[Block]:
-    shown: list[Block] = list(figures[:MOST_FIGURES])
-    if len(figures) > MOST_FIGURES:
-        left = len(figures) - MOST_FIGURES
-        shown.append(
-            Paragraph(
-                f"{plural(left, 'figure')} left out to keep the report readable; the table has all.", "note"
-            )
-        )
-    return shown
 
 
 def _reproduce(named: Sequence[Trial]) -> Section:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING
 
-from harness.records.numbers import quantity, tick
+from harness.records.numbers import tick
 from harness.report.document import Front
 from harness.report.figures.svg import FILL, GRID, MARKERS, MUTED, RC, SERIES, WIDTH_IN, svg_of
 from harness.report.figures.ticks import linear_ticks, log_ticks
@@ -54,7 +54,7 @@ def draw(plot: Front) -> str:
             )  # fmt: skip
         svg = svg_of(figure)
     for n, mark in enumerate(plot.marks):
-        words = f"{mark.label}: {quantity(mark.x, plot.x[1]).text}, {quantity(mark.y, plot.y[1]).text}"
+        words = f"{mark.label}: {plot.values(mark)}"
         group = f'<g id="{plot.id}-mark-{n}">'
         svg = svg.replace(group, f"{group}<title>{escape(words)}</title>", 1)
     return svg

@@ -64,9 +64,10 @@ def _block(block: Block, section: str) -> str:
 
 
 def _front(front: Front) -> str:
-    """List what a figure says that stands in no table: who is on the front, and how surely."""
+    """List what a figure shows: each mark's values, and how surely it is on the front."""
     marks = [
         f"- {escape(m.label)}{f' ({escape(front.machines[m.machine])})' if len(front.machines) > 1 else ''}"
+        f": {escape(front.values(m))}"
         for m in front.marks
         if m.label
     ]

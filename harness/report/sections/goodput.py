@@ -47,6 +47,19 @@ def searches(served: Sequence[Trial]) -> list[Rates]:
     return [rates for rates in found.values() if len(rates) >= LEAST]
 
 
+def apart(members: Sequence[Trial]) -> tuple[list[Rates], list[Trial]]:
+    """Return the searches among trials, and the trials that are in none."""
+    found = searches(members)
+    searched = {id(t) for rates in found for runs in rates.values() for t in runs}
+    return found, [t for t in members if id(t) not in searched]
+
+
+def best_run(rates: Rates) -> Trial:
+    """Return a run at the highest rate that meets the limits, at the lowest where none is known to."""
+    best, _ = outcome(rates)
+    return rates[min(rates) if best is None else best][0]
+
+
 def outcome(rates: Rates) -> tuple[float | None, str]:
     """Return the highest rate that meets the limits, None where none is known to, and what that says."""
     judged = {rate: _meets(rates[rate]) for rate in sorted(rates)}

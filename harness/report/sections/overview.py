@@ -8,7 +8,7 @@ from harness.records.metrics import METRICS
 from harness.records.numbers import quantity
 from harness.report.document import Cell, Column, Row, Table
 from harness.report.sections.cost import Costs, cost_cell, cost_key
-from harness.report.sections.goodput import Rates, outcome, searches
+from harness.report.sections.goodput import Rates, apart, best_run, outcome
 from harness.report.sections.question import AskedLimits, breaks
 from harness.report.sections.ranking import rank
 from harness.report.sections.speed import SpeedTest
@@ -66,19 +66,17 @@ def _rows(
     costs: Costs,
 ) -> list[Row]:
     """Return a row for each search for goodput, and one for all that is in none."""
-    found = searches(members)
+    found, rest = apart(members)
     if not found:
         return [_row(members, test, limits, chances, costs)] if members else []
-    searched = {id(t) for rates in found for runs in rates.values() for t in runs}
-    rest = [t for t in members if id(t) not in searched]
     rows = [_search_row(rates) for rates in found]
     # The probabilities that are at hand are those of a contest with the rates.
     return rows + ([_row(rest, SpeedTest(rest, headline(rest)), limits, {}, costs)] if rest else [])
 
 
 def _search_row(rates: Rates) -> Row:
-    best, words = outcome(rates)
-    trial = rates[min(rates) if best is None else best][0]
+    _, words = outcome(rates)
+    trial = best_run(rates)
     named = " · ".join(part for part in (trial.config, trial.where) if part)
     work = Cell(f"{trial.workload} {trial.mode}")
     return Row((work, Cell(named), Cell(words), *[Cell(NONE)] * 5), trial.workload)

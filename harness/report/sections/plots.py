@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from harness.records.numbers import EN_DASH, quantity
 from harness.records.results import Estimate
-from harness.report.document import Plot, PlotRow, Point
+from harness.report.document import Block, Paragraph, Plot, PlotRow, Point
 from harness.report.sections.tables import FLAG, shown
 from harness.report.text import plural
 from harness.report.trials import Trial, groups
@@ -37,6 +37,19 @@ def plots(section: str, axis: str, series: Mapping[str, str], trials: Sequence[T
             if (plot := _plot(f"{section}-{len(found)}", axis, unit, series, members)) is not None
         ]
     return found
+
+
+def limited(figures: Sequence[Plot]) -> list[Block]:
+    """Return as many figures as a section may have, and a line on those that are left out."""
+    shown: list[Block] = list(figures[:MOST_FIGURES])
+    if len(figures) > MOST_FIGURES:
+        left = len(figures) - MOST_FIGURES
+        shown.append(
+            Paragraph(
+                f"{plural(left, 'figure')} left out to keep the report readable; the table has all.", "note"
+            )
+        )
+    return shown
 
 
 def _plot(

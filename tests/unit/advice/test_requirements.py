@@ -21,6 +21,7 @@ from harness.advice.requirements import Requirements, load_requirements
         ("limits: [latency.p90]", "limits: a mapping is needed"),
         ("workload: gpt", "workload: no such key here"),
         ("limits: {latency.p90: 3 W}", "latency.p90 is in s, not in W"),
+        ("question: " + "a" * 500, "question: longer than 400 characters"),
     ],
 )
 def test_a_wrong_line_is_named_with_what_to_write(tmp_path, text, said):

@@ -68,9 +68,10 @@ def test_nothing_holds_itself(data):
 
 
 def test_a_long_text_of_digits_is_a_text():
-    """Where it is quoted, or holds other characters."""
-    digits = "1" * 500
-    assert load_yaml(f"a: '{digits}'\nb: {digits}z".encode()) == {"a": digits, "b": digits + "z"}
+    """Where it is quoted, holds other characters, or begins with a letter."""
+    digits, letters = "1" * 500, "a" * 500
+    read = load_yaml(f"a: '{digits}'\nb: {digits}z\nc: {letters}".encode())
+    assert read == {"a": digits, "b": digits + "z", "c": letters}
 
 
 def test_a_mapping_overrides_what_it_merges():

@@ -103,9 +103,10 @@ def test_every_number_of_the_answer_stands_in_all_formats(make_measured, tmp_pat
     for name, text in others.items():
         assert not [t for t in answer.texts if squeeze(t) not in text], name
     (front,) = (b for s in model.sections if s.id == "answer" for b in s.blocks if isinstance(b, Front))
-    assert [m.label for m in front.marks if squeeze(m.label) in others["md"]] == [
-        m.label for m in front.marks
-    ]
+    for m in front.marks:
+        said = f"{m.label} ({front.machines[m.machine]}): {front.values(m)}"
+        assert squeeze(said) in others["md"]
+        assert squeeze(f"{m.label}: {front.values(m)}") in squeeze(html.decode())
     # The planted truth: per token, the left machine is the cheaper one, and bf16 its faster half.
     assert "bf16onleft,20devices" in others["pdf"]
     assert squeeze(f"{1.23 / 3600 / 5_678.0 * 1e6:.4f} EUR") in others["md"]

@@ -70,6 +70,9 @@ def test_the_rates_of_a_search_are_not_ranked_against_each_other(searched):
         b for b in build(results, title="T", generated_at="").sections[1].blocks if b.kind == "items"
     )
     assert [item.text for item in winners.items] == [f"{high['Verdict']}; {low['Verdict']}."]
+    (throughput,) = (s for s in build(results, title="T", generated_at="").sections if s.id == "throughput")
+    (outcomes,) = throughput.blocks  # no table of ranks, no figure
+    assert [item.text for item in outcomes.items] == [f"{high['Verdict']}.", f"{low['Verdict']}."]
 
 
 def test_what_is_no_search_is_ranked_beside_one(searched, make_measured):
@@ -77,6 +80,10 @@ def test_what_is_no_search_is_ranked_beside_one(searched, make_measured):
     closed = [make_measured("gpt", "serve", "int8", rate, identity=rate) for rate in (100.0, 200.0)]
     found = glance([*searched(("fp32", 2.0, 1.0), ("fp32", 4.0, 0.9)), *closed])
     assert [row["Verdict"] for row in found] == ["4 requests/s keep the limits, and so may more", "best"]
+    results = [*searched(("fp32", 2.0, 1.0), ("fp32", 4.0, 0.9)), *closed]
+    model = build(results, title="T", generated_at="")
+    table = next(b for s in model.sections for b in s.blocks if getattr(b, "id", "") == "ranked")
+    assert [row["Rank"] for row in rows(table)] == ["1 of 2", "2 of 2"]
     assert [row["Verdict"] for row in glance(searched(("fp32", 2.0, 1.0)))] == ["the only one"]
 
 
