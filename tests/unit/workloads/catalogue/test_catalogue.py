@@ -191,7 +191,7 @@ FEWER = {
 """What is the same again and again is done fewer times."""
 
 
-@pytest.mark.parametrize("size", ["base", "large"])
+@pytest.mark.parametrize("size", ["base", pytest.param("large", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_flops_of_a_model_s_forward_pass_are_what_torch_counts(make, name, size):
     """Two samples through the full width and depth, without memory wherever the model allows."""

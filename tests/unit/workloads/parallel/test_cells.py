@@ -15,8 +15,24 @@ from workloads.transform import Cell
 MATRIX = Matrix("cpu")
 CELLS = [cell for cell in MATRIX.covering() if not cell["work"].endswith(" serve")]
 """An engine serves, by its own steps: tests/unit/trial/test_serving.py."""
-FEW = 60
-"""Cells that `make test` runs; the nightly suite runs them all."""
+
+
+def few() -> set[int]:
+    """Return the places of the cells that `make test` runs: the first with each choice, whatever the work.
+
+    The nightly suite runs them all; every work runs alone in tests/unit/workloads/engine/test_job.py.
+    """
+    seen: set[tuple[str, str]] = set()
+    places = set()
+    for place, cell in enumerate(CELLS):
+        choices = {choice for choice in cell.items() if choice[0] != "work"}
+        if not choices <= seen:
+            places.add(place)
+        seen |= choices
+    return places
+
+
+FEW = few()
 
 
 def name_of(cell: dict[str, str]) -> str:
@@ -62,7 +78,7 @@ def run(cell: Cell, ranks: Ranks = ALONE) -> str | None:
 @pytest.mark.parametrize(
     "chosen",
     [
-        pytest.param(cell, id=name_of(cell), marks=() if place < FEW else pytest.mark.slow)
+        pytest.param(cell, id=name_of(cell), marks=() if place in FEW else pytest.mark.slow)
         for place, cell in enumerate(CELLS)
     ],
 )
