@@ -34,7 +34,7 @@ GRID = (
     "workload=mlp", "workload.mode=infer", "precision=fp32,bf16", "device=cpu", "device.threads=1,2",
     "power.sensor=none",
 )  # fmt: skip
-BATCHES = "16,32,64,128,256,512"
+BATCHES = "4,16,64,256,1024,4096"
 AGAIN = (
     "measure.seconds=0.25", "measure.warmup_s=0.1", "measure.steady_window_s=0.05",
     "measure.profile=false",
