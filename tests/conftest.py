@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from standins.forks import Forks
 
 LONGEST = ("test_every_joulemark_command_of_the_readme_runs", "test_every_step_stays_on_the_device")
 """Near a minute each: begun among the last, one would leave the other workers idle beside it."""
@@ -51,6 +52,13 @@ def made_once(
         return place
 
     return folder
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Run commands in processes that share what they import."""
+    with Forks() as server:
+        yield server
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 
 pytest_plugins = ["pytester"]
+Run = Callable[..., pytest.RunResult]
 
 # The world of the inner pytest: time moves only when the function under test says so.
 _WORLD = """
@@ -74,22 +76,24 @@ def test_scripted(device_benchmark):
 """
 
 
-def _run(pytester: pytest.Pytester, device: str, test: str = _TEST, *options: str) -> dict:
-    pytester.makeconftest(_WORLD + device)
-    pytester.makepyfile(test)
-    result = pytester.runpytest_subprocess(
-        "-q", "--benchmark-json=out.json", "--joulemark-power=none", *options
-    )
-    result.assert_outcomes(passed=1)
-    return json.loads((pytester.path / "out.json").read_text())["benchmarks"][0]
+@pytest.fixture
+def run(pytester: pytest.Pytester, run_pytest: Run) -> Callable[..., dict]:
+    """Return a function that runs one test and gives its benchmark."""
+
+    def run_test(device: str, test: str = _TEST, *options: str) -> dict:
+        pytester.makeconftest(_WORLD + device)
+        pytester.makepyfile(test)
+        result = run_pytest("-q", "--benchmark-json=out.json", "--joulemark-power=none", *options)
+        result.assert_outcomes(passed=1)
+        return json.loads((pytester.path / "out.json").read_text())["benchmarks"][0]
+
+    return run_test
 
 
 @pytest.mark.parametrize(("device", "clock"), [(_ON_HOST, "host"), (_ON_STREAM, "device events")])
-def test_statistics_are_the_scripted_times_exactly(
-    pytester: pytest.Pytester, device: str, clock: str
-) -> None:
+def test_statistics_are_the_scripted_times_exactly(run: Callable[..., dict], device: str, clock: str) -> None:
     """Every round is one scripted duration, in order, to the last bit; so are min, max and the total."""
-    found = _run(pytester, device)
+    found = run(device)
     script = [(3_000_000 + 1_000 * k) / 1e9 for k in range(7)]
     data = found["stats"]["data"]
     assert len(data) > 100
@@ -102,9 +106,9 @@ def test_statistics_are_the_scripted_times_exactly(
     assert found["options"]["timer"] == "device_time"
 
 
-def test_extra_info_holds_validity_intervals_and_what_is_missing(pytester: pytest.Pytester) -> None:
+def test_extra_info_holds_validity_intervals_and_what_is_missing(run: Callable[..., dict]) -> None:
     """Energy without a sensor is null with a reason; the interval of one process is labelled."""
-    told = _run(pytester, _ON_HOST)["extra_info"]["joulemark"]
+    told = run(_ON_HOST)["extra_info"]["joulemark"]
     mean, energy = told["metrics"]["iteration.mean"], told["metrics"]["energy.iteration"]
     assert mean["low"] < mean["value"] < mean["high"]
     assert "within-run only" in mean["reasons"]
@@ -113,10 +117,9 @@ def test_extra_info_holds_validity_intervals_and_what_is_missing(pytester: pytes
     assert told["machine"]["host_processor_architecture"]
 
 
-def test_short_work_is_timed_in_rounds_of_several_samples(pytester: pytest.Pytester) -> None:
+def test_short_work_is_timed_in_rounds_of_several_samples(run: Callable[..., dict]) -> None:
     """More samples than rounds are kept: a round's time is its mean sample, and none longer is lost."""
-    found = _run(
-        pytester,
+    found = run(
         _ON_HOST,
         "from conftest import work\ndef test_short(device_benchmark):\n    device_benchmark(work, 20_000)\n",
     )
@@ -125,10 +128,9 @@ def test_short_work_is_timed_in_rounds_of_several_samples(pytester: pytest.Pytes
     assert found["stats"]["mean"] == pytest.approx(20e-6, rel=1e-12)
 
 
-def test_a_test_keeps_its_group_and_parameters(pytester: pytest.Pytester) -> None:
+def test_a_test_keeps_its_group_and_parameters(run: Callable[..., dict]) -> None:
     """The virtual timer is added to a benchmark marker, which keeps the rest."""
-    found = _run(
-        pytester,
+    found = run(
         _ON_HOST,
         """
 import pytest

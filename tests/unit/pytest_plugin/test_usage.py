@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ import pytest
 from harness.pytest_plugin.session import check_options
 
 pytest_plugins = ["pytester"]
+Run = Callable[..., pytest.RunResult]
 
 _TEN = """
 import pytest
@@ -76,17 +78,21 @@ def joulemark_device(): return Light()
 )
 
 
-def _run(pytester: pytest.Pytester, test: str, *options: str, world: str = _LIGHT) -> pytest.RunResult:
-    pytester.makeconftest(world)
-    pytester.makepyfile(test_user=test)
-    return pytester.runpytest_subprocess("--joulemark-power=none", "--joulemark-device=cpu", *options)
+@pytest.fixture
+def run(pytester: pytest.Pytester, run_pytest: Run) -> Run:
+    """Return a function that runs a file of tests."""
+
+    def run_test(test: str, *options: str, world: str = _LIGHT) -> pytest.RunResult:
+        pytester.makeconftest(world)
+        pytester.makepyfile(test_user=test)
+        return run_pytest("--joulemark-power=none", "--joulemark-device=cpu", *options)
+
+    return run_test
 
 
-def test_ten_tests_give_statistics_and_records(pytester: pytest.Pytester) -> None:
+def test_ten_tests_give_statistics_and_records(pytester: pytest.Pytester, run: Run) -> None:
     """Eight pass, one fails, one is skipped with its reason; both kinds of files hold what they should."""
-    result = _run(
-        pytester, _TEN, "-rs", "--benchmark-json=out.json", "--joulemark-results=results", world=_QUICK
-    )
+    result = run(_TEN, "-rs", "--benchmark-json=out.json", "--joulemark-results=results", world=_QUICK)
     result.assert_outcomes(passed=8, failed=1, skipped=1)
     result.stdout.fnmatch_lines(["*SKIPPED*device cpu:7: no device cpu:7*"])
     saved = json.loads((pytester.path / "out.json").read_text())
@@ -114,24 +120,24 @@ def test_ten_tests_give_statistics_and_records(pytester: pytest.Pytester) -> Non
     assert "test_sum[4000]" in compared.stdout
 
 
-def test_a_saved_run_is_compared_with_the_next(pytester: pytest.Pytester) -> None:
+def test_a_saved_run_is_compared_with_the_next(run: Run) -> None:
     """--benchmark-autosave and --benchmark-compare work as with any benchmark."""
     test = "def test_it(device_benchmark):\n    device_benchmark(sum, range(500))\n"
-    _run(pytester, test, "--benchmark-autosave").assert_outcomes(passed=1)
-    again = _run(pytester, test, "--benchmark-compare", "--benchmark-compare-fail=mean:100000%")
+    run(test, "--benchmark-autosave").assert_outcomes(passed=1)
+    again = run(test, "--benchmark-compare", "--benchmark-compare-fail=mean:100000%")
     again.assert_outcomes(passed=1)
     again.stdout.fnmatch_lines_random(["*test_it (0001*", "*test_it (NOW)*"])
 
 
-def test_without_pytest_benchmark_it_measures_and_says_what_is_lost(pytester: pytest.Pytester) -> None:
+def test_without_pytest_benchmark_it_measures_and_says_what_is_lost(run: Run) -> None:
     """Nothing breaks; the summary names the reason."""
     test = "def test_it(device_benchmark):\n    assert device_benchmark(sum, [1, 2]) == 3\n"
-    result = _run(pytester, test, "-p", "no:benchmark")
+    result = run(test, "-p", "no:benchmark")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["no statistics for 1 measured tests: pytest-benchmark*not installed*"])
 
 
-def test_workers_of_xdist_take_turns_and_leave_records(pytester: pytest.Pytester) -> None:
+def test_workers_of_xdist_take_turns_and_leave_records(pytester: pytest.Pytester, run: Run) -> None:
     """Two workers write into one sweep, and the summary says what pytest-benchmark does not keep."""
     test = """
 import pytest
@@ -139,14 +145,14 @@ import pytest
 def test_it(device_benchmark, n):
     device_benchmark(sum, range(100 + n))
 """
-    result = _run(pytester, test, "-n", "2", "--joulemark-results=results")
+    result = run(test, "-n", "2", "--joulemark-results=results")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["*took turns on each device*the records do*"])
     (sweep,) = [p for p in (pytester.path / "results").iterdir() if p.is_dir()]
     assert len(list(sweep.glob("*/*/*/record.json"))) == 4
 
 
-def test_wrong_use_is_told_in_one_line(pytester: pytest.Pytester) -> None:
+def test_wrong_use_is_told_in_one_line(run: Run) -> None:
     """A wrong argument fails the test with what is wrong."""
     test = """
 def test_unit(device_benchmark):
@@ -157,7 +163,7 @@ def test_twice(device_benchmark):
     device_benchmark(sum, [1])
     device_benchmark(sum, [1])
 """
-    result = _run(pytester, test)
+    result = run(test)
     result.assert_outcomes(failed=3)
     result.stdout.fnmatch_lines(
         [
@@ -168,7 +174,7 @@ def test_twice(device_benchmark):
     )
 
 
-def test_a_wrong_marker_fails_its_test_with_one_line(pytester: pytest.Pytester) -> None:
+def test_a_wrong_marker_fails_its_test_with_one_line(run: Run) -> None:
     """Whatever is wrong in it is told without a traceback, and the other tests run."""
     wrong = {
         '"noop"': "'noop' has no name; it takes workload=, mode=, size=",
@@ -186,7 +192,7 @@ def test_a_wrong_marker_fails_its_test_with_one_line(pytester: pytest.Pytester) 
         for i, words in enumerate(wrong)
     ]
     test = "import pytest\n" + "".join(tests) + "def test_right(): pass\n"
-    result = _run(pytester, test, "-W", "error", world=_QUICK)
+    result = run(test, "-W", "error", world=_QUICK)
     assert result.parseoutcomes()["passed"] == 1
     text = result.stdout.str()
     assert "Traceback" not in text
@@ -195,7 +201,7 @@ def test_a_wrong_marker_fails_its_test_with_one_line(pytester: pytest.Pytester) 
         result.stdout.fnmatch_lines([f"*{said}*"])
 
 
-def test_markers_of_module_class_and_test_add_up(pytester: pytest.Pytester) -> None:
+def test_markers_of_module_class_and_test_add_up(run: Run) -> None:
     """The closest wins, and what it does not say the others do."""
     test = """
 import pytest
@@ -208,7 +214,7 @@ class TestIt:
     def test_it(self, request):
         raise AssertionError("its device is not there")
 """
-    result = _run(pytester, test, "-rs", world=_QUICK)
+    result = run(test, "-rs", world=_QUICK)
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*no device cpu:7*"])
 
@@ -232,28 +238,28 @@ def test_a_wrong_option_is_told_before_anything_runs(
         check_options(config)
 
 
-def test_records_that_cannot_be_written_end_the_run(pytester: pytest.Pytester) -> None:
+def test_records_that_cannot_be_written_end_the_run(pytester: pytest.Pytester, run: Run) -> None:
     """The folder is a file: one line, before minutes are measured for nothing."""
     pytester.path.joinpath("results").write_text("")
     test = "def test_it(device_benchmark):\n    device_benchmark(sum, [1])\n"
-    result = _run(pytester, test, "--joulemark-results=results")
+    result = run(test, "--joulemark-results=results")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stdout.fnmatch_lines(["*--joulemark-results: cannot write records in *not a folder*"])
 
 
-def test_a_value_of_what_was_turned_off_skips_the_rest(pytester: pytest.Pytester) -> None:
+def test_a_value_of_what_was_turned_off_skips_the_rest(run: Run) -> None:
     """A limit that is asserted cannot fail where nothing was measured."""
     test = """
 def test_it(device_benchmark):
     assert device_benchmark(sum, [1]) == 1
     assert device_benchmark.value("iteration.mean") < 1
 """
-    result = _run(pytester, test, "--benchmark-disable", "-rs")
+    result = run(test, "--benchmark-disable", "-rs")
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines(["*benchmarks are turned off*"])
 
 
-def test_a_value_that_is_not_known_skips_and_one_that_is_misspelt_fails(pytester: pytest.Pytester) -> None:
+def test_a_value_that_is_not_known_skips_and_one_that_is_misspelt_fails(run: Run) -> None:
     """Energy without a sensor is no number to compare: the reason is given, and a wrong id the right one."""
     test = (
         _QUICK
@@ -267,13 +273,15 @@ def test_wrong(device_benchmark):
     assert device_benchmark.value("energy.samples") < 5
 """
     )
-    result = _run(pytester, test, "--joulemark-power=none", "-rs")
+    result = run(test, "--joulemark-power=none", "-rs")
     result.assert_outcomes(skipped=1, failed=1)
     result.stdout.fnmatch_lines(["*energy.sample is unavailable: sensor=none measures no energy*"])
     result.stdout.fnmatch_lines(["*no metric 'energy.samples'; did you mean energy.sample?*"])
 
 
-def test_benchmarks_that_are_turned_off_run_once_and_leave_nothing(pytester: pytest.Pytester) -> None:
+def test_benchmarks_that_are_turned_off_run_once_and_leave_nothing(
+    pytester: pytest.Pytester, run: Run
+) -> None:
     """--benchmark-disable calls the function as a plain test would."""
     test = """
 def test_it(device_benchmark):
@@ -281,7 +289,7 @@ def test_it(device_benchmark):
     device_benchmark(calls.append, 1)
     assert calls == [1]
 """
-    result = _run(pytester, test, "--benchmark-disable", "--joulemark-results=results")
+    result = run(test, "--benchmark-disable", "--joulemark-results=results")
     result.assert_outcomes(passed=1)
     assert not (pytester.path / "results").exists()
 
@@ -296,18 +304,18 @@ def test_the_plugin_costs_a_run_that_does_not_use_it_no_import() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_gate_without_records_is_refused(pytester: pytest.Pytester) -> None:
+def test_a_gate_without_records_is_refused(run: Run) -> None:
     """--joulemark-gate needs --joulemark-results, and says so before anything runs."""
-    result = _run(pytester, "def test_it(): pass\n", "--joulemark-gate=gate.yaml")
+    result = run("def test_it(): pass\n", "--joulemark-gate=gate.yaml")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*--joulemark-gate judges records: name their folder*"])
 
 
-def test_a_session_is_judged_against_the_earlier_ones(pytester: pytest.Pytester) -> None:
+def test_a_session_is_judged_against_the_earlier_ones(pytester: pytest.Pytester, run: Run) -> None:
     """The first sessions are too few, so the exit status says that nothing can be said yet."""
     pytester.path.joinpath("gate.yaml").write_text("metrics:\n- metric: iteration.mean\n  required: true\n")
     test = "def test_it(device_benchmark):\n    device_benchmark(sum, range(100))\n"
-    result = _run(pytester, test, "--joulemark-results=results", "--joulemark-gate=gate.yaml")
+    result = run(test, "--joulemark-results=results", "--joulemark-gate=gate.yaml")
     result.stdout.fnmatch_lines(["insufficient_data: *test_it iteration.mean*", "gate of pytest-*"])
     assert result.ret == 4
 
@@ -351,9 +359,9 @@ def test_run_to_the_end(device_benchmark):
 """
 
 
-def test_work_that_nobody_runs_is_no_result(pytester: pytest.Pytester) -> None:
+def test_work_that_nobody_runs_is_no_result(run: Run) -> None:
     """Coroutines, generators, lazy iterators and pending futures fail in one line; what runs is measured."""
-    result = _run(pytester, _UNRUN)
+    result = run(_UNRUN)
     result.assert_outcomes(passed=1, failed=6)
     result.stdout.fnmatch_lines(
         [
