@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class DecoderStep:
     def __init__(self) -> None:
         self._tensors: list[torch.Tensor] = []
         self._places: list[int] = []
+        self._hooks: list[Mapping[int, Any]] = []
         self._blocks: list[Described] = []
         self._array: ctypes.Array[ctypes.c_void_p] | None = None
         self._decoder: _Decoder | None = None
@@ -59,7 +61,7 @@ class DecoderStep:
         if self._dtype is None or list(map(torch.Tensor.data_ptr, self._tensors)) != self._places:
             self._look_up(model)
         decoder, rows, dtype, longest = self._decoder, tokens.shape[0], keys.dtype, longest_of(cache)
-        if decoder is None or dtype != self._dtype or rows > FEW[dtype] or _hooked(model):
+        if decoder is None or dtype != self._dtype or rows > FEW[dtype] or any(self._hooks):
             return None
         if not takes(self._blocks[0], dtype, (rows, decoder.words.k), cache, longest):
             return None
@@ -88,6 +90,9 @@ class DecoderStep:
         self._tensors = [t for part in ends for t in (*part.parameters(), *part.buffers())]
         self._tensors += [t for block in model.blocks for t in tensors_of(block)]
         self._places = [t.data_ptr() for t in self._tensors]
+        parts = (*ends, *model.blocks)
+        self._hooks = [part._forward_hooks for part in parts]  # noqa: SLF001 - torch shows them nowhere else
+        self._hooks += [part._forward_pre_hooks for part in parts]  # noqa: SLF001
         self._blocks, self._array = blocks, (ctypes.c_void_p * len(blocks))(*map(ctypes.addressof, blocks))
         self._decoder = _Decoder(
             ctypes.addressof(self._array), words, positions, model.norm.weight.data_ptr(),
@@ -100,12 +105,6 @@ def _readable(tokens: torch.Tensor) -> bool:
     return (
         plain and tokens.shape[1] == 1 and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
     )
-
-
-def _hooked(model: Any) -> bool:
-    """Return whether somebody wants to know of a part's own call."""
-    parts = (model.token, model.position, *model.blocks, model.norm)
-    return any(part._forward_hooks or part._forward_pre_hooks for part in parts)  # noqa: SLF001 - torch has no other
 
 
 def _table(table: Any, dtype: torch.dtype) -> Layer | None:

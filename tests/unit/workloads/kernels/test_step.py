@@ -201,6 +201,23 @@ def test_c_runs_the_blocks_of_a_model_that_it_does_not_know_whole(calls, change,
     assert calls == ["decoder_block"] * by_block
 
 
+def test_a_hook_of_a_part_sees_its_calls(calls):
+    """Before the call and behind it, of a block and of what is around the blocks."""
+    model, _ = made(torch.float32)
+    cache, seen = filled(model, 1, 3), []
+    for part, hook in (
+        (model.norm, lambda *_given: seen.append("norm")),
+        (model.blocks[2], lambda *_given: seen.append("block")),
+    ):
+        model(TOKENS[:1], cache, last_only=True)
+        for register in (part.register_forward_hook, part.register_forward_pre_hook):
+            handle = register(hook)
+            model(TOKENS[:1], cache, last_only=True)
+            handle.remove()
+    assert seen == ["norm"] * 2 + ["block"] * 2
+    assert calls == ["decoder_step", *["decoder_block"] * 6] * 2
+
+
 def test_many_rows_several_positions_and_a_full_cache_are_torch_s(calls):
     """C neither reads tokens side by side nor writes behind the cache."""
     model, exact = made(torch.float32)
