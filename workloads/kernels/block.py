@@ -74,7 +74,7 @@ class DecoderBlock:
         if type(keys) is not torch.Tensor or positions != 1 or not callable_here(x) or rows > FEW[x.dtype]:
             return None
         if x.dtype != self._dtype or [t.data_ptr() for t in self._tensors] != self._places:
-            self._dtype, self._tensors = x.dtype, tensors_of(block)
+            self._dtype, self._tensors = x.dtype, _tensors_of(block)
             self._places = [t.data_ptr() for t in self._tensors]
             self._block = described(block, x.dtype)
         longest = longest_of(cache)
@@ -105,16 +105,15 @@ def takes(block: Described, dtype: torch.dtype, x: tuple[int, int], cache: Any, 
     return fits_block and lies and x == (batch, block.qkv.k) and longest <= capacity
 
 
-def tensors_of(block: Any) -> list[torch.Tensor]:
-    """Return the weights that C reads of a block."""
-    parts = (*_layers(block), block.norm1, block.norm2)
+def _tensors_of(block: Any) -> list[torch.Tensor]:
+    parts = (*layers_of(block), block.norm1, block.norm2)
     return [t for part in parts for t in (*part.parameters(), *part.buffers())]
 
 
 def described(block: Any, dtype: torch.dtype) -> Described | None:
     """Describe a block for C; None where C has no kernel of one of its parts."""
     norms, heads = [block.norm1, block.norm2], block.attention.heads
-    layers = [made for layer in _layers(block) if (made := _layer(layer, dtype)) is not None]
+    layers = [made for layer in layers_of(block) if (made := _layer(layer, dtype)) is not None]
     if len(layers) < LAYERS or not all(plain_norm(norm, dtype) for norm in norms):
         return None
     qkv, out, up, down = layers
@@ -126,7 +125,8 @@ def described(block: Any, dtype: torch.dtype) -> Described | None:
     return Described(*ends, *layers, heads, *(norm.eps for norm in norms))
 
 
-def _layers(block: Any) -> list[nn.Module]:
+def layers_of(block: Any) -> list[nn.Module]:
+    """Return a block's linear layers, in the order of `struct block`."""
     return [block.attention.qkv, block.attention.out, block.up, block.down]
 
 

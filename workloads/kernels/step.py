@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from workloads.kernels.block import Described, Layer, described, longest_of, plain_norm, takes, tensors_of
+from workloads.kernels.block import Described, Layer, described, layers_of, longest_of, plain_norm, takes
 from workloads.kernels.linear import FEW, FewRowsTable, run
 from workloads.kernels.packed import Int8Table
 
@@ -28,12 +28,14 @@ class _Decoder(ctypes.Structure):
 class DecoderStep:
     """Runs a step of a model whose parts are named as in `workloads.models.gpt`, where C can.
 
-    It keeps where the weights lie; they are looked up again when one has moved. A model goes on block by
-    block where C cannot run a part of it, and while one of its parts has hooks. A copy knows nothing yet.
+    It keeps where the weights lie; they are looked up again when the largest tensor of a layer or of a table
+    has moved, as all of one do together: to ask every tensor takes longer than a layer. A model goes on block
+    by block where C cannot run a part of it, and while one of its parts has hooks. A copy knows nothing yet.
     """
 
     def __init__(self) -> None:
-        self._tensors: list[torch.Tensor] = []
+        self._watched: list[torch.Tensor] = []
+        self._held: list[torch.Tensor] = []
         self._places: list[int] = []
         self._hooks: list[Mapping[int, Any]] = []
         self._blocks: list[Described] = []
@@ -58,7 +60,7 @@ class DecoderStep:
         keys = getattr(cache, "keys", None)
         if type(keys) is not torch.Tensor or not _readable(tokens):
             return None
-        if self._dtype is None or list(map(torch.Tensor.data_ptr, self._tensors)) != self._places:
+        if self._dtype is None or list(map(torch.Tensor.data_ptr, self._watched)) != self._places:
             self._look_up(model)
         decoder, rows, dtype, longest = self._decoder, tokens.shape[0], keys.dtype, longest_of(cache)
         if decoder is None or dtype != self._dtype or rows > FEW[dtype] or any(self._hooks):
@@ -77,7 +79,7 @@ class DecoderStep:
     def _look_up(self, model: Any) -> None:
         """Describe the model for C; leave None where C has no kernel of one of its parts."""
         dtype = self._dtype = model.norm.weight.dtype
-        self._decoder, self._tensors, self._places = None, [], []
+        self._decoder, self._watched, self._places = None, [], []
         words, positions = _table(model.token, dtype), _table(model.position, dtype)
         blocks = [made for block in model.blocks if (made := described(block, dtype)) is not None]
         if words is None or positions is None or not blocks or len(blocks) < len(model.blocks):
@@ -87,9 +89,11 @@ class DecoderStep:
         if not (alike and fits) or model.first_position:
             return
         ends = (model.token, model.position, model.norm)
-        self._tensors = [t for part in ends for t in (*part.parameters(), *part.buffers())]
-        self._tensors += [t for block in model.blocks for t in tensors_of(block)]
-        self._places = [t.data_ptr() for t in self._tensors]
+        large = [model.token, model.position, *(one for block in model.blocks for one in layers_of(block))]
+        self._watched = [max(_tensors(part), key=lambda t: t.nbytes) for part in large]
+        self._places = [t.data_ptr() for t in self._watched]
+        # An alias holds the memory that C reads, whatever becomes of the tensor.
+        self._held = [t.detach() for part in (*ends, *model.blocks) for t in _tensors(part)]
         parts = (*ends, *model.blocks)
         self._hooks = [part._forward_hooks for part in parts]  # noqa: SLF001 - torch shows them nowhere else
         self._hooks += [part._forward_pre_hooks for part in parts]  # noqa: SLF001
@@ -98,6 +102,10 @@ class DecoderStep:
             ctypes.addressof(self._array), words, positions, model.norm.weight.data_ptr(),
             model.norm.bias.data_ptr(), len(blocks), model.token.num_embeddings, model.norm.eps,
         )  # fmt: skip
+
+
+def _tensors(part: Any) -> list[torch.Tensor]:
+    return [*part.parameters(), *part.buffers()]
 
 
 def _readable(tokens: torch.Tensor) -> bool:
