@@ -159,7 +159,7 @@ bench-fuzz: $(STAMP)  ## every reader of untrusted files, led by the code that i
 bench-verify: $(STAMP)  ## `joulemark verify` of 10,000 records: seconds and memory, about 2 minutes
 	$(BIN)/python benchmarks/verify_speed.py
 
-bench-scale: $(STAMP)  ## index, query and no-op trials of an earlier build and this one, about 20 minutes
+bench-scale: $(STAMP)  ## index, query and no-op trials of an earlier build and this one: bars, about 9 minutes on an idle machine
 	$(BIN)/python -m benchmarks.scale_bench.run
 
 bench-overhead: $(STAMP)  ## what the harness itself costs beside what it measures

@@ -17,6 +17,7 @@ from harness.config.cluster import RayConfig
 from harness.execution.ledger import Ledger
 from harness.system.allocation import JOB, NODE, SCHEDULER
 from harness.system.errors import ResourceError, UsageError
+from harness.system.interrupts import own_signals
 
 _LOOK_S = 10.0
 _RETRIES = 3
@@ -156,7 +157,8 @@ def _connected(config: RayConfig) -> Any:
     mine = not ray.is_initialized()
     if mine:
         try:
-            ray.init(address=config.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
+            with own_signals():  # Ray's own handler of SIGTERM would end this command with its blocks running
+                ray.init(address=config.address or "auto", log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise ResourceError(f"run.ray.address: no Ray cluster is reached: {error}") from error
     try:

@@ -64,6 +64,17 @@ def take_signals() -> None:
     sys.unraisablehook = lambda found: _interrupt.lost(found, otherwise)
 
 
+@contextmanager
+def own_signals() -> Iterator[None]:
+    """Undo what a library does within to the signals that end a command; only the main thread may enter."""
+    handlers = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 def was_interrupted() -> bool:
     """Tell whether an interrupt was raised: a library may have made another error of it."""
     return _interrupt.raised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -59,8 +60,8 @@ def ray_sweep(ray, joulemark):
     words = ["run", "workload=noop", "seed=range(12)", "run.name=spread", *joulemark.TINY,
              "measure.replicas=2", "measure.max_replicas=2"]  # fmt: skip
 
-    def start():
-        process = joulemark.start(*words, *ray[0])
+    def start(*more):
+        process = joulemark.start(*words, *ray[0], *more)
         deadline = time.monotonic() + 120
         while len({r["evidence"]["allocation"]["node"] for r in joulemark.records("spread")}) < 2:
             assert process.poll() is None
@@ -111,6 +112,19 @@ def test_the_contract(scheduler, request, joulemark):
             assert {r["trial_id"] for r in fresh} == {lost.parent.name}
 
 
+def _expect_each_replica_once(records):
+    """Nothing is lost, and what counts of every trial is each replica once, of one node."""
+    good = [r for r in records if r["status"] == "ok"]
+    by_node = Counter((r["trial_id"], r["replica"], r["evidence"]["allocation"]["node"]) for r in good)
+    assert set(by_node.values()) == {1}
+    whole = {
+        t
+        for t, node in {(t, n) for t, _, n in by_node}
+        if {r for u, r, n in by_node if (u, n) == (t, node)} == {0, 1}
+    }
+    assert len(whole) == 12
+
+
 def _good(records):
     return Counter((r["trial_id"], r["replica"]) for r in records if r["status"] == "ok")
 
@@ -133,6 +147,55 @@ def test_a_cancelled_sweep_on_ray_resumes_here(ray_sweep, joulemark):
 
 
 @pytest.mark.slow
+def test_a_time_limit_on_ray_leaves_the_rest_for_the_next_command(ray_sweep, joulemark):
+    """Ray has none of its own: whoever limits the command ends it by SIGTERM. The same command goes on."""
+    _, start = ray_sweep
+    process = start("measure.seconds=2")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode == 130
+    before = joulemark.records("spread")
+    assert {r["status"] for r in before} <= {"ok", "interrupted"}
+    assert len(_good(before)) < 24
+    again = start("measure.seconds=2")
+    out, err = again.communicate(timeout=300)
+    assert again.returncode == 0, out + err
+    after = joulemark.records("spread")
+    assert [r for r in after if r in before] == before
+    _expect_each_replica_once(after)
+
+
+@pytest.mark.slow
+def test_a_requeued_block_of_ray_goes_on(ray_sweep, joulemark):
+    """A task's process dies, as where memory ran out: Ray starts its block again, which adds the rest."""
+    _, start = ray_sweep
+    process = start()
+    (block, *_) = _blocks(joulemark.folder)
+    task = int(Path(f"/proc/{block}/stat").read_text().rpartition(")")[2].split()[1])
+    assert "run_block" in Path(f"/proc/{task}/cmdline").read_text()
+    before = joulemark.records("spread")
+    os.kill(task, signal.SIGKILL)
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, out + err
+    assert block not in _blocks(joulemark.folder)
+    after = joulemark.records("spread")
+    assert [r for r in after if r in before] == before
+    assert {r["status"] for r in after} <= {"ok", "interrupted"}
+    _expect_each_replica_once(after)
+
+
+def _blocks(folder):
+    """Return the process ids of the blocks that write below a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = path.read_bytes().split(b"\0")
+            if b"--block" in words and any(str(folder).encode() in word for word in words):
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.slow
 def test_a_killed_node_of_ray_loses_and_doubles_nothing(ray_sweep, ray_cluster, joulemark):
     """Its block starts again on the other node; of each trial one node's records make it whole, each once."""
     _, start = ray_sweep
@@ -141,12 +204,4 @@ def test_a_killed_node_of_ray_loses_and_doubles_nothing(ray_sweep, ray_cluster, 
     cluster.remove_node(second, allow_graceful=False)
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
-    good = [r for r in joulemark.records("spread") if r["status"] == "ok"]
-    by_node = Counter((r["trial_id"], r["replica"], r["evidence"]["allocation"]["node"]) for r in good)
-    assert set(by_node.values()) == {1}
-    whole = {
-        t
-        for t, node in {(t, n) for t, _, n in by_node}
-        if {r for u, r, n in by_node if (u, n) == (t, node)} == {0, 1}
-    }
-    assert len(whole) == 12
+    _expect_each_replica_once(joulemark.records("spread"))

@@ -56,6 +56,15 @@ def test_signals_that_are_ignored_stay_so(monkeypatch):
     assert taken == [signal.SIGINT, signal.SIGTERM]
 
 
+def test_a_library_does_not_keep_the_signals_that_end_a_command():
+    """Ray takes SIGTERM when it connects; an error within gives it back too."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ConnectionError), interrupts.own_signals():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        raise ConnectionError
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_an_interrupt_in_a_finaliser_is_not_lost():
     """Python only prints what a finaliser raises: the command would go on as if nobody had asked."""
     program = """
