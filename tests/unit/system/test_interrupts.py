@@ -57,11 +57,16 @@ def test_signals_that_are_ignored_stay_so(monkeypatch):
 
 
 def test_a_library_does_not_keep_the_signals_that_end_a_command():
-    """Ray takes SIGTERM when it connects; an error within gives it back too."""
+    """Ray takes SIGTERM when it connects; where that fails, it is given back too."""
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ConnectionError), interrupts.own_signals():
+
+    @interrupts.own_signals()
+    def connect():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        connect()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
