@@ -46,7 +46,8 @@ PAIRS = int(os.environ.get("PAIRS", "6"))
 SETTINGS = (
     "device=cpu", "power=none", "measure=demo", "measure.seconds=1", "measure.profile=false", "run.name=busy",
 )  # fmt: skip
-STOPPED = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)\n"
+STOPPED = "import ctypes, os, signal; ctypes.CDLL(None).prctl(1, 9); os.kill(os.getpid(), signal.SIGSTOP)\n"
+"""It dies with its parent (PR_SET_PDEATHSIG, SIGKILL), and stands still until it is sent SIGCONT."""
 BUSY = STOPPED + "while True: pass"
 LIGHT = (
     STOPPED
