@@ -188,7 +188,7 @@ def later(model):
 @pytest.mark.parametrize(
     ("change", "by_block"),
     [(unknown, 2), (hooked, 3), (other_table, 3), (later, 3)],
-    ids=str,
+    ids=["unknown", "hooked", "other_table", "later"],
 )
 def test_c_runs_the_blocks_of_a_model_that_it_does_not_know_whole(calls, change, by_block):
     """Another layer, somebody who wants to see a part's calls, another table, another position."""
