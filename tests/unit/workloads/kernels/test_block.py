@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from harness.system import native
 from workloads.kernels import block as block_kernel
 from workloads.kernels import library
 from workloads.kernels.linear import FEW
@@ -14,22 +13,10 @@ from workloads.kernels.packed import Int4Linear, Int8Linear
 from workloads.kernels.use import use_kernels
 from workloads.models.gpt import Block, Cache, GrowingCache, RaggedCache
 
+pytestmark = pytest.mark.usefixtures("kernels")
 HALF = {torch.float32: 2e-6, torch.bfloat16: 1e-2}
 """Relative error of a block's output in each format; between its parts it rounds to that format."""
 HIDDEN, HEADS, CAPACITY = 96, 2, 21
-
-
-@pytest.fixture(autouse=True)
-def _kernels():
-    """Compile the kernels, and leave the process as it was."""
-    library.build_with(native.load)
-    if (reason := library.missing()) is not None:
-        pytest.skip(reason)
-    threads = torch.get_num_threads()
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
-    library.build_with(None)
 
 
 @pytest.fixture

@@ -14,25 +14,13 @@ from workloads.kernels.attention import attend
 from workloads.kernels.linear import FEW, FewRowsLinear, linear
 from workloads.kernels.packed import Int4Linear, Int8Linear, Int8Table
 
+pytestmark = pytest.mark.usefixtures("kernels")
 HALF = {torch.float32: 2e-6, torch.bfloat16: 4e-3}
 """Relative error of a result in each format."""
 
 
-@pytest.fixture(autouse=True)
-def _kernels():
-    """Compile the kernels, and leave the process as it was."""
-    library.build_with(native.load)
-    if (reason := library.missing()) is not None:
-        pytest.skip(reason)
-    threads = torch.get_num_threads()
-    with torch.inference_mode():
-        yield
-    torch.set_num_threads(threads)
-    library.build_with(None)
-
-
 @pytest.fixture
-def _packs():
+def _packs(kernels):
     if not library.packs():
         pytest.skip("no AVX-512 VNNI")
 
