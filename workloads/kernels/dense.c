@@ -53,7 +53,7 @@ static inline lanes add_f32(lanes sum, numbers_f32 x, numbers_f32 w) { return su
         lanes sums[MOST][TILE][SUMS] = {0};                                                                        \
         long i = 0;                                                                                                \
         for (; i + SUMS * AT_ONCE <= k; i += SUMS * AT_ONCE) {                                                     \
-            int fetches = columns > 1 && begin <= i && i < end;                                                       \
+            int fetches = columns > 1 && begin <= i && i < end;                                                    \
             for (int s = 0; s < SUMS; ++s) {                                                                       \
                 long at = i + s * AT_ONCE;                                                                         \
                 if (columns == 1 && end)                                                                           \
